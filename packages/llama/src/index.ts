@@ -1,1 +1,7 @@
-export {};
+export * from './checkpoint-files.ts';
+export * from './config.ts';
+export * from './half-floats.ts';
+export * from './safetensors.ts';
+export * from './safetensors-format.ts';
+export * from './safetensors-writer.ts';
+export * from './tokenizer.ts';

@@ -1,1 +1,16 @@
+export * from './backend.ts';
+export { openGpuJs } from './backends/gpujs.ts';
+export { openReference } from './backends/reference.ts';
+export * from './backends/webgpu/index.ts';
+export { elementwise, type ElementwiseAttrs, type ElementwiseDef } from './elementwise.ts';
 export * from './errors.ts';
+export { fromHalfBits, toHalfBits } from './half.ts';
+export * from './op.ts';
+export * from './ops/arithmetic.ts';
+export * from './ops/functions.ts';
+export * from './ops/reshape.ts';
+export { broadcastTo, type ReduceOptions, sum, sumTo } from './ops/sum.ts';
+export { rowShader, rowWorkgroups } from './row-program.ts';
+export * from './shape.ts';
+export * from './tensor.ts';
+export { grid1d, gridRows, load, load4, shader, storageType } from './wgsl.ts';

@@ -1,0 +1,165 @@
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { ConfigError, DataError } from '@flex/tensor';
+import {
+  bfloat16BitsToFloat16Bits,
+  bfloat16BitsToFloat32,
+  float16BitsToFloat32,
+  toFloat16Bits,
+} from './half-floats.ts';
+import {
+  maxHeaderBytes,
+  parseHeader,
+  type SafetensorsDType,
+  safetensorsDTypes,
+  type TensorInfo,
+} from './safetensors-format.ts';
+
+/** An open safetensors file: its header is in memory, its tensors are read when asked for. */
+export interface SafetensorsFile {
+  readonly path: string;
+  readonly metadata: Readonly<Record<string, string>>;
+  /** In the order of their bytes in the file. */
+  readonly tensors: ReadonlyMap<string, TensorInfo>;
+  /** The little-endian bytes of one tensor, in memory of their own. Throws DataError where there is none. */
+  read(name: string): Uint8Array;
+  /**
+   * The same bytes in pieces of `chunkBytes` (the last may be shorter), each in memory of its own.
+   * Throws ConfigError when that is not a whole number of elements, DataError where there is no such tensor.
+   */
+  readChunks(name: string, chunkBytes: number): Generator<Uint8Array, void, undefined>;
+  /** Releases the file. Reading afterwards throws DataError; closing again does nothing. */
+  close(): void;
+}
+
+/** Node refuses to read more at once than a 32-bit integer counts. */
+const maxReadBytes = 1 << 30;
+
+/**
+ * Opens a safetensors file after checking that its tensors tile it exactly. Only the header is read.
+ *
+ * Throws DataError, in one line with the file, the tensor, what is wrong and what would be right.
+ * Format: https://huggingface.co/docs/safetensors
+ */
+export function openSafetensors(path: string): SafetensorsFile {
+  const fail = (what: string): never => {
+    throw new DataError(`${path}: ${what}`);
+  };
+  let file: number | undefined = open(path);
+  try {
+    const fileBytes = fstatSync(file).size;
+    const header = parseHeader(readHeader(file, fileBytes, fail), fileBytes, fail);
+
+    function locate(name: string): [number, TensorInfo] {
+      if (file === undefined) return fail(`cannot read tensor "${name}": the file was closed`);
+      const info = header.tensors.get(name);
+      return info ? [file, info] : fail(`there is no tensor "${name}" among its ${header.tensors.size}`);
+    }
+
+    return {
+      path,
+      ...header,
+      read(name) {
+        const [descriptor, { offset, bytes }] = locate(name);
+        return readRange(descriptor, offset, bytes, fail);
+      },
+      *readChunks(name, chunkBytes) {
+        const { dtype, offset, bytes } = locate(name)[1];
+        const element = safetensorsDTypes[dtype];
+        if (!(chunkBytes > 0) || chunkBytes % element !== 0) {
+          throw new ConfigError(
+            `readChunks: chunkBytes must be a multiple of ${element} for ${dtype}, got ${chunkBytes}`,
+          );
+        }
+        for (let done = 0; done < bytes; done += chunkBytes) {
+          // Located anew, since the file may be closed between two pieces.
+          yield readRange(locate(name)[0], offset + done, Math.min(chunkBytes, bytes - done), fail);
+        }
+      },
+      close() {
+        if (file !== undefined) closeSync(file);
+        file = undefined;
+      },
+    };
+  } catch (error) {
+    closeSync(file);
+    throw error;
+  }
+}
+
+function open(path: string): number {
+  try {
+    const file = openSync(path, 'r');
+    if (fstatSync(file).isFile()) return file;
+    closeSync(file);
+  } catch (cause) {
+    throw new DataError(`${path}: cannot be opened: ${(cause as Error).message}`, { cause });
+  }
+  throw new DataError(`${path}: is not a file; give a .safetensors file`);
+}
+
+function readHeader(file: number, fileBytes: number, fail: (what: string) => never): Uint8Array {
+  if (fileBytes < 8) fail(`the file has ${fileBytes} bytes; a safetensors file has 8 or more`);
+  const length = new DataView(readRange(file, 0, 8, fail).buffer).getBigUint64(0, true);
+  if (length > maxHeaderBytes) {
+    fail(`the header's length is given as ${length} bytes; at most ${maxHeaderBytes} are allowed`);
+  }
+  if (Number(length) > fileBytes - 8) {
+    fail(`the file is cut off: its header has ${length} bytes, and ${fileBytes - 8} follow its length`);
+  }
+  return readRange(file, 8, Number(length), fail);
+}
+
+function readRange(
+  file: number,
+  offset: number,
+  bytes: number,
+  fail: (what: string) => never,
+): Uint8Array<ArrayBuffer> {
+  const out = new Uint8Array(bytes);
+  for (let done = 0; done < bytes; ) {
+    const got = readSync(file, out, done, Math.min(bytes - done, maxReadBytes), offset + done);
+    if (got === 0) fail(`the file was cut off while open: nothing is left at byte ${offset + done}`);
+    done += got;
+  }
+  return out;
+}
+
+/** The bytes as elements of a wider type: the same memory where it is aligned, else a copy. */
+function as<T>(
+  view: new (buffer: ArrayBufferLike, offset: number, length: number) => T,
+  width: number,
+  bytes: Uint8Array,
+): T {
+  const aligned = bytes.byteOffset % width === 0 ? bytes : bytes.slice();
+  return new view(aligned.buffer, aligned.byteOffset, bytes.byteLength / width);
+}
+
+/**
+ * The values of a tensor's bytes in f32: exact for F32, F16 and BF16, rounded to nearest even for F64.
+ * F32 bytes that are aligned are viewed, not copied. Throws DataError for any other dtype.
+ */
+export function toFloat32(dtype: SafetensorsDType, bytes: Uint8Array): Float32Array {
+  switch (dtype) {
+    case 'F32':
+      return as(Float32Array, 4, bytes);
+    case 'F16':
+      return float16BitsToFloat32(as(Uint16Array, 2, bytes));
+    case 'BF16':
+      return bfloat16BitsToFloat32(as(Uint16Array, 2, bytes));
+    case 'F64':
+      return new Float32Array(as(Float64Array, 8, bytes));
+    default:
+      throw new DataError(`weights must be F32, F16, BF16 or F64, got ${dtype}`);
+  }
+}
+
+/**
+ * The f16 bits of a tensor's bytes, rounded to nearest even. Aligned F16 bytes are viewed, not copied.
+ * Throws DataError when the dtype is none of F32, F16, BF16 and F64.
+ */
+export function toFloat16(dtype: SafetensorsDType, bytes: Uint8Array): Uint16Array {
+  if (dtype === 'F16') return as(Uint16Array, 2, bytes);
+  if (dtype === 'BF16') return bfloat16BitsToFloat16Bits(as(Uint16Array, 2, bytes));
+  // NUMERICS: F64 is rounded twice, to f32 and then to f16.
+  return toFloat16Bits(toFloat32(dtype, bytes));
+}

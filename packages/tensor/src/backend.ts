@@ -1,0 +1,56 @@
+import type { AnyOp, HostArray } from './op.ts';
+import type { Spec } from './shape.ts';
+import type { Tensor } from './tensor.ts';
+
+/** A backend's own handle of a piece of memory. Only the backend that made it looks inside. */
+export type DeviceBuffer = object;
+
+/** Counters since the backend was opened. */
+export interface Stats {
+  /** Bytes of the buffers in use now. */
+  liveBytes: number;
+  /** The most that liveBytes has been since `resetPeak`. */
+  peakBytes: number;
+  /** Bytes taken from the device, in use or kept for reuse. */
+  reservedBytes: number;
+  /** Kernels compiled. Constant once every op has been seen: sizes and scalars are never baked in. */
+  pipelines: number;
+  dispatches: number;
+}
+
+/** Where tensors live and ops run. */
+export interface Backend {
+  /** `webgpu`, `gpujs` or `reference`. */
+  readonly name: string;
+  /** One line for people: the adapter, the driver, the mode. */
+  readonly description: string;
+  readonly stats: Stats;
+  /** Memory for a tensor; its content is undefined until written. Throws DeviceError when it cannot be had. */
+  allocate(spec: Spec): DeviceBuffer;
+  /** Gives memory back; kernels already recorded still see it. */
+  free(buffer: DeviceBuffer, spec: Spec): void;
+  /**
+   * Writes elements from `start` on: numbers for f32, i32 and u32, and the raw bits (Uint16Array) for f16.
+   * Ordered before every later `run`, after every earlier one.
+   */
+  write(buffer: DeviceBuffer, spec: Spec, data: HostArray | Uint16Array, start: number): void;
+  /** The elements, f16 widened to f32. Resolves after every kernel before it has run; rejects if one failed. */
+  read(buffer: DeviceBuffer, spec: Spec): Promise<HostArray>;
+  /** Records an op; returns at once. */
+  run(op: AnyOp, inputs: readonly Tensor[], output: Spec, attrs: object): DeviceBuffer;
+  /** Resolves when everything recorded so far has run. */
+  sync(): Promise<void>;
+  resetPeak(): void;
+  /** Frees everything. The backend cannot be used after it. */
+  close(): Promise<void>;
+}
+
+export function newStats(): Stats {
+  return { liveBytes: 0, peakBytes: 0, reservedBytes: 0, pipelines: 0, dispatches: 0 };
+}
+
+/** Adds to the live bytes and keeps the peak. */
+export function countLive(stats: Stats, bytes: number): void {
+  stats.liveBytes += bytes;
+  if (stats.liveBytes > stats.peakBytes) stats.peakBytes = stats.liveBytes;
+}

@@ -1,0 +1,102 @@
+import { GPU, type IKernelRunShortcut } from 'gpu.js';
+import { type Backend, countLive, newStats } from '../backend.ts';
+import { DeviceError } from '../errors.ts';
+import { fromHalfBits } from '../half.ts';
+import type { GpuJsKernel, HostArray } from '../op.ts';
+import { bytesPerElement, type Spec, show, size } from '../shape.ts';
+
+interface HostBuffer {
+  data: HostArray;
+}
+
+/** gpu.js counts cells and array elements in f32, which is exact up to here. */
+const maxElements = 2 ** 24;
+
+/** Bytes an element takes here: f16 is kept as the f32 of the same value. */
+const bytes = (spec: Spec) => size(spec.shape) * Math.max(4, bytesPerElement[spec.dtype]);
+
+/**
+ * The backend without a GPU: gpu.js, compiled to WebAssembly (`webasm`: SIMD, threads) or to JavaScript (`cpu`).
+ * Ops that are plain loops run as such. Kernels run in the order of the calls, when the host next waits.
+ */
+export function openGpuJs(mode: 'webasm' | 'cpu' = 'webasm'): Backend {
+  const gpu = new GPU({ mode });
+  const stats = newStats();
+  const kernels = new Map<string, IKernelRunShortcut>();
+  let queue: Promise<void> = Promise.resolve();
+
+  /** Runs f after everything before it; its failure is told to whoever reads next. */
+  const enqueue = (f: () => void | Promise<void>): void => {
+    queue = queue.then(f);
+    queue.catch(() => {}); // reported by `read` and `sync`, which await the same promise
+  };
+
+  const kernelFor = (code: string): IKernelRunShortcut => {
+    let kernel = kernels.get(code);
+    if (!kernel) {
+      kernel = gpu.createKernel(code as never, {
+        dynamicOutput: true,
+        dynamicArguments: true,
+        loopMaxIterations: maxElements,
+        asyncMode: mode === 'webasm',
+      } as never) as IKernelRunShortcut;
+      kernels.set(code, kernel);
+      stats.pipelines++;
+    }
+    return kernel;
+  };
+
+  const runKernel = async (kernel: GpuJsKernel, inputs: readonly HostBuffer[], out: HostBuffer): Promise<void> => {
+    const data = inputs.map((b) => b.data);
+    if ('host' in kernel) return kernel.host(data, out.data);
+    const compiled = kernelFor(kernel.code);
+    compiled.setOutput([...kernel.threads]);
+    const result = (await compiled(...(data as never[]), ...(kernel.args as never[]))) as unknown;
+    if (result instanceof Float32Array) out.data.set(result);
+    else (result as Float32Array[]).forEach((row, y) => out.data.set(row, y * kernel.threads[0]));
+  };
+
+  return {
+    name: 'gpujs',
+    description: `gpu.js (${mode}, no GPU)`,
+    stats,
+    allocate(spec) {
+      const n = size(spec.shape);
+      if (n > maxElements) {
+        throw new DeviceError(`gpu.js: a tensor holds at most ${maxElements} elements, got ${show(spec)}; use a WebGPU device`);
+      }
+      const data = spec.dtype === 'i32' ? new Int32Array(n) : spec.dtype === 'u32' ? new Uint32Array(n) : new Float32Array(n);
+      countLive(stats, bytes(spec));
+      stats.reservedBytes = stats.liveBytes;
+      return { data };
+    },
+    free(_, spec) {
+      countLive(stats, -bytes(spec));
+      stats.reservedBytes = stats.liveBytes;
+    },
+    write(buffer, spec, data, start) {
+      const numbers = spec.dtype === 'f16' ? fromHalfBits(data as Uint16Array) : data.slice();
+      enqueue(() => (buffer as HostBuffer).data.set(numbers, start));
+    },
+    async read(buffer) {
+      await queue;
+      return (buffer as HostBuffer).data.slice();
+    },
+    run(op, inputs, output, attrs) {
+      const buffer = this.allocate(output) as HostBuffer;
+      const kernel = op.gpujs!(inputs, output, attrs);
+      const sources = inputs.map((t) => t.buffer as HostBuffer);
+      stats.dispatches++;
+      enqueue(() => runKernel(kernel, sources, buffer));
+      return buffer;
+    },
+    sync: () => queue,
+    resetPeak() {
+      stats.peakBytes = stats.liveBytes;
+    },
+    async close() {
+      await queue;
+      await gpu.destroy();
+    },
+  };
+}

@@ -1,0 +1,29 @@
+import { ShapeError } from '../errors.ts';
+import { defineOp, type Op } from '../op.ts';
+import { type Shape, sameShape, show, size } from '../shape.ts';
+import { apply, type Tensor } from '../tensor.ts';
+
+interface ReshapeAttrs {
+  readonly shape: Shape;
+}
+
+const reshapeOp: Op<ReshapeAttrs> = defineOp<ReshapeAttrs>({
+  name: 'reshape',
+  infer([x], { shape }) {
+    if (size(shape) !== size(x.shape)) {
+      throw new ShapeError(`reshape: [${shape.join(', ')}] does not hold the elements of ${show(x)}`);
+    }
+    return { shape, dtype: x.dtype };
+  },
+  vjp: (g, [x]) => [() => reshape(g, x.shape)],
+  samples: [
+    { shapes: [[2, 6]], attrs: { shape: [3, 4] } },
+    { shapes: [[]], attrs: { shape: [1, 1] } },
+  ],
+  known: [{ inputs: [{ shape: [4], data: [1, 2, 3, 4] }], attrs: { shape: [2, 2] }, output: [1, 2, 3, 4] }],
+});
+
+/** The same elements, row-major, under another shape; shares the memory. Throws ShapeError when the sizes differ. */
+export function reshape(x: Tensor, shape: Shape): Tensor {
+  return sameShape(x.shape, shape) ? x : apply(reshapeOp, [x], { shape });
+}

@@ -1,0 +1,154 @@
+import { DTypeError, ShapeError } from '../errors.ts';
+import { defineOp, type Op } from '../op.ts';
+import { rowShader, rowWorkgroups } from '../row-program.ts';
+import { axisIndex, broadcastShapes, type Shape, sameShape, show, size } from '../shape.ts';
+import { broadcastView, checkStrided, stridedHost, stridedWgsl } from '../strided.ts';
+import { apply, type Tensor } from '../tensor.ts';
+import { grid1d, shader } from '../wgsl.ts';
+import { reshape } from './reshape.ts';
+
+// Summing over axes and broadcasting along them are each other's adjoint, so they live together.
+
+type NoAttrs = Readonly<Record<string, never>>;
+
+/** f32 [outer, n, inner] → f32 [outer, inner]: sums over the middle axis. */
+const sumMiddleOp: Op<NoAttrs> = defineOp<NoAttrs>({
+  name: 'sum',
+  infer([x]) {
+    if (x.dtype !== 'f32') throw new DTypeError(`sum: needs f32, got ${show(x)}`);
+    return { shape: [x.shape[0], x.shape[2]], dtype: 'f32' };
+  },
+  wgsl([x], output, _, device) {
+    const [, n, inner] = x.shape;
+    const cells = size(output.shape);
+    if (inner === 1) {
+      const body = `  var sum = 0.0;
+  for (var i = lane; i < p.n; i += LANES) { sum += xs[row * p.n + i]; }
+  sum = reduceSum(sum, lane);
+  if (lane == 0u) { out[row] = sum; }`;
+      const code = rowShader(device, { name: 'sum of rows', inputs: ['xs: f32'], params: ['n: u32'], body });
+      return { code, workgroups: rowWorkgroups(cells), immediates: [cells, n] };
+    }
+    return {
+      code: `// sum of columns\n${shader({
+        inputs: ['xs: f32'],
+        output: 'out: f32',
+        params: ['cells: u32', 'n: u32', 'inner: u32'],
+        workgroup: 64,
+        body: `  if (flat >= p.cells) { return; }
+  let start = (flat / p.inner) * p.n * p.inner + flat % p.inner;
+  var sum = 0.0;
+  for (var i = 0u; i < p.n; i++) { sum += xs[start + i * p.inner]; }
+  out[flat] = sum;`,
+      })}`,
+      workgroups: grid1d(cells, 64),
+      immediates: [cells, n, inner],
+    };
+  },
+  gpujs([x]) {
+    const [, n, inner] = x.shape;
+    return {
+      host: ([xs], out) => {
+        for (let cell = 0; cell < out.length; cell++) {
+          const start = Math.floor(cell / inner) * n * inner + (cell % inner);
+          let sum = 0;
+          for (let i = 0; i < n; i++) sum += xs[start + i * inner];
+          out[cell] = sum;
+        }
+      },
+    };
+  },
+  vjp: (g, [x]) => [() => broadcastTo(reshape(g, [x.shape[0], 1, x.shape[2]]), x.shape)],
+  samples: [[1, 1, 1], [3, 7, 1], [2, 70, 1], [2, 3, 5], [1, 9, 4]].map((shape) => ({ shapes: [shape], attrs: {} })),
+  known: [
+    { inputs: [{ shape: [2, 2, 1], data: [1, 2, 3, 4] }], attrs: {}, output: [3, 7] },
+    { inputs: [{ shape: [1, 2, 2], data: [1, 2, 3, 4] }], attrs: {}, output: [4, 6] },
+  ],
+});
+
+interface BroadcastAttrs {
+  readonly shape: Shape;
+}
+
+const broadcastOp: Op<BroadcastAttrs> = defineOp<BroadcastAttrs>({
+  name: 'broadcast',
+  infer([x], { shape }) {
+    if (!sameShape(broadcastShapes('broadcast', [x, { shape, dtype: x.dtype }]), shape)) {
+      throw new ShapeError(`broadcast: ${show(x)} does not stretch to [${shape.join(', ')}]`);
+    }
+    checkStrided('broadcast', x, shape);
+    return { shape, dtype: x.dtype };
+  },
+  wgsl: ([x], output) => stridedWgsl('broadcast', output, broadcastView(x.shape, output.shape)),
+  gpujs: ([x], output) => stridedHost(output, broadcastView(x.shape, output.shape)),
+  vjp: (g, [x]) => [() => sumTo(g, x.shape)],
+  samples: [
+    { shapes: [[]], attrs: { shape: [3] } },
+    { shapes: [[3, 1, 2]], attrs: { shape: [2, 3, 4, 2] } },
+    { shapes: [[5, 1]], attrs: { shape: [5, 7] } },
+  ],
+  known: [{ inputs: [{ shape: [2, 1], data: [1, 2] }], attrs: { shape: [2, 3] }, output: [1, 1, 1, 2, 2, 2] }],
+});
+
+/** [..] stretched to `shape` as NumPy broadcasting does, copied. Throws ShapeError where it does not fit. */
+export function broadcastTo(x: Tensor, shape: Shape): Tensor {
+  return sameShape(x.shape, shape) ? x : apply(broadcastOp, [x], { shape });
+}
+
+/** The adjoint of broadcastTo: f32 [..] summed down to `shape`. */
+export function sumTo(g: Tensor, shape: Shape): Tensor {
+  if (sameShape(g.shape, shape)) return g;
+  const lead = g.shape.length - shape.length;
+  const axes = g.shape.map((_, i) => i).filter((i) => i < lead || (shape[i - lead] === 1 && g.shape[i] !== 1));
+  return reshape(sum(g, { axes }), shape);
+}
+
+export interface ReduceOptions {
+  /** Axes to reduce; negative ones count from the end. Left out: all. */
+  readonly axes?: readonly number[];
+  /** Keep reduced axes as axes of 1. */
+  readonly keepDims?: boolean;
+}
+
+/** Σ over the axes. f32 [..] → f32 [..]. Throws ShapeError for an axis that is not there. */
+export function sum(x: Tensor, options: ReduceOptions = {}): Tensor {
+  return reduceRuns('sum', x, options, (block) => {
+    const [outer, n, inner] = block.shape;
+    const pieces = inner === 1 ? pieceCount(outer, n) : 1;
+    if (pieces === 1) return apply(sumMiddleOp, [block], {});
+    const partial = apply(sumMiddleOp, [reshape(block, [outer * pieces, n / pieces, 1])], {});
+    return apply(sumMiddleOp, [reshape(partial, [outer, pieces, 1])], {});
+  });
+}
+
+/** Into how many equal pieces a long row is cut first, so that more than `rows` workgroups have work. */
+function pieceCount(rows: number, n: number): number {
+  if (n < 4096 || rows >= 64) return 1;
+  for (let pieces = Math.floor(Math.sqrt(n)); pieces > 1; pieces--) if (n % pieces === 0) return pieces;
+  return 1;
+}
+
+/**
+ * Reduces any axes with a function that reduces the middle one of [outer, n, inner] to [outer, inner]:
+ * each run of neighbouring axes at once, the last run first.
+ */
+export function reduceRuns(
+  name: string,
+  x: Tensor,
+  { axes, keepDims = false }: ReduceOptions,
+  middle: (block: Tensor) => Tensor,
+): Tensor {
+  const reduced = new Set((axes ?? x.shape.map((_, i) => i)).map((a) => axisIndex(name, x.shape, a)));
+  const shape = [...x.shape];
+  let result = x;
+  for (let last = shape.length - 1; last >= 0; last--) {
+    if (!reduced.has(last)) continue;
+    let first = last;
+    while (reduced.has(first - 1)) first--;
+    const block = [shape.slice(0, first), shape.slice(first, last + 1), shape.slice(last + 1)].map(size);
+    result = middle(reshape(result, block));
+    shape.fill(1, first, last + 1);
+    last = first;
+  }
+  return reshape(result, keepDims ? shape : shape.filter((_, i) => !reduced.has(i)));
+}

@@ -1,0 +1,110 @@
+import { readFileSync } from 'node:fs';
+import { extname } from 'node:path';
+import { ConfigError } from '@flex/tensor';
+import { parse as parseToml, TomlError } from 'smol-toml';
+import { type Document, isAlias, isMap, isNode, isScalar, isSeq, LineCounter, parseDocument } from 'yaml';
+
+/** Where a value stands: keys, and places in lists from 0. */
+export type KeyPath = readonly (string | number)[];
+
+export type Section = Readonly<Record<string, unknown>>;
+
+/** What a configuration file says, and where in it. */
+export interface ConfigFile {
+  readonly value: Section;
+  /** `run.yaml:7`, the line of the deepest part of the path that the file has; TOML gives no lines. */
+  readonly where: (path: KeyPath) => string;
+}
+
+/** Whether a value is a section of keys, rather than a list, a date or a single value. */
+export function isSection(value: unknown): value is Section {
+  if (typeof value !== 'object' || value === null) return false;
+  const prototype = Object.getPrototypeOf(value);
+  return prototype === Object.prototype || prototype === null;
+}
+
+/**
+ * The content of a configuration file, read as YAML, TOML or JSON by its extension. Throws ConfigError, with
+ * the line, where there is no such file, where it is malformed, and where it is no section of keys.
+ */
+export function readConfigFile(file: string): ConfigFile {
+  const extension = extname(file).toLowerCase();
+  if (['.yaml', '.yml', '.json'].includes(extension)) return readYaml(readText(file), file);
+  if (extension === '.toml') return readToml(readText(file), file);
+  throw new ConfigError(`${file}: a configuration file must end in .yaml, .yml, .toml or .json`);
+}
+
+function readText(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    throw new ConfigError(`${file}: cannot be read: ${(error as Error).message}`);
+  }
+}
+
+/** JSON is read here too: it is YAML, and YAML's parser knows the lines. */
+function readYaml(text: string, file: string): ConfigFile {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+  const problem = document.errors[0] ?? document.warnings[0];
+  if (problem) throw new ConfigError(`${file}:${lines.linePos(problem.pos[0]).line}: ${problem.message}`);
+  return {
+    value: asSection(toValue(document, file), file),
+    where: (path) => {
+      const offset = offsetOf(document, path);
+      return offset === undefined ? file : `${file}:${lines.linePos(offset).line}`;
+    },
+  };
+}
+
+/** A value written as in YAML, such as `2e-4`, `null` or `[{source: x}]`. `where` begins the error's line. */
+export function parseYamlValue(text: string, where: string): unknown {
+  const document = parseDocument(text, { prettyErrors: false });
+  const problem = document.errors[0] ?? document.warnings[0];
+  if (problem) throw new ConfigError(`${where}: ${problem.message}`);
+  return toValue(document, where);
+}
+
+function toValue(document: Document, where: string): unknown {
+  try {
+    return document.toJS();
+  } catch (error) {
+    throw new ConfigError(`${where}: ${(error as Error).message}`);
+  }
+}
+
+function readToml(text: string, file: string): ConfigFile {
+  try {
+    return { value: asSection(parseToml(text), file), where: () => file };
+  } catch (error) {
+    if (!(error instanceof TomlError)) throw error;
+    throw new ConfigError(`${file}:${error.line}: ${error.message.split('\n')[0]}`);
+  }
+}
+
+function asSection(value: unknown, file: string): Section {
+  if (value === null) return {};
+  if (isSection(value)) return value;
+  throw new ConfigError(`${file}: must be a section of keys, not a list or a single value`);
+}
+
+/** The place in the text of the deepest part of the path that the document has. */
+function offsetOf(document: Document, path: KeyPath): number | undefined {
+  let node: unknown = document.contents;
+  let offset: number | undefined;
+  for (const step of path) {
+    if (isAlias(node)) node = node.resolve(document);
+    let found: unknown;
+    if (isMap(node)) {
+      const pair = node.items.find(({ key }) => isScalar(key) && String(key.value) === String(step));
+      found = pair?.key;
+      node = pair?.value;
+    } else {
+      found = isSeq(node) ? node.items[Number(step)] : undefined;
+      node = found;
+    }
+    if (!isNode(found) || !found.range) break;
+    offset = found.range[0];
+  }
+  return offset;
+}

@@ -1,0 +1,60 @@
+import { ConfigError } from '@flex/tensor';
+import { isSection, type KeyPath, parseYamlValue, type Section } from './config-file.ts';
+import { show } from './config-values.ts';
+
+/** One `key=value` of the command line. */
+export interface Override {
+  /** How messages name it: `override "optimizer.lr=1"`. */
+  readonly where: string;
+  readonly path: KeyPath;
+  readonly value: unknown;
+}
+
+/**
+ * The override that `a.b.c=value` means, the value written as in YAML: `train.seed=3`, `data.split=null`,
+ * `eval=[{source: x, split: 511-600}]`. A number names a place in a list, from 0: `eval.1.split=all`.
+ * Throws ConfigError for a text of another form.
+ */
+export function parseOverride(text: string): Override {
+  const where = `override ${JSON.stringify(text)}`;
+  const match = /^([\w-]+(?:\.[\w-]+)*)=(.*)$/s.exec(text);
+  if (!match) throw new ConfigError(`${where}: must be key=value, such as train.seed=3`);
+  return { where, path: match[1].split('.'), value: parseYamlValue(match[2], where) };
+}
+
+/** The values with the override applied; what it changes is copied. Throws ConfigError where it cannot be. */
+export function applyOverride(values: Section, override: Override): Section {
+  return set(values, 0, override) as Section;
+}
+
+function set(values: unknown, depth: number, override: Override): unknown {
+  const { path, value, where } = override;
+  if (depth === path.length) return value;
+  const key = path[depth];
+  if (values === undefined || values === null) return { [key]: set(undefined, depth + 1, override) };
+  if (isSection(values)) {
+    const inner = Object.hasOwn(values, key) ? values[key] : undefined;
+    return { ...values, [key]: set(inner, depth + 1, override) };
+  }
+  const name = path.slice(0, depth).join('.');
+  if (!Array.isArray(values)) throw new ConfigError(`${where}: ${name} is ${show(values)}, not a section of keys`);
+  const place = Number(key);
+  if (!(place in values)) {
+    throw new ConfigError(`${where}: ${name} is a list of ${values.length}; write ${name}.0 for its first`);
+  }
+  return values.with(place, set(values[place], depth + 1, override));
+}
+
+/** Both sections in one: the upper's values win, section by section, and a part of another name replaces. */
+export function merge(lower: Section, upper: Section): Section {
+  const merged = Object.entries(upper).map(([key, value]) => {
+    const below = Object.hasOwn(lower, key) ? lower[key] : undefined;
+    const both = isSection(below) && isSection(value) && !isAnotherPart(below, value);
+    return [key, both ? merge(below, value) : value] as const;
+  });
+  return { ...lower, ...Object.fromEntries(merged) };
+}
+
+function isAnotherPart(lower: Section, upper: Section): boolean {
+  return 'use' in upper || ('name' in upper && upper.name !== lower.name);
+}

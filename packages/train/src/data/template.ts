@@ -1,0 +1,27 @@
+import { ConfigError } from '@flex/tensor';
+import { nearest } from '../nearest.ts';
+
+/** How a row becomes text: `{field}` stands for that field of the row, `{{` and `}}` for braces. */
+export interface Template {
+  readonly prompt: string;
+  readonly completion: string;
+}
+
+/** The texts a template can take from a row. */
+export type Fields = ReadonlyMap<string, string>;
+
+/**
+ * The template with every `{field}` replaced. Throws ConfigError for a field that the row lacks and for a
+ * brace on its own. `where` is the row's file and line.
+ */
+export function fill(template: string, fields: Fields, where: string): string {
+  return template.replace(/\{\{|\}\}|\{([^{}]*)\}|[{}]/g, (match, name?: string) => {
+    if (match === '{{' || match === '}}') return match[0];
+    const value = name === undefined ? undefined : fields.get(name);
+    if (value !== undefined) return value;
+    if (name === undefined) throw new ConfigError(`template: write {{ or }} for a brace, in ${JSON.stringify(template)}`);
+    const near = nearest(name, [...fields.keys()]);
+    const hint = near ? `did you mean {${near}}?` : `it has ${[...fields.keys()].join(', ')}`;
+    throw new ConfigError(`template: {${name}} is not a text of ${where}; ${hint}`);
+  });
+}

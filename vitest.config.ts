@@ -1,0 +1,18 @@
+import { randomInt } from 'node:crypto';
+import { defineConfig } from 'vitest/config';
+
+// Drawn here, once, and inherited by every worker, so that all tests of a run share it.
+process.env.FLEX_FC_SEED ||= String(randomInt(2 ** 31));
+
+export default defineConfig({
+  test: {
+    // One Dawn instance a process, for the life of that process: threads would share it.
+    pool: 'forks',
+    maxWorkers: 2,
+    include: ['packages/*/src/**/*.test.ts', 'packages/*/test/**/*.test.ts'],
+    setupFiles: ['scripts/fast-check-setup.ts'],
+    reporters: ['default', './scripts/counting-reporter.mjs'],
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+  },
+});
