@@ -36,8 +36,8 @@ const indexSchema = z.object({
  * and the shards it names. The headers are read and checked, tensors are read when asked for.
  *
  * Throws DataError, in one line with the place, what is wrong and what would be right, when there are none,
- * when only PyTorch's pickled weights are there, when a file is damaged, and when the index names a shard that
- * is not there or a tensor that the shard does not have.
+ * when only PyTorch's pickled weights are there, when a file is damaged, and when the index names a shard
+ * that is not there or a tensor that the shard does not have.
  */
 export function openCheckpoint(dir: string): Checkpoint {
   requireDirectory(dir);

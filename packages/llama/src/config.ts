@@ -111,8 +111,8 @@ type ConfigJson = z.infer<typeof configSchema>;
  * The configuration in a Hugging Face Llama directory, in the layout of transformers 4 (`rope_theta`,
  * `rope_scaling`, `torch_dtype`) or of transformers 5 (`rope_parameters`, `dtype`).
  *
- * Throws DataError naming the file, the key, what it may be and what it is: for a missing file, a wrong value,
- * and for what is not supported, such as another architecture, activation or rotary scaling, biases,
+ * Throws DataError naming the file, the key, what it may be and what it is: for a missing file, a wrong
+ * value, and for what is not supported, such as another architecture, activation or rotary scaling, biases,
  * quantization.
  */
 export function readLlamaConfig(dir: string): LlamaConfig {
@@ -182,9 +182,8 @@ function readScaling(path: string, key: string, rope: ConfigJson['rope_scaling']
       originalMaxPositions: found.original_max_position_embeddings,
     };
   }
-  throw new DataError(
-    `${path}: rotary scaling "${type}" ("${key}.rope_type") is not supported; known are default, linear, llama3`,
-  );
+  const known = 'default, linear and llama3 are';
+  throw new DataError(`${path}: "${key}.rope_type" is ${type}, a scaling that is not supported; ${known}`);
 }
 
 /** The end-of-text ids of generation_config.json, which replace those of config.json; undefined if none. */

@@ -113,11 +113,15 @@ export function openTokenizer(dir: string): Tokenizer {
   function decodeStream({ skipSpecial = true, continuation = false }: DecodeOptions = {}): TextStream {
     const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
     let dropSpace = spaceFirst && !continuation;
+    let begun = false;
     return {
       push(id) {
+        const isFirst = !begun;
+        begun = true;
         const token = added.get(id);
         if (token) {
-          dropSpace = spaceAfterSpecial;
+          // The beginning of text stands before the space that encoding puts in front.
+          if (!isFirst || id !== bosId) dropSpace = spaceAfterSpecial;
           return utf8.decode() + (token.special && skipSpecial ? '' : token.content);
         }
         const bytes = bytesOf(id);
@@ -169,8 +173,8 @@ function openLibrary(path: string, json: object, config: object): Library {
  * How the bytes of a token are read off its name; undefined where there is no such id.
  *
  * The library encodes, but decoding is done here, on bytes: the library drops U+FEFF where it starts a run of
- * byte tokens, by default takes spaces before punctuation away, refuses an empty list, and cannot decode a text
- * that continues another, nor one that is still coming.
+ * byte tokens, by default takes spaces before punctuation away, refuses an empty list, and cannot decode a
+ * text that continues another, nor one that is still coming.
  */
 function pieceReader(
   path: string,

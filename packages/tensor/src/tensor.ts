@@ -68,7 +68,10 @@ export class Tensor implements Spec {
 
 const scopes: Set<Tensor>[] = [];
 
-/** Runs f and frees every tensor made inside, except those in what it returns (arrays, Maps and plain objects). */
+/**
+ * Runs f and frees every tensor made inside, except those in what it returns (arrays, Maps and plain objects).
+ * While a recorder listens nothing is freed, since its tape needs them: they go to the scope around.
+ */
 export function scope<T>(f: () => T): T {
   const made = new Set<Tensor>();
   scopes.push(made);
@@ -82,7 +85,11 @@ export function scope<T>(f: () => T): T {
     return result;
   } finally {
     scopes.pop();
-    for (const t of made) t.dispose();
+    const outer = isRecording() ? scopes.at(-1) : undefined;
+    for (const t of made) {
+      if (!isRecording()) t.dispose();
+      else outer?.add(t);
+    }
   }
 }
 
@@ -145,8 +152,13 @@ export function apply<A extends object>(op: Op<A>, inputs: readonly Tensor[], at
     if (t.backend !== backend) throw new Error(`${op.name}: inputs are on ${backend.name} and ${t.backend.name}`);
   }
   const output = op.wgsl ? compute(backend, op as AnyOp, inputs, spec, attrs) : inputs[0].alias(spec.shape);
-  for (const r of recorders) r.record(op as AnyOp, inputs, output, attrs);
+  record(op as AnyOp, inputs, output, attrs);
   return output;
+}
+
+/** Tells the recorders of an op that ran, as `apply` does: for what computes its output in its own way. */
+export function record(op: AnyOp, inputs: readonly Tensor[], output: Tensor, attrs: object): void {
+  for (const r of recorders) r.record(op, inputs, output, attrs);
 }
 
 function compute(backend: Backend, op: AnyOp, inputs: readonly Tensor[], spec: Spec, attrs: object): Tensor {

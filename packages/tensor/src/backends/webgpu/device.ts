@@ -79,13 +79,18 @@ export async function openDevice(): Promise<OpenDevice> {
   return { device, info, wgsl: { subgroupSize: known ? smallest : 0, software: info.software } };
 }
 
+/** Without asking, a device gets 256 MiB buffers, 8 of them a kernel, and 16 KiB of workgroup memory. */
+const wantedLimits = [
+  'maxBufferSize',
+  'maxStorageBufferBindingSize',
+  'maxStorageBuffersPerShaderStage',
+  'maxComputeWorkgroupStorageSize',
+  'maxComputeInvocationsPerWorkgroup',
+  'maxComputeWorkgroupSizeX',
+] as const;
+
 function requestableLimits(adapter: GPUAdapter): Record<string, number> {
-  const wanted: Record<string, number> = {};
-  for (const key in adapter.limits) {
-    const value = (adapter.limits as unknown as Record<string, unknown>)[key];
-    if (typeof value === 'number') wanted[key] = value;
-  }
-  return wanted;
+  return Object.fromEntries(wantedLimits.map((name) => [name, adapter.limits[name]]));
 }
 
 let waiting = 0;

@@ -1,0 +1,125 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import {
+  bfloat16BitsToFloat16Bits,
+  bfloat16BitsToFloat32,
+  float16BitsToFloat32,
+  toBfloat16Bits,
+  toFloat16Bits,
+} from './half-floats.ts';
+
+const allPatterns = Uint16Array.from({ length: 1 << 16 }, (_, bits) => bits);
+
+/** The value by definition: (−1)^s · 2^(e − bias) · (1 + m / 2^w), without the hidden 1 where e is 0. */
+function meaning(bits: number, width: number, bias: number): number {
+  const sign = bits >> 15 ? -1 : 1;
+  const fraction = bits % 2 ** width;
+  const exponent = ((bits % 2 ** 15) - fraction) / 2 ** width;
+  if (exponent === 2 ** (15 - width) - 1) return fraction === 0 ? sign * Infinity : Number.NaN;
+  if (exponent === 0) return sign * 2 ** (1 - bias) * (fraction / 2 ** width);
+  return sign * 2 ** (exponent - bias) * (1 + fraction / 2 ** width);
+}
+
+const half = (bits: number) => meaning(bits, 10, 15);
+const bfloat = (bits: number) => meaning(bits, 7, 127);
+
+/**
+ * The pattern nearest to x by search among the values themselves. The infinite one counts as the value that would
+ * follow the largest, as rounding to nearest has it.
+ */
+function nearest(x: number, value: (bits: number) => number, infinity: number): number {
+  const sign = Object.is(Math.sign(x), -0) || x < 0 ? 0x8000 : 0;
+  const target = Math.abs(x);
+  const beyond = 2 * value(infinity - 1) - value(infinity - 2);
+  const at = (bits: number) => (bits === infinity ? beyond : value(bits));
+  let low = 0;
+  let high = infinity;
+  while (high - low > 1) {
+    const middle = (low + high) >> 1;
+    if (at(middle) <= target) low = middle;
+    else high = middle;
+  }
+  const [below, above] = [target - at(low), at(high) - target];
+  if (below === above) return sign | (low % 2 === 0 ? low : high);
+  return sign | (below < above ? low : high);
+}
+
+const nearestHalf = (x: number) => nearest(x, half, 0x7c00);
+const nearestBfloat = (x: number) => nearest(x, bfloat, 0x7f80);
+
+const single = fc.float({ noNaN: true });
+const nearHalfRange = fc.float({ noNaN: true, min: -70000, max: 70000 });
+const subnormal = fc.float({ noNaN: true, min: Math.fround(-(2 ** -13)), max: Math.fround(2 ** -13) });
+
+describe('f16', () => {
+  it('every pattern widens to its value by definition', () => {
+    const values = float16BitsToFloat32(allPatterns);
+    for (const bits of allPatterns) expect(values[bits], `0x${bits.toString(16)}`).toBe(half(bits));
+  });
+
+  it('every pattern survives widening and narrowing, a NaN made quiet', () => {
+    const back = toFloat16Bits(float16BitsToFloat32(allPatterns));
+    for (const bits of allPatterns) expect(back[bits]).toBe(Number.isNaN(half(bits)) ? bits | 0x200 : bits);
+  });
+
+  it('narrowing takes the nearest value, and the even one of two', () => {
+    const check = (x: number) => expect(toFloat16Bits(Float32Array.of(x))[0], `${x}`).toBe(nearestHalf(x));
+    fc.assert(fc.property(fc.oneof(single, nearHalfRange, subnormal), check), { numRuns: 20_000 });
+    expect([...toFloat16Bits(Float32Array.of(Infinity, -Infinity))]).toEqual([0x7c00, 0xfc00]);
+  });
+
+  it('narrowing rounds right at and beside every tie between two neighbours', () => {
+    const word = new Uint32Array(1);
+    const real = new Float32Array(word.buffer);
+    for (let bits = 0; bits < 0x7bff; bits++) {
+      real[0] = (half(bits) + half(bits + 1)) / 2;
+      const tie = word[0];
+      for (const step of [-1, 0, 1]) {
+        word[0] = tie + step;
+        const even = bits % 2 === 0 ? bits : bits + 1;
+        expect(toFloat16Bits(real)[0], `${real[0]}`).toBe(step === 0 ? even : step < 0 ? bits : bits + 1);
+        expect(toFloat16Bits(Float32Array.of(-real[0]))[0] & 0x7fff).toBe(toFloat16Bits(real)[0]);
+      }
+    }
+  });
+
+  it('becomes infinite from half a step beyond the largest value, and zero up to half the smallest', () => {
+    const largest = Math.fround(65519.996);
+    const inputs = Float32Array.of(65504, largest, 65520, -65520, 1e30, 2 ** -25, 2 ** -149, -(2 ** -25), -0);
+    const expected = [0x7bff, 0x7bff, 0x7c00, 0xfc00, 0x7c00, 0, 0, 0x8000, 0x8000];
+    expect([...toFloat16Bits(inputs)]).toEqual(expected);
+  });
+});
+
+describe('bf16', () => {
+  it('every pattern widens to its value by definition', () => {
+    const values = bfloat16BitsToFloat32(allPatterns);
+    for (const bits of allPatterns) expect(values[bits], `0x${bits.toString(16)}`).toBe(bfloat(bits));
+  });
+
+  it('every pattern survives widening and narrowing, a NaN made quiet', () => {
+    const back = toBfloat16Bits(bfloat16BitsToFloat32(allPatterns));
+    for (const bits of allPatterns) expect(back[bits]).toBe(Number.isNaN(bfloat(bits)) ? bits | 0x40 : bits);
+  });
+
+  it('narrowing takes the nearest value, and the even one of two', () => {
+    const check = (x: number) => expect(toBfloat16Bits(Float32Array.of(x))[0], `${x}`).toBe(nearestBfloat(x));
+    fc.assert(fc.property(fc.oneof(single, subnormal), check), { numRuns: 20_000 });
+    for (let bits = 0; bits < 0x7f7f; bits += 7) check((bfloat(bits) + bfloat(bits + 1)) / 2);
+  });
+
+  it('every pattern goes to f16 as its value does', () => {
+    const halves = bfloat16BitsToFloat16Bits(allPatterns);
+    for (const bits of allPatterns) {
+      const value = bfloat(bits);
+      if (Number.isNaN(value)) expect(half(halves[bits])).toBeNaN();
+      else expect(halves[bits], `${value}`).toBe(nearestHalf(value));
+    }
+  });
+});
+
+it('a view into the middle of a buffer is converted, and nothing around it', () => {
+  const values = Float32Array.of(9, 1, -2, 9).subarray(1, 3);
+  expect([...toFloat16Bits(values)]).toEqual([0x3c00, 0xc000]);
+  expect([...toBfloat16Bits(values)]).toEqual([0x3f80, 0xc000]);
+});
