@@ -68,7 +68,7 @@ const siluBackwardOp = elementwise('siluBackward', 2, {
   composed: ([g, x]) => composedSiluBackward(g, x),
 });
 /** g·silu′(x), silu′ = σ·(1 + x·(1 − σ)). */
-const siluBackward = (g: Tensor, x: Tensor): Tensor => siluBackwardOp([g, x]);
+export const siluBackward = (g: Tensor, x: Tensor): Tensor => siluBackwardOp([g, x]);
 
 function composedSiluBackward(g: Tensor, x: Tensor): Tensor {
   const s = sigmoid(x);

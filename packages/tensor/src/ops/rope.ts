@@ -1,0 +1,101 @@
+import { DTypeError, ShapeError } from '../errors.ts';
+import { defineOp, type Op } from '../op.ts';
+import { showAll, size } from '../shape.ts';
+import { apply, type Tensor } from '../tensor.ts';
+import { grid1d, shader } from '../wgsl.ts';
+
+interface RopeAttrs {
+  /** Position of the first token. */
+  readonly offset: number;
+  /** 1, or −1 to turn back. */
+  readonly direction: number;
+}
+
+const ropeOp: Op<RopeAttrs> = defineOp<RopeAttrs>({
+  name: 'rope',
+  infer(inputs, { offset }) {
+    const [x, cos, sin] = inputs;
+    if (inputs.some((t) => t.dtype !== 'f32')) throw new DTypeError(`rope: needs f32, got ${showAll(inputs)}`);
+    const [, t, , d] = x.shape;
+    const fits = (table: typeof cos) => table.shape.length === 2 && table.shape[0] >= t + offset && 2 * table.shape[1] === d;
+    if (x.shape.length !== 4 || !fits(cos) || !fits(sin)) {
+      throw new ShapeError(
+        `rope: needs [b, t, h, d] and tables [≥ t + ${offset}, d/2], got ${showAll(inputs)}`,
+      );
+    }
+    return { shape: x.shape, dtype: 'f32' };
+  },
+  wgsl([x], _, { offset, direction }) {
+    const [, t, h, d] = x.shape;
+    const pairs = size(x.shape) / 2;
+    return {
+      code: `// rope\n${shader({
+        inputs: ['xs: f32', 'cosines: f32', 'sines: f32'],
+        output: 'out: f32',
+        params: ['pairs: u32', 'half: u32', 'heads: u32', 'tokens: u32', 'offset: u32', 'direction: f32'],
+        workgroup: 64,
+        body: `  if (flat >= p.pairs) { return; }
+  let j = flat % p.half;
+  let vector = flat / p.half;
+  let angle = ((vector / p.heads) % p.tokens + p.offset) * p.half + j;
+  let c = cosines[angle];
+  let s = p.direction * sines[angle];
+  let at = vector * 2u * p.half + j;
+  let x = xs[at];
+  let y = xs[at + p.half];
+  out[at] = x * c - y * s;
+  out[at + p.half] = y * c + x * s;`,
+      })}`,
+      workgroups: grid1d(pairs, 64),
+      immediates: [pairs, d / 2, h, t, offset, { f32: direction }],
+    };
+  },
+  gpujs([x], _, { offset, direction }) {
+    const [, t, h, d] = x.shape;
+    const half = d / 2;
+    return {
+      host: ([xs, cosines, sines], out) => {
+        for (let vector = 0; vector * d < out.length; vector++) {
+          const angle = ((Math.floor(vector / h) % t) + offset) * half;
+          for (let j = 0; j < half; j++) {
+            const c = cosines[angle + j];
+            const s = direction * sines[angle + j];
+            const at = vector * d + j;
+            out[at] = xs[at] * c - xs[at + half] * s;
+            out[at + half] = xs[at + half] * c + xs[at] * s;
+          }
+        }
+      },
+    };
+  },
+  vjp: (g, [, cos, sin], _, { offset, direction }) => [
+    () => apply(ropeOp, [g, cos, sin], { offset, direction: -direction }),
+    null,
+    null,
+  ],
+  samples: [
+    { shapes: [[2, 3, 2, 4], [5, 2], [5, 2]], attrs: { offset: 0, direction: 1 } },
+    { shapes: [[1, 2, 3, 6], [9, 3], [9, 3]], attrs: { offset: 4, direction: -1 } },
+  ],
+  known: [
+    {
+      inputs: [{ shape: [1, 1, 1, 2], data: [3, 5] }, { shape: [1, 1], data: [0] }, { shape: [1, 1], data: [1] }],
+      attrs: { offset: 0, direction: 1 },
+      output: [-5, 3],
+    },
+  ],
+});
+
+/** cos and sin of position·frequency, computed in f64. Two f32 [positions, d/2] tables. */
+export interface RopeTables {
+  readonly cos: Tensor;
+  readonly sin: Tensor;
+}
+
+/**
+ * Rotates the pairs (x_j, x_{j+d/2}) of each head by the angle of its token's position.
+ * x f32 [b, t, h, d], token i at position offset + i → f32 [b, t, h, d].
+ * Su et al. 2021, "RoFormer", in the half-split layout of Hugging Face checkpoints.
+ */
+export const rope = (x: Tensor, { cos, sin }: RopeTables, offset = 0): Tensor =>
+  apply(ropeOp, [x, cos, sin], { offset, direction: 1 });
