@@ -1,1 +1,1 @@
-export {};
+export * from './pass-at-k.ts';

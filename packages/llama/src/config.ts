@@ -40,31 +40,31 @@ export interface LlamaConfig {
   readonly torchDtype: 'f32' | 'f16' | 'bf16' | null;
 }
 
-const count = z.int().positive('must be a whole number > 0');
-const id = z.int().nonnegative('must be a token id, a whole number ≥ 0');
+const countRule = 'must be a whole number > 0';
+const count = z.int(countRule).positive(countRule);
+const idRule = 'must be a token id, a whole number ≥ 0';
+const id = z.int(idRule).nonnegative(idRule);
 const ids = z.union([id, z.array(id)], 'must be a token id or a list of them').nullish();
-const positive = z.number().positive('must be a number > 0');
-const atLeastOne = z.number().min(1, 'must be a number ≥ 1');
+const positiveRule = 'must be a number > 0';
+const positive = z.number(positiveRule).positive(positiveRule);
+const factorRule = 'must be a number ≥ 1';
+const factor = z.number(factorRule).min(1, factorRule);
 const absent = (feature: string) =>
   z.literal(false, `must be false: ${feature} not supported`).default(false);
 
-const ropeSchema = z.object({
+const ropeSchema = z.looseObject({
   rope_type: z.string().optional(),
   /** The name of rope_type in older files. */
   type: z.string().optional(),
   rope_theta: positive.optional(),
   partial_rotary_factor: z.literal(1, 'must be 1: partly rotated heads are not supported').optional(),
-  factor: z.unknown(),
-  low_freq_factor: z.unknown(),
-  high_freq_factor: z.unknown(),
-  original_max_position_embeddings: z.unknown(),
 });
 
-const linearSchema = z.object({ factor: atLeastOne });
+const linearSchema = z.object({ factor });
 
 const llama3Schema = z
   .object({
-    factor: atLeastOne,
+    factor,
     low_freq_factor: positive,
     high_freq_factor: positive,
     original_max_position_embeddings: count,

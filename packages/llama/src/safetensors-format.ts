@@ -128,7 +128,8 @@ function parseTensor(name: string, entry: unknown, dataStart: number, fail: Fail
   const needed = tensorBytes(known, shape);
   const bytes = offsets[1] - offsets[0];
   if (needed !== bytes) {
-    fail(`${tensor} is ${known}${show(shape)}, which takes ${needed} bytes; its data_offsets span ${bytes}`);
+    const takes = Number.isSafeInteger(needed) ? needed : 'too many';
+    fail(`${tensor} is ${known}${show(shape)}, which takes ${takes} bytes; its data_offsets span ${bytes}`);
   }
   return { dtype: known, shape, offset: dataStart + offsets[0], bytes };
 }

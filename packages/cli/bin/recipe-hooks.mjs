@@ -1,0 +1,14 @@
+/**
+ * Module hook for what recipes need beyond tsx, wherever on the disk they lie: `@flex/…` is this workspace's,
+ * and a .ts file is an ES module even where no package.json says so.
+ */
+export function resolve(specifier, context, next) {
+  const parentURL = specifier.startsWith('@flex/') ? import.meta.url : context.parentURL;
+  const found = next(specifier, { ...context, parentURL });
+  return found instanceof Promise ? found.then(asModule) : asModule(found);
+}
+
+function asModule(found) {
+  const isTypeScript = new URL(found.url).pathname.endsWith('.ts');
+  return isTypeScript && found.format?.startsWith('commonjs') ? { ...found, format: 'module' } : found;
+}

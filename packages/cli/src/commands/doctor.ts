@@ -1,0 +1,74 @@
+import { availableParallelism, cpus, totalmem } from 'node:os';
+import { type AdapterInfo, describeAdapter, findAdapter } from '@flex/tensor';
+import chalk from 'chalk';
+import Table from 'cli-table3';
+import { Command } from 'commander';
+import { type CommonOptions, outputOf, withCommonOptions } from '../context.ts';
+
+/** Limits that decide which tensors fit. */
+const shownLimits = [
+  'maxBufferSize',
+  'maxStorageBufferBindingSize',
+  'maxComputeWorkgroupStorageSize',
+  'maxComputeInvocationsPerWorkgroup',
+] as const;
+
+export function doctorCommand(): Command {
+  const command = new Command('doctor').description('what this machine can do, and how to mend what it cannot');
+  return withCommonOptions(command).action(run);
+}
+
+async function run(options: CommonOptions): Promise<void> {
+  const output = outputOf(options);
+  const adapter = await findAdapter();
+  const info = adapter && describeAdapter(adapter);
+  const advice = adviceFor(info);
+  const machine = {
+    node: process.version,
+    platform: `${process.platform} ${process.arch}`,
+    cpu: cpus()[0]?.model ?? 'unknown',
+    cores: availableParallelism(),
+    memory_bytes: totalmem(),
+  };
+  output.emit({ machine, adapter: info, advice });
+  const table = new Table({ style: { head: [], border: ['dim'] } });
+  table.push(['Node', machine.node], ['platform', machine.platform], ['processor', `${machine.cpu}, ${machine.cores} cores`]);
+  table.push(['memory', gib(machine.memory_bytes)]);
+  if (info) {
+    table.push(['WebGPU adapter', `${info.name}${info.software ? ' (software)' : ''}`], ['driver', info.driver]);
+    table.push(['subgroup sizes', info.subgroupSizes.join(' to ')], ['features', wrap(info.features)]);
+    for (const name of shownLimits) table.push([name, showLimit(info.limits[name])]);
+  } else {
+    table.push(['WebGPU adapter', chalk.yellow('none: commands run on gpu.js, without a GPU')]);
+  }
+  output.print(table.toString());
+  for (const line of advice) output.print(line);
+}
+
+/** What to install or expect, a line each. */
+function adviceFor(info: AdapterInfo | null): string[] {
+  if (!info) {
+    return [
+      'To use a GPU, install its Vulkan driver (Linux), or run on macOS (Metal) or Windows (D3D12).',
+      'NVIDIA: the driver package with its Vulkan part. AMD and Intel: mesa-vulkan-drivers, version 24 or later.',
+      'Without a GPU, Mesa 24 or later also gives software Vulkan: scripts/install-software-vulkan.sh (Debian 12).',
+    ];
+  }
+  const lines: string[] = [];
+  if (info.software) lines.push('This adapter is software: right, but slower than a GPU by a factor of a thousand or so.');
+  if (!info.features.includes('subgroups')) lines.push('No subgroup operations: the slower portable kernels run.');
+  return lines;
+}
+
+const gib = (bytes: number) => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
+const showLimit = (value: number) => (value >= 2 ** 20 ? `${gib(value)} (${value} bytes)` : `${value}`);
+
+/** Names in lines of about 60 characters. */
+function wrap(names: readonly string[]): string {
+  const lines: string[] = [''];
+  for (const name of names) {
+    if (lines[lines.length - 1].length + name.length > 60) lines.push('');
+    lines[lines.length - 1] += `${name} `;
+  }
+  return lines.join('\n');
+}

@@ -1,0 +1,41 @@
+import { forward, logits } from '@flex/llama';
+import { reshape, scope, tensor } from '@flex/tensor';
+import { writeSafetensors } from '@flex/tensor/safetensors';
+import { Command } from 'commander';
+import { type CommonOptions, outputOf, withCommonOptions, withDevice } from '../context.ts';
+import { readTokenInput } from '../json-input.ts';
+import { dtypeHelp, type ModelOptions, openModel } from '../open-model.ts';
+
+interface LogitsOptions extends CommonOptions, ModelOptions {
+  readonly input: string;
+  readonly out: string;
+}
+
+export function logitsCommand(): Command {
+  const command = new Command('logits')
+    .description('run a model on token ids and write the logits as safetensors')
+    .requiredOption('--model <dir>', 'a Hugging Face Llama directory')
+    .option('--adapter <dir>', 'a PEFT adapter on top of it')
+    .requiredOption('--input <file>', 'JSON {"input_ids": [[…]], "attention_mask": [[…]]}, right padded')
+    .requiredOption('--out <file>', 'where to write the tensor "logits", f32 [batch, time, vocabulary]')
+    .option('--dtype <name>', dtypeHelp, 'f32');
+  return withCommonOptions(withDevice(command)).action(run);
+}
+
+async function run(options: LogitsOptions): Promise<void> {
+  const output = outputOf(options);
+  const { model, linear, backend, close } = await openModel(options, output.note);
+  const { vocabSize } = model.config;
+  const { b, t, ids, lengths } = readTokenInput(options.input, vocabSize);
+  const result = scope(() => {
+    const { hidden } = forward(model, tensor(backend, ids, [b, t], 'i32'), { linear });
+    return reshape(logits(model, hidden, linear), [b, t, vocabSize]);
+  });
+  const data = Float32Array.from(await result.data());
+  // Logits at padding mean nothing; zeros say so.
+  lengths.forEach((length, row) => data.fill(0, (row * t + length) * vocabSize, (row + 1) * t * vocabSize));
+  writeSafetensors(options.out, new Map([['logits', { dtype: 'F32', shape: [b, t, vocabSize], data }]]));
+  output.print(`${options.out}: logits f32 [${b}, ${t}, ${vocabSize}]`);
+  output.emit({ out: options.out, shape: [b, t, vocabSize] });
+  await close();
+}

@@ -1,0 +1,159 @@
+import { existsSync } from 'node:fs';
+import { basename, extname, join } from 'node:path';
+import { ConfigError } from '@flex/tensor';
+import { loadConfig, loadRecipe, printConfig, type RecipeParts, type RunInfo, type RunSummary, type TrainConfig, train } from '@flex/train';
+import chalk from 'chalk';
+import Table from 'cli-table3';
+import { Command } from 'commander';
+import { type CommonOptions, type Output, outputOf, withCommonOptions, withDevice } from '../context.ts';
+import { openBackend } from '../device.ts';
+import { exitCode } from '../failure.ts';
+import { duration, newProgress } from '../progress.ts';
+import { quickstart } from '../quickstart.ts';
+
+interface TrainCommandOptions extends CommonOptions {
+  readonly device: string;
+  readonly resume?: boolean;
+  readonly overwrite?: boolean;
+  readonly printConfig?: boolean;
+}
+
+/** A configuration and where it came from. */
+interface Loaded {
+  readonly config: TrainConfig;
+  readonly parts: RecipeParts;
+  readonly isQuickstart: boolean;
+}
+
+export function trainCommand(): Command {
+  const command = new Command('train')
+    .description('fine-tune with LoRA; without arguments, the bundled quickstart')
+    .argument('[arguments...]', 'config.yaml, .toml, .json or recipe.ts, then key=value to change its keys')
+    .option('--resume', 'continue the run in `out` from its newest checkpoint')
+    .option('--overwrite', 'replace the run in `out`')
+    .option('--print-config', 'print the resolved configuration and stop');
+  return withCommonOptions(withDevice(command)).action(run);
+}
+
+async function run(args: readonly string[], options: TrainCommandOptions, command: Command): Promise<void> {
+  const output = outputOf(options);
+  if (options.resume && options.overwrite) {
+    throw new ConfigError('train: --resume keeps the run and --overwrite replaces it; give one of them');
+  }
+  const { config, parts, isQuickstart } = await load(args, options);
+  if (options.printConfig) {
+    if (output.json) output.emit(config);
+    else process.stdout.write(printConfig(config));
+    return;
+  }
+  const backend = await openBackend(options.device, output.note);
+  const progress = newProgress(options.quiet ?? false);
+  const interrupt = new AbortController();
+  const onSignal = () => {
+    if (interrupt.signal.aborted) process.exit(exitCode.interrupted);
+    progress.line('stopping after this update; once more to stop at once, without saving');
+    interrupt.abort();
+  };
+  process.on('SIGINT', onSignal);
+  try {
+    const summary = await train(config, {
+      backend,
+      parts,
+      resume: options.resume,
+      overwrite: options.overwrite,
+      signal: interrupt.signal,
+      onStart: (info) => describeStart(info, progress.line),
+      onEval: (losses, step) => progress.line(describeLosses(losses, step)),
+      onStep: (metrics, steps) => {
+        progress.step(metrics, steps);
+        output.emit(metrics);
+      },
+    });
+    progress.stop();
+    output.emit(summary);
+    describeEnd(summary, output, { isQuickstart, config });
+    if (summary.status === 'interrupted') command.setOptionValue('exitCode', exitCode.interrupted);
+  } finally {
+    progress.stop();
+    process.off('SIGINT', onSignal);
+  }
+  await backend.close();
+}
+
+/** The configuration that the arguments name: a file or recipe first, then overrides. */
+async function load(args: readonly string[], { resume }: TrainCommandOptions): Promise<Loaded> {
+  const [first] = args;
+  const file = first !== undefined && !first.includes('=') ? first : undefined;
+  const overrides = args.slice(file === undefined ? 0 : 1);
+  const stray = overrides.find((text) => !text.includes('='));
+  if (stray !== undefined) throw new ConfigError(`train: "${stray}" is not key=value; the configuration file comes first`);
+  const sets = (key: string) => overrides.some((text) => text.startsWith(`${key}=`) || text.startsWith(`${key}.`));
+  const isQuickstart = file === undefined && !sets('model') && !sets('data');
+  const base = isQuickstart ? quickstart : {};
+  // A run needs a folder: without `out`, the next free one. Loading twice lets a file or recipe name it first.
+  const attempt = async (out: string): Promise<Loaded> => {
+    const defaults = { ...base, out };
+    if (file !== undefined && ['.ts', '.mts', '.js', '.mjs'].includes(extname(file))) {
+      return { ...(await loadRecipe(file, { overrides, defaults })), isQuickstart };
+    }
+    return { config: loadConfig({ file, overrides, defaults }), parts: new Map(), isQuickstart };
+  };
+  const placeholder = 'runs/{next}';
+  const loaded = await attempt(placeholder);
+  if (loaded.config.out !== placeholder) return loaded;
+  const name = isQuickstart ? 'quickstart' : `${basename(loaded.config.model)}-${basename(loaded.config.data.source).split('.')[0]}`;
+  if (resume) throw new ConfigError('train: --resume needs `out`, the folder of the run to continue');
+  return { ...loaded, config: { ...loaded.config, out: nextFree(join('runs', name)) } };
+}
+
+/** `runs/name`, or `runs/name-2` and so on where it is taken. */
+function nextFree(folder: string): string {
+  if (!existsSync(folder)) return folder;
+  let n = 2;
+  while (existsSync(`${folder}-${n}`)) n++;
+  return `${folder}-${n}`;
+}
+
+function describeStart(info: RunInfo, line: (text: string) => void): void {
+  line(`model ${info.model}, ${info.trainableParameters.toLocaleString('en')} trainable parameters`);
+  line(`data ${info.examples} examples, ${info.steps} updates${info.done > 0 ? `, ${info.done} done before` : ''}`);
+  for (const reason of info.skipped) line(reason);
+  line(`run folder ${info.out}`);
+}
+
+function describeLosses(losses: Readonly<Record<string, number>>, step: number): string {
+  const shown = Object.entries(losses).map(([name, loss]) => `${name} ${loss.toFixed(4)}`);
+  return `held-out loss after ${step} updates (nats a token): ${shown.join(', ')}`;
+}
+
+function describeEnd(
+  summary: RunSummary,
+  output: Output,
+  { isQuickstart, config }: { isQuickstart: boolean; config: TrainConfig },
+): void {
+  const { steps, seconds, tokens_per_second, peak_memory_bytes, adapter, status } = summary;
+  output.print();
+  const word = status === 'done' ? chalk.green('done') : chalk.yellow('interrupted, everything saved');
+  output.print(`${word}: ${steps} updates in ${duration(seconds)}, ${tokens_per_second.toFixed(0)} tokens/s, ` +
+    `at most ${(peak_memory_bytes / 2 ** 20).toFixed(0)} MiB of tensors`);
+  if (Object.keys(summary.eval).length > 0) {
+    const table = new Table({ head: ['held-out loss, nats a token', 'before', 'after'], style: { head: [], border: ['dim'] } });
+    for (const [name, { before, after }] of Object.entries(summary.eval)) {
+      table.push([name, before.toFixed(4), after.toFixed(4)]);
+    }
+    output.print(table.toString());
+  }
+  output.print(`adapter: ${adapter} (Hugging Face PEFT loads it)`);
+  if (status === 'interrupted') {
+    output.print(`To go on: the same command with out=${config.out} --resume`);
+    return;
+  }
+  if (!isQuickstart) return;
+  output.print();
+  output.print('What to try next:');
+  output.print('  pnpm flex train regularizer=none                 the same without the Fourier penalty');
+  output.print('  pnpm flex train lora.rank=16 train.seed=1        another adapter, another seed');
+  output.print(`  pnpm flex spectrum --adapter ${adapter}`);
+  output.print(`  pnpm flex generate --model ${config.model} --adapter ${adapter} --prompt 'def add(a, b):'`);
+  output.print('  README.md says how to train Code Llama 7B on your own data.');
+}

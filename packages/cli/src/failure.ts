@@ -1,0 +1,22 @@
+import { CommanderError } from 'commander';
+
+/** Exit codes of every command. */
+export const exitCode = { done: 0, failed: 1, wrongUsage: 2, refused: 3, interrupted: 130 } as const;
+
+/** Errors that mean the user asked for something wrong: one line, exit code 2. */
+const wrongUsage = new Set(['ConfigError', 'DataError']);
+
+/** The exit code an error stands for. */
+export function exitCodeOf(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? exitCode.done : exitCode.wrongUsage;
+  if (error instanceof Error && wrongUsage.has(error.name)) return exitCode.wrongUsage;
+  if (error instanceof Error && error.name === 'SandboxError') return exitCode.refused;
+  return exitCode.failed;
+}
+
+/** What to tell of an error: one line, or the stack too when verbose. Commander has said its own already. */
+export function messageOf(error: unknown, verbose: boolean): string {
+  if (error instanceof CommanderError) return '';
+  if (!(error instanceof Error)) return String(error);
+  return verbose && error.stack ? error.stack : error.message.split('\n')[0];
+}

@@ -1,0 +1,43 @@
+import { realpathSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { chalkStderr } from 'chalk';
+import { Command } from 'commander';
+import { doctorCommand } from './commands/doctor.ts';
+import { generateCommand } from './commands/generate.ts';
+import { logitsCommand } from './commands/logits.ts';
+import { spectrumCommand } from './commands/spectrum.ts';
+import { trainCommand } from './commands/train.ts';
+import { exitCodeOf, messageOf } from './failure.ts';
+
+/** The whole command line. Errors are thrown; `main` turns them into a line and an exit code. */
+function program(): Command {
+  const flex = new Command('flex')
+    .description('Fine-tunes Llama models with LoRA and a Fourier penalty, on WebGPU or without a GPU.')
+    .showSuggestionAfterError()
+    .exitOverride();
+  for (const command of [trainCommand(), generateCommand(), logitsCommand(), spectrumCommand(), doctorCommand()]) {
+    flex.addCommand(command.exitOverride().showSuggestionAfterError());
+  }
+  return flex;
+}
+
+/** Runs one command; resolves to the process's exit code. */
+export async function main(args: readonly string[]): Promise<number> {
+  try {
+    let code = 0;
+    const flex = program();
+    flex.hook('postAction', (_, action) => {
+      code = Number(action.getOptionValue('exitCode') ?? 0);
+    });
+    await flex.parseAsync(args, { from: 'user' });
+    return code;
+  } catch (error) {
+    const message = messageOf(error, args.includes('--verbose'));
+    if (message) process.stderr.write(`${chalkStderr.red('flex:')} ${message}\n`);
+    return exitCodeOf(error);
+  }
+}
+
+if (process.argv[1] && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
+  process.exit(await main(process.argv.slice(2)));
+}

@@ -1,0 +1,202 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { DataError } from '@flex/tensor';
+import { afterAll, afterEach, describe, expect, it } from 'vitest';
+import { inverseFrequencies, readLlamaConfig } from './config.ts';
+import { isMissing, shared } from './testing/shared.ts';
+
+const dir = mkdtempSync(join(tmpdir(), 'flex-config-'));
+const path = join(dir, 'config.json');
+const generation = join(dir, 'generation_config.json');
+afterEach(() => rmSync(generation, { force: true }));
+afterAll(() => rmSync(dir, { recursive: true }));
+
+const least = {
+  model_type: 'llama',
+  hidden_size: 64,
+  intermediate_size: 172,
+  num_hidden_layers: 3,
+  num_attention_heads: 8,
+  vocab_size: 320,
+};
+
+function read(changes: object) {
+  writeFileSync(path, JSON.stringify({ ...least, ...changes }));
+  return readLlamaConfig(dir);
+}
+
+const refused = (changes: object, message: string) => {
+  expect(() => read(changes)).toThrow(new DataError(`${path}: ${message}`));
+};
+
+const llama3 = {
+  rope_type: 'llama3',
+  factor: 8,
+  low_freq_factor: 1,
+  high_freq_factor: 4,
+  original_max_position_embeddings: 8192,
+};
+
+describe('a configuration', () => {
+  it("of the required keys alone takes the defaults of transformers' LlamaConfig", () => {
+    expect(read({ some_other_key: 1 })).toEqual({
+      hiddenSize: 64,
+      intermediateSize: 172,
+      layers: 3,
+      heads: 8,
+      kvHeads: 8,
+      headDim: 8,
+      vocabSize: 320,
+      rmsNormEps: 1e-6,
+      ropeTheta: 10000,
+      ropeScaling: null,
+      maxPositions: 2048,
+      tieWordEmbeddings: false,
+      bosId: 1,
+      eosIds: [2],
+      torchDtype: null,
+    });
+  });
+
+  it('means the same in the layouts of transformers 4 and 5', () => {
+    const old = read({ rope_theta: 5e5, rope_scaling: llama3, torch_dtype: 'bfloat16' });
+    expect(old).toMatchObject({
+      ropeTheta: 5e5,
+      torchDtype: 'bf16',
+      ropeScaling: { type: 'llama3', factor: 8 },
+    });
+    expect(read({ rope_parameters: { rope_theta: 5e5, ...llama3 }, dtype: 'bfloat16' })).toEqual(old);
+    const linear = read({ rope_scaling: { type: 'linear', factor: 2.5 } });
+    expect(linear.ropeScaling).toEqual({ type: 'linear', factor: 2.5 });
+    expect(read({ rope_parameters: { rope_type: 'linear', factor: 2.5 }, rope_theta: 10000 })).toEqual(
+      linear,
+    );
+    expect(read({ rope_parameters: { rope_type: 'default', rope_theta: 7 } }).ropeTheta).toBe(7);
+  });
+
+  it('may have heads of their own size and shared key-value heads', () => {
+    const config = read({ num_key_value_heads: 2, head_dim: 12 });
+    expect(config).toMatchObject({ kvHeads: 2, headDim: 12 });
+  });
+
+  it('takes the end-of-text ids from generation_config.json where it has some', () => {
+    expect(read({ eos_token_id: [5, 6] }).eosIds).toEqual([5, 6]);
+    expect(read({ eos_token_id: null, bos_token_id: null })).toMatchObject({ bosId: null, eosIds: [] });
+    writeFileSync(generation, '{"eos_token_id": [7, 8, 9]}');
+    expect(read({ eos_token_id: 5 }).eosIds).toEqual([7, 8, 9]);
+    writeFileSync(generation, '{"eos_token_id": 7}');
+    expect(read({}).eosIds).toEqual([7]);
+    writeFileSync(generation, '{"temperature": 1}');
+    expect(read({ eos_token_id: 5 }).eosIds).toEqual([5]);
+    writeFileSync(generation, '{"eos_token_id": "7"}');
+    const rule = 'must be a token id or a list of them';
+    expect(() => read({})).toThrow(
+      new DataError(`${generation}: "eos_token_id" is wrong: ${rule}; it is "7"`),
+    );
+  });
+
+  it('is refused where it is missing or malformed', () => {
+    rmSync(path, { force: true });
+    expect(() => readLlamaConfig(dir)).toThrow(`${path}: cannot be read: Error: ENOENT`);
+    writeFileSync(path, '{"a": ');
+    expect(() => readLlamaConfig(dir)).toThrow(`${path}: is not JSON: `);
+    expect(() => readLlamaConfig(join(dir, 'none'))).toThrow(`${join(dir, 'none')}: no such directory`);
+    refused({ hidden_size: undefined }, '"hidden_size" is wrong: must be a whole number > 0; it is missing');
+    refused({ hidden_size: 6.5 }, '"hidden_size" is wrong: must be a whole number > 0; it is 6.5');
+    refused({ vocab_size: 0 }, '"vocab_size" is wrong: must be a whole number > 0; it is 0');
+    refused({ rms_norm_eps: -1 }, '"rms_norm_eps" is wrong: must be a number > 0; it is -1');
+  });
+
+  it('of something that is not supported is refused by name', () => {
+    const other = 'must be "llama": other architectures are not supported';
+    refused({ model_type: 'mistral' }, `"model_type" is wrong: ${other}; it is "mistral"`);
+    const activation = 'must be "silu": other activations are not supported';
+    refused({ hidden_act: 'gelu' }, `"hidden_act" is wrong: ${activation}; it is "gelu"`);
+    const biases = 'must be false: biases of the attention are not supported';
+    refused({ attention_bias: true }, `"attention_bias" is wrong: ${biases}; it is true`);
+    expect(() => read({ mlp_bias: true })).toThrow(/"mlp_bias" is wrong: must be false: biases/);
+    expect(() => read({ quantization_config: { bits: 4 } })).toThrow(/quantized weights are not supported/);
+    expect(() => read({ torch_dtype: 'float64' })).toThrow(
+      /must be float32, float16 or bfloat16; it is "float64"/,
+    );
+    const known = 'a scaling that is not supported; default, linear and llama3 are';
+    refused({ rope_scaling: { type: 'yarn', factor: 4 } }, `"rope_scaling.rope_type" is yarn, ${known}`);
+    refused(
+      { rope_parameters: { rope_type: 'dynamic' } },
+      `"rope_parameters.rope_type" is dynamic, ${known}`,
+    );
+    expect(() => read({ rope_parameters: { partial_rotary_factor: 0.5 } })).toThrow(/partly rotated heads/);
+  });
+
+  it('that contradicts itself is refused', () => {
+    const heads = 'must divide the 8 attention heads; it is 3';
+    refused({ num_key_value_heads: 3 }, `"num_key_value_heads" is wrong: ${heads}`);
+    refused(
+      { hidden_size: 68 },
+      '"hidden_size" is wrong: must be a multiple of the 8 attention heads; it is 68',
+    );
+    refused({ head_dim: 7 }, 'the size of a head must be even for rotary embeddings; it is 7');
+    const thetas = '"rope_theta" is 1, but "rope_parameters.rope_theta" is 2; they must agree';
+    refused({ rope_theta: 1, rope_parameters: { rope_theta: 2 } }, thetas);
+  });
+
+  it('of a scaling that lacks a number is refused by its key', () => {
+    const factor = '"rope_scaling.factor" is wrong: must be a number ≥ 1; it is';
+    refused({ rope_scaling: { type: 'linear', factor: 0.5 } }, `${factor} 0.5`);
+    expect(() => read({ rope_scaling: { type: 'linear' } })).toThrow(
+      /"rope_scaling.factor" .* it is missing$/,
+    );
+    const lacking = { ...llama3, original_max_position_embeddings: undefined };
+    const original = '"rope_parameters.original_max_position_embeddings" is wrong';
+    refused({ rope_parameters: lacking }, `${original}: must be a whole number > 0; it is missing`);
+    const order = '"rope_scaling.high_freq_factor" is wrong: must be greater than low_freq_factor; it is 1';
+    refused({ rope_scaling: { ...llama3, high_freq_factor: 1 } }, order);
+  });
+});
+
+describe('inverse frequencies', () => {
+  it('are θ^(−2i/d), and divided by the factor when linearly scaled', () => {
+    expect([...inverseFrequencies(read({}))].map((f) => +f.toPrecision(12))).toEqual([1, 0.1, 0.01, 0.001]);
+    const linear = inverseFrequencies(read({ rope_scaling: { type: 'linear', factor: 4 } }));
+    expect([...linear].map((f) => +f.toPrecision(12))).toEqual([0.25, 0.025, 0.0025, 0.00025]);
+  });
+
+  it("are transformers' own for llama3", () => {
+    // transformers 5.18, ROPE_INIT_FUNCTIONS['llama3'] in f32: Llama 3.1's numbers with a head of 32.
+    const expected = [
+      1, 0.440366626, 0.193922758, 0.0853971019, 0.0376060307, 0.0165604409, 0.00729266508, 0.00321144611,
+      0.000524846022, 7.78465546e-5, 3.42810235e-5, 1.50962178e-5, 6.64786967e-6, 2.92749974e-6,
+      1.28917316e-6, 5.6770881e-7,
+    ];
+    const config = read({ hidden_size: 256, rope_theta: 5e5, rope_scaling: llama3 });
+    const found = inverseFrequencies(config);
+    expect(found).toHaveLength(16);
+    for (const [i, f] of found.entries()) expect(Math.abs(f / expected[i] - 1)).toBeLessThan(1e-6);
+  });
+});
+
+describe.skipIf(isMissing('models/micro'))('the reference models', () => {
+  it('have the configurations that their READMEs name', () => {
+    expect(readLlamaConfig(shared('models/micro'))).toMatchObject({
+      hiddenSize: 128,
+      intermediateSize: 352,
+      layers: 6,
+      heads: 4,
+      vocabSize: 2048,
+      ropeTheta: 1e6,
+      maxPositions: 1024,
+      tieWordEmbeddings: false,
+      torchDtype: 'f16',
+    });
+  });
+
+  it.skipIf(isMissing('fixtures/goldens')).each([
+    ['gqa-f32', { heads: 8, kvHeads: 4, torchDtype: 'f32' }],
+    ['mha-f16', { heads: 6, kvHeads: 6, torchDtype: 'f16' }],
+    ['gqa-bf16', { heads: 10, kvHeads: 2, torchDtype: 'bf16' }],
+    ['tied-f32', { heads: 4, kvHeads: 1, tieWordEmbeddings: true }],
+  ])('%s is read', (name, expected) => {
+    expect(readLlamaConfig(shared(`fixtures/goldens/${name}/model`))).toMatchObject(expected);
+  });
+});

@@ -1,0 +1,235 @@
+import {
+  add,
+  type Backend,
+  causalSoftmax,
+  concat,
+  crossEntropy,
+  DataError,
+  gather,
+  keep,
+  matmul,
+  permute,
+  type RopeTables,
+  reshape,
+  rmsNorm,
+  rope,
+  ShapeError,
+  show,
+  sum,
+  swiglu,
+  type Tensor,
+  tensor,
+} from '@flex/tensor';
+import { inverseFrequencies, type LlamaConfig, readLlamaConfig } from './config.ts';
+import { type LinearSize, linearSizes, loadWeights, type WeightDType } from './weights.ts';
+
+/**
+ * How an activation meets a weight: x f32 [.., in] → f32 [.., out]. `path` is the module's name in the checkpoint,
+ * such as `model.layers.0.mlp.gate_proj`. The one seam between a model and an adapter.
+ */
+export type Linear = (x: Tensor, path: string) => Tensor;
+
+/** A Llama: frozen weights on a backend, and what is needed to run them. */
+export interface LlamaModel {
+  readonly dir: string;
+  readonly config: LlamaConfig;
+  readonly backend: Backend;
+  readonly dtype: WeightDType;
+  /** By the checkpoint's own names. */
+  readonly weights: ReadonlyMap<string, Tensor>;
+  /** Sizes of the linear layers by module path. */
+  readonly linears: ReadonlyMap<string, LinearSize>;
+  /** x·Wᵀ with the model's own weights. */
+  readonly linear: Linear;
+  /** Rotary tables for at least `positions` tokens. Throws DataError beyond the model's context. */
+  rope(positions: number): RopeTables;
+  dispose(): void;
+}
+
+/** Keys and values of the tokens so far: f32 [b·kv heads, tokens, d] a layer. */
+export interface KvCache {
+  readonly tokens: number;
+  readonly layers: readonly { readonly k: Tensor; readonly v: Tensor }[];
+}
+
+export interface ForwardOptions {
+  /** Left out: the model's own weights alone. */
+  readonly linear?: Linear;
+  /** Tokens before these. */
+  readonly cache?: KvCache;
+  /** Runs a layer; the default just calls it. Activation checkpointing goes here. */
+  readonly runLayer?: (layer: () => Tensor, x: Tensor, index: number) => Tensor;
+}
+
+/** Loads a Hugging Face Llama directory. Throws DataError, in one line, for anything missing or damaged in it. */
+export function loadLlama(backend: Backend, dir: string, { dtype }: { dtype: WeightDType }): LlamaModel {
+  const config = readLlamaConfig(dir);
+  const weights = loadWeights(backend, dir, config, dtype);
+  const head = config.tieWordEmbeddings ? 'model.embed_tokens.weight' : 'lm_head.weight';
+  let tables: RopeTables | undefined;
+  return {
+    dir,
+    config,
+    backend,
+    dtype,
+    weights,
+    linears: linearSizes(config),
+    linear(x, path) {
+      const weight = weights.get(path === 'lm_head' ? head : `${path}.weight`);
+      if (!weight) throw new Error(`${dir}: there is no linear layer "${path}"`);
+      return matmul(x, weight, { transposeB: true });
+    },
+    rope(positions) {
+      if (positions > config.maxPositions) {
+        throw new DataError(
+          `${dir}: ${positions} tokens are more than the model's context of ${config.maxPositions}`,
+        );
+      }
+      if (!tables || tables.cos.shape[0] < positions) {
+        tables = ropeTables(backend, config, Math.min(config.maxPositions, Math.max(512, 2 * positions)));
+      }
+      return tables;
+    },
+    dispose() {
+      for (const t of weights.values()) t.dispose();
+      tables?.cos.dispose();
+      tables?.sin.dispose();
+    },
+  };
+}
+
+/** cos and sin of position·frequency, computed in f64 and rounded once to f32 [positions, d/2]. */
+function ropeTables(backend: Backend, config: LlamaConfig, positions: number): RopeTables {
+  const frequencies = inverseFrequencies(config);
+  const half = frequencies.length;
+  const table = (f: (angle: number) => number) =>
+    keep(
+      tensor(
+        backend,
+        Float64Array.from({ length: positions * half }, (_, i) =>
+          f(Math.floor(i / half) * frequencies[i % half]),
+        ),
+        [positions, half],
+      ),
+    );
+  return { cos: table(Math.cos), sin: table(Math.sin) };
+}
+
+/**
+ * The last hidden states, after the final norm. ids i32 [b, t] → f32 [b, t, e], with the cache that these tokens
+ * leave. Rows are right-padded: a causal model's states before the padding do not depend on it.
+ */
+export function forward(
+  model: LlamaModel,
+  ids: Tensor,
+  options: ForwardOptions = {},
+): { hidden: Tensor; cache: KvCache } {
+  if (ids.shape.length !== 2) throw new ShapeError(`forward: needs ids [b, t], got ${show(ids)}`);
+  const { config, weights } = model;
+  const { cache, linear = model.linear, runLayer = (layer) => layer() } = options;
+  const offset = cache?.tokens ?? 0;
+  const tokens = offset + ids.shape[1];
+  const tables = model.rope(tokens);
+  const norm = (x: Tensor, name: string) => rmsNorm(x, weights.get(`${name}.weight`)!, config.rmsNormEps);
+  const layers: { k: Tensor; v: Tensor }[] = [];
+  let x = gather(weights.get('model.embed_tokens.weight')!, ids);
+  for (let i = 0; i < config.layers; i++) {
+    const path = `model.layers.${i}`;
+    const before = x;
+    const layer = (): Tensor => {
+      const { output, k, v } = attention(norm(before, `${path}.input_layernorm`), {
+        config,
+        linear,
+        tables,
+        offset,
+        path: `${path}.self_attn`,
+        past: cache?.layers[i],
+      });
+      layers[i] = { k, v };
+      const middle = add(before, output);
+      const h = norm(middle, `${path}.post_attention_layernorm`);
+      const gated = swiglu(linear(h, `${path}.mlp.gate_proj`), linear(h, `${path}.mlp.up_proj`));
+      return add(middle, linear(gated, `${path}.mlp.down_proj`));
+    };
+    x = runLayer(layer, before, i);
+  }
+  return { hidden: norm(x, 'model.norm'), cache: { tokens, layers } };
+}
+
+interface AttentionInputs {
+  readonly config: LlamaConfig;
+  readonly linear: Linear;
+  readonly tables: RopeTables;
+  readonly offset: number;
+  readonly path: string;
+  readonly past?: { readonly k: Tensor; readonly v: Tensor };
+}
+
+/** Grouped-query causal attention. x f32 [b, t, e] → f32 [b, t, e], and the keys and values seen so far. */
+function attention(
+  x: Tensor,
+  { config, linear, tables, offset, path, past }: AttentionInputs,
+): { output: Tensor; k: Tensor; v: Tensor } {
+  const [b, t] = x.shape;
+  const { heads: h, kvHeads, headDim: d } = config;
+  const group = h / kvHeads;
+  /** [b, t, heads·d] → [b, heads, t, d] */
+  const split = (y: Tensor, heads: number) => permute(reshape(y, [b, t, heads, d]), [0, 2, 1, 3]);
+  const rotated = (name: string, heads: number) =>
+    permute(rope(reshape(linear(x, `${path}.${name}`), [b, t, heads, d]), tables, offset), [0, 2, 1, 3]);
+  // The heads of a group share keys and values: fold them into the rows, [b·kv, group·t, d].
+  const q = reshape(rotated('q_proj', h), [b * kvHeads, group * t, d]);
+  const newK = reshape(rotated('k_proj', kvHeads), [b * kvHeads, t, d]);
+  const newV = reshape(split(linear(x, `${path}.v_proj`), kvHeads), [b * kvHeads, t, d]);
+  const k = past ? concat([past.k, newK], 1) : newK;
+  const v = past ? concat([past.v, newV], 1) : newV;
+  const scores = matmul(q, k, { transposeB: true }); // [b·kv, group·t, s]
+  const weights = causalSoftmax(scores, { scale: 1 / Math.sqrt(d), queries: t, offset });
+  const mixed = reshape(matmul(weights, v), [b, h, t, d]);
+  const output = linear(reshape(permute(mixed, [0, 2, 1, 3]), [b, t, h * d]), `${path}.o_proj`);
+  return { output, k, v };
+}
+
+/** Logits of hidden states. f32 [.., e] → f32 [.., v]. */
+export function logits(model: LlamaModel, hidden: Tensor, linear: Linear = model.linear): Tensor {
+  return linear(hidden, 'lm_head');
+}
+
+/** Right-padded rows of token ids; labels −100 are not scored. Both [b·t], row-major. */
+export interface TokenBatch {
+  readonly b: number;
+  readonly t: number;
+  readonly input_ids: Int32Array;
+  readonly labels: Int32Array;
+}
+
+/** Tokens of the batch that the loss scores: labels ≥ 0 that have a token before them. */
+export function scoredTokens({ b, t, labels }: TokenBatch): number {
+  let count = 0;
+  for (let row = 0; row < b; row++) for (let i = 1; i < t; i++) if (labels[row * t + i] >= 0) count++;
+  return count;
+}
+
+/**
+ * Σ −ln p(label_{i+1} | tokens up to i) over the scored tokens, in nats: f32 []. Only scored rows meet the
+ * vocabulary. Divide by `scoredTokens` for the mean. Throws DataError when the batch scores nothing.
+ */
+export function lossSum(model: LlamaModel, batch: TokenBatch, options: ForwardOptions = {}): Tensor {
+  const { b, t, input_ids, labels } = batch;
+  const rows: number[] = [];
+  const targets: number[] = [];
+  for (let row = 0; row < b; row++) {
+    for (let i = 1; i < t; i++) {
+      const label = labels[row * t + i];
+      if (label < 0) continue;
+      rows.push(row * t + i - 1);
+      targets.push(label);
+    }
+  }
+  if (rows.length === 0) throw new DataError('loss: the batch has no scored token');
+  const index = (values: ArrayLike<number>, shape: number[]) =>
+    tensor(model.backend, Int32Array.from(values), shape, 'i32');
+  const { hidden } = forward(model, index(input_ids, [b, t]), options);
+  const scored = gather(reshape(hidden, [b * t, model.config.hiddenSize]), index(rows, [rows.length]));
+  return sum(crossEntropy(logits(model, scored, options.linear), index(targets, [targets.length])));
+}

@@ -1,0 +1,148 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { valueAndGrad } from '@flex/autograd';
+import {
+  add,
+  type Backend,
+  ConfigError,
+  eachTensor,
+  findAdapter,
+  openGpuJs,
+  openReference,
+  openWebGpu,
+  ShapeError,
+  scope,
+  square,
+  sum,
+  type Tensor,
+  tensor,
+} from '@flex/tensor';
+import { afterAll, describe, expect, it } from 'vitest';
+import { adamw } from './adamw.ts';
+import type { OptimizerState } from './optimizer.ts';
+import { checkOptimizer } from './testing/index.ts';
+
+interface Golden {
+  readonly shapes: readonly (readonly number[])[];
+  readonly init: readonly (number | readonly number[])[][];
+  readonly grads: readonly (readonly (number | readonly number[])[][])[];
+  readonly adamw: {
+    readonly lr: number;
+    readonly betas: readonly [number, number];
+    readonly eps: number;
+    readonly weight_decay: number;
+    readonly params: readonly (readonly (number | readonly number[])[][])[];
+  };
+}
+
+const goldenPath = join(import.meta.dirname, '../../../../shared/fixtures/goldens/optimizers.json');
+const hasAdapter = (await findAdapter()) !== null;
+const opened: Backend[] = [];
+afterAll(async () => {
+  for (const backend of opened) await backend.close();
+});
+const backends: { name: string; open: () => Promise<Backend>; here: boolean }[] = [
+  { name: 'reference', open: async () => openReference(), here: true },
+  { name: 'gpujs', open: async () => openGpuJs(), here: true },
+  { name: 'webgpu', open: openWebGpu, here: hasAdapter },
+];
+
+/** ‖x − y‖ / ‖y‖. */
+function relativeError(x: ArrayLike<number>, y: readonly number[]): number {
+  let difference = 0;
+  let norm = 0;
+  y.forEach((value, i) => {
+    difference += (x[i] - value) ** 2;
+    norm += value ** 2;
+  });
+  return Math.sqrt(difference / norm);
+}
+
+describe.each(backends)('AdamW [$name]', ({ open, here }) => {
+  it.skipIf(!here || !existsSync(goldenPath))("equals torch's after each of 15 updates", async () => {
+    const golden: Golden = JSON.parse(readFileSync(goldenPath, 'utf8'));
+    const { params: expected, lr, betas, eps, weight_decay } = golden.adamw;
+    const backend = await open();
+    opened.push(backend);
+    const named = (values: readonly (readonly (number | readonly number[])[])[]) =>
+      new Map(values.map((v, i) => [`p${i}`, tensor(backend, v.flat(), golden.shapes[i])]));
+    const optimizer = adamw({ lr, betas, eps, weight_decay });
+    let params: ReadonlyMap<string, Tensor> = named(golden.init);
+    let state: OptimizerState = optimizer.init(params);
+    let worst = 0;
+    for (const [i, grads] of golden.grads.entries()) {
+      ({ params, state } = optimizer.update(named(grads), state, params, { step: i + 1, lr }));
+      for (const [k, p] of [...params.values()].entries()) {
+        worst = Math.max(worst, relativeError(await p.data(), expected[i][k].flat()));
+      }
+    }
+    expect(golden.grads.length).toBe(15);
+    expect(worst).toBeLessThan(1e-6);
+  });
+
+  it.skipIf(!here)('takes three dispatches a parameter, and its kernels are compiled once', async () => {
+    const backend = await open();
+    opened.push(backend);
+    const optimizer = adamw();
+    const counts: [number, number][] = [];
+    for (const [step, length] of [8, 8, 12, 500].entries()) {
+      const p = new Map([['p', tensor(backend, new Float32Array(length).fill(1), [length])]]);
+      const state = optimizer.init(p);
+      const { dispatches } = backend.stats;
+      const after = optimizer.update(p, state, p, { step: step + 1, lr: 0.1 / (step + 1) });
+      await after.params.get('p')?.data();
+      counts.push([backend.stats.dispatches - dispatches, backend.stats.pipelines]);
+    }
+    expect(counts.map(([dispatches]) => dispatches)).toEqual([3, 3, 3, 3]);
+    expect(new Set(counts.map(([, pipelines]) => pipelines)).size).toBe(1);
+  });
+
+  it.skipIf(!here)('keeps the contract of optimizers', async () => {
+    const backend = await open();
+    opened.push(backend);
+    await checkOptimizer(adamw({ lr: 0.05, weight_decay: 0.1 }), backend);
+  });
+});
+
+it('memory stays flat over updates whose old tensors are freed', () => {
+  const backend = openReference();
+  const optimizer = adamw({ lr: 0.01 });
+  let params: ReadonlyMap<string, Tensor> = new Map([
+    ['a', tensor(backend, [1, 2, 3], [3])],
+    ['b', tensor(backend, [4], [1])],
+  ]);
+  let state = optimizer.init(params);
+  const live = backend.stats.liveBytes;
+  for (let step = 1; step <= 50; step++) {
+    const after = scope(() => {
+      const f = () => add(sum(square(params.get('a') as Tensor)), sum(square(params.get('b') as Tensor)));
+      const { grads } = valueAndGrad(f, params);
+      return optimizer.update(grads, state, params, { step, lr: 0.01 });
+    });
+    eachTensor([params, state], (t) => t.dispose());
+    ({ params, state } = after);
+    expect(backend.stats.liveBytes).toBe(live);
+  }
+});
+
+it('a gradient or a state that does not fit its parameter is refused by name', () => {
+  const backend = openReference();
+  const zeros = (n: number) => tensor(backend, new Float32Array(n), [n]);
+  const optimizer = adamw();
+  const params = new Map([['a', zeros(3)]]);
+  const state = optimizer.init(params);
+  const info = { step: 1, lr: 1 };
+  const update = (grads: Map<string, Tensor>, s: OptimizerState) => () => optimizer.update(grads, s, params, info);
+  expect(update(new Map(), state)).toThrow(new ShapeError('adamw: there is no gradient for a, f32[3]'));
+  expect(update(new Map([['a', zeros(2)]]), state)).toThrow('adamw: the gradient of a must be f32[3], got f32[2]');
+  const lacking = new Map([['m.a', zeros(3)]]);
+  expect(update(params, lacking)).toThrow('adamw: its state has no v.a; it is of other parameters');
+  const foreign = new Map([['m.a', zeros(4)], ['v.a', zeros(4)]]);
+  expect(update(params, foreign)).toThrow('adamw: its state m.a must be f32[3], got f32[4]');
+});
+
+it('options out of range are refused', () => {
+  for (const wrong of [{ lr: -1 }, { lr: Number.NaN }, { betas: [0.9, 1] as const }, { eps: -1 }, { weight_decay: -1 }]) {
+    expect(() => adamw(wrong), JSON.stringify(wrong)).toThrow(ConfigError);
+  }
+});

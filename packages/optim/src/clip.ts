@@ -1,0 +1,33 @@
+import { add, ConfigError, elementwise, mul, scope, sqrt, square, sum, type Tensor } from '@flex/tensor';
+import type { Parameters } from './optimizer.ts';
+
+/** min(1, most / (norm + 1e-6)); a norm that is no number stays none. */
+const coefficientOf = elementwise('clipCoefficient', 1, {
+  // NUMERICS: torch's 1e-6, so that gradients just at the limit shrink by a millionth as they do there.
+  wgsl: 'select(most / (x + 1e-6), vec4f(1.0), most / (x + 1e-6) > vec4f(1.0))',
+  js: 'most / (x + 1e-6) > 1 ? 1 : most / (x + 1e-6)',
+  scalars: ['most'],
+  vjp: null,
+  testScalars: [1],
+  domains: [{ kind: 'real', min: 0, max: 4 }],
+  known: [{ inputs: [{ shape: [2], data: [0.5, 4] }], attrs: { scalars: [2] }, output: [1, 0.5] }],
+});
+
+/** √Σ g² over all elements of all gradients: f32 [], on the device. Throws ConfigError when there are none. */
+export function globalNorm(grads: Parameters): Tensor {
+  if (grads.size === 0) throw new ConfigError('globalNorm: needs at least one gradient, got none');
+  return scope(() => sqrt([...grads.values()].map((g) => sum(square(g))).reduce(add)));
+}
+
+/**
+ * g·min(1, maxNorm / (norm + 1e-6)) for every gradient, and norm = globalNorm(grads) before it: f32 [].
+ * As torch.nn.utils.clip_grad_norm_, without reading back. Throws ConfigError when maxNorm is not above 0.
+ */
+export function clipByGlobalNorm(grads: Parameters, maxNorm: number): { grads: Map<string, Tensor>; norm: Tensor } {
+  if (!(maxNorm > 0)) throw new ConfigError(`clipByGlobalNorm: maxNorm must be above 0, got ${maxNorm}`);
+  return scope(() => {
+    const norm = globalNorm(grads);
+    const coefficient = coefficientOf([norm], [maxNorm]);
+    return { grads: new Map([...grads].map(([name, g]) => [name, mul(g, coefficient)])), norm };
+  });
+}

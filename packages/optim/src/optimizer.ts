@@ -1,0 +1,63 @@
+import { ShapeError, sameSpec, show, type Tensor } from '@flex/tensor';
+
+/** Trainable tensors by the names of the checkpoint they belong to. */
+export type Parameters = ReadonlyMap<string, Tensor>;
+
+/** What an optimizer remembers between updates, as named tensors: `m.<parameter>`, `v.<parameter>`. */
+export type OptimizerState = ReadonlyMap<string, Tensor>;
+
+/** What an update is told besides the tensors. */
+export interface UpdateInfo {
+  /** Number of this update, from 1. */
+  readonly step: number;
+  /** Learning rate of this update: `options.lr` times the schedule's factor. */
+  readonly lr: number;
+}
+
+/**
+ * A rule that turns gradients into new parameters: a plain value, which holds no state of its own.
+ * `checkOptimizer` of `@flex/optim/testing` tests one in a line.
+ */
+export interface Optimizer {
+  readonly name: string;
+  /** Everything that decides its results, for a run's manifest; `lr` is the rate that the schedule scales. */
+  readonly options: { readonly lr: number };
+  /** The state before the first update. */
+  init(params: Parameters): OptimizerState;
+  /**
+   * The parameters and the state after one update: new tensors under the same names and of the same shapes.
+   * The old ones are left alone, for the caller to free. Runs on the device, without reading back.
+   */
+  update(
+    grads: Parameters,
+    state: OptimizerState,
+    params: Parameters,
+    info: UpdateInfo,
+  ): { params: Map<string, Tensor>; state: OptimizerState };
+}
+
+/**
+ * The gradient of the parameter `name`, as an optimizer named `optimizer` needs it.
+ * Throws ShapeError when there is none, or one of another shape or element type than the parameter.
+ */
+export function gradientOf(optimizer: string, grads: Parameters, name: string, param: Tensor): Tensor {
+  const grad = grads.get(name);
+  if (!grad) throw new ShapeError(`${optimizer}: there is no gradient for ${name}, ${show(param)}`);
+  if (!sameSpec(grad, param)) {
+    throw new ShapeError(`${optimizer}: the gradient of ${name} must be ${show(param)}, got ${show(grad)}`);
+  }
+  return grad;
+}
+
+/**
+ * The state tensor `key` that belongs to a parameter.
+ * Throws ShapeError when there is none, or one of another shape: the state is another run's.
+ */
+export function stateOf(optimizer: string, state: OptimizerState, key: string, param: Tensor): Tensor {
+  const found = state.get(key);
+  if (!found) throw new ShapeError(`${optimizer}: its state has no ${key}; it is of other parameters`);
+  if (!sameSpec(found, param)) {
+    throw new ShapeError(`${optimizer}: its state ${key} must be ${show(param)}, got ${show(found)}`);
+  }
+  return found;
+}

@@ -1,0 +1,84 @@
+import { addScaled, keep, mulScalar, scope, type Tensor } from '@flex/tensor';
+import { expect, it } from 'vitest';
+import type { Optimizer } from '../optimizer.ts';
+import { checkOptimizer } from './index.ts';
+
+type Update = Optimizer['update'];
+
+const step: Update = (grads, state, params, { lr }) =>
+  scope(() => ({
+    params: new Map([...params].map(([name, p]) => [name, addScaled(p, grads.get(name) as Tensor, -lr)])),
+    state: new Map([...state].map(([name, t]) => [name, mulScalar(t, 1)])),
+  }));
+
+const sgd = (update: Update = step): Optimizer => ({
+  name: 'sgd',
+  options: { lr: 0.1 },
+  init: (params) => new Map([...params].map(([name, p]) => [`m.${name}`, mulScalar(p, 0)])),
+  update,
+});
+
+it('a sound optimizer passes', async () => {
+  await checkOptimizer(sgd());
+});
+
+const broken: [string, Update, string][] = [
+  ['whose update goes up', (g, s, p, info) => step(g, s, p, { ...info, lr: -info.lr }), 'must lower'],
+  ['that returns a parameter as it was', (g, s, p, info) => ({ ...step(g, s, p, info), params: new Map(p) }), 'new tensors'],
+  [
+    'that frees its state',
+    (g, s, p, info) => {
+      const after = step(g, s, p, info);
+      for (const t of s.values()) t.dispose();
+      return after;
+    },
+    'leave the state it is given alone',
+  ],
+  [
+    'that renames its state',
+    (g, s, p, info) => {
+      const after = step(g, s, p, info);
+      return { ...after, state: new Map([...after.state].map(([name, t]) => [`${name}${info.step}`, t])) };
+    },
+    "keep the state's names and shapes",
+  ],
+  [
+    'that drops a parameter',
+    (g, s, p, info) => {
+      const after = step(g, s, p, info);
+      return { ...after, params: new Map([...after.params].slice(1)) };
+    },
+    'the same parameters',
+  ],
+];
+
+it.each(broken)('an optimizer %s does not', async (_, update, claim) => {
+  await expect(checkOptimizer(sgd(update))).rejects.toThrow(claim);
+});
+
+it('an optimizer that leaves tensors behind does not', async () => {
+  const leaky = sgd((g, s, p, info) => {
+    for (const t of p.values()) keep(mulScalar(t, 2));
+    return step(g, s, p, info);
+  });
+  await expect(checkOptimizer(leaky)).rejects.toThrow('bytes are left');
+});
+
+it('an optimizer that remembers outside its state does not', async () => {
+  let calls = 0;
+  const hidden = sgd((g, s, p, info) => step(g, s, p, { ...info, lr: info.lr / ++calls }));
+  await expect(checkOptimizer(hidden)).rejects.toThrow('the same bytes each time');
+});
+
+it('an optimizer whose saved state is not all of it does not', async () => {
+  // The rate falls with the updates since `init`, which a resumed run calls again.
+  let since = 0;
+  const forgetful: Optimizer = {
+    ...sgd((g, s, p, info) => step(g, s, p, { ...info, lr: info.lr / ++since })),
+    init(params) {
+      since = 0;
+      return sgd().init(params);
+    },
+  };
+  await expect(checkOptimizer(forgetful)).rejects.toThrow('uninterrupted');
+});

@@ -1,0 +1,1 @@
+export { checkOptimizer } from './check-optimizer.ts';
