@@ -99,7 +99,7 @@ function backward(tape: Tape, root: Tensor, xs: readonly Tensor[], seed: Tensor,
     const { inputs, output } = step;
     const g = grads.get(output);
     if (g) {
-      const thunks = thunksOf(step, g);
+      const thunks = thunksOf(step, g, tape.active);
       const made = scope(() => thunks.map((thunk, i) => (thunk && tape.active.has(inputs[i]) ? thunk() : null)));
       made.forEach((gx, i) => {
         if (!gx) return;
@@ -119,19 +119,29 @@ function backward(tape: Tape, root: Tensor, xs: readonly Tensor[], seed: Tensor,
   return xs.map((x) => grads.get(x) ?? null);
 }
 
-function thunksOf({ op, inputs, output, attrs }: Step, g: Tensor): Thunks {
+function thunksOf({ op, inputs, output, attrs }: Step, g: Tensor, active: ReadonlySet<Tensor>): Thunks {
   if (op.vjp === null) throw new Error(`${op.name} has no gradient`);
   if (op.vjp !== 'composed') return op.vjp(g, inputs, output, attrs);
   const composed = op.composed;
   if (!composed) throw new Error(`${op.name} names its composition as its gradient but has none`);
+  return recomputed(() => composed(inputs, attrs), inputs, g, active);
+}
+
+/**
+ * Thunks of all gradients of f in `inputs` at once, at the first that is asked for. What is not active is not
+ * differentiated (an index, a frozen weight); an input listed twice gives its whole gradient where it is first.
+ */
+function recomputed(f: () => Tensor, inputs: readonly Tensor[], g: Tensor, active: ReadonlySet<Tensor>): Thunks {
+  const xs = [...new Set(inputs)].filter((x) => active.has(x));
   let grads: readonly (Tensor | null)[] | undefined;
-  const gradOf = (i: number): Tensor => {
-    grads ??= vjp(() => composed(inputs, attrs), inputs, g).grads;
-    const found = grads[i];
-    if (!found) throw new Error(`${op.name}: its composition does not use input ${i}`);
-    return found;
-  };
-  return inputs.map((_, i) => () => gradOf(i));
+  return inputs.map((x, i) => {
+    const k = xs.indexOf(x);
+    if (k < 0 || inputs.indexOf(x) < i) return null;
+    return () => {
+      grads ??= vjp(f, xs, g).grads;
+      return grads[k] ?? tensor(x.backend, new Float32Array(size(x.shape)), x.shape);
+    };
+  });
 }
 
 /** Parameters by the names of the checkpoint they belong to. */
@@ -167,18 +177,8 @@ export function hvp(f: () => Tensor, xs: readonly Tensor[], vs: readonly Tensor[
  */
 export function checkpoint(f: () => Tensor, inputs: readonly Tensor[]): Tensor {
   const output = withoutRecorders(() => scope(f));
-  const op: AnyOp = {
-    name: 'checkpoint',
-    infer: () => output,
-    vjp(g) {
-      let grads: readonly (Tensor | null)[] | undefined;
-      return inputs.map((x, i) => () => {
-        grads ??= vjp(f, inputs, g).grads;
-        return grads[i] ?? tensor(x.backend, new Float32Array(size(x.shape)), x.shape);
-      });
-    },
-    samples: [],
-  };
+  if (inputs.includes(output)) return output;
+  const op: AnyOp = { name: 'checkpoint', infer: () => output, vjp: 'composed', composed: f, samples: [] };
   record(op, inputs, output, {});
   return output;
 }

@@ -1,5 +1,3 @@
-import { realpathSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { chalkStderr } from 'chalk';
 import { Command } from 'commander';
 import { doctorCommand } from './commands/doctor.ts';
@@ -36,8 +34,4 @@ export async function main(args: readonly string[]): Promise<number> {
     if (message) process.stderr.write(`${chalkStderr.red('flex:')} ${message}\n`);
     return exitCodeOf(error);
   }
-}
-
-if (process.argv[1] && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
-  process.exit(await main(process.argv.slice(2)));
 }

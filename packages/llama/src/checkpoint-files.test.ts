@@ -2,10 +2,9 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DataError } from '@flex/tensor';
+import { toFloat32, writeSafetensors } from '@flex/tensor/safetensors';
 import { afterAll, describe, expect, it } from 'vitest';
 import { openCheckpoint } from './checkpoint-files.ts';
-import { toFloat32 } from './safetensors.ts';
-import { writeSafetensors } from './safetensors-writer.ts';
 import { isMissing, shared } from './testing/shared.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'flex-checkpoint-'));

@@ -1,10 +1,9 @@
 import { existsSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { DataError } from '@flex/tensor';
+import { openSafetensors, type SafetensorsFile, type TensorInfo } from '@flex/tensor/safetensors';
 import * as z from 'zod';
 import { readJson, requireDirectory } from './read-json.ts';
-import { openSafetensors, type SafetensorsFile } from './safetensors.ts';
-import type { TensorInfo } from './safetensors-format.ts';
 
 /** The weights of a model directory, whether in one file or in shards. */
 export interface Checkpoint {

@@ -5,6 +5,9 @@ import type { Linear, LlamaModel } from './model.ts';
 import { sampleToken } from './sample.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
+/** The second word of the random key: what is drawn. */
+const sampleStream = 0x5a3e;
+
 export interface GenerateOptions {
   /** Left out: the model's own weights alone. */
   readonly linear?: Linear;
@@ -83,7 +86,7 @@ async function decodeOne(
   };
   let state = await decoder.start(prompt);
   while (ids.length < maxNewTokens) {
-    const draw = uniform(1, { seed, stream: ids.length })[0];
+    const draw = uniform(1, { key: [seed, sampleStream], counter: [0, ids.length] })[0];
     const id = sampleToken(state.rows[0], { temperature, topK, topP, draw });
     ids.push(id);
     if (eosIds.includes(id)) break;

@@ -1,7 +1,7 @@
 import { type Backend, DataError, type Spec, type Tensor, tensorFromChunks } from '@flex/tensor';
+import { toFloat16, toFloat32 } from '@flex/tensor/safetensors';
 import { type Checkpoint, openCheckpoint } from './checkpoint-files.ts';
 import type { LlamaConfig } from './config.ts';
-import { toFloat16, toFloat32 } from './safetensors.ts';
 
 /** Storage of the frozen matrices. Norms are kept in f32; products accumulate in f32. */
 export type WeightDType = 'f32' | 'f16';

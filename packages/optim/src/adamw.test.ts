@@ -132,17 +132,29 @@ it('a gradient or a state that does not fit its parameter is refused by name', (
   const params = new Map([['a', zeros(3)]]);
   const state = optimizer.init(params);
   const info = { step: 1, lr: 1 };
-  const update = (grads: Map<string, Tensor>, s: OptimizerState) => () => optimizer.update(grads, s, params, info);
+  const update = (grads: Map<string, Tensor>, s: OptimizerState) => () =>
+    optimizer.update(grads, s, params, info);
   expect(update(new Map(), state)).toThrow(new ShapeError('adamw: there is no gradient for a, f32[3]'));
-  expect(update(new Map([['a', zeros(2)]]), state)).toThrow('adamw: the gradient of a must be f32[3], got f32[2]');
+  expect(update(new Map([['a', zeros(2)]]), state)).toThrow(
+    'adamw: the gradient of a must be f32[3], got f32[2]',
+  );
   const lacking = new Map([['m.a', zeros(3)]]);
   expect(update(params, lacking)).toThrow('adamw: its state has no v.a; it is of other parameters');
-  const foreign = new Map([['m.a', zeros(4)], ['v.a', zeros(4)]]);
+  const foreign = new Map([
+    ['m.a', zeros(4)],
+    ['v.a', zeros(4)],
+  ]);
   expect(update(params, foreign)).toThrow('adamw: its state m.a must be f32[3], got f32[4]');
 });
 
 it('options out of range are refused', () => {
-  for (const wrong of [{ lr: -1 }, { lr: Number.NaN }, { betas: [0.9, 1] as const }, { eps: -1 }, { weight_decay: -1 }]) {
+  for (const wrong of [
+    { lr: -1 },
+    { lr: Number.NaN },
+    { betas: [0.9, 1] as const },
+    { eps: -1 },
+    { weight_decay: -1 },
+  ]) {
     expect(() => adamw(wrong), JSON.stringify(wrong)).toThrow(ConfigError);
   }
 });

@@ -89,7 +89,9 @@ export function adamw(given: Partial<AdamWOptions> = {}): Optimizer {
     options,
     init(params) {
       const zeros = (p: Tensor) => tensor(p.backend, new Float32Array(size(p.shape)), p.shape);
-      const moments = ['m', 'v'].flatMap((kind) => [...params].map(([name, p]) => [`${kind}.${name}`, zeros(p)] as const));
+      const moments = ['m', 'v'].flatMap((kind) =>
+        [...params].map(([name, p]) => [`${kind}.${name}`, zeros(p)] as const),
+      );
       return new Map(moments);
     },
     update(grads, state, params, { step, lr }) {

@@ -1,4 +1,12 @@
-import { type Backend, ConfigError, findAdapter, openGpuJs, openReference, openWebGpu, tensor } from '@flex/tensor';
+import {
+  type Backend,
+  ConfigError,
+  findAdapter,
+  openGpuJs,
+  openReference,
+  openWebGpu,
+  tensor,
+} from '@flex/tensor';
 import { afterAll, describe, expect, it } from 'vitest';
 import { clipByGlobalNorm, globalNorm } from './clip.ts';
 
@@ -14,24 +22,27 @@ const backends: { name: string; open: () => Promise<Backend>; here: boolean }[] 
 ];
 
 describe.each(backends)('clipping [$name]', ({ open, here }) => {
-  it.skipIf(!here)('scales all gradients by one factor when their norm is above the limit, else by 1', async () => {
-    const backend = await open();
-    opened.push(backend);
-    const grads = new Map([
-      ['a', tensor(backend, [1, 2, 4], [3])],
-      ['b', tensor(backend, [-2, 0, 0, 0], [2, 2])],
-    ]);
-    expect(await globalNorm(grads).item()).toBeCloseTo(5, 5);
-    const clipped = clipByGlobalNorm(grads, 2);
-    expect(clipped.norm.shape).toEqual([]);
-    expect(await clipped.norm.item()).toBeCloseTo(5, 5);
-    const coefficient = 2 / (5 + 1e-6);
-    const a = await clipped.grads.get('a')?.data();
-    [1, 2, 4].forEach((x, i) => expect(a?.[i]).toBeCloseTo(x * coefficient, 6));
-    expect((await clipped.grads.get('b')?.data())?.[0]).toBeCloseTo(-2 * coefficient, 6);
-    const whole = clipByGlobalNorm(grads, 6);
-    expect([...((await whole.grads.get('a')?.data()) ?? [])]).toEqual([1, 2, 4]);
-  });
+  it.skipIf(!here)(
+    'scales all gradients by one factor when their norm is above the limit, else by 1',
+    async () => {
+      const backend = await open();
+      opened.push(backend);
+      const grads = new Map([
+        ['a', tensor(backend, [1, 2, 4], [3])],
+        ['b', tensor(backend, [-2, 0, 0, 0], [2, 2])],
+      ]);
+      expect(await globalNorm(grads).item()).toBeCloseTo(5, 5);
+      const clipped = clipByGlobalNorm(grads, 2);
+      expect(clipped.norm.shape).toEqual([]);
+      expect(await clipped.norm.item()).toBeCloseTo(5, 5);
+      const coefficient = 2 / (5 + 1e-6);
+      const a = await clipped.grads.get('a')?.data();
+      [1, 2, 4].forEach((x, i) => expect(a?.[i]).toBeCloseTo(x * coefficient, 6));
+      expect((await clipped.grads.get('b')?.data())?.[0]).toBeCloseTo(-2 * coefficient, 6);
+      const whole = clipByGlobalNorm(grads, 6);
+      expect([...((await whole.grads.get('a')?.data()) ?? [])]).toEqual([1, 2, 4]);
+    },
+  );
 
   it.skipIf(!here)('gradients of zero stay zero', async () => {
     const backend = await open();

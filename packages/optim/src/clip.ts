@@ -23,7 +23,10 @@ export function globalNorm(grads: Parameters): Tensor {
  * g·min(1, maxNorm / (norm + 1e-6)) for every gradient, and norm = globalNorm(grads) before it: f32 [].
  * As torch.nn.utils.clip_grad_norm_, without reading back. Throws ConfigError when maxNorm is not above 0.
  */
-export function clipByGlobalNorm(grads: Parameters, maxNorm: number): { grads: Map<string, Tensor>; norm: Tensor } {
+export function clipByGlobalNorm(
+  grads: Parameters,
+  maxNorm: number,
+): { grads: Map<string, Tensor>; norm: Tensor } {
   if (!(maxNorm > 0)) throw new ConfigError(`clipByGlobalNorm: maxNorm must be above 0, got ${maxNorm}`);
   return scope(() => {
     const norm = globalNorm(grads);

@@ -25,7 +25,8 @@ it('rises as a line through the warmup, whatever follows', () => {
 });
 
 it('without a warmup the first update has the whole rate', () => {
-  for (const name of ['cosine', 'linear', 'constant'] as const) expect(schedule({ ...plain, name })(0)).toBe(1);
+  for (const name of ['cosine', 'linear', 'constant'] as const)
+    expect(schedule({ ...plain, name })(0)).toBe(1);
 });
 
 it('falls to the floor at the end and stays there', () => {
@@ -56,5 +57,6 @@ it('options out of range are refused', () => {
     { totalSteps: 0 },
     { minLrRatio: 1.5 },
   ];
-  for (const part of wrong) expect(() => schedule({ ...plain, ...part }), JSON.stringify(part)).toThrow(ConfigError);
+  for (const part of wrong)
+    expect(() => schedule({ ...plain, ...part }), JSON.stringify(part)).toThrow(ConfigError);
 });

@@ -17,11 +17,18 @@ export interface ScheduleOptions {
  *
  * As Hugging Face's schedules of these names. Throws ConfigError for options out of range.
  */
-export function schedule({ name, warmupSteps, totalSteps, minLrRatio }: ScheduleOptions): (i: number) => number {
+export function schedule({
+  name,
+  warmupSteps,
+  totalSteps,
+  minLrRatio,
+}: ScheduleOptions): (i: number) => number {
   const shape = shapes[name];
   if (!shape) fail('name', `one of ${Object.keys(shapes).join(', ')}`, name);
-  if (!(Number.isInteger(warmupSteps) && warmupSteps >= 0)) fail('warmupSteps', 'a whole number ≥ 0', warmupSteps);
-  if (!(Number.isInteger(totalSteps) && totalSteps >= 1)) fail('totalSteps', 'a whole number ≥ 1', totalSteps);
+  if (!(Number.isInteger(warmupSteps) && warmupSteps >= 0))
+    fail('warmupSteps', 'a whole number ≥ 0', warmupSteps);
+  if (!(Number.isInteger(totalSteps) && totalSteps >= 1))
+    fail('totalSteps', 'a whole number ≥ 1', totalSteps);
   if (!(minLrRatio >= 0 && minLrRatio <= 1)) fail('minLrRatio', 'in [0, 1]', minLrRatio);
   return (i) => {
     if (i < warmupSteps) return i / warmupSteps;

@@ -5,6 +5,8 @@ interface RowProgram {
   readonly name: string;
   /** `name: element type`, in binding order. */
   readonly inputs: readonly string[];
+  /** The same of the output; left out, `out: f32`. */
+  readonly output?: string;
   /** Fields of `p` after `rows`. */
   readonly params: readonly string[];
   readonly declarations?: string;
@@ -45,7 +47,7 @@ export function rowShader(device: WgslDevice, program: RowProgram): string {
   const lanes = lanesOf(device);
   return `// ${program.name}\n${shader({
     inputs: program.inputs,
-    output: 'out: f32',
+    output: program.output ?? 'out: f32',
     params: ['rows: u32', ...program.params],
     workgroup: lanes,
     subgroups: device.subgroupSize > 0,

@@ -13,35 +13,61 @@ const maxRank = 6;
 
 /** Throws unless the input is of a four-byte type and the output of rank 6 or less, which is what these kernels take. */
 export function checkStrided(op: string, input: Spec, outputShape: Shape): void {
-  if (input.dtype === 'f16') throw new DTypeError(`${op}: needs f32, i32 or u32, got ${show(input)}; cast it first`);
+  if (input.dtype === 'f16')
+    throw new DTypeError(`${op}: needs f32, i32 or u32, got ${show(input)}; cast it first`);
   if (outputShape.length > maxRank) {
     throw new ShapeError(`${op}: takes up to ${maxRank} axes, got [${outputShape.join(', ')}]`);
   }
 }
 
-/** A copy of a strided view: one text a rank and element type. */
+/**
+ * A copy of a strided view: one text a rank, element type and way of reading. Where the last axis holds a multiple
+ * of four, four neighbours are written at once, and read at once if they are neighbours in the input too.
+ */
 export function stridedWgsl(name: string, output: Spec, view: StridedView): WgslKernel {
   const rank = output.shape.length;
+  const lanes = rank > 0 && output.shape[rank - 1] % 4 === 0 ? 4 : 1;
+  const whole = lanes === 4 && readsFours(view);
+  const unit = whole ? 4 : 1;
+  const cells = size(output.shape) / lanes;
   const axes = Array.from({ length: rank }, (_, i) => i);
-  const type = storageType(output.dtype, 1);
+  const places = ['at', 'at + step', 'at + 2u * step', 'at + 3u * step'].map((at) => `xs[${at}]`);
+  const four = `${storageType(output.dtype, 4)}(${places.join(', ')})`;
+  const last = rank - 1;
   return {
     code: `// ${name}\n${shader({
-      inputs: [`xs: ${type}`],
-      output: `out: ${type}`,
-      params: ['n: u32', 'offset: u32', ...axes.map((i) => `size${i}: u32`), ...axes.map((i) => `stride${i}: u32`)],
+      inputs: [`xs: ${storageType(output.dtype, whole ? 4 : 1)}`],
+      output: `out: ${storageType(output.dtype, lanes)}`,
+      params: [
+        'cells: u32',
+        'offset: u32',
+        ...axes.map((i) => `size${i}: u32`),
+        ...axes.map((i) => `stride${i}: u32`),
+      ],
       workgroup: 64,
-      body: `  if (flat >= p.n) { return; }
+      body: `  if (flat >= p.cells) { return; }
   var rest = flat;
   var at = p.offset;
-${axes
-  .map((_, k) => rank - 1 - k)
+${[...axes]
+  .reverse()
   .map((i) => `  at += (rest % p.size${i}) * p.stride${i}; rest /= p.size${i};`)
   .join('\n')}
-  out[flat] = xs[at];`,
+${lanes === 4 && !whole ? `  let step = p.stride${last} / 4u;\n  out[flat] = ${four};` : '  out[flat] = xs[at];'}`,
     })}`,
-    workgroups: grid1d(size(output.shape), 64),
-    immediates: [size(output.shape), view.offset, ...output.shape, ...view.strides],
+    workgroups: grid1d(cells, 64),
+    immediates: [
+      cells,
+      view.offset / unit,
+      ...output.shape.map((n, i) => (i === last ? n / lanes : n)),
+      // The last axis is walked in fours.
+      ...view.strides.map((step, i) => (i === last ? (step * lanes) / unit : step / unit)),
+    ],
   };
+}
+
+/** True when four neighbours along the last axis lie in one aligned word of four. */
+function readsFours({ offset, strides }: StridedView): boolean {
+  return strides.at(-1) === 1 && [offset, ...strides.slice(0, -1)].every((n) => n % 4 === 0);
 }
 
 /** The same as a loop: an odometer over the output's axes. */

@@ -37,7 +37,8 @@ function set(values: unknown, depth: number, override: Override): unknown {
     return { ...values, [key]: set(inner, depth + 1, override) };
   }
   const name = path.slice(0, depth).join('.');
-  if (!Array.isArray(values)) throw new ConfigError(`${where}: ${name} is ${show(values)}, not a section of keys`);
+  if (!Array.isArray(values))
+    throw new ConfigError(`${where}: ${name} is ${show(values)}, not a section of keys`);
   const place = Number(key);
   if (!(place in values)) {
     throw new ConfigError(`${where}: ${name} is a list of ${values.length}; write ${name}.0 for its first`);

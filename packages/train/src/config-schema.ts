@@ -13,6 +13,7 @@ import {
   unknownName,
   whole,
 } from './config-values.ts';
+import { formatNames } from './data/formats.ts';
 import { readSplit, splitSyntax } from './data/split.ts';
 import { type Preset, type PresetName, presets } from './presets.ts';
 
@@ -30,17 +31,7 @@ const template = z
   .nullable()
   .default(null);
 
-/** `data.format`: how rows are to be read; `auto` tells them apart by their keys. */
-export const formatNames = [
-  'input-ids',
-  'prompt-completion',
-  'text',
-  'mbpp',
-  'mbxp',
-  'apps',
-  'codesearchnet',
-] as const;
-
+/** How rows are to be read; `auto` tells them apart by their keys. */
 const format = oneOf(['auto', ...formatNames]).default('auto');
 const lossOn = oneOf(['completion', 'all', 'all-and-padding']);
 const maxLength = whole(2).default(512);
@@ -144,10 +135,9 @@ const loraKeys = {
   rank: whole(1),
   alpha: above(0),
   dropout: belowOne(),
-  targets: z.union(
-    [z.enum(['mlp', 'attention', 'all-linear']), z.array(z.string().min(1)).min(1)],
-    { error: expected('mlp, attention, all-linear, or a list of module names or globs') },
-  ),
+  targets: z.union([z.enum(['mlp', 'attention', 'all-linear']), z.array(z.string().min(1)).min(1)], {
+    error: expected('mlp, attention, all-linear, or a list of module names or globs'),
+  }),
   scaling: oneOf(['alpha/r', 'alpha', 'alpha/sqrt(r)']),
 };
 
@@ -172,7 +162,7 @@ const givenLora = z.strictObject(loraKeys, section()).partial().prefault({});
 const schedule = z
   .strictObject(
     {
-      name: oneOf(['cosine']).default('cosine'),
+      name: oneOf(['cosine', 'linear', 'constant']).default('cosine'),
       warmup_steps: whole(0).default(0),
       min_lr_ratio: between(0, 1).default(0),
     },
@@ -223,8 +213,7 @@ function whichever<A extends z.ZodType, L extends z.ZodType>(preset: Preset, ada
 }
 
 /** The configuration of a run that starts from a fresh adapter, with the preset's defaults. */
-export const freshSchema = (preset: Preset) =>
-  whichever(preset, z.null().default(null), freshLora(preset));
+export const freshSchema = (preset: Preset) => whichever(preset, z.null().default(null), freshLora(preset));
 
 /** The configuration of a run that continues an adapter. */
 export const continuedSchema = (preset: Preset) =>

@@ -108,7 +108,8 @@ function named(part: unknown, name: string): unknown {
 /** The problem with its path as in the values, which may have a single section where a list is allowed. */
 function asWritten({ path, message }: Problem, values: Section): Problem {
   const [key, place, ...rest] = path;
-  if (typeof place !== 'number' || Array.isArray(values[key]) || !isSection(values[key])) return { path, message };
+  if (typeof place !== 'number' || Array.isArray(values[key]) || !isSection(values[key]))
+    return { path, message };
   const written: KeyPath = [key, ...rest];
   return { path: written, message: message.replaceAll(dotted([key, place]), String(key)) };
 }
@@ -124,7 +125,9 @@ function notHeldOut(config: TrainConfig): Problem | undefined {
 
 function withAbsoluteModules(config: TrainConfig, folder: string): TrainConfig {
   const absolute = <P extends object>(part: P): P =>
-    'use' in part && /^\.\.?\//.test(String(part.use)) ? { ...part, use: resolve(folder, String(part.use)) } : part;
+    'use' in part && /^\.\.?\//.test(String(part.use))
+      ? { ...part, use: resolve(folder, String(part.use)) }
+      : part;
   return {
     ...config,
     optimizer: absolute(config.optimizer),

@@ -24,7 +24,11 @@ it('a sound optimizer passes', async () => {
 
 const broken: [string, Update, string][] = [
   ['whose update goes up', (g, s, p, info) => step(g, s, p, { ...info, lr: -info.lr }), 'must lower'],
-  ['that returns a parameter as it was', (g, s, p, info) => ({ ...step(g, s, p, info), params: new Map(p) }), 'new tensors'],
+  [
+    'that returns a parameter as it was',
+    (g, s, p, info) => ({ ...step(g, s, p, info), params: new Map(p) }),
+    'new tensors',
+  ],
   [
     'that frees its state',
     (g, s, p, info) => {

@@ -28,7 +28,10 @@ interface Snapshot {
  * the names of its state, frees what it does not return, goes on from saved state as if it had never stopped,
  * and lowers a quadratic with its own learning rate. Throws an Error that says which of these does not hold.
  */
-export async function checkOptimizer(optimizer: Optimizer, backend: Backend = openReference()): Promise<void> {
+export async function checkOptimizer(
+  optimizer: Optimizer,
+  backend: Backend = openReference(),
+): Promise<void> {
   const require = (holds: boolean, claim: string): void => {
     if (!holds) throw new Error(`optimizer "${optimizer.name}": ${claim}`);
   };
@@ -47,7 +50,8 @@ export async function checkOptimizer(optimizer: Optimizer, backend: Backend = op
   require(same(whole, resumed), 'updates from saved parameters and state must equal uninterrupted ones');
 
   const [before, after] = [loss(start().params), loss(whole.params)];
-  require(after < before, `${steps} updates must lower ½Σ(p − ${target})², it went from ${before} to ${after}`);
+  require(after <
+    before, `${steps} updates must lower ½Σ(p − ${target})², it went from ${before} to ${after}`);
 }
 
 async function checkOneUpdate(
@@ -66,16 +70,18 @@ async function checkOneUpdate(
   const after = scope(() => optimizer.update(grads, state, params, { step: 1, lr }));
   for (const [i, kind] of ['parameters', 'gradients', 'state'].entries()) {
     const free = [...inputs[i].values()].some((t) => t.disposed);
-    require(!free && sameNumbers(seen[i], await download(inputs[i])), `update must leave the ${kind} it is given alone`);
+    require(!free &&
+      sameNumbers(seen[i], await download(inputs[i])), `update must leave the ${kind} it is given alone`);
   }
   require(sameSpecs(params, after.params), 'update must return the same parameters, of the same shapes');
-  require(
-    sameSpecs(state, after.state),
-    `update must keep the state's names and shapes, ${list(state)}; they became ${list(after.state)}`,
-  );
+  require(sameSpecs(
+    state,
+    after.state,
+  ), `update must keep the state's names and shapes, ${list(state)}; they became ${list(after.state)}`);
   const given = new Set(inputs.flatMap((tensors) => [...tensors.values()]));
   const made = [...after.params.values(), ...after.state.values()];
-  require(new Set(made).size === made.length && !made.some((t) => given.has(t)), 'update must return new tensors');
+  require(new Set(made).size === made.length &&
+    !made.some((t) => given.has(t)), 'update must return new tensors');
   eachTensor([after.params, after.state], (t) => t.dispose());
   const left = backend.stats.liveBytes - live;
   require(left === 0, `update must free what it does not return; ${left} bytes are left`);
@@ -87,7 +93,10 @@ function start(): Snapshot {
   const params = new Map<string, HostArray>();
   for (const [name, shape] of Object.entries(shapes)) {
     const count = shape.reduce((n, axis) => n * axis, 1);
-    params.set(name, Float32Array.from({ length: count }, (_, i) => 2 * Math.sin(1.7 * i + params.size) + target));
+    params.set(
+      name,
+      Float32Array.from({ length: count }, (_, i) => 2 * Math.sin(1.7 * i + params.size) + target),
+    );
   }
   return { params, state: new Map() };
 }
@@ -102,11 +111,19 @@ function loss(params: ReadonlyMap<string, HostArray>): number {
 }
 
 /** Updates `from` to `to` on tensors that are made anew from the snapshot, as after loading a checkpoint. */
-async function run(optimizer: Optimizer, backend: Backend, at: Snapshot, from: number, to: number): Promise<Snapshot> {
+async function run(
+  optimizer: Optimizer,
+  backend: Backend,
+  at: Snapshot,
+  from: number,
+  to: number,
+): Promise<Snapshot> {
   let params: Parameters = upload(backend, at.params);
   let state: OptimizerState = optimizer.init(params);
   if (from > 1) {
-    const saved = new Map([...state].map(([name, t]) => [name, tensor(backend, at.state.get(name) ?? [], t.shape)]));
+    const saved = new Map(
+      [...state].map(([name, t]) => [name, tensor(backend, at.state.get(name) ?? [], t.shape)]),
+    );
     eachTensor(state, (t) => t.dispose());
     state = saved;
   }
@@ -126,7 +143,9 @@ function upload(backend: Backend, numbers: ReadonlyMap<string, HostArray>): Map<
 }
 
 async function download(tensors: Parameters): Promise<Map<string, HostArray>> {
-  const pairs = [...tensors].map(async ([name, t]) => [name, t.disposed ? new Float32Array() : await t.data()] as const);
+  const pairs = [...tensors].map(
+    async ([name, t]) => [name, t.disposed ? new Float32Array() : await t.data()] as const,
+  );
   return new Map(await Promise.all(pairs));
 }
 
@@ -134,7 +153,8 @@ function sameSpecs(a: Parameters, b: Parameters): boolean {
   return a.size === b.size && [...a].every(([name, t]) => b.has(name) && sameSpec(t, b.get(name) as Tensor));
 }
 
-const list = (tensors: Parameters) => [...tensors].map(([name, t]) => `${name} ${show(t)}`).join(', ') || 'none';
+const list = (tensors: Parameters) =>
+  [...tensors].map(([name, t]) => `${name} ${show(t)}`).join(', ') || 'none';
 
 function same(a: Snapshot, b: Snapshot): boolean {
   return sameNumbers(a.params, b.params) && sameNumbers(a.state, b.state);

@@ -84,6 +84,7 @@ export function openGpuJs(mode: 'webasm' | 'cpu' = 'webasm'): Backend {
     },
     run(op, inputs, output, attrs) {
       const buffer = this.allocate(output) as HostBuffer;
+      if (size(output.shape) === 0) return buffer; // gpu.js takes no empty grid
       const kernel = op.gpujs!(inputs, output, attrs);
       const sources = inputs.map((t) => t.buffer as HostBuffer);
       stats.dispatches++;

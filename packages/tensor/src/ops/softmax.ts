@@ -96,7 +96,7 @@ interface ScaleAttrs {
 const softmaxBackwardOp: Op<ScaleAttrs> = defineOp<ScaleAttrs>({
   name: 'softmaxBackward',
   infer([g, y]) {
-    checkRows('softmaxBackward', g);
+    for (const t of [g, y]) checkRows('softmaxBackward', t);
     if (!sameShape(g.shape, y.shape)) throw new ShapeError(`softmaxBackward: needs equal shapes, got ${showAll([g, y])}`);
     return { shape: y.shape, dtype: 'f32' };
   },

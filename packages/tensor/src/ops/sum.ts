@@ -86,6 +86,8 @@ const broadcastOp: Op<BroadcastAttrs> = defineOp<BroadcastAttrs>({
     { shapes: [[]], attrs: { shape: [3] } },
     { shapes: [[3, 1, 2]], attrs: { shape: [2, 3, 4, 2] } },
     { shapes: [[5, 1]], attrs: { shape: [5, 7] } },
+    { shapes: [[5, 1]], attrs: { shape: [5, 8] } },
+    { shapes: [[2, 1, 8]], attrs: { shape: [2, 3, 8] } },
   ],
   known: [{ inputs: [{ shape: [2, 1], data: [1, 2] }], attrs: { shape: [2, 3] }, output: [1, 1, 1, 2, 2, 2] }],
 });

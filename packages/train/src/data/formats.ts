@@ -1,6 +1,16 @@
 import { DataError } from '@flex/tensor';
-import type { formatNames } from '../config-schema.ts';
 import type { Fields, Template } from './template.ts';
+
+/** The kinds of rows there are. */
+export const formatNames = [
+  'input-ids',
+  'prompt-completion',
+  'text',
+  'mbpp',
+  'mbxp',
+  'apps',
+  'codesearchnet',
+] as const;
 
 export type FormatName = (typeof formatNames)[number];
 
@@ -43,7 +53,8 @@ export const textFormats: readonly TextFormat[] = [
   {
     name: 'mbxp',
     shape: 'MBXP {task_id, prompt, canonical_solution}',
-    matches: (keys) => has(keys, 'prompt', 'canonical_solution'),
+    matches: (keys) =>
+      has(keys, 'prompt', 'canonical_solution') || has(keys, 'prompt', 'language', 'entry_point'),
     fields: (row, where) => {
       const prompt = string(row, 'prompt', where);
       if (row.canonical_solution === undefined || row.canonical_solution === null) return null;
@@ -158,7 +169,7 @@ function texts(row: RawRow, key: string, where: string): string[] {
   throw new DataError(`${where}: ${key} must be a list of texts, got ${describe(value)}`);
 }
 
-/** APPS keeps lists as JSON text in its rows. */
+/** APPS's rows keep lists as JSON text; a text that is no JSON stays one, and is refused as no list. */
 function fromJson(value: unknown): unknown {
   if (typeof value !== 'string') return value;
   if (value === '') return [];

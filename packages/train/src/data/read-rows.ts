@@ -74,7 +74,8 @@ export function readRows(source: string, options: ReadOptions = {}): Rows {
   const name = format === 'input-ids' ? format : format.name;
   const split = chooseSplit(options.split ?? null, lines, name, file);
   const selected = lines.filter(({ row }) => selects(split, taskIdOf(row)));
-  if (selected.length === 0) throw new DataError(`${file}: split ${split.text} selects no row; ${ids(lines)}`);
+  if (selected.length === 0)
+    throw new DataError(`${file}: split ${split.text} selects no row; ${ids(lines)}`);
 
   const rows = selected.map((line) => readRow(line, format, options));
   const solved = rows.filter((row) => row !== null);
@@ -82,7 +83,11 @@ export function readRows(source: string, options: ReadOptions = {}): Rows {
   return { format: name, split: split.text, rows: solved, withoutSolution: rows.length - solved.length };
 }
 
-function readRow({ where, row }: Line, format: TextFormat | 'input-ids', { template }: ReadOptions): Row | null {
+function readRow(
+  { where, row }: Line,
+  format: TextFormat | 'input-ids',
+  { template }: ReadOptions,
+): Row | null {
   const taskId = taskIdOf(row);
   if (format === 'input-ids') {
     if (template) throw new ConfigError(`template: rows of token ids, as ${where}, have no texts to fill in`);
@@ -96,7 +101,11 @@ function readRow({ where, row }: Line, format: TextFormat | 'input-ids', { templ
 }
 
 /** The format of all lines. Under `auto` it is that of the first, and every other must match it too. */
-function formatOf(lines: readonly Line[], wanted: FormatName | 'auto', file: string): TextFormat | 'input-ids' {
+function formatOf(
+  lines: readonly Line[],
+  wanted: FormatName | 'auto',
+  file: string,
+): TextFormat | 'input-ids' {
   if (lines.length === 0) throw new DataError(`${file}: has no rows`);
   if (wanted === 'input-ids') return wanted;
   if (wanted !== 'auto') return textFormats.find(({ name }) => name === wanted) as TextFormat;
@@ -128,7 +137,8 @@ function chooseSplit(text: string | null, lines: readonly Line[], name: FormatNa
   const split = parseSplit(text ?? (mbpp ? 'train' : 'all'));
   if (split.ranges === 'all') return split;
   const without = lines.find(({ row }) => taskIdOf(row) === null);
-  if (without) throw new DataError(`${without.where}: has no task_id, which split ${split.text} needs; take all`);
+  if (without)
+    throw new DataError(`${without.where}: has no task_id, which split ${split.text} needs; take all`);
   if (split.named && !mbpp) {
     const hint = 'take all or a range of task ids';
     throw new DataError(`${file}: split ${split.text} is one of MBPP's, and these are ${name} rows; ${hint}`);
@@ -215,7 +225,12 @@ function readAppsFolder(source: string): Line[] {
       return decode(readFileSync(file), join(id, name));
     };
     const solutions = parseJson(read('solutions.json') ?? '[]', join(id, 'solutions.json'));
-    const row = { problem_id: id, question: read('question.txt'), solutions, starter_code: read('starter_code.py') };
+    const row = {
+      problem_id: id,
+      question: read('question.txt'),
+      solutions,
+      starter_code: read('starter_code.py'),
+    };
     return { where: join(basename(source), id), row };
   });
 }

@@ -19,7 +19,8 @@ export function fill(template: string, fields: Fields, where: string): string {
     if (match === '{{' || match === '}}') return match[0];
     const value = name === undefined ? undefined : fields.get(name);
     if (value !== undefined) return value;
-    if (name === undefined) throw new ConfigError(`template: write {{ or }} for a brace, in ${JSON.stringify(template)}`);
+    if (name === undefined)
+      throw new ConfigError(`template: write {{ or }} for a brace, in ${JSON.stringify(template)}`);
     const near = nearest(name, [...fields.keys()]);
     const hint = near ? `did you mean {${near}}?` : `it has ${[...fields.keys()].join(', ')}`;
     throw new ConfigError(`template: {${name}} is not a text of ${where}; ${hint}`);

@@ -1,6 +1,6 @@
 import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { DataError, DTypeError, ShapeError } from '@flex/tensor';
+import { DataError, DTypeError, ShapeError } from '../errors.ts';
 import { maxHeaderBytes, type SafetensorsDType, tensorBytes } from './safetensors-format.ts';
 
 export type TensorData =

@@ -1,0 +1,4 @@
+import { opTable } from '@flex/tensor';
+import { checkGradient } from './testing/index.ts';
+
+for (const op of opTable.values()) checkGradient(op);

@@ -1,0 +1,120 @@
+import { add, type AnyOp, apply, mul, type Op, sum, type Tensor } from '@flex/tensor';
+import {
+  arbitraryRandom,
+  arbitrarySamples,
+  type DrawnInput,
+  type DrawnSample,
+  describeCall,
+  describeEachBackend,
+  deviceBackends,
+  referenceBackend,
+  specsOf,
+  toleranceOf,
+  drawUniform,
+  upload,
+} from '@flex/tensor/testing';
+import fc from 'fast-check';
+import { describe, test } from 'vitest';
+import { vjp } from '../vjp.ts';
+import { expectDerivatives, expectSameGradients, type NumberOf } from './derivatives.ts';
+
+export interface GradientOptions {
+  /** Draws of the inputs of all samples; left out: 6. */
+  readonly runs?: number;
+}
+
+/** A gradient adds up products, each as exact as the op. */
+const gradientTolerance = (op: AnyOp) => 4 * toleranceOf(op);
+
+/**
+ * Registers the tests of an op's gradient at its samples. On the f64 reference the derivative along a random
+ * direction that vjp gives is that of differences, and so is that of the gradient itself; on every other backend
+ * the gradient is the reference's. An op without a gradient must say so by name. Call it in a Vitest file.
+ */
+export function checkGradient<A extends object>(definition: Op<A>, { runs = 6 }: GradientOptions = {}): void {
+  const op: AnyOp = definition;
+  if (!op.samples.some((sample) => specsOf(op, sample).some((spec) => spec.dtype === 'f32'))) return;
+  const everyDraw = (f: (sample: DrawnSample, random: () => number) => Promise<void>) =>
+    fc.assert(
+      fc.asyncProperty(arbitrarySamples(op, 'apart'), arbitraryRandom, async (samples, random) => {
+        for (const sample of samples) if (isReal(op, sample)) await f(sample, random);
+      }),
+      { numRuns: runs },
+    );
+
+  describe(`gradient of ${op.name}`, () => {
+    if (op.vjp === null) {
+      test('is refused by name', () => everyDraw((sample) => expectRefusal(op, sample)));
+      return;
+    }
+    test('is that of differences', () =>
+      everyDraw((sample, random) => {
+        const weights = weightsOf(op, sample, random);
+        const what = describeCall(op, sample.inputs, sample.attrs);
+        return expectDerivatives(weighted(op, sample.attrs), [...sample.inputs, weights], random, what);
+      }));
+    test('has itself the gradient of differences', () =>
+      everyDraw((sample, random) => {
+        const weights = weightsOf(op, sample, random);
+        const what = `the gradient of ${describeCall(op, sample.inputs, sample.attrs)}`;
+        return expectDerivatives(gradientSum(op, sample, random), [...sample.inputs, weights], random, what);
+      }));
+    describeEachBackend((backend) => {
+      test('is that of the f64 reference', () =>
+        everyDraw((sample, random) => {
+          const inputs = [...sample.inputs, weightsOf(op, sample, random)];
+          const what = describeCall(op, sample.inputs, sample.attrs);
+          return expectSameGradients(backend(), weighted(op, sample.attrs), inputs, gradientTolerance(op), what);
+        }));
+    }, deviceBackends);
+  });
+}
+
+/** False where a sample's output is whole numbers (`cast` can give them), which have no gradient. */
+function isReal(op: AnyOp, { inputs, attrs }: DrawnSample): boolean {
+  return ['f32', 'f16'].includes(op.infer(inputs, attrs).dtype) || op.vjp === null;
+}
+
+/** Random numbers of the output's shape, by which a test sums the output up to one number. */
+function weightsOf(op: AnyOp, { inputs, attrs }: DrawnSample, random: () => number): DrawnInput {
+  return drawUniform(op.infer(inputs, attrs).shape, random);
+}
+
+/** ⟨w, op(inputs)⟩, where w is the last of xs. */
+function weighted(op: AnyOp, attrs: object): NumberOf {
+  return (xs) => sum(mul(xs.at(-1)!, apply(op, xs.slice(0, -1), attrs)));
+}
+
+/** Σᵢ ⟨cᵢ, gᵢ⟩ with random c, where gᵢ is the gradient of ⟨w, op(inputs)⟩ in input i and w is the last of xs. */
+function gradientSum(op: AnyOp, { inputs, attrs }: DrawnSample, random: () => number): NumberOf {
+  const coefficients = inputs.map(({ shape }) => drawUniform(shape, random));
+  return (xs) => {
+    const own = xs.slice(0, -1);
+    const reals = own.filter((x) => x.dtype === 'f32');
+    const { grads } = vjp(() => apply(op, own, attrs), reals, xs.at(-1));
+    const products = grads.flatMap((g, k) => {
+      const coefficient = coefficients[own.indexOf(reals[k])];
+      return g ? [sum(mul(g, upload(g.backend, coefficient)))] : [];
+    });
+    if (products.length === 0) throw new Error(`${op.name}: none of its inputs has a gradient; its vjp should be null`);
+    return products.reduce((total, product) => add(total, product));
+  };
+}
+
+async function expectRefusal(op: AnyOp, { inputs, attrs }: DrawnSample): Promise<void> {
+  const backend = await referenceBackend.open();
+  const attempt = (xs: readonly Tensor[]) => {
+    const output = op.infer(xs, attrs);
+    const seed = upload(backend, { ...output, data: new Float64Array(output.shape.reduce((n, axis) => n * axis, 1)) });
+    return vjp(() => apply(op, xs, attrs), xs, seed);
+  };
+  let message = '';
+  try {
+    attempt(inputs.map((input) => upload(backend, input)));
+  } catch (error) {
+    message = String(error);
+  }
+  if (!message.includes(`${op.name} has no gradient`)) {
+    throw new Error(`${op.name}: asking for its gradient must throw by name, got ${message || 'no error'}`);
+  }
+}

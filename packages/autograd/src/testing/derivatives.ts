@@ -1,0 +1,83 @@
+import { type Backend, type HostArray, scope, show, type Tensor } from '@flex/tensor';
+import { type DrawnInput, expectClose, referenceBackend, drawUniform, upload } from '@flex/tensor/testing';
+import { vjp } from '../vjp.ts';
+
+/** A number computed from tensors: f32 []. */
+export type NumberOf = (xs: readonly Tensor[]) => Tensor;
+
+/** How far a derivative may be from its difference quotient, in f64. */
+const quotientTolerance = 1e-6;
+/** Small against what `apart` inputs keep from a kink; with five points the error is of order step⁴. */
+const step = 5e-5;
+
+/** Throws unless the gradient in every f32 input is, in a random direction, what differences on the reference say. */
+export async function expectDerivatives(
+  f: NumberOf,
+  inputs: readonly DrawnInput[],
+  random: () => number,
+  what: string,
+): Promise<void> {
+  const backend = await referenceBackend.open();
+  const grads = await gradientsAt(backend, f, inputs);
+  for (const [i, gradient] of grads.entries()) {
+    if (!gradient) continue;
+    const { shape, data } = inputs[i];
+    const direction = drawUniform(shape, random).data;
+    const at = async (distance: number): Promise<number> => {
+      const moved = Float64Array.from(data, (x, k) => x + distance * direction[k]);
+      return valueAt(backend, f, inputs.with(i, { ...inputs[i], data: moved }));
+    };
+    const [right, left] = [await at(step), await at(-step)];
+    const [right2, left2] = [await at(2 * step), await at(-2 * step)];
+    const want = (8 * (right - left) - (right2 - left2)) / (12 * step);
+    let got = 0;
+    for (let k = 0; k < direction.length; k++) got += gradient[k] * direction[k];
+    expectClose([got], [want], quotientTolerance, `derivative of ${what} along input ${i}`, []);
+  }
+}
+
+/** Throws unless a backend's gradients are the f64 reference's, up to tolerance·(1 + |gradient|). */
+export async function expectSameGradients(
+  backend: Backend,
+  f: NumberOf,
+  inputs: readonly DrawnInput[],
+  tolerance: number,
+  what: string,
+): Promise<void> {
+  const [want, got] = await Promise.all([
+    gradientsAt(await referenceBackend.open(), f, inputs),
+    gradientsAt(backend, f, inputs),
+  ]);
+  want.forEach((gradient, i) => {
+    const other = got[i];
+    if (!gradient !== !other) throw new Error(`${what}: only one of two backends has a gradient in input ${i}`);
+    if (gradient && other) expectClose(other, gradient, tolerance, `gradient of ${what} in input ${i}`, inputs[i].shape);
+  });
+}
+
+/** The gradient of f in each input of f32, or null where it has none. Throws when one has not its input's shape. */
+export async function gradientsAt(
+  backend: Backend,
+  f: NumberOf,
+  inputs: readonly DrawnInput[],
+): Promise<(HostArray | null)[]> {
+  const grads = scope(() => {
+    const xs = inputs.map((input) => upload(backend, input));
+    const reals = xs.filter((x) => x.dtype === 'f32');
+    const found = vjp(() => f(xs), reals).grads;
+    return xs.map((x) => found[reals.indexOf(x)] ?? null);
+  });
+  const data = await Promise.all(grads.map(async (g) => (g ? g.data() : null)));
+  grads.forEach((g, i) => {
+    if (g && show(g) !== show(inputs[i])) throw new Error(`gradient ${i} is ${show(g)} for ${show(inputs[i])}`);
+    g?.dispose();
+  });
+  return data;
+}
+
+async function valueAt(backend: Backend, f: NumberOf, inputs: readonly DrawnInput[]): Promise<number> {
+  const value = scope(() => f(inputs.map((input) => upload(backend, input))));
+  const number = await value.item();
+  value.dispose();
+  return number;
+}

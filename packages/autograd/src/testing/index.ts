@@ -1,0 +1,2 @@
+export * from './check-gradient.ts';
+export * from './derivatives.ts';

@@ -1,0 +1,216 @@
+import {
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { type Backend, DataError, scope, type Tensor, tensor } from '@flex/tensor';
+import { openSafetensors, type SafetensorsFile, toFloat32, writeSafetensors } from '@flex/tensor/safetensors';
+import { type AdapterConfig, formatAdapterConfig, parseAdapterConfig } from './adapter-config.ts';
+import { adapterName, parseAdapterName, type Side } from './adapter-names.ts';
+import { type LoraConfig, rankOf } from './lora.ts';
+import type { Parameters } from './regularizer.ts';
+import { type LinearSize, type Linears, matcher } from './targets.ts';
+
+const configFile = 'adapter_config.json';
+const weightsFile = 'adapter_model.safetensors';
+const floats: readonly string[] = ['F32', 'F16', 'BF16', 'F64'];
+
+/** An adapter on a backend. */
+export interface Adapter {
+  /** f32 tensors by PEFT's names, each module's A before its B. */
+  readonly params: Map<string, Tensor>;
+  readonly config: LoraConfig;
+  /** What the file says of the model that it belongs to. */
+  readonly baseModel: string | null;
+}
+
+/** Names in the file of a module's A and B. */
+type Stored = Record<Side, string>;
+
+/**
+ * Reads a PEFT adapter for a model with the linear layers `linears`, in whose order its tensors come.
+ *
+ * Throws DataError, in one line that names the file and the tensor, for all that `readAdapterTensors` refuses and for
+ * an adapter of another model: a module that the model does not have, a shape that does not fit it, or a module that
+ * `target_modules` names and that has no weights. Nothing is uploaded before everything is checked.
+ */
+export function readAdapter(backend: Backend, dir: string, linears: Linears): Adapter {
+  return read(backend, dir, (path, stored, { modules }) => {
+    const fail = (what: string): never => {
+      throw new DataError(`${path}: adapter for another model: ${what}`);
+    };
+    for (const [module, names] of stored) {
+      const size = linears.get(module);
+      if (!size) return fail(`${names.A} belongs to "${module}", which is no linear layer of the model`);
+    }
+    const wanted =
+      modules && [...linears.keys()].filter((module) => modules.some((name) => matcher(name)(module)));
+    const lacking = wanted?.find((module) => !stored.has(module));
+    if (lacking) fail(`target_modules means "${lacking}" too, for which it has no weights`);
+    return [...linears].filter(([module]) => stored.has(module));
+  });
+}
+
+/**
+ * Reads a PEFT adapter by itself, without a model to compare it with; modules come in the order of their numbers.
+ *
+ * Throws DataError, in one line that names the file and what is wrong in it: files that are missing or damaged, kinds
+ * of adapters other than W + s·B·A on linear layers, an A without its B, shapes that do not fit the rank.
+ */
+export function readAdapterTensors(backend: Backend, dir: string): Adapter {
+  return read(backend, dir, (_path, stored, _config, shapeOf) =>
+    [...stored]
+      .sort(([a], [b]) => a.localeCompare(b, 'en', { numeric: true }))
+      .map(([module, { A, B }]) => [module, { in: shapeOf(A)[1], out: shapeOf(B)[0] }]),
+  );
+}
+
+/** Decides on the modules' order and sizes, or throws. */
+type Arrange = (
+  path: string,
+  stored: ReadonlyMap<string, Stored>,
+  config: AdapterConfig,
+  shapeOf: (name: string) => readonly number[],
+) => readonly (readonly [string, LinearSize])[];
+
+function read(backend: Backend, dir: string, arrange: Arrange): Adapter {
+  const text = readText(join(dir, configFile));
+  const path = join(dir, weightsFile);
+  const file = openSafetensors(path);
+  try {
+    const stored = pairNames(file);
+    const config = parseAdapterConfig(join(dir, configFile), text, [...stored.keys()]);
+    const shapeOf = (name: string) => file.tensors.get(name)?.shape ?? [];
+    for (const [module, { A, B }] of stored) {
+      const rank = rankOf(config.lora, module);
+      checkRank(path, A, shapeOf(A), 0, rank);
+      checkRank(path, B, shapeOf(B), 1, rank);
+    }
+    const sizes = arrange(path, stored, config, shapeOf);
+    const order: [string, string, number[]][] = [];
+    for (const [module, size] of sizes) {
+      const names = stored.get(module) as Stored;
+      const rank = rankOf(config.lora, module);
+      order.push([adapterName(module, 'A'), names.A, [rank, size.in]]);
+      order.push([adapterName(module, 'B'), names.B, [size.out, rank]]);
+    }
+    for (const [, name, shape] of order) checkShape(path, name, shapeOf(name), shape);
+    const load = (name: string) => toFloat32(file.tensors.get(name)?.dtype ?? 'F32', file.read(name));
+    // The scope frees what was uploaded when the device cannot take the rest.
+    const params = scope(
+      () => new Map(order.map(([name, inFile, shape]) => [name, tensor(backend, load(inFile), shape)])),
+    );
+    return { params, config: config.lora, baseModel: config.baseModel };
+  } finally {
+    file.close();
+  }
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (cause) {
+    throw new DataError(
+      `${path}: cannot be read; give the folder of a PEFT adapter: ${(cause as Error).message}`,
+      {
+        cause,
+      },
+    );
+  }
+}
+
+/** The modules of an adapter's file, each with the names of its A and B. Throws DataError unless all pair up. */
+function pairNames(file: SafetensorsFile): Map<string, Stored> {
+  const fail = (what: string): never => {
+    throw new DataError(`${file.path}: ${what}`);
+  };
+  const found = new Map<string, Partial<Stored>>();
+  for (const [name, { dtype }] of file.tensors) {
+    const parsed = parseAdapterName(name);
+    if (!parsed) return fail(`tensor "${name}" is no A or B of a linear layer; only plain LoRA is supported`);
+    if (!floats.includes(dtype)) fail(`tensor "${name}" must be ${floats.join(', ')}, it is ${dtype}`);
+    const { path, side } = parsed;
+    const names: Partial<Stored> = found.get(path) ?? {};
+    if (names[side]) fail(`"${names[side]}" and "${name}" are the same tensor`);
+    names[side] = name;
+    found.set(path, names);
+  }
+  if (found.size === 0) fail('has no tensors; is this an adapter of PEFT?');
+  for (const [path, { A, B }] of found) {
+    if (!A || !B) fail(`"${A ?? B}" has no partner: there is no lora_${A ? 'B' : 'A'} for "${path}"`);
+  }
+  return found as Map<string, Stored>;
+}
+
+function checkRank(path: string, name: string, has: readonly number[], axis: 0 | 1, rank: number): void {
+  if (has.length === 2 && has[axis] === rank) return;
+  const expects = axis === 0 ? `[${rank}, in]` : `[out, ${rank}]`;
+  throw new DataError(
+    `${path}: ${name} expects ${expects} of the rank in ${configFile}, has [${has.join(', ')}]`,
+  );
+}
+
+function checkShape(path: string, name: string, has: readonly number[], expects: readonly number[]): void {
+  if (has.join() === expects.join()) return;
+  const shapes = `expects [${expects.join(', ')}], has [${has.join(', ')}]`;
+  throw new DataError(`${path}: adapter for another model: ${name} ${shapes}`);
+}
+
+/**
+ * Writes `adapter_config.json` and `adapter_model.safetensors` (f32) into `dir`, which is made where it is missing.
+ * PEFT loads them and computes the same; the weights' bytes are those that PEFT writes. Each file appears whole or
+ * not at all, the weights first.
+ *
+ * Throws ConfigError for a config that PEFT cannot express, DataError when the disk refuses.
+ */
+export async function writeAdapter(
+  dir: string,
+  params: Parameters,
+  config: LoraConfig,
+  { baseModel = null }: { readonly baseModel?: string | null } = {},
+): Promise<void> {
+  const text = formatAdapterConfig(config, params.keys(), baseModel);
+  const values = [...params].map(async ([name, t]) => {
+    const data = Float32Array.from(await t.data());
+    return [name, { dtype: 'F32', shape: t.shape, data }] as const;
+  });
+  const tensors = new Map(await Promise.all(values));
+  onDisk(dir, () => mkdirSync(dir, { recursive: true }));
+  writeSafetensors(join(dir, weightsFile), tensors);
+  writeWhole(join(dir, configFile), text);
+}
+
+/** Writes beside the place, syncs and renames. */
+function writeWhole(path: string, text: string): void {
+  const beside = `${path}.${process.pid}.partial`;
+  onDisk(path, () => {
+    try {
+      const file = openSync(beside, 'w');
+      try {
+        const bytes = Buffer.from(text);
+        for (let done = 0; done < bytes.length; ) done += writeSync(file, bytes, done);
+        fsyncSync(file);
+      } finally {
+        closeSync(file);
+      }
+      renameSync(beside, path);
+    } catch (error) {
+      rmSync(beside, { force: true });
+      throw error;
+    }
+  });
+}
+
+function onDisk<T>(path: string, action: () => T): T {
+  try {
+    return action();
+  } catch (cause) {
+    throw new DataError(`${path}: cannot be written: ${(cause as Error).message}`, { cause });
+  }
+}

@@ -1,0 +1,131 @@
+import { add, reshape, rfft, scope, sum, type Tensor, tensor } from '@flex/tensor';
+import type { Parameters, Regularizer } from '../regularizer.ts';
+import {
+  binsOf,
+  checkFrequencyOptions,
+  type FrequencyOptions,
+  frequencyDefaults,
+  frequencyWeights,
+  multiplicity,
+  thresholdBin,
+} from './frequency-weights.ts';
+import { checkSignalOptions, type SignalGroup, type SignalOptions, signalDefaults, signalGroups } from './signals.ts';
+import { weightedSquare } from './weighted-square.ts';
+
+export interface FourierOptions extends FrequencyOptions, SignalOptions {}
+
+/** The Fourier penalty, which can also be asked for its parts. */
+export interface FourierRegularizer extends Regularizer {
+  readonly options: FourierOptions;
+  /** The penalty of each parameter (of each product, or of `all`, where the scope says so); they sum to the whole. */
+  penaltyPerParameter(adapters: Parameters): Promise<Map<string, number>>;
+  /** `share_below`: the share of the power of all signals that is below bin n·T; 0 where there is none. */
+  diagnostics(adapters: Parameters): Promise<{ share_below: number }>;
+}
+
+/** Spectra of signals of one length: the group's rows, each bin's real and imaginary part one after the other. */
+export interface Spectra {
+  readonly length: number;
+  readonly sources: SignalGroup['sources'];
+  /** f32 [rows, 2·bins]. */
+  readonly parts: Tensor;
+}
+
+/** `given` over the defaults. Throws ConfigError for a value that is out of range or misspelt. */
+export function fourierOptions(given: Partial<FourierOptions> = {}): FourierOptions {
+  const options = { ...frequencyDefaults, ...signalDefaults, ...given };
+  checkFrequencyOptions(options);
+  checkSignalOptions(options);
+  return options;
+}
+
+/** The rfft of every signal of an adapter, one transform for each length. */
+export function spectraOf(adapters: Parameters, options: FourierOptions, start?: Parameters): Spectra[] {
+  const norm = options.norm === 'ortho' ? 'ortho' : 'backward';
+  return signalGroups(adapters, options, start).map(({ signals, sources }) => {
+    const [rows, length] = signals.shape;
+    return { length, sources, parts: reshape(rfft(signals, { norm }), [rows, 2 * binsOf(length)]) };
+  });
+}
+
+/**
+ * L = Σ over parameters Σ_k ρ(k)·|ŵ_k|² with ŵ = rfft(w), w each A and each B flattened, φ(k) = φ_low +
+ * (φ_high − φ_low)·min(1, k/(n·T)) and ρ = 1 − φ: it costs to change fast along the flattened matrix. λ is not
+ * applied. Every option has the default of the preset `corrected`.
+ *
+ * `start` is the adapter that scope `change` measures from. Throws ConfigError for wrong options.
+ * Source: Narasimhan, FLeX: Fourier-based low-rank expansion for multilingual transfer, 2025.
+ */
+export function fourier(given: Partial<FourierOptions> = {}, start?: Parameters): FourierRegularizer {
+  const options = fourierOptions(given);
+  const penaltyWeights = cached((length) => frequencyWeights(length, options));
+  const countWeights = cached((length) => shares(length, options, Infinity));
+  const belowWeights = cached((length) => shares(length, options, thresholdBin(length, options)));
+  const total = (spectra: readonly Spectra[], weights: (length: number) => Float64Array) =>
+    spectra.map((s) => sum(weigh(s, weights))).reduce(add);
+  return {
+    name: 'fourier',
+    options,
+    penalty: (adapters) => scope(() => total(spectraOf(adapters, options, start), penaltyWeights)),
+    async penaltyPerParameter(adapters) {
+      const groups = scope(() =>
+        spectraOf(adapters, options, start).map((s) => ({
+          sources: s.sources,
+          penalties: sum(weigh(s, penaltyWeights), { axes: [1] }),
+        })),
+      );
+      const found = new Map<string, number>();
+      for (const { sources, penalties } of groups) {
+        const values = await penalties.data();
+        penalties.dispose();
+        let row = 0;
+        for (const { name, rows } of sources) {
+          let penalty = 0;
+          for (const end = row + rows; row < end; row++) penalty += values[row];
+          found.set(name, penalty);
+        }
+      }
+      return inOrder(found, adapters);
+    },
+    async diagnostics(adapters) {
+      const [below, all] = scope(() => {
+        const spectra = spectraOf(adapters, options, start);
+        return [total(spectra, belowWeights), total(spectra, countWeights)];
+      });
+      const [share, whole] = [await below.item(), await all.item()];
+      below.dispose();
+      all.dispose();
+      return { share_below: whole === 0 ? 0 : share / whole };
+    },
+  };
+}
+
+/** c·x² of each real and imaginary part, of which both of a bin have the bin's weight c: f32 [rows, 2·bins]. */
+function weigh({ parts, length }: Spectra, weights: (length: number) => Float64Array): Tensor {
+  const perBin = weights(length);
+  const perPart = Float64Array.from({ length: 2 * perBin.length }, (_, i) => perBin[i >> 1]);
+  return weightedSquare(tensor(parts.backend, perPart, [perPart.length]), parts);
+}
+
+/** How often each bin below `end` counts; 0 from there on. */
+function shares(length: number, { sides }: FourierOptions, end: number): Float64Array {
+  return Float64Array.from({ length: binsOf(length) }, (_, k) => (k < end ? multiplicity(k, length, sides) : 0));
+}
+
+/** The entries in the order of the adapter's tensors, as far as they are of tensors. */
+export function inOrder<T>(found: ReadonlyMap<string, T>, adapters: Parameters): Map<string, T> {
+  const known = [...adapters.keys()].flatMap((name) => {
+    const value = found.get(name);
+    return value === undefined ? [] : [[name, value] as const];
+  });
+  return new Map([...known, ...found]);
+}
+
+function cached(f: (length: number) => Float64Array): (length: number) => Float64Array {
+  const known = new Map<number, Float64Array>();
+  return (length) => {
+    let found = known.get(length);
+    if (!found) known.set(length, (found = f(length)));
+    return found;
+  };
+}

@@ -1,0 +1,60 @@
+import { apply, defineOp, DTypeError, grid1d, type Op, shader, ShapeError, showAll, size, type Tensor } from '@flex/tensor';
+
+type NoAttrs = Readonly<Record<string, never>>;
+
+/**
+ * out[row, i] = x[row, places[i]]. Its third input, the inverse permutation, is not read: the gradient needs it.
+ */
+const reorderOp: Op<NoAttrs> = defineOp<NoAttrs>({
+  name: 'reorder',
+  infer(inputs) {
+    const [x, places, back] = inputs;
+    if (x.dtype !== 'f32' || places.dtype !== 'i32' || back.dtype !== 'i32') {
+      throw new DTypeError(`reorder: needs f32, i32 and i32, got ${showAll(inputs)}`);
+    }
+    if (x.shape.length !== 2 || [places, back].some(({ shape }) => shape.length !== 1 || shape[0] !== x.shape[1])) {
+      throw new ShapeError(`reorder: needs [rows, n], [n] and [n], got ${showAll(inputs)}`);
+    }
+    return { shape: x.shape, dtype: 'f32' };
+  },
+  wgsl([x]) {
+    const n = size(x.shape);
+    return {
+      code: `// reorder\n${shader({
+        inputs: ['xs: f32', 'places: i32', 'back: i32'],
+        output: 'out: f32',
+        params: ['n: u32', 'width: u32'],
+        workgroup: 64,
+        body: `  if (flat >= p.n) { return; }
+  let column = flat % p.width;
+  out[flat] = xs[flat - column + u32(places[column])];`,
+      })}`,
+      workgroups: grid1d(n, 64),
+      immediates: [n, x.shape[1]],
+    };
+  },
+  gpujs([x]) {
+    const width = x.shape[1];
+    return {
+      host: ([xs, places], out) => {
+        for (let i = 0; i < out.length; i++) out[i] = xs[i - (i % width) + places[i % width]];
+      },
+    };
+  },
+  vjp: (g, [, places, back]) => [() => reorder(g, back, places), null, null],
+  samples: [],
+  known: [
+    {
+      inputs: [
+        { shape: [2, 3], data: [1, 2, 3, 4, 5, 6] },
+        { shape: [3], data: [2, 0, 1] },
+        { shape: [3], data: [1, 2, 0] },
+      ],
+      attrs: {},
+      output: [3, 1, 2, 6, 4, 5],
+    },
+  ],
+});
+
+/** x f32 [rows, n] with the elements of each row at other places: `places` i32 [n], a permutation, `back` its inverse. */
+export const reorder = (x: Tensor, places: Tensor, back: Tensor): Tensor => apply(reorderOp, [x, places, back], {});

@@ -1,0 +1,124 @@
+import { concat, ConfigError, matmul, permute, philox, reshape, size, sub, type Tensor, tensor } from '@flex/tensor';
+import { adapterName, adaptedPaths, parseAdapterName } from '../adapter-names.ts';
+import type { Parameters } from '../regularizer.ts';
+import { reorder } from './reorder.ts';
+
+/** What is transformed, and how a matrix becomes a signal. Keys and names are those of a run's configuration. */
+export interface SignalOptions {
+  /**
+   * Each A and each B by itself, the As or the Bs alone, each product B·A, all As and Bs one after the other as one
+   * signal, or each A and B less what it was at the start.
+   */
+  readonly scope: 'each' | 'a' | 'b' | 'product' | 'concatenated' | 'change';
+  /** Row after row, column after column, each row a signal of its own, or row after row and then shuffled. */
+  readonly order: 'row' | 'column' | 'each-row' | 'permuted';
+  /** Decides on the shuffle of order `permuted`, which is the same for all signals of one length; u32. */
+  readonly permutation_seed: number;
+}
+
+export const signalDefaults: SignalOptions = { scope: 'each', order: 'row', permutation_seed: 0 };
+
+const choices = {
+  scope: ['each', 'a', 'b', 'product', 'concatenated', 'change'],
+  order: ['row', 'column', 'each-row', 'permuted'],
+} as const;
+
+/** Throws ConfigError for an option that is out of range or misspelt, and for two that exclude each other. */
+export function checkSignalOptions({ scope, order, permutation_seed: seed }: SignalOptions): void {
+  const fail = (what: string): never => {
+    throw new ConfigError(`fourier: ${what}`);
+  };
+  for (const [key, came] of Object.entries({ scope, order }) as ['scope' | 'order', string][]) {
+    const known: readonly string[] = choices[key];
+    if (!known.includes(came)) fail(`${key} must be one of ${known.join(', ')}, got ${JSON.stringify(came)}`);
+  }
+  if (scope === 'concatenated' && order === 'each-row') fail('order each-row leaves no one signal to concatenate');
+  if (!(Number.isInteger(seed) && seed >= 0 && seed < 2 ** 32)) {
+    fail(`permutation_seed must be a whole number from 0 to 4294967295, got ${seed}`);
+  }
+}
+
+/** Signals of one length, one a row. */
+export interface SignalGroup {
+  /** f32 [rows, length]. */
+  readonly signals: Tensor;
+  /** What the rows come from, in their order: a parameter's name, a module's path, or `all`. */
+  readonly sources: readonly { readonly name: string; readonly rows: number }[];
+}
+
+/** The signals of an adapter, those of one length together. Throws ConfigError when `change` has no start. */
+export function signalGroups(adapters: Parameters, options: SignalOptions, start?: Parameters): SignalGroup[] {
+  const flat = [...matricesOf(adapters, options, start)].map(([name, matrix]) => ({
+    name,
+    signal: flatten(matrix, options),
+  }));
+  if (flat.length === 0) throw new ConfigError(`fourier: the adapter has nothing for scope ${options.scope}`);
+  if (options.scope === 'concatenated') {
+    const signals = concat(flat.map(({ signal }) => signal), 1);
+    return [{ signals: shuffled(signals, options), sources: [{ name: 'all', rows: 1 }] }];
+  }
+  const groups = new Map<number, typeof flat>();
+  for (const one of flat) {
+    const length = one.signal.shape[1];
+    groups.set(length, [...(groups.get(length) ?? []), one]);
+  }
+  return [...groups.values()].map((group) => ({
+    signals: shuffled(concat(group.map(({ signal }) => signal), 0), options),
+    sources: group.map(({ name, signal }) => ({ name, rows: signal.shape[0] })),
+  }));
+}
+
+function matricesOf(adapters: Parameters, { scope }: SignalOptions, start?: Parameters): Parameters {
+  if (scope === 'each' || scope === 'concatenated') return adapters;
+  if (scope === 'product') return new Map(adaptedPaths(adapters.keys()).map((path) => [path, product(adapters, path)]));
+  if (scope === 'change') return new Map([...adapters].map(([name, w]) => [name, sub(w, startOf(start, name))]));
+  const side = scope === 'a' ? 'A' : 'B';
+  return new Map([...adapters].filter(([name]) => parseAdapterName(name)?.side === side));
+}
+
+function product(adapters: Parameters, path: string): Tensor {
+  const [a, b] = (['A', 'B'] as const).map((side) => {
+    const found = adapters.get(adapterName(path, side));
+    if (!found) throw new ConfigError(`fourier: scope product needs ${adapterName(path, side)}, which is missing`);
+    return found;
+  });
+  return matmul(b, a);
+}
+
+function startOf(start: Parameters | undefined, name: string): Tensor {
+  const found = start?.get(name);
+  if (!found) throw new ConfigError(`fourier: scope change needs the start of ${name}, which was not given`);
+  return found;
+}
+
+function flatten(matrix: Tensor, { order }: SignalOptions): Tensor {
+  if (order === 'each-row') return reshape(matrix, [size(matrix.shape.slice(0, -1)), matrix.shape.at(-1) ?? 1]);
+  const ordered = order === 'column' ? permute(matrix, matrix.shape.map((_, i) => i).reverse()) : matrix;
+  return reshape(ordered, [1, size(matrix.shape)]);
+}
+
+function shuffled(signals: Tensor, { order, permutation_seed }: SignalOptions): Tensor {
+  if (order !== 'permuted') return signals;
+  const length = signals.shape[1];
+  const places = permutation(length, permutation_seed);
+  const back = new Int32Array(length);
+  places.forEach((place, i) => {
+    back[place] = i;
+  });
+  const upload = (numbers: Int32Array) => tensor(signals.backend, numbers, [length], 'i32');
+  return reorder(signals, upload(places), upload(back));
+}
+
+const permutationStream = 0x5f0f;
+
+/** A permutation of 0 … length − 1: Fisher and Yates' shuffle with numbers that the seed and the length decide. */
+export function permutation(length: number, seed: number): Int32Array {
+  const places = Int32Array.from({ length }, (_, i) => i);
+  const words = new Uint32Array(4);
+  for (let i = length - 1; i > 0; i--) {
+    philox(words, [seed, permutationStream], [i, length, 0, 0]);
+    const j = Math.floor((words[0] / 2 ** 32) * (i + 1));
+    [places[i], places[j]] = [places[j], places[i]];
+  }
+  return places;
+}

@@ -1,0 +1,100 @@
+import { DTypeError } from '../errors.ts';
+import { fromHalfBits, toHalfBits } from '../half.ts';
+import { defineOp, type HostArray, type Op } from '../op.ts';
+import { type DType, show, size } from '../shape.ts';
+import { apply, type Tensor } from '../tensor.ts';
+import { grid1d, load4, shader, storageType } from '../wgsl.ts';
+
+interface CastAttrs {
+  readonly dtype: DType;
+}
+
+// NUMERICS: WGSL leaves the rounding of pack2x16float to the driver, and what lies beyond the largest f16 undefined.
+// So the bits are rounded to nearest even by integer arithmetic, as in half.ts; infinities and NaN stay what they are.
+const halfBits = `fn halfBits(x: vec4f) -> vec4u {
+  let bits = bitcast<vec4u>(x);
+  let magnitude = bits & vec4u(0x7fffffffu);
+  let rebiased = magnitude - vec4u(0x38000000u);
+  let normal = (rebiased + vec4u(0xfffu) + ((rebiased >> vec4u(13u)) & vec4u(1u))) >> vec4u(13u);
+  // A subnormal f16 counts units of 2^-24.
+  let shift = min(vec4u(126u) - min(magnitude >> vec4u(23u), vec4u(112u)), vec4u(25u));
+  let mantissa = (magnitude & vec4u(0x7fffffu)) | vec4u(0x800000u);
+  let half = vec4u(1u) << (shift - vec4u(1u));
+  let small = (mantissa + half - vec4u(1u) + ((mantissa >> shift) & vec4u(1u))) >> shift;
+  let large = select(vec4u(0x7c00u), vec4u(0x7e00u), magnitude > vec4u(0x7f800000u));
+  let finite = select(normal, small, magnitude < vec4u(0x38800000u));
+  return ((bits >> vec4u(16u)) & vec4u(0x8000u)) | select(finite, large, magnitude >= vec4u(0x47800000u));
+}`;
+
+/** How four elements in xs are written to out, by `from to`. */
+const conversions: Record<
+  string,
+  { readonly value: string; readonly host: (x: HostArray, out: HostArray) => void }
+> = {
+  'f32 f16': {
+    value: 'pack(halfBits(xs[flat]))',
+    host: (xs, out) => out.set(out instanceof Float64Array ? xs : fromHalfBits(toHalfBits(xs))),
+  },
+  'f16 f32': { value: load4('xs', 'f16', 'flat'), host: (xs, out) => out.set(xs) },
+  'i32 f32': { value: 'vec4f(xs[flat])', host: (xs, out) => out.set(xs) },
+  'f32 i32': { value: 'vec4i(xs[flat])', host: (xs, out) => out.set(xs) },
+};
+
+const castOp: Op<CastAttrs> = defineOp<CastAttrs>({
+  name: 'cast',
+  infer([x], { dtype }) {
+    if (!conversions[`${x.dtype} ${dtype}`]) {
+      throw new DTypeError(`cast: converts f32 to and from f16 and i32, got ${show(x)} to ${dtype}`);
+    }
+    return { shape: x.shape, dtype };
+  },
+  wgsl([x], output) {
+    const n = size(output.shape);
+    const packs = output.dtype === 'f16';
+    return {
+      code: `// cast ${x.dtype} to ${output.dtype}\n${shader({
+        inputs: [`xs: ${storageType(x.dtype, 4)}`],
+        output: `out: ${storageType(output.dtype, 4)}`,
+        params: ['n: u32'],
+        workgroup: 64,
+        declarations: packs
+          ? `${halfBits}\nfn pack(h: vec4u) -> vec2u { return h.xz | (h.yw << vec2u(16u)); }`
+          : undefined,
+        body: `  if (4u * flat >= p.n) { return; }
+  out[flat] = ${conversions[`${x.dtype} ${output.dtype}`].value};`,
+      })}`,
+      workgroups: grid1d(Math.ceil(n / 4), 64),
+      immediates: [n],
+    };
+  },
+  gpujs([x], output) {
+    const { host } = conversions[`${x.dtype} ${output.dtype}`];
+    return { host: ([xs], out) => host(xs, out) };
+  },
+  vjp: (g, [x], y) => [x.dtype === 'i32' || y.dtype === 'i32' ? null : () => cast(g, 'f32')],
+  samples: [
+    { shapes: [[]], attrs: { dtype: 'f16' } },
+    { shapes: [[3, 5]], attrs: { dtype: 'f16' } },
+    { shapes: [[2, 4]], attrs: { dtype: 'i32' } },
+  ],
+  known: [
+    {
+      inputs: [{ shape: [5], data: [1, -2, 0.5, 0, 65504] }],
+      attrs: { dtype: 'f16' },
+      output: [1, -2, 0.5, 0, 65504],
+    },
+    { inputs: [{ shape: [3], data: [1.75, -1.75, 2] }], attrs: { dtype: 'i32' }, output: [1, -1, 2] },
+  ],
+  // Half the spacing of f16, which the f64 reference does not round to.
+  tolerance: 2 ** -11,
+});
+
+/**
+ * The same numbers in another element type: f32 ↔ f16, i32 ↔ f32. [..] → dtype [..].
+ * To f16 it rounds to nearest even, beyond 65,519.99… to infinity; the f64 reference does not round. To i32 it drops
+ * the fraction of |x| < 2³¹. The gradient passes f16 unchanged, in f32; i32 has none.
+ * Throws DTypeError for other pairs.
+ */
+export function cast(x: Tensor, dtype: DType): Tensor {
+  return x.dtype === dtype ? x : apply(castOp, [x], { dtype });
+}

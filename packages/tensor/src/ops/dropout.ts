@@ -1,0 +1,78 @@
+import { ConfigError, DTypeError } from '../errors.ts';
+import { defineOp, type Op } from '../op.ts';
+import { philox, philoxWgsl } from '../philox.ts';
+import { show, size } from '../shape.ts';
+import { apply, type Tensor } from '../tensor.ts';
+import { grid1d, shader } from '../wgsl.ts';
+
+export interface DropoutOptions {
+  /** Share of the elements set to zero, in [0, 1). */
+  readonly rate: number;
+  /** Two words u32, the seed of a run. */
+  readonly key: readonly [number, number];
+  /** Two words u32 that differ from mask to mask: the step and the place in the model. */
+  readonly counter: readonly [number, number];
+}
+
+/** The largest word that is dropped: word·2⁻³² < rate. */
+const lastDropped = (rate: number): number => Math.ceil(rate * 2 ** 32) - 1;
+
+const dropoutOp: Op<DropoutOptions> = defineOp<DropoutOptions>({
+  name: 'dropout',
+  infer([x], { rate }) {
+    if (x.dtype !== 'f32') throw new DTypeError(`dropout: needs f32, got ${show(x)}`);
+    if (!(rate >= 0 && rate < 1)) throw new ConfigError(`dropout: rate must be in [0, 1), got ${rate}`);
+    return x;
+  },
+  wgsl([x], _, { rate, key, counter }) {
+    const n = size(x.shape);
+    return {
+      code: `// dropout\n${shader({
+        inputs: ['xs: vec4f'],
+        output: 'out: vec4f',
+        params: ['n: u32', 'last: u32', 'scale: f32', 'k0: u32', 'k1: u32', 'c1: u32', 'c2: u32'],
+        workgroup: 64,
+        declarations: philoxWgsl,
+        body: `  if (4u * flat >= p.n) { return; }
+  let words = philox(vec4u(flat, p.c1, p.c2, 0u), vec2u(p.k0, p.k1));
+  out[flat] = select(vec4f(0.0), p.scale * xs[flat], words > vec4u(p.last));`,
+      })}`,
+      workgroups: grid1d(Math.ceil(n / 4), 64),
+      immediates: [n, lastDropped(rate), { f32: 1 / (1 - rate) }, ...key, ...counter],
+    };
+  },
+  gpujs(_inputs, _output, { rate, key, counter }) {
+    const last = lastDropped(rate);
+    return {
+      host: ([xs], out) => {
+        const words = new Uint32Array(4);
+        for (let i = 0; i < out.length; i++) {
+          if (i % 4 === 0) philox(words, key, [i / 4, ...counter, 0]);
+          out[i] = words[i % 4] > last ? xs[i] / (1 - rate) : 0;
+        }
+      },
+    };
+  },
+  vjp: (g, _inputs, _output, options) => [() => apply(dropoutOp, [g], options)],
+  samples: [
+    { shapes: [[7]], attrs: { rate: 0.5, key: [1, 2], counter: [3, 4] } },
+    { shapes: [[5, 40]], attrs: { rate: 0.1, key: [0xffffffff, 0], counter: [0, 0xffffffff] } },
+  ],
+  // With key and counter 0 the first block's words are the first known answer of the paper.
+  known: [
+    {
+      inputs: [{ shape: [4], data: [1, 2, 3, 4] }],
+      attrs: { rate: 0.5, key: [0, 0], counter: [0, 0] },
+      output: [0, 4, 6, 8],
+    },
+  ],
+});
+
+/**
+ * x/(1 − rate) where u ≥ rate, else 0, with u uniform in [0, 1) from Philox4x32-10: f32 [..] → f32 [..].
+ * Element i takes word i mod 4 of counter (⌊i/4⌋, counter, 0), so the mask is the same on every backend and again in
+ * the backward pass. Rate 0 gives x itself. Throws ConfigError for a rate outside [0, 1).
+ */
+export function dropout(x: Tensor, options: DropoutOptions): Tensor {
+  return options.rate === 0 ? x : apply(dropoutOp, [x], options);
+}

@@ -1,0 +1,202 @@
+import { ShapeError } from '../../errors.ts';
+import { defineOp, type Op, type WgslKernel } from '../../op.ts';
+import { showAll, type Spec } from '../../shape.ts';
+import { grid1d, shader } from '../../wgsl.ts';
+import { rootOfUnity } from './butterfly.ts';
+import { checkComplex } from './pass.ts';
+
+// A real vector x of even length n = 2m read as complex, z_j = x_2j + i·x_(2j+1), has the spectrum Z of half the
+// length, and X_k = (Z_k + Z*_(m−k))/2 − i·w_k·(Z_k − Z*_(m−k))/2 with w_k = e^(−2πi·k/n). One thread makes X_k and
+// X_(m−k), which need the same two numbers.
+
+/** Bin k is multiplied by scale, and by scale·inner where 0 < k < n/2. */
+export interface BinWeights {
+  readonly scale: number;
+  readonly inner: number;
+}
+
+const pairsOf = (m: number) => Math.floor(m / 2) + 1;
+
+/** w_k for k ≤ m/2: f64 (re, im) pairs. */
+export function halfLengthTable(m: number): Float64Array {
+  return Float64Array.from({ length: 2 * pairsOf(m) }, (_, i) => rootOfUnity(i >> 1, 2 * m)[i % 2]);
+}
+
+function checkTable(op: string, inputs: readonly Spec[], m: number): void {
+  if (m < 1 || inputs[1].shape[0] !== pairsOf(m)) {
+    throw new ShapeError(`${op}: the table must have ${pairsOf(m)} entries, got ${showAll(inputs)}`);
+  }
+}
+
+/** The pair k of a row of m numbers: what both directions share. */
+function pairKernel(name: string, [count, m]: readonly number[], { scale, inner }: BinWeights, body: string): WgslKernel {
+  const threads = count * pairsOf(m);
+  return {
+    code: `// ${name}\n${shader({
+      inputs: ['xs: vec2f', 'roots: vec2f'],
+      output: 'out: vec2f',
+      params: ['threads: u32', 'pairs: u32', 'm: u32', 'scale: f32', 'inner: f32'],
+      workgroup: 64,
+      declarations: `fn turn(x: vec2f, w: vec2f) -> vec2f { return vec2f(x.x * w.x - x.y * w.y, x.x * w.y + x.y * w.x); }
+fn conj(x: vec2f) -> vec2f { return vec2f(x.x, -x.y); }`,
+      body: `  if (flat >= p.threads) { return; }
+  let k = flat % p.pairs;
+  let half = (flat / p.pairs) * p.m;
+  let bins = half + flat / p.pairs;
+  let weight = p.scale * select(p.inner, 1.0, k == 0u);
+  let w = roots[k];
+${body}`,
+    })}`,
+    workgroups: grid1d(threads, 64),
+    immediates: [threads, pairsOf(m), m, { f32: scale }, { f32: inner }],
+  };
+}
+
+/** The weighted spectrum of real vectors from that of half the length. f32 Z [count, m, 2], table → [count, m + 1, 2]. */
+export const halfToBinsOp: Op<BinWeights> = defineOp<BinWeights>({
+  name: 'halfToBins',
+  infer(inputs) {
+    checkComplex('halfToBins', inputs, [3, 2]);
+    const [count, m] = inputs[0].shape;
+    checkTable('halfToBins', inputs, m);
+    return { shape: [count, m + 1, 2], dtype: 'f32' };
+  },
+  wgsl: ([z], _, weights) =>
+    pairKernel(
+      'halfToBins',
+      z.shape,
+      weights,
+      `  let z = xs[half + k];
+  let zm = conj(xs[half + select(p.m - k, 0u, k == 0u)]);
+  let even = 0.5 * (z + zm);
+  let d = 0.5 * (z - zm);
+  let odd = turn(vec2f(d.y, -d.x), w);
+  out[bins + k] = weight * (even + odd);
+  out[bins + p.m - k] = weight * conj(even - odd);`,
+    ),
+  gpujs([z], _, { scale, inner }) {
+    const [count, m] = z.shape;
+    return {
+      host: ([zs, table], out) => {
+        for (let row = 0; row < count; row++) {
+          for (let k = 0; k < pairsOf(m); k++) {
+            const weight = k === 0 ? scale : scale * inner;
+            const at = 2 * (row * m + k);
+            const atM = 2 * (row * m + (k === 0 ? 0 : m - k));
+            const [c, s] = [table[2 * k], table[2 * k + 1]];
+            const evenX = (zs[at] + zs[atM]) / 2;
+            const evenY = (zs[at + 1] - zs[atM + 1]) / 2;
+            const x = (zs[at + 1] + zs[atM + 1]) / 2;
+            const y = (zs[atM] - zs[at]) / 2;
+            const oddX = x * c - y * s;
+            const oddY = x * s + y * c;
+            const to = 2 * (row * (m + 1) + k);
+            const toM = 2 * (row * (m + 1) + m - k);
+            out[to] = weight * (evenX + oddX);
+            out[to + 1] = weight * (evenY + oddY);
+            out[toM] = weight * (evenX - oddX);
+            out[toM + 1] = weight * (oddY - evenY);
+          }
+        }
+      },
+    };
+  },
+  // Only whole transforms are recorded; their adjoint is a whole transform too.
+  vjp: null,
+  samples: [1, 2, 5, 8].map((m) => ({
+    shapes: [
+      [3, m, 2],
+      [pairsOf(m), 2],
+    ],
+    attrs: { scale: 0.75, inner: 2 },
+  })),
+  known: [
+    {
+      inputs: [
+        { shape: [1, 1, 2], data: [3, 5] },
+        { shape: [1, 2], data: [1, 0] },
+      ],
+      attrs: { scale: 2, inner: 1 },
+      output: [16, 0, -4, 0],
+    },
+  ],
+});
+
+/**
+ * The adjoint of `halfToBins`, its element k at −k mod m, so that a DFT after it is an inverse one. The imaginary
+ * parts of the first and last bin do not count. f32 X [count, m + 1, 2], table → [count, m, 2].
+ */
+export const binsToHalfOp: Op<BinWeights> = defineOp<BinWeights>({
+  name: 'binsToHalf',
+  infer(inputs) {
+    checkComplex('binsToHalf', inputs, [3, 2]);
+    const [count, bins] = inputs[0].shape;
+    checkTable('binsToHalf', inputs, bins - 1);
+    return { shape: [count, bins - 1, 2], dtype: 'f32' };
+  },
+  wgsl: (_, output, weights) =>
+    pairKernel(
+      'binsToHalf',
+      output.shape,
+      weights,
+      `  let x = xs[bins + k];
+  let xm = conj(xs[bins + p.m - k]);
+  if (k == 0u) {
+    out[half] = weight * vec2f(x.x + xm.x, x.x - xm.x);
+    return;
+  }
+  let even = 0.5 * (x + xm);
+  let d = turn(0.5 * (x - xm), conj(w));
+  let odd = vec2f(-d.y, d.x);
+  out[half + p.m - k] = weight * (even + odd);
+  out[half + k] = weight * conj(even - odd);`,
+    ),
+  gpujs(_, output, { scale, inner }) {
+    const [count, m] = output.shape;
+    return {
+      host: ([xs, table], out) => {
+        for (let row = 0; row < count; row++) {
+          const bins = 2 * row * (m + 1);
+          const half = 2 * row * m;
+          out[half] = scale * (xs[bins] + xs[bins + 2 * m]);
+          out[half + 1] = scale * (xs[bins] - xs[bins + 2 * m]);
+          for (let k = 1; k < pairsOf(m); k++) {
+            const weight = scale * inner;
+            const [at, atM] = [bins + 2 * k, bins + 2 * (m - k)];
+            const [c, s] = [table[2 * k], -table[2 * k + 1]];
+            const evenX = (xs[at] + xs[atM]) / 2;
+            const evenY = (xs[at + 1] - xs[atM + 1]) / 2;
+            const dx = (xs[at] - xs[atM]) / 2;
+            const dy = (xs[at + 1] + xs[atM + 1]) / 2;
+            const oddX = -(dx * s + dy * c);
+            const oddY = dx * c - dy * s;
+            const [to, toM] = [half + 2 * (m - k), half + 2 * k];
+            out[to] = weight * (evenX + oddX);
+            out[to + 1] = weight * (evenY + oddY);
+            out[toM] = weight * (evenX - oddX);
+            out[toM + 1] = weight * (oddY - evenY);
+          }
+        }
+      },
+    };
+  },
+  // Only whole transforms are recorded; their adjoint is a whole transform too.
+  vjp: null,
+  samples: [1, 2, 5, 8].map((m) => ({
+    shapes: [
+      [3, m + 1, 2],
+      [pairsOf(m), 2],
+    ],
+    attrs: { scale: 0.75, inner: 2 },
+  })),
+  known: [
+    {
+      inputs: [
+        { shape: [1, 2, 2], data: [3, 7, 5, 9] },
+        { shape: [1, 2], data: [1, 0] },
+      ],
+      attrs: { scale: 2, inner: 1 },
+      output: [16, -4],
+    },
+  ],
+});

@@ -1,0 +1,83 @@
+import { ShapeError } from '../../errors.ts';
+import { defineOp, type Op } from '../../op.ts';
+import { showAll, size } from '../../shape.ts';
+import { grid1d, shader } from '../../wgsl.ts';
+import { checkComplex } from './pass.ts';
+
+interface MultiplyAttrs {
+  /** Length of the result's rows; beyond the table's length they are zero. */
+  readonly length: number;
+  /** Whether element k is product −k mod length, so that a DFT after it is an inverse one. */
+  readonly reversed: boolean;
+}
+
+/** x_k·t_k for each row of complex numbers. f32 x [count, n, 2], t [m ≤ n, 2] → [count, length, 2]. */
+export const complexMultiplyOp: Op<MultiplyAttrs> = defineOp<MultiplyAttrs>({
+  name: 'complexMultiply',
+  infer(inputs, { length }) {
+    checkComplex('complexMultiply', inputs, [3, 2]);
+    const [x, t] = inputs;
+    if (t.shape[0] > x.shape[1] || t.shape[0] > length) {
+      throw new ShapeError(`complexMultiply: the table must fit the rows and ${length}, got ${showAll(inputs)}`);
+    }
+    return { shape: [x.shape[0], length, 2], dtype: 'f32' };
+  },
+  wgsl([x, t], output, { length, reversed }) {
+    const cells = size(output.shape) / 2;
+    return {
+      code: `// complexMultiply\n${shader({
+        inputs: ['xs: vec2f', 'ts: vec2f'],
+        output: 'out: vec2f',
+        params: ['cells: u32', 'n: u32', 'm: u32', 'length: u32', 'reversed: u32'],
+        workgroup: 64,
+        body: `  if (flat >= p.cells) { return; }
+  let row = flat / p.length;
+  var k = flat % p.length;
+  if (p.reversed == 1u && k > 0u) { k = p.length - k; }
+  var product = vec2f();
+  if (k < p.m) {
+    let x = xs[row * p.n + k];
+    let t = ts[k];
+    product = vec2f(x.x * t.x - x.y * t.y, x.x * t.y + x.y * t.x);
+  }
+  out[flat] = product;`,
+      })}`,
+      workgroups: grid1d(cells, 64),
+      immediates: [cells, x.shape[1], t.shape[0], length, reversed ? 1 : 0],
+    };
+  },
+  gpujs([x, t], _, { length, reversed }) {
+    const [count, n] = x.shape;
+    const m = t.shape[0];
+    return {
+      host: ([xs, ts], out) => {
+        out.fill(0);
+        for (let row = 0; row < count; row++) {
+          for (let k = 0; k < m; k++) {
+            const from = 2 * (row * n + k);
+            const to = 2 * (row * length + (reversed && k > 0 ? length - k : k));
+            out[to] = xs[from] * ts[2 * k] - xs[from + 1] * ts[2 * k + 1];
+            out[to + 1] = xs[from] * ts[2 * k + 1] + xs[from + 1] * ts[2 * k];
+          }
+        }
+      },
+    };
+  },
+  // Only whole transforms are recorded; their adjoint is a whole transform too.
+  vjp: null,
+  samples: [
+    { shapes: [[3, 5, 2], [5, 2]], attrs: { length: 9, reversed: false } },
+    { shapes: [[3, 7, 2], [7, 2]], attrs: { length: 7, reversed: true } },
+    { shapes: [[2, 8, 2], [3, 2]], attrs: { length: 3, reversed: false } },
+  ],
+  known: [
+    {
+      inputs: [
+        { shape: [1, 2, 2], data: [1, 2, 3, 5] },
+        { shape: [2, 2], data: [1, 0, 0, 1] },
+      ],
+      attrs: { length: 3, reversed: true },
+      output: [1, 2, 0, 0, -5, 3],
+    },
+  ],
+});

@@ -1,0 +1,154 @@
+import { DTypeError, ShapeError } from '../../errors.ts';
+import { defineOp, type Op } from '../../op.ts';
+import { showAll, type Spec } from '../../shape.ts';
+import { grid1d, shader } from '../../wgsl.ts';
+import { butterflyOf, butterflyWgsl, largestPower, largestPrime, rootCount, rootOfUnity, rootsOf } from './butterfly.ts';
+
+interface PassAttrs {
+  /** R: this pass's factor of the length. */
+  readonly radix: number;
+  /** L: the product of the factors before it. */
+  readonly done: number;
+}
+
+/** Number of complex entries of a pass's table. */
+const tableLength = ({ radix, done }: PassAttrs) => rootCount(radix) + (radix - 1) * done;
+
+/** The butterfly's roots, then the twiddles e^(−2πi·rj/(RL)) at (r − 1)·L + j. f64 (re, im) pairs. */
+export function passTable(attrs: PassAttrs): Float64Array {
+  const { radix, done } = attrs;
+  const table = new Float64Array(2 * tableLength(attrs));
+  let at = 0;
+  for (const [c, s] of rootsOf(radix)) {
+    table[at++] = c;
+    table[at++] = s;
+  }
+  for (let r = 1; r < radix; r++) {
+    for (let j = 0; j < done; j++) {
+      [table[at++], table[at++]] = rootOfUnity(r * j, radix * done);
+    }
+  }
+  return table;
+}
+
+/** Throws unless a tensor holds f32 (re, im) pairs in `rank` axes. */
+export function checkComplex(op: string, inputs: readonly Spec[], ranks: readonly number[]): void {
+  if (inputs.some((t) => t.dtype !== 'f32')) throw new DTypeError(`${op}: needs f32, got ${showAll(inputs)}`);
+  if (inputs.some((t, i) => t.shape.length !== ranks[i] || t.shape.at(-1) !== 2)) {
+    throw new ShapeError(`${op}: needs ${ranks.join(' and ')} axes, the last (re, im), got ${showAll(inputs)}`);
+  }
+}
+
+const texts = new Map<number, string>();
+
+/** One text a radix. */
+function passText(radix: number): string {
+  let text = texts.get(radix);
+  if (!text) {
+    const points = Array.from({ length: radix }, (_, r) => r);
+    text = `// fftPass, radix ${radix}\n${shader({
+      inputs: ['xs: vec2f', 'roots: vec2f'],
+      output: 'out: vec2f',
+      params: ['threads: u32', 'columns: u32', 'done: u32'],
+      workgroup: 64,
+      declarations: `fn turn(x: vec2f, w: vec2f) -> vec2f { return vec2f(x.x * w.x - x.y * w.y, x.x * w.y + x.y * w.x); }`,
+      body: `  if (flat >= p.threads) { return; }
+  let t = flat % p.columns;
+  let row = (flat - t) * ${radix}u;
+  let j = t % p.done;
+${points.map((r) => `  var x${r} = xs[row + t + ${r}u * p.columns];`).join('\n')}
+  if (p.done > 1u) {
+${points.slice(1).map((r) => `    x${r} = turn(x${r}, roots[${rootCount(radix)}u + ${r - 1}u * p.done + j]);`).join('\n')}
+  }
+  let to = row + (t - j) * ${radix}u + j;
+${butterflyWgsl(radix, (q, value) => `  out[to + ${typeof q === 'number' ? `${q}u` : `(${q})`} * p.done] = ${value};`)}`,
+    })}`;
+    texts.set(radix, text);
+  }
+  return text;
+}
+
+/**
+ * A Stockham stage of the DFT along the middle axis: y[j + L(q + Rp)] = Σ_r e^(−2πi·r(j + Lq)/(RL))·x[j + L(p + Mr)]
+ * for j < L, p < M = n/(RL). f32 x [count, n, 2], table [tableLength, 2] → [count, n, 2].
+ */
+export const fftPassOp: Op<PassAttrs> = defineOp<PassAttrs>({
+  name: 'fftPass',
+  infer(inputs, attrs) {
+    checkComplex('fftPass', inputs, [3, 2]);
+    const [x, table] = inputs;
+    const { radix, done } = attrs;
+    const factor = radix * done;
+    if (radix > (radix % 2 === 0 ? largestPower : largestPrime) || x.shape[1] % factor !== 0) {
+      throw new ShapeError(`fftPass: the length must be a multiple of ${radix}·${done}, got ${showAll(inputs)}`);
+    }
+    if (table.shape[0] !== tableLength(attrs)) {
+      throw new ShapeError(`fftPass: the table must have ${tableLength(attrs)} entries, got ${showAll(inputs)}`);
+    }
+    return { shape: x.shape, dtype: 'f32' };
+  },
+  wgsl([x], _, { radix, done }) {
+    const columns = x.shape[1] / radix;
+    const threads = x.shape[0] * columns;
+    return { code: passText(radix), workgroups: grid1d(threads, 64), immediates: [threads, columns, done] };
+  },
+  gpujs([x], _, { radix, done }) {
+    const columns = x.shape[1] / radix;
+    const threads = x.shape[0] * columns;
+    const butterfly = butterflyOf(radix);
+    const twiddles = 2 * rootCount(radix);
+    return {
+      host: ([xs, table], out) => {
+        const re = new Float64Array(radix);
+        const im = new Float64Array(radix);
+        for (let thread = 0; thread < threads; thread++) {
+          const t = thread % columns;
+          const j = t % done;
+          const row = (thread - t) * radix;
+          for (let r = 0; r < radix; r++) {
+            const from = 2 * (row + t + r * columns);
+            const [x, y] = [xs[from], xs[from + 1]];
+            if (r === 0 || done === 1) {
+              re[r] = x;
+              im[r] = y;
+            } else {
+              const at = twiddles + 2 * ((r - 1) * done + j);
+              re[r] = x * table[at] - y * table[at + 1];
+              im[r] = x * table[at + 1] + y * table[at];
+            }
+          }
+          butterfly(re, im, table);
+          for (let q = 0; q < radix; q++) {
+            const to = 2 * (row + (t - j) * radix + j + q * done);
+            out[to] = re[q];
+            out[to + 1] = im[q];
+          }
+        }
+      },
+    };
+  },
+  // Only whole transforms are recorded; their adjoint is a whole transform too.
+  vjp: null,
+  samples: [
+    ...[2, 4, 8, 16, 3, 5, 43].map((radix) => ({ radix, done: 1, rest: 3 })),
+    { radix: 4, done: 6, rest: 1 },
+    { radix: 16, done: 5, rest: 2 },
+    { radix: 7, done: 4, rest: 2 },
+  ].map(({ radix, done, rest }) => ({
+    shapes: [
+      [3, radix * done * rest, 2],
+      [tableLength({ radix, done }), 2],
+    ],
+    attrs: { radix, done },
+  })),
+  known: [
+    {
+      inputs: [
+        { shape: [1, 2, 2], data: [1, 2, 3, 5] },
+        { shape: [1, 2], data: [1, 0] },
+      ],
+      attrs: { radix: 2, done: 1 },
+      output: [4, 7, -2, -3],
+    },
+  ],
+});

@@ -1,0 +1,53 @@
+import type { DType, Spec } from '../../shape.ts';
+import { size } from '../../shape.ts';
+
+export interface MatmulAttrs {
+  /** Read a as its transpose: it is [.., k, m]. */
+  readonly transposeA: boolean;
+  /** Read b as its transpose: it is [.., n, k]. */
+  readonly transposeB: boolean;
+}
+
+/** One batched product: what the choice of a kernel and its immediates follow from. */
+export interface Problem extends MatmulAttrs {
+  readonly m: number;
+  readonly n: number;
+  readonly k: number;
+  /** Matrices of the output. */
+  readonly batch: number;
+  /** Elements from one matrix of a to the next; 0 where one matrix serves the whole batch. */
+  readonly strideA: number;
+  readonly strideB: number;
+  readonly typeA: DType;
+  readonly typeB: DType;
+}
+
+/** The problem of two inputs that `infer` has accepted. */
+export function problemOf([a, b]: readonly Spec[], output: Spec, attrs: MatmulAttrs): Problem {
+  const [m, n] = output.shape.slice(-2);
+  const k = attrs.transposeA ? a.shape[a.shape.length - 2] : a.shape[a.shape.length - 1];
+  return {
+    ...attrs,
+    m,
+    n,
+    k,
+    batch: size(output.shape.slice(0, -2)),
+    strideA: a.shape.length > 2 ? m * k : 0,
+    strideB: b.shape.length > 2 ? k * n : 0,
+    typeA: a.dtype,
+    typeB: b.dtype,
+  };
+}
+
+const texts = new Map<string, string>();
+
+/** The text of a kernel by what it is specialised on; each is built once. */
+export function cachedText<V extends object>(body: string, variant: V, build: (variant: V) => string): string {
+  const key = `${body} ${Object.values(variant).join(' ')}`;
+  let text = texts.get(key);
+  if (text === undefined) {
+    text = `// matmul: ${key}\n${build(variant)}`;
+    texts.set(key, text);
+  }
+  return text;
+}

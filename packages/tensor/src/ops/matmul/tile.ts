@@ -1,0 +1,99 @@
+import type { WgslKernel } from '../../op.ts';
+import type { DType } from '../../shape.ts';
+import { gridRows, load, shader, storageType } from '../../wgsl.ts';
+import { cachedText, type Problem } from './problem.ts';
+
+/** What the text of the kernel is specialised on. */
+interface Variant {
+  /** Rows and columns of the output a thread. */
+  readonly each: 4 | 8;
+  readonly transposeA: boolean;
+  readonly transposeB: boolean;
+  readonly typeA: DType;
+  readonly typeB: DType;
+}
+
+/** 16 × 16 threads, and as many steps along k held in workgroup memory. */
+const side = 16;
+const range = (n: number): readonly number[] => Array.from({ length: n }, (_, i) => i);
+/** Output tiles that keep a large device busy: only beyond them a thread takes 8 × 8 cells instead of 4 × 4. */
+const manyTiles = 256;
+
+/**
+ * The portable kernel: a workgroup computes a square tile of the output from panels of a and b in workgroup memory,
+ * zero past the edges. Nothing is asked of the sizes or of the device.
+ */
+export function tileKernel(p: Problem): WgslKernel {
+  const { transposeA, transposeB, typeA, typeB } = p;
+  const tilesOf = (each: number) => [p.n, p.m].map((n) => Math.ceil(n / (side * each)));
+  const [across8, down8] = tilesOf(8);
+  const each = across8 * down8 * p.batch >= manyTiles ? 8 : 4;
+  const [across, down] = tilesOf(each);
+  return {
+    code: cachedText('tile', { each, transposeA, transposeB, typeA, typeB }, tileText),
+    workgroups: gridRows(across * down * p.batch),
+    immediates: [p.m, p.n, p.k, across * down * p.batch, across, down, p.strideA, p.strideB],
+  };
+}
+
+function tileText({ each, transposeA, transposeB, typeA, typeB }: Variant): string {
+  const width = side * each;
+  // One more word a step: threads that write the same line's neighbouring steps then hit different banks.
+  const pitch = width + 1;
+  const cells = range(each);
+  /** Copies 16 steps of `width` lines; neighbouring threads read neighbouring elements. */
+  const fill = (name: 'a' | 'b', dtype: DType, first: string, lines: string, stepsAreRows: boolean) =>
+    cells
+      .map((q) => {
+        const index = `(lane + ${q * side * side}u)`;
+        const [step, line] = stepsAreRows
+          ? [`${index} / ${width}u`, `${index} % ${width}u`]
+          : [`${index} % ${side}u`, `${index} / ${side}u`];
+        const at = stepsAreRows ? `step * ${lines} + line` : 'line * p.k + step';
+        return `    {
+      let inner = ${step}; let step = k + inner; let offset = ${line}; let line = ${first} + offset;
+      var value = 0.0;
+      if (step < p.k && line < ${lines}) { let at = start${name.toUpperCase()} + ${at}; value = ${load(name, dtype, 'at')}; }
+      panel${name.toUpperCase()}[inner * ${pitch}u + offset] = value;
+    }`;
+      })
+      .join('\n');
+  return shader({
+    inputs: [`a: ${storageType(typeA, 1)}`, `b: ${storageType(typeB, 1)}`],
+    output: 'out: f32',
+    params: ['m', 'n', 'k', 'tiles', 'across', 'down', 'strideA', 'strideB'].map((name) => `${name}: u32`),
+    workgroup: side * side,
+    declarations: ['A', 'B']
+      .map((name) => `var<workgroup> panel${name}: array<f32, ${side * pitch}>;`)
+      .join('\n'),
+    body: `  let tile = min(group.x + group.y * groups.x, p.tiles - 1u);
+  let firstColumn = (tile % p.across) * ${width}u;
+  let rest = tile / p.across;
+  let firstRow = (rest % p.down) * ${width}u;
+  let matrix = rest / p.down;
+  let startA = matrix * p.strideA;
+  let startB = matrix * p.strideB;
+  let x = lane % ${side}u;
+  let y = lane / ${side}u;
+  ${cells.map((i) => cells.map((j) => `var s${i}_${j} = 0.0;`).join(' ')).join('\n  ')}
+  for (var k = 0u; k < p.k; k += ${side}u) {
+${fill('a', typeA, 'firstRow', 'p.m', transposeA)}
+${fill('b', typeB, 'firstColumn', 'p.n', !transposeB)}
+    workgroupBarrier();
+    for (var inner = 0u; inner < ${side}u; inner++) {
+      ${cells.map((i) => `let a${i} = panelA[inner * ${pitch}u + y + ${i * side}u];`).join(' ')}
+      ${cells.map((j) => `let b${j} = panelB[inner * ${pitch}u + x + ${j * side}u];`).join(' ')}
+      ${cells.map((i) => cells.map((j) => `s${i}_${j} += a${i} * b${j};`).join(' ')).join('\n      ')}
+    }
+    workgroupBarrier();
+  }
+${cells
+  .map((i) => {
+    const stores = cells.map((j) => `if (column + ${j * side}u < p.n) { out[at + ${j * side}u] = s${i}_${j}; }`);
+    return `  { let row = firstRow + y + ${i * side}u; let column = firstColumn + x;
+    let at = (matrix * p.m + row) * p.n + column;
+    if (row < p.m) { ${stores.join(' ')} } }`;
+  })
+  .join('\n')}`,
+  });
+}

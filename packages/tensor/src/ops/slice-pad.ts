@@ -1,0 +1,222 @@
+import { DTypeError, ShapeError } from '../errors.ts';
+import { defineOp, type Op } from '../op.ts';
+import { axisIndex, type Shape, type Spec, show, showAll, size } from '../shape.ts';
+import { apply, type Tensor } from '../tensor.ts';
+import { grid1d, shader, storageType } from '../wgsl.ts';
+import { reshape } from './reshape.ts';
+
+interface WindowAttrs {
+  /** Where the window begins in a row; may be negative. */
+  readonly start: number;
+  readonly width: number;
+}
+
+function checkWords(name: string, x: Spec): void {
+  if (x.dtype === 'f16')
+    throw new DTypeError(`${name}: needs f32, i32 or u32, got ${show(x)}; cast it first`);
+}
+
+/** Four elements at a time when nothing begins or ends between. */
+const lanesFor = (...counts: readonly number[]): 1 | 4 => (counts.every((n) => n % 4 === 0) ? 4 : 1);
+
+/** [rows, n] → [rows, width]: elements start … start + width − 1 of each row, zeros where there are none. */
+const windowOp: Op<WindowAttrs> = defineOp<WindowAttrs>({
+  name: 'window',
+  infer([x], { width }) {
+    checkWords('window', x);
+    return { shape: [x.shape[0], width], dtype: x.dtype };
+  },
+  wgsl([x], output, { start, width }) {
+    const n = x.shape[1];
+    const lanes = lanesFor(n, start, width);
+    const cells = size(output.shape) / lanes;
+    const type = storageType(x.dtype, lanes);
+    return {
+      code: `// window\n${shader({
+        inputs: [`xs: ${type}`],
+        output: `out: ${type}`,
+        params: ['cells: u32', 'n: u32', 'width: u32', 'start: u32'],
+        workgroup: 64,
+        // A place before the row wraps around to a large number, so one comparison tells both ends.
+        body: `  if (flat >= p.cells) { return; }
+  let at = flat % p.width + p.start;
+  var value = ${type}();
+  if (at < p.n) { value = xs[(flat / p.width) * p.n + at]; }
+  out[flat] = value;`,
+      })}`,
+      workgroups: grid1d(cells, 64),
+      immediates: [cells, n / lanes, width / lanes, start / lanes],
+    };
+  },
+  gpujs([x], _, { start, width }) {
+    const [rows, n] = x.shape;
+    const [from, to] = [Math.max(0, start), Math.min(n, start + width)];
+    return {
+      host: ([xs], out) => {
+        out.fill(0);
+        for (let row = 0; row < rows && from < to; row++) {
+          out.set(xs.subarray(row * n + from, row * n + to), row * width + from - start);
+        }
+      },
+    };
+  },
+  vjp: (g, [x], _, { start }) => [() => apply(windowOp, [g], { start: -start, width: x.shape[1] })],
+  samples: [
+    { shapes: [[3, 7]], attrs: { start: 2, width: 4 } },
+    { shapes: [[3, 4]], attrs: { start: -2, width: 9 } },
+    { shapes: [[2, 16]], attrs: { start: 4, width: 8 } },
+    { shapes: [[2, 8]], attrs: { start: -4, width: 16 } },
+  ],
+  known: [
+    { inputs: [{ shape: [1, 3], data: [1, 2, 3] }], attrs: { start: -1, width: 3 }, output: [0, 1, 2] },
+  ],
+});
+
+/** Elements start … start + count − 1 along one axis, zeros where there are none. */
+function windowAlong(x: Tensor, axis: number, start: number, count: number): Tensor {
+  if (start === 0 && count === x.shape[axis]) return x;
+  const inner = size(x.shape.slice(axis + 1));
+  const rows = reshape(x, [size(x.shape.slice(0, axis)), x.shape[axis] * inner]);
+  const cut = apply(windowOp, [rows], { start: start * inner, width: count * inner });
+  return reshape(cut, [...x.shape.slice(0, axis), count, ...x.shape.slice(axis + 1)]);
+}
+
+function checkCounts(name: string, x: Tensor, lists: readonly (readonly number[])[]): void {
+  checkWords(name, x);
+  for (const list of lists) {
+    if (list.length !== x.shape.length || list.some((n) => !Number.isInteger(n) || n < 0)) {
+      throw new ShapeError(`${name}: needs a count ≥ 0 an axis of ${show(x)}, got [${list.join(', ')}]`);
+    }
+  }
+}
+
+/**
+ * Elements starts[i] … starts[i] + sizes[i] − 1 of each axis i. f32, i32 or u32 [..] → [sizes].
+ * Throws ShapeError where that is not inside x. The adjoint of `pad`.
+ */
+export function slice(x: Tensor, starts: readonly number[], sizes: Shape): Tensor {
+  checkCounts('slice', x, [starts, sizes]);
+  if (starts.some((start, i) => start + sizes[i] > x.shape[i])) {
+    throw new ShapeError(`slice: [${sizes.join(', ')}] from [${starts.join(', ')}] is not inside ${show(x)}`);
+  }
+  return starts.reduce((t, start, axis) => windowAlong(t, axis, start, sizes[axis]), x);
+}
+
+/** Zeros around x: before[i] and after[i] of them on axis i. f32, i32 or u32 [..] → [..]. The adjoint of `slice`. */
+export function pad(x: Tensor, before: readonly number[], after: readonly number[]): Tensor {
+  checkCounts('pad', x, [before, after]);
+  return before.reduce((t, n, axis) => windowAlong(t, axis, -n, n + x.shape[axis] + after[axis]), x);
+}
+
+type NoAttrs = Readonly<Record<string, never>>;
+
+/** [rows, n], [rows, m] → [rows, n + m]. */
+const concatOp: Op<NoAttrs> = defineOp<NoAttrs>({
+  name: 'concat',
+  infer([x, y]) {
+    checkWords('concat', x);
+    if (x.dtype !== y.dtype)
+      throw new DTypeError(`concat: element types must be equal, got ${showAll([x, y])}`);
+    if (x.shape[0] !== y.shape[0]) throw new ShapeError(`concat: rows must be equal, got ${showAll([x, y])}`);
+    return { shape: [x.shape[0], x.shape[1] + y.shape[1]], dtype: x.dtype };
+  },
+  wgsl([x, y], output) {
+    const [n, m] = [x.shape[1], y.shape[1]];
+    const lanes = lanesFor(n, m);
+    const cells = size(output.shape) / lanes;
+    const type = storageType(x.dtype, lanes);
+    return {
+      code: `// concat\n${shader({
+        inputs: [`xs: ${type}`, `ys: ${type}`],
+        output: `out: ${type}`,
+        params: ['cells: u32', 'n: u32', 'm: u32'],
+        workgroup: 64,
+        body: `  if (flat >= p.cells) { return; }
+  let row = flat / (p.n + p.m);
+  let at = flat % (p.n + p.m);
+  if (at < p.n) { out[flat] = xs[row * p.n + at]; } else { out[flat] = ys[row * p.m + at - p.n]; }`,
+      })}`,
+      workgroups: grid1d(cells, 64),
+      immediates: [cells, n / lanes, m / lanes],
+    };
+  },
+  gpujs([x, y]) {
+    const [rows, n] = x.shape;
+    const m = y.shape[1];
+    return {
+      host: ([xs, ys], out) => {
+        for (let row = 0; row < rows; row++) {
+          out.set(xs.subarray(row * n, (row + 1) * n), row * (n + m));
+          out.set(ys.subarray(row * m, (row + 1) * m), row * (n + m) + n);
+        }
+      },
+    };
+  },
+  vjp: (g, [x, y]) => [
+    () => windowAlong(g, 1, 0, x.shape[1]),
+    () => windowAlong(g, 1, x.shape[1], y.shape[1]),
+  ],
+  samples: [
+    [
+      [3, 2],
+      [3, 5],
+    ],
+    [
+      [2, 4],
+      [2, 8],
+    ],
+    [
+      [1, 3],
+      [1, 1],
+    ],
+  ].map((shapes) => ({ shapes, attrs: {} })),
+  known: [
+    {
+      inputs: [
+        { shape: [2, 1], data: [1, 2] },
+        { shape: [2, 2], data: [3, 4, 5, 6] },
+      ],
+      attrs: {},
+      output: [1, 3, 4, 2, 5, 6],
+    },
+  ],
+});
+
+/**
+ * The tensors one after the other along an axis; negative axes count from the end. f32, i32 or u32 [..] → [..].
+ * Throws ShapeError when another axis differs, DTypeError when the element types do.
+ */
+export function concat(xs: readonly Tensor[], axis: number): Tensor {
+  if (xs.length === 0) throw new ShapeError('concat: needs at least one tensor');
+  const [x] = xs;
+  const at = axisIndex('concat', x.shape, axis);
+  if (
+    xs.some((t) => t.shape.length !== x.shape.length || t.shape.some((n, i) => i !== at && n !== x.shape[i]))
+  ) {
+    throw new ShapeError(`concat: axes but ${axis} must be equal, got ${showAll(xs)}`);
+  }
+  const inner = size(x.shape.slice(at + 1));
+  const rows = xs.map((t) => reshape(t, [size(t.shape.slice(0, at)), t.shape[at] * inner]));
+  const total = xs.reduce((n, t) => n + t.shape[at], 0);
+  return reshape(joinAll(rows), [...x.shape.slice(0, at), total, ...x.shape.slice(at + 1)]);
+}
+
+/** Joins pairs of neighbours, then pairs of those, so that many tensors are copied only log₂ of their number times. */
+function joinAll(rows: readonly Tensor[]): Tensor {
+  if (rows.length === 1) return rows[0];
+  const half = Math.ceil(rows.length / 2);
+  return apply(concatOp, [joinAll(rows.slice(0, half)), joinAll(rows.slice(half))], {});
+}
+
+/** The pieces of `sizes` along an axis: concat's inverse. Throws ShapeError when the sizes do not add up to the axis. */
+export function split(x: Tensor, sizes: readonly number[], axis: number): Tensor[] {
+  const at = axisIndex('split', x.shape, axis);
+  if (sizes.some((n) => !Number.isInteger(n) || n < 0) || sizes.reduce((a, b) => a + b, 0) !== x.shape[at]) {
+    throw new ShapeError(`split: pieces [${sizes.join(', ')}] do not add up to axis ${axis} of ${show(x)}`);
+  }
+  let start = 0;
+  return sizes.map((n) => {
+    start += n;
+    return windowAlong(x, at, start - n, n);
+  });
+}

@@ -1,0 +1,213 @@
+import fc from 'fast-check';
+import { describe, test } from 'vitest';
+import type { Backend } from '../backend.ts';
+import { runOnHost } from '../backends/reference.ts';
+import type { AnyOp, HostArray, Known, Op, Sample } from '../op.ts';
+import { type DType, type Shape, type Spec, sameShape, show, size } from '../shape.ts';
+import { arbitrarySamples, asType, type DrawnInput, type DrawnSample, dtypeOf, specsOf } from './arbitrary.ts';
+import { describeEachBackend, deviceBackends, referenceBackend } from './backends.ts';
+import { expectClose } from './compare.ts';
+import { runOp, readOnce, upload } from './run-op.ts';
+import { checkTexts } from './check-texts.ts';
+
+export interface CheckOptions {
+  /** Draws of the inputs of all samples; left out: 12. */
+  readonly runs?: number;
+}
+
+const dtypes: readonly DType[] = ['f32', 'f16', 'i32', 'u32'];
+/** How far fused and composed may differ in f64. */
+const f64Tolerance = 1e-9;
+/** One or two units in the last place of f32. */
+const f32Rounding = 2 ** -22;
+
+/**
+ * Registers the tests that any op must pass, on every backend of this machine: its result is that of the f64
+ * reference and of its composition, known values are met, shader texts hold no sizes, wrong inputs are refused by
+ * name. Call it at the top of a Vitest file, or inside a `describe`.
+ */
+export function checkOp<A extends object>(definition: Op<A>, { runs = 12 }: CheckOptions = {}): void {
+  const op: AnyOp = definition;
+  const everyDraw = (f: (samples: readonly DrawnSample[]) => void | Promise<void>) =>
+    fc.assert(fc.asyncProperty(arbitrarySamples(op), async (samples) => f(samples)), { numRuns: runs });
+
+  describe(op.name, () => {
+    test('has samples to be tested at', () => {
+      if (op.samples.length === 0) throw new Error(`${op.name}: needs at least one sample`);
+    });
+    test('refuses element types by name, or takes them', () => checkRefusals(op, wrongTypes));
+    test('refuses shapes by name, or takes them', () => checkRefusals(op, wrongShapes));
+
+    if (op.gpujs) {
+      test('the host kernel fills every element of the shape that infer gives', () =>
+        everyDraw((samples) => samples.forEach((sample) => checkFills(op, sample))));
+    }
+    if (op.wgsl || op.gpujs) test('sizes and scalars are not in the kernel texts', () => checkTexts(op));
+    if (op.known) {
+      describeEachBackend((backend) => {
+        test('known values are met', () => checkKnown(backend(), op, op.known!));
+      });
+    }
+    if (op.composed) {
+      test('equals its composition in f64', () =>
+        everyDraw(async (samples) => checkComposed(await referenceBackend.open(), op, samples, f64Tolerance)));
+    }
+    describeEachBackend((backend) => {
+      test('equals the f64 reference, and new numbers compile no kernel', async () => {
+        let compiled: number | undefined;
+        await everyDraw(async (samples) => {
+          await checkForward(backend(), op, samples);
+          compiled ??= backend().stats.pipelines;
+          const more = backend().stats.pipelines - compiled;
+          if (more > 0) throw new Error(`${op.name}: the same shapes compiled ${more} kernels again`);
+        });
+      });
+      if (op.composed) {
+        test('equals its composition', () =>
+          everyDraw((samples) => checkComposed(backend(), op, samples, 2 * toleranceOf(op))));
+      }
+      if (typeVariants(op).length > 0) {
+        test('takes other element types where infer says so', () =>
+          fc.assert(
+            fc.asyncProperty(arbitrarySamples(op), (samples) =>
+              checkForward(
+                backend(),
+                op,
+                typeVariants(op).map(({ sample, dtypes }) => inTypes(samples[sample], dtypes)),
+              ),
+            ),
+            { numRuns: 2 },
+          ));
+      }
+    }, deviceBackends);
+  });
+}
+
+/** What f32 justifies at an op's samples, relative to 1 + |value|. */
+export function toleranceOf(op: AnyOp): number {
+  return op.tolerance ?? 1e-5;
+}
+
+async function checkForward(backend: Backend, op: AnyOp, samples: readonly DrawnSample[]): Promise<void> {
+  const reference = await referenceBackend.open();
+  await Promise.all(
+    samples.map(async ({ inputs, attrs }) => {
+      const [got, want] = await Promise.all([runOp(backend, op, inputs, attrs), runOp(reference, op, inputs, attrs)]);
+      const what = describeCall(op, inputs, attrs);
+      checkHostType(got.data, got.dtype, what);
+      expectClose(got.data, want.data, isWhole(got.dtype) ? 0 : toleranceOf(op), what, got.shape);
+    }),
+  );
+}
+
+async function checkComposed(backend: Backend, op: AnyOp, samples: readonly DrawnSample[], tolerance: number) {
+  for (const { inputs, attrs } of samples) {
+    const fused = await runOp(backend, op, inputs, attrs);
+    const composed = await readOnce(() => op.composed!(inputs.map((input) => upload(backend, input)), attrs));
+    const what = `${describeCall(op, inputs, attrs)} against its composition`;
+    if (!sameShape(fused.shape, composed.shape)) throw new Error(`${what}: ${show(fused)} and ${show(composed)}`);
+    expectClose(fused.data, composed.data, tolerance, what, fused.shape);
+  }
+}
+
+async function checkKnown(backend: Backend, op: AnyOp, known: readonly Known<object>[]): Promise<void> {
+  for (const { inputs, attrs, output } of known) {
+    const drawn = inputs.map(({ shape, data }, i): DrawnInput => {
+      const dtype = dtypeOf(op, i);
+      return { shape, dtype, data: dtype === 'i32' ? Int32Array.from(data) : Float32Array.from(data) };
+    });
+    const got = await runOp(backend, op, drawn, attrs);
+    expectClose(got.data, output, f32Rounding, `known ${describeCall(op, drawn, attrs)}`, got.shape);
+  }
+}
+
+/** Runs the host kernel over memory full of NaN (or of a number no index is), in f64 and in f32. */
+function checkFills(op: AnyOp, { inputs, attrs }: DrawnSample): void {
+  const output = op.infer(inputs, attrs);
+  const n = size(output.shape);
+  const whole = isWhole(output.dtype);
+  const unwritten = whole ? -(2 ** 31) : Number.NaN;
+  for (const Real of [Float64Array, Float32Array]) {
+    const out = (whole ? new Int32Array(n) : new Real(n)).fill(unwritten);
+    const data = inputs.map((input) => (input.dtype === 'f32' ? Real.from(input.data) : input.data));
+    runOnHost(op.gpujs!(inputs, output, attrs), data, output, out);
+    const gap = out.findIndex((x) => Object.is(x, unwritten));
+    if (gap >= 0) throw new Error(`${describeCall(op, inputs, attrs)} leaves element ${gap} of ${show(output)} unwritten`);
+  }
+}
+
+function checkHostType(data: HostArray, dtype: DType, what: string): void {
+  const wanted = { f32: Float32Array, f16: Float32Array, i32: Int32Array, u32: Uint32Array }[dtype];
+  if (!(data instanceof wanted)) throw new Error(`${what}: ${dtype} was read as ${data.constructor.name}`);
+}
+
+/** Every way of giving one input another type; every way of making one axis of one input longer. */
+function wrongTypes(specs: readonly Spec[]): Spec[][] {
+  return specs.flatMap((spec, i) => dtypes.map((dtype) => specs.with(i, { ...spec, dtype })));
+}
+
+function wrongShapes(specs: readonly Spec[]): Spec[][] {
+  return specs.flatMap((spec, i) =>
+    spec.shape.map((n, axis) => specs.with(i, { ...spec, shape: (spec.shape as number[]).with(axis, n + 1) })),
+  );
+}
+
+function checkRefusals(op: AnyOp, variants: (specs: readonly Spec[]) => Spec[][]): void {
+  for (const sample of op.samples) {
+    for (const specs of variants(specsOf(op, sample))) {
+      const what = describeCall(op, specs, sample.attrs);
+      const answer = inferOr(op, specs, sample.attrs);
+      if (answer instanceof Error) {
+        if (!answer.message.includes(op.name)) throw new Error(`${what}: its error does not name it`, { cause: answer });
+        if (!['ShapeError', 'DTypeError'].includes(answer.name)) {
+          throw new Error(`${what}: must throw a ShapeError or a DTypeError`, { cause: answer });
+        }
+      } else if (!isShape(answer.shape)) {
+        throw new Error(`${what}: infer gives the shape [${answer.shape}]`);
+      }
+    }
+  }
+}
+
+function inferOr(op: AnyOp, specs: readonly Spec[], attrs: object): Spec | Error {
+  try {
+    return op.infer(specs, attrs);
+  } catch (error) {
+    if (error instanceof Error) return error;
+    throw error;
+  }
+}
+
+function isShape(shape: Shape): boolean {
+  return shape.every((n) => Number.isInteger(n) && n >= 0);
+}
+
+interface TypeVariant {
+  readonly sample: number;
+  readonly dtypes: readonly DType[];
+}
+
+/** Other element types that infer takes: f16 for as many inputs as it may be at once, and each one that is wrong. */
+function typeVariants(op: AnyOp): TypeVariant[] {
+  return (op.samples as readonly Sample<object>[]).flatMap(({ shapes, attrs }, sample) => {
+    const own = shapes.map((_, i) => dtypeOf(op, i));
+    const taken = (dtypes: readonly DType[]) =>
+      !(inferOr(op, shapes.map((shape, i) => ({ shape, dtype: dtypes[i] })), attrs) instanceof Error);
+    const single = own.flatMap((_, i) => dtypes.map((dtype) => own.with(i, dtype)));
+    const halves = own.reduce((so, dtype, i) => (dtype === 'f32' && taken(so.with(i, 'f16')) ? so.with(i, 'f16') : so), own);
+    const keys = new Set([halves, ...single].filter(taken).map((types) => types.join()));
+    keys.delete(own.join());
+    return [...keys].map((key) => ({ sample, dtypes: key.split(',') as DType[] }));
+  });
+}
+
+function inTypes({ inputs, attrs }: DrawnSample, dtypes: readonly DType[]): DrawnSample {
+  return { inputs: inputs.map((input, i) => asType(input, dtypes[i])), attrs };
+}
+
+const isWhole = (dtype: DType) => dtype === 'i32' || dtype === 'u32';
+
+/** `add(f32[3], f32[]) {"scalars":[]}`. */
+export function describeCall(op: AnyOp, inputs: readonly Spec[], attrs: object): string {
+  return `${op.name}(${inputs.map(show).join(', ')}) ${JSON.stringify(attrs)}`;
+}

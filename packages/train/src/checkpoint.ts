@@ -1,0 +1,78 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type LoraConfig, readAdapter, writeAdapter } from '@flex/peft';
+import type { OptimizerState } from '@flex/optim';
+import { type Backend, DataError, type Tensor, tensor } from '@flex/tensor';
+import { openSafetensors, toFloat32, writeSafetensors } from '@flex/tensor/safetensors';
+import type { LinearSize } from '@flex/llama';
+import type { Parameters } from '@flex/autograd';
+
+/** Where a run stands after an update. Dropout and data order follow from the seed and this number. */
+export interface Progress {
+  /** Updates done. */
+  readonly step: number;
+  /** Digest of everything that decides the run's numbers; a checkpoint of another run is refused. */
+  readonly run: string;
+}
+
+export interface SavedRun extends Progress {
+  readonly params: Parameters;
+  readonly state: OptimizerState;
+}
+
+const stateFile = 'optimizer.safetensors';
+const progressFile = 'progress.json';
+
+/** Writes `checkpoints/step-N` under `out`: into a temporary folder first, so that a half-written one is never read. */
+export async function saveCheckpoint(
+  out: string,
+  { step, run, params, state }: SavedRun,
+  lora: LoraConfig,
+  baseModel: string,
+): Promise<void> {
+  const folder = join(out, 'checkpoints');
+  const final = join(folder, `step-${step}`);
+  const temporary = join(folder, `.step-${step}.tmp`);
+  rmSync(temporary, { recursive: true, force: true });
+  mkdirSync(temporary, { recursive: true });
+  await writeAdapter(join(temporary, 'adapter'), params, lora, { baseModel });
+  const tensors = new Map<string, { dtype: 'F32'; shape: readonly number[]; data: Float32Array }>();
+  for (const [name, t] of state) {
+    tensors.set(name, { dtype: 'F32', shape: t.shape, data: Float32Array.from(await t.data()) });
+  }
+  writeSafetensors(join(temporary, stateFile), tensors);
+  writeFileSync(join(temporary, progressFile), `${JSON.stringify({ step, run })}\n`);
+  rmSync(final, { recursive: true, force: true });
+  renameSync(temporary, final);
+}
+
+/** The newest whole checkpoint of a run's folder, or null. Throws DataError when it is damaged or of another run. */
+export function loadCheckpoint(
+  backend: Backend,
+  out: string,
+  run: string,
+  linears: ReadonlyMap<string, LinearSize>,
+): SavedRun | null {
+  const folder = join(out, 'checkpoints');
+  const steps = existsSync(folder)
+    ? readdirSync(folder).flatMap((name) => /^step-(\d+)$/.exec(name)?.[1] ?? []).map(Number)
+    : [];
+  if (steps.length === 0) return null;
+  const dir = join(folder, `step-${Math.max(...steps)}`);
+  const progress = JSON.parse(readFileSync(join(dir, progressFile), 'utf8')) as Progress;
+  if (progress.run !== run) {
+    throw new DataError(`${dir}: is of a run with another configuration, model or data; take another out, or --overwrite`);
+  }
+  const { params } = readAdapter(backend, join(dir, 'adapter'), linears);
+  return { ...progress, params, state: readState(backend, join(dir, stateFile)) };
+}
+
+function readState(backend: Backend, path: string): Map<string, Tensor> {
+  const file = openSafetensors(path);
+  const state = new Map<string, Tensor>();
+  for (const [name, { dtype, shape }] of file.tensors) {
+    state.set(name, tensor(backend, toFloat32(dtype, file.read(name)), shape));
+  }
+  file.close();
+  return state;
+}

@@ -1,0 +1,51 @@
+import { basename } from 'node:path';
+import { DataError } from '@flex/tensor';
+import { type Batch, chunk, collate } from './batches.ts';
+import { type EncodeOptions, type Example, encodeExample, type TokenizerLike } from './encode.ts';
+import { type ReadOptions, readRows } from './read-rows.ts';
+
+/** What names a data set and says how it is read: `data` of a configuration, or an entry of its `eval`. */
+export interface DataSource extends ReadOptions, EncodeOptions {
+  readonly source: string;
+}
+
+/** Encoded examples of one source and split. */
+export interface DataSet {
+  /** `mbpp.jsonl 511-600`. */
+  readonly name: string;
+  readonly source: string;
+  /** The split that was taken. */
+  readonly split: string;
+  readonly examples: readonly Example[];
+  /** Rows that were left out, and why; a line each. */
+  readonly skipped: readonly string[];
+  /** The examples in batches of like length, the shortest first: the quickest way to see each once. */
+  batches(size: number): Batch[];
+}
+
+/** Reads and encodes a data set. Throws ConfigError or DataError, one line, for what is wrong with it. */
+export function loadDataSet(source: DataSource, tokenizer: TokenizerLike): DataSet {
+  const { rows, split, withoutSolution } = readRows(source.source, source);
+  const encoded = rows.map((row) => encodeExample(row, tokenizer, source));
+  const examples = encoded.filter((example) => example !== null);
+  const name = `${basename(source.source)} ${split}`;
+  if (examples.length === 0) {
+    throw new DataError(`${name}: no row has a token to score within ${source.max_length} tokens; raise max_length`);
+  }
+  const unscorable = encoded.length - examples.length;
+  const skipped = [
+    ...(withoutSolution > 0 ? [`${name}: ${withoutSolution} rows without a solution are left out`] : []),
+    ...(unscorable > 0 ? [`${name}: ${unscorable} rows with nothing to score in ${source.max_length} tokens are left out`] : []),
+  ];
+  return {
+    name,
+    source: source.source,
+    split,
+    examples,
+    skipped,
+    batches(size) {
+      const byLength = [...examples].sort((a, b) => a.input_ids.length - b.input_ids.length);
+      return chunk(byLength, size).map(collate);
+    },
+  };
+}

@@ -1,0 +1,55 @@
+import { createHash } from 'node:crypto';
+import { closeSync, openSync, readdirSync, readSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+
+/** A file as a manifest records it. */
+export interface FileDigest {
+  readonly path: string;
+  readonly bytes: number;
+  /** 64 hexadecimal digits. */
+  readonly sha256: string;
+}
+
+const pieceBytes = 1 << 20;
+
+/** The SHA-256 of a file, read a MiB at a time, so that its size does not matter. Throws if it cannot be read. */
+export function digestFile(path: string): FileDigest {
+  const hash = createHash('sha256');
+  const piece = Buffer.allocUnsafe(pieceBytes);
+  const file = openSync(path, 'r');
+  let bytes = 0;
+  try {
+    for (let read = readSync(file, piece); read > 0; read = readSync(file, piece)) {
+      hash.update(piece.subarray(0, read));
+      bytes += read;
+    }
+  } finally {
+    closeSync(file);
+  }
+  return { path, bytes, sha256: hash.digest('hex') };
+}
+
+/**
+ * The digests of a file, or of the files in a folder and the folders in it, by name; `accepts` may choose
+ * among these. Throws if it cannot be read.
+ */
+export function digestAll(path: string, accepts: (file: string) => boolean = () => true): FileDigest[] {
+  if (!statSync(path).isDirectory()) return [digestFile(path)];
+  return readdirSync(path, { withFileTypes: true })
+    .sort((a, b) => (a.name < b.name ? -1 : 1))
+    .flatMap((entry) => {
+      const inner = join(path, entry.name);
+      if (statSync(inner).isDirectory()) return digestAll(inner, accepts);
+      return accepts(inner) ? [digestFile(inner)] : [];
+    });
+}
+
+/** The digests of what decides the weights and the words of a model's or an adapter's folder. */
+export function digestModel(folder: string): FileDigest[] {
+  return digestAll(folder, (file) => /\.(json|safetensors|model)$/.test(file));
+}
+
+/** The SHA-256 of a JSON value as JSON writes it: 64 hexadecimal digits. */
+export function digestJson(value: unknown): string {
+  return createHash('sha256').update(JSON.stringify(value)).digest('hex');
+}

@@ -1,0 +1,268 @@
+import { join } from 'node:path';
+import type { Parameters } from '@flex/autograd';
+import { type LlamaModel, loadLlama, openTokenizer } from '@flex/llama';
+import { type OptimizerState, schedule } from '@flex/optim';
+import { initLora, type LoraConfig, readAdapter, resolveTargets, withLora, writeAdapter } from '@flex/peft';
+import { type Backend, ConfigError, eachTensor, keep, size } from '@flex/tensor';
+import { loadCheckpoint, saveCheckpoint } from './checkpoint.ts';
+import type { TrainConfig } from './config.ts';
+import { collate, type Plan, planUpdates } from './data/batches.ts';
+import { type DataSet, loadDataSet } from './data/data-set.ts';
+import { meanLoss } from './evaluate.ts';
+import { makeOptimizer, makeRegularizers, type RecipeParts } from './parts.ts';
+import { openRunFolder, type RunFolder } from './run-folder.ts';
+import { type UpdateSetup, update } from './update.ts';
+
+/** A line of metrics.jsonl. */
+export interface StepMetrics {
+  /** From 1. */
+  readonly step: number;
+  /** Passes over the data done after this update, as a fraction. */
+  readonly epoch: number;
+  readonly lr: number;
+  /** Mean cross-entropy over the update's scored tokens, nats. */
+  readonly loss: number;
+  /** Σ L of the regularizers, before λ. */
+  readonly penalty: number;
+  /** Global norm before clipping, λ·∇L included. */
+  readonly grad_norm: number;
+  /** Tokens of the update, padding not counted. */
+  readonly tokens: number;
+  readonly tokens_per_second: number;
+  /** Wall time of the update. */
+  readonly seconds: number;
+  /** Most bytes of tensors alive at once so far on the device. */
+  readonly memory_bytes: number;
+  /** Held-out losses after this update, where it was time for them. */
+  readonly eval?: Readonly<Record<string, number>>;
+}
+
+/** What is known of a run before its first update. */
+export interface RunInfo {
+  readonly out: string;
+  readonly device: string;
+  readonly model: string;
+  readonly trainableParameters: number;
+  readonly examples: number;
+  /** Rows left out, and why. */
+  readonly skipped: readonly string[];
+  /** Updates of the whole run. */
+  readonly steps: number;
+  /** Updates already done, when resuming. */
+  readonly done: number;
+}
+
+/** How a run ended. Also written as summary.json. */
+export interface RunSummary {
+  readonly status: 'done' | 'interrupted';
+  readonly steps: number;
+  readonly out: string;
+  readonly adapter: string;
+  /** Held-out losses by name, nats a token: before the first update and after the last. */
+  readonly eval: Readonly<Record<string, { readonly before: number; readonly after: number }>>;
+  /** Losses of the first and the last update. */
+  readonly loss: { readonly first: number; readonly last: number };
+  readonly tokens: number;
+  readonly seconds: number;
+  readonly tokens_per_second: number;
+  readonly peak_memory_bytes: number;
+}
+
+export interface TrainOptions {
+  readonly backend: Backend;
+  /** Values that a recipe puts in place of modules. */
+  readonly parts?: RecipeParts;
+  readonly resume?: boolean;
+  readonly overwrite?: boolean;
+  /** Aborted: finish the update, write everything, return. */
+  readonly signal?: AbortSignal;
+  readonly onStart?: (info: RunInfo) => void;
+  readonly onStep?: (metrics: StepMetrics, steps: number) => void;
+  readonly onEval?: (losses: Readonly<Record<string, number>>, step: number) => void;
+}
+
+/** What an update needs and changes. */
+interface Trainee {
+  params: Parameters;
+  state: OptimizerState;
+}
+
+/**
+ * Fine-tunes an adapter as the configuration says, and writes the run's folder. The same configuration gives the
+ * same adapter, to the bit, on one device, whether interrupted and resumed or not. Throws ConfigError or DataError,
+ * before anything is written, for what is wrong with the configuration, the model, the adapter or the data.
+ */
+export async function train(config: TrainConfig, options: TrainOptions): Promise<RunSummary> {
+  const { backend, parts = new Map(), resume = false, overwrite = false } = options;
+  const optimizer = await makeOptimizer(config.optimizer, parts);
+  const tokenizer = openTokenizer(config.model);
+  const data = loadDataSet(config.data, tokenizer);
+  const heldOut = config.eval.map((entry) => loadDataSet(entry, tokenizer));
+  const plan = planUpdates(data.examples.length, { ...config.train, shuffle: config.data.shuffle });
+  const folder = openRunFolder(config, { resume, overwrite });
+  const model = loadLlama(backend, config.model, { dtype: config.dtype });
+  const { lora, params } = startingAdapter(config, backend, model);
+  const start = () => startingAdapter(config, backend, model).params;
+  const regularizers = await makeRegularizers(config.regularizer, parts, start);
+  const saved = resume ? loadCheckpoint(backend, config.out, folder.runDigest, model.linears) : null;
+  const trainee: Trainee = saved ?? { params, state: optimizer.init(params) };
+  if (saved) eachTensor(params, (t) => t.dispose());
+  const done = saved?.step ?? 0;
+  folder.start({ backend, config, data, heldOut, lora, optimizer, regularizers, done });
+  options.onStart?.({
+    out: config.out,
+    device: backend.description,
+    model: config.model,
+    trainableParameters: [...trainee.params.values()].reduce((n, t) => n + size(t.shape), 0),
+    examples: data.examples.length,
+    skipped: data.skipped,
+    steps: plan.steps,
+    done,
+  });
+  const setup: UpdateSetup = {
+    model,
+    lora,
+    optimizer,
+    regularizers,
+    maxGradNorm: config.train.max_grad_norm,
+    checkpointActivations: shouldCheckpoint(config, model),
+    seed: config.train.seed,
+  };
+  return run({ config, options, folder, setup, trainee, data, heldOut, plan, done });
+}
+
+interface Run {
+  readonly config: TrainConfig;
+  readonly options: TrainOptions;
+  readonly folder: RunFolder;
+  readonly setup: UpdateSetup;
+  readonly trainee: Trainee;
+  readonly data: DataSet;
+  readonly heldOut: readonly DataSet[];
+  readonly plan: Plan;
+  readonly done: number;
+}
+
+async function run(context: Run): Promise<RunSummary> {
+  const { config, options, folder, setup, trainee, heldOut, plan, done } = context;
+  const { eval_every, save_every } = config.train;
+  const started = performance.now();
+  const before = await evaluate(context, done);
+  let after = before;
+  let tokens = 0;
+  let trainSeconds = 0;
+  const losses: number[] = [];
+  let step = done;
+  const save = () => saveCheckpoint(config.out, { ...trainee, step, run: folder.runDigest }, setup.lora, config.model);
+  while (step < plan.steps && !options.signal?.aborted) {
+    step++;
+    const metrics = await oneUpdate(context, step);
+    const last = step === plan.steps;
+    const due = heldOut.length > 0 && (last || (eval_every > 0 && step % eval_every === 0));
+    if (due) after = await evaluate(context, step);
+    const line = due ? { ...metrics, eval: after } : metrics;
+    folder.appendMetrics(line);
+    options.onStep?.(line, plan.steps);
+    losses.push(metrics.loss);
+    tokens += metrics.tokens;
+    trainSeconds += metrics.seconds;
+    if (save_every > 0 && step % save_every === 0 && !last) await save();
+  }
+  const interrupted = step < plan.steps;
+  if (interrupted) await save();
+  const adapter = join(config.out, 'adapter');
+  await writeAdapter(adapter, trainee.params, setup.lora, { baseModel: config.model });
+  const summary: RunSummary = {
+    status: interrupted ? 'interrupted' : 'done',
+    steps: step,
+    out: config.out,
+    adapter,
+    eval: Object.fromEntries(Object.keys(before).map((name) => [name, { before: before[name], after: after[name] }])),
+    loss: { first: losses[0], last: losses[losses.length - 1] },
+    tokens,
+    seconds: (performance.now() - started) / 1000,
+    tokens_per_second: tokens / trainSeconds,
+    peak_memory_bytes: setup.model.backend.stats.peakBytes,
+  };
+  folder.finish(summary);
+  return summary;
+}
+
+/** Runs update `step` on its batches and puts the new parameters and state in place of the old ones. */
+async function oneUpdate({ config, setup, trainee, data, plan }: Run, step: number): Promise<StepMetrics> {
+  const started = performance.now();
+  const factor = schedule({
+    name: config.schedule.name,
+    warmupSteps: config.schedule.warmup_steps,
+    totalSteps: plan.steps,
+    minLrRatio: config.schedule.min_lr_ratio,
+  });
+  const lr = setup.optimizer.options.lr * factor(step - 1);
+  const batches = plan.batches(step).map((indices) => collate(indices.map((i) => data.examples[i])));
+  const { params, state, loss, penalty, gradNorm } = keep(update(setup, { ...trainee, batches, step, lr }));
+  eachTensor([trainee.params, trainee.state], (t) => t.dispose());
+  trainee.params = params;
+  trainee.state = state;
+  const [lossValue, penaltyValue, norm] = await Promise.all([loss.item(), penalty.item(), gradNorm.item()]);
+  eachTensor([loss, penalty, gradNorm], (t) => t.dispose());
+  if (!Number.isFinite(lossValue) || !Number.isFinite(norm)) {
+    throw new Error(`update ${step}: loss ${lossValue}, gradient norm ${norm}: the run diverged; try a lower optimizer.lr`);
+  }
+  const tokens = batches.reduce((n, batch) => n + batch.tokens, 0);
+  const seconds = (performance.now() - started) / 1000;
+  return {
+    step,
+    epoch: plan.epochAfter(step),
+    lr,
+    loss: lossValue,
+    penalty: penaltyValue,
+    grad_norm: norm,
+    tokens,
+    tokens_per_second: tokens / seconds,
+    seconds,
+    memory_bytes: setup.model.backend.stats.peakBytes,
+  };
+}
+
+async function evaluate({ config, options, setup, trainee, heldOut }: Run, step: number): Promise<Record<string, number>> {
+  const losses: Record<string, number> = {};
+  const linear = withLora(setup.model.linear, trainee.params, setup.lora);
+  for (const set of heldOut) {
+    losses[set.name] = await meanLoss(setup.model, set.batches(config.train.batch_size), linear);
+  }
+  if (heldOut.length > 0) options.onEval?.(losses, step);
+  return losses;
+}
+
+/** A fresh adapter, or the one that the configuration continues, which `lora` must agree with. */
+function startingAdapter(
+  config: TrainConfig,
+  backend: Backend,
+  model: LlamaModel,
+): { lora: LoraConfig; params: Parameters } {
+  if (config.adapter === null) {
+    const targets = resolveTargets(config.lora.targets, model.linears);
+    return { lora: config.lora, params: initLora(backend, config.lora, targets, config.train.seed) };
+  }
+  const { config: lora, params } = readAdapter(backend, config.adapter, model.linears);
+  for (const [key, value] of Object.entries(config.lora)) {
+    const has = lora[key as keyof LoraConfig];
+    if (JSON.stringify(has) !== JSON.stringify(value)) {
+      throw new ConfigError(
+        `lora.${key} is ${JSON.stringify(value)}, but the adapter ${config.adapter} has ${JSON.stringify(has)}; leave it out`,
+      );
+    }
+  }
+  return { lora, params };
+}
+
+/** Bytes of kept activations above which `auto` recomputes them in the backward pass. */
+const activationBudget = 4 * 2 ** 30;
+
+/** `auto`: when the activations of the largest batch would be over 4 GiB (f32, per layer ≈ 12e + 5f + 2·h·t a token). */
+function shouldCheckpoint({ train, data }: TrainConfig, { config }: LlamaModel): boolean {
+  if (train.checkpoint_activations !== 'auto') return train.checkpoint_activations;
+  const { hiddenSize: e, intermediateSize: f, heads: h, layers } = config;
+  const t = data.max_length;
+  return 4 * train.batch_size * t * layers * (12 * e + 5 * f + 2 * h * t) > activationBudget;
+}

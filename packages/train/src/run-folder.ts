@@ -1,0 +1,225 @@
+import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { ConfigError, DataError } from '@flex/tensor';
+import { printConfig, type TrainConfig } from './config.ts';
+import type { DataSet } from './data/data-set.ts';
+import { digestAll, digestJson, digestModel, type FileDigest } from './digest.ts';
+import { writeAtomic } from './files.ts';
+import { type Manifest, makeManifest } from './manifest.ts';
+import { type MetricsLine, openMetrics, rewindMetrics } from './metrics-log.ts';
+import { openEvents } from './tensorboard.ts';
+
+/** A built-in or a user's part, as manifests record it. */
+interface Part {
+  readonly name: string;
+  readonly options: object;
+}
+
+/** What is known of a run when it begins or goes on. */
+export interface RunStart {
+  readonly config: TrainConfig;
+  readonly backend: { readonly description: string };
+  readonly data: DataSet;
+  readonly heldOut: readonly DataSet[];
+  readonly lora: object;
+  readonly optimizer: Part;
+  readonly regularizers: readonly {
+    readonly regularizer: Part;
+    readonly lambda: number;
+    readonly enters: string;
+  }[];
+  /** Updates already done: 0 begins the run. */
+  readonly done: number;
+}
+
+/** The folder of a run: config.yaml, manifest.json, metrics.jsonl, tensorboard/, and in the end summary.json. */
+export interface RunFolder {
+  readonly path: string;
+  /** SHA-256 of all that decides the run's numbers: its configuration, model, adapter and training data. */
+  readonly runDigest: string;
+  /**
+   * Writes configuration and manifest, and opens the metrics. A run that begins first removes what a run
+   * before it wrote, and nothing else; one that goes on takes back the metrics of later updates.
+   */
+  start(run: RunStart): void;
+  /** Appends a line to the metrics, which outlives the process, and its numbers to TensorBoard's events. */
+  appendMetrics(line: MetricsLine): void;
+  /** Writes the summary and closes the metrics. */
+  finish(summary: object): void;
+}
+
+export interface OpenOptions {
+  /** Whether a run that is there goes on. */
+  readonly resume: boolean;
+  /** Whether a run that is there is replaced. */
+  readonly overwrite: boolean;
+}
+
+/** What a run writes. The manifest is last to be removed and first to be written, as it marks a run. */
+const written = ['config.yaml', 'metrics.jsonl', 'summary.json', 'adapter', 'checkpoints', 'tensorboard'];
+const manifestFile = 'manifest.json';
+
+/**
+ * The folder `out` of a configuration, for its run. Nothing is written before `start`.
+ *
+ * Throws ConfigError where it holds a run that is neither to go on nor to be replaced, and where something
+ * that no run wrote has the name of what a run writes.
+ */
+export function openRunFolder(config: TrainConfig, { resume, overwrite }: OpenOptions): RunFolder {
+  const { out } = config;
+  requireFree(out, resume || overwrite);
+  const model = digestModel(config.model);
+  const adapter = config.adapter === null ? [] : digestModel(config.adapter);
+  const data = digestAll(config.data.source);
+  const place = (name: string) => join(out, name);
+  let logs: { append(line: MetricsLine): void; close(): void } | undefined;
+  const opened = () => {
+    if (!logs) throw new Error(`${out}: metrics are written between start and finish`);
+    return logs;
+  };
+  return {
+    path: out,
+    runDigest: digestJson([decisive(config), ...[model, adapter, data].map(contents)]),
+    start: (run) => {
+      const facts = {
+        adapter: run.backend.description,
+        seeds: seedsOf(config),
+        model: [...model, ...adapter],
+        data: [...data, ...heldOutDigests(config)],
+        protocol: protocolOf(run),
+      };
+      const manifest = run.done > 0 ? goingOn(readManifest(out), run.done) : makeManifest(facts);
+      if (run.done === 0) {
+        for (const name of [...written, manifestFile]) rmSync(place(name), { recursive: true, force: true });
+      }
+      mkdirSync(out, { recursive: true });
+      writeAtomic(place(manifestFile), `${JSON.stringify(manifest, null, 2)}\n`);
+      writeAtomic(place('config.yaml'), printConfig(config));
+      rewindMetrics(place('metrics.jsonl'), run.done);
+      const metrics = openMetrics(place('metrics.jsonl'));
+      const events = openEvents(place('tensorboard'));
+      logs = {
+        append: (line) => {
+          metrics.append(line);
+          events.scalars(line.step, scalarsOf(line));
+        },
+        close: metrics.close,
+      };
+    },
+    appendMetrics: (line) => opened().append(line),
+    finish: (summary) => {
+      opened().close();
+      logs = undefined;
+      writeAtomic(place('summary.json'), `${JSON.stringify(summary, null, 2)}\n`);
+    },
+  };
+}
+
+/** Whether the folder holds a run: one whose manifest was written, however far it came. */
+export function holdsRun(out: string): boolean {
+  const file = join(out, manifestFile);
+  if (!existsSync(file)) return false;
+  try {
+    return (JSON.parse(readFileSync(file, 'utf8')) as Partial<Manifest> | null)?.kind === 'flex-run';
+  } catch (error) {
+    if (error instanceof SyntaxError) return false;
+    throw error;
+  }
+}
+
+/** The manifest of the run in a folder. Throws DataError where there is none. */
+export function readManifest(out: string): Manifest {
+  if (!holdsRun(out)) throw new DataError(`${out}: holds no run`);
+  return JSON.parse(readFileSync(join(out, manifestFile), 'utf8')) as Manifest;
+}
+
+function requireFree(out: string, runMayBeThere: boolean): void {
+  if (holdsRun(out)) {
+    if (runMayBeThere) return;
+    throw new ConfigError(`${out}: holds a run; take another folder as out, or give --overwrite or --resume`);
+  }
+  const taken = [...written, manifestFile].find((name) => existsSync(join(out, name)));
+  if (taken !== undefined) {
+    throw new ConfigError(
+      `${join(out, taken)}: was written by no run and is in the way; take another folder as out`,
+    );
+  }
+}
+
+function goingOn(manifest: Manifest, after: number): Manifest {
+  return { ...manifest, resumed: [...manifest.resumed, { at: new Date().toISOString(), after }] };
+}
+
+/** What of a configuration decides the numbers, but for the files it names, whose contents are digested. */
+function decisive({ data, lora, optimizer, schedule, regularizer, dtype, train }: TrainConfig): object {
+  const { source: _, ...reading } = data;
+  const { eval_every: _e, save_every: _s, ...training } = train;
+  return { data: reading, lora, optimizer, schedule, regularizer, dtype, train: training };
+}
+
+function contents(digests: readonly FileDigest[]): string[] {
+  return digests.map(({ sha256 }) => sha256);
+}
+
+function heldOutDigests({ data, eval: heldOut }: TrainConfig): FileDigest[] {
+  const sources = new Set(heldOut.map(({ source }) => source));
+  sources.delete(data.source);
+  return [...sources].flatMap((source) => digestAll(source));
+}
+
+function seedsOf({ train, regularizer }: TrainConfig): Record<string, number> {
+  const permuted = regularizer.flatMap((part, i) =>
+    'permutation_seed' in part && part.order === 'permuted'
+      ? [[`regularizer.${i}.permutation_seed`, Number(part.permutation_seed)] as const]
+      : [],
+  );
+  return { 'train.seed': train.seed, ...Object.fromEntries(permuted) };
+}
+
+/** What the run does, with every choice resolved: splits that were taken, options that were defaults. */
+function protocolOf({
+  config,
+  data,
+  heldOut,
+  lora,
+  optimizer,
+  regularizers,
+}: RunStart): Record<string, unknown> {
+  const { preset, dtype, schedule, train } = config;
+  return {
+    preset,
+    dtype,
+    data: { ...config.data, ...describeData(data) },
+    eval: heldOut.map((set, i) => ({ ...config.eval[i], ...describeData(set) })),
+    lora,
+    optimizer: partOf(optimizer),
+    regularizers: regularizers.map(({ regularizer, lambda, enters }) => ({
+      ...partOf(regularizer),
+      lambda,
+      enters,
+    })),
+    schedule,
+    train,
+  };
+}
+
+function describeData({ name, split, examples, skipped }: DataSet): object {
+  return { name, split, examples: examples.length, skipped };
+}
+
+function partOf({ name, options }: Part): Part {
+  return { name, options };
+}
+
+/** The numbers of a line by their tags: `loss`, and `eval/mbpp.jsonl 511-600` of those a level below. */
+function scalarsOf(line: MetricsLine): Record<string, number> {
+  const scalars: Record<string, number> = {};
+  for (const [name, value] of Object.entries(line)) {
+    if (typeof value === 'number' && name !== 'step') scalars[name] = value;
+    if (typeof value !== 'object' || value === null) continue;
+    for (const [inner, number] of Object.entries(value)) {
+      if (typeof number === 'number') scalars[`${name}/${inner}`] = number;
+    }
+  }
+  return scalars;
+}
