@@ -13,11 +13,13 @@ as_root() { if [[ $(id -u) == 0 ]]; then "$@"; else sudo "$@"; fi; }
 apt_get() { as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o Acquire::Retries=3 "$@"; }
 refresh() { apt_get update || say "not every package list could be read; going on with those that could"; }
 recent() { [[ -n $1 ]] && dpkg --compare-versions "$1" ge "$wanted"; }
-installed() { dpkg-query -W -f '${db:Status-Status} ${Version}\n' "$1" 2>/dev/null | sed -n 's/^installed //p'; }
+installed() {
+  dpkg-query -W -f '${db:Status-Status} ${Version}\n' "$1" 2>/dev/null | sed -n 's/^installed //p'
+}
 candidate() { apt-cache policy "$1" | sed -n 's/^ *Candidate: //p'; }
 
-# What serves the suite $1 in the file $2 of apt's sources, asked for $1-backports instead. Here the file is in
-# the deb822 format: a stanza for other suites, such as security's, is left out.
+# What serves the suite $1 in the file $2 of apt's sources, asked for $1-backports instead. Here the file
+# is in the deb822 format: a stanza for other suites, such as security's, is left out.
 backports_stanzas() {
   awk -v suite="$1" 'BEGIN { RS = "" }
     match($0, /(^|\n)Suites:[^\n]*/) && index(substr($0, RSTART, RLENGTH) " ", " " suite " ") {

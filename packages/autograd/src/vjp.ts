@@ -1,20 +1,20 @@
 import {
-  add,
   type AnyOp,
+  add,
   eachTensor,
   isRecording,
+  mul,
   type Recorder,
   record,
+  ShapeError,
+  sameShape,
   scope,
+  show,
+  size,
   sum,
   type Tensor,
   type Thunks,
   tensor,
-  mul,
-  sameShape,
-  ShapeError,
-  show,
-  size,
   withoutRecorders,
   withRecorder,
 } from '@flex/tensor';
@@ -100,7 +100,9 @@ function backward(tape: Tape, root: Tensor, xs: readonly Tensor[], seed: Tensor,
     const g = grads.get(output);
     if (g) {
       const thunks = thunksOf(step, g, tape.active);
-      const made = scope(() => thunks.map((thunk, i) => (thunk && tape.active.has(inputs[i]) ? thunk() : null)));
+      const made = scope(() =>
+        thunks.map((thunk, i) => (thunk && tape.active.has(inputs[i]) ? thunk() : null)),
+      );
       made.forEach((gx, i) => {
         if (!gx) return;
         const before = grads.get(inputs[i]);
@@ -131,7 +133,12 @@ function thunksOf({ op, inputs, output, attrs }: Step, g: Tensor, active: Readon
  * Thunks of all gradients of f in `inputs` at once, at the first that is asked for. What is not active is not
  * differentiated (an index, a frozen weight); an input listed twice gives its whole gradient where it is first.
  */
-function recomputed(f: () => Tensor, inputs: readonly Tensor[], g: Tensor, active: ReadonlySet<Tensor>): Thunks {
+function recomputed(
+  f: () => Tensor,
+  inputs: readonly Tensor[],
+  g: Tensor,
+  active: ReadonlySet<Tensor>,
+): Thunks {
   const xs = [...new Set(inputs)].filter((x) => active.has(x));
   let grads: readonly (Tensor | null)[] | undefined;
   return inputs.map((x, i) => {
@@ -162,13 +169,18 @@ export function valueAndGrad<R extends Tensor | readonly [Tensor, ...unknown[]]>
 }
 
 /** H·v of the number f at xs, by differentiating ⟨∇f, v⟩; null where ∇f does not depend on x. */
-export function hvp(f: () => Tensor, xs: readonly Tensor[], vs: readonly Tensor[]): readonly (Tensor | null)[] {
-  return vjp(() => {
+export function hvp(
+  f: () => Tensor,
+  xs: readonly Tensor[],
+  vs: readonly Tensor[],
+): readonly (Tensor | null)[] {
+  const slope = () => {
     const { grads } = vjp(f, xs);
     const products = grads.flatMap((g, i) => (g ? [sum(mul(g, vs[i]))] : []));
     if (products.length === 0) throw new Error('hvp: f depends on none of xs');
-    return products.reduce(add);
-  }, xs).grads;
+    return products.reduce((total, product) => add(total, product));
+  };
+  return scope(() => vjp(slope, xs).grads);
 }
 
 /**

@@ -3,13 +3,9 @@ import { join } from 'node:path';
 import { valueAndGrad } from '@flex/autograd';
 import {
   add,
-  type Backend,
   ConfigError,
   eachTensor,
-  findAdapter,
-  openGpuJs,
   openReference,
-  openWebGpu,
   ShapeError,
   scope,
   square,
@@ -17,7 +13,8 @@ import {
   type Tensor,
   tensor,
 } from '@flex/tensor';
-import { afterAll, describe, expect, it } from 'vitest';
+import { describeEachBackend, relativeError } from '@flex/tensor/testing';
+import { expect, it } from 'vitest';
 import { adamw } from './adamw.ts';
 import type { OptimizerState } from './optimizer.ts';
 import { checkOptimizer } from './testing/index.ts';
@@ -36,36 +33,13 @@ interface Golden {
 }
 
 const goldenPath = join(import.meta.dirname, '../../../../shared/fixtures/goldens/optimizers.json');
-const hasAdapter = (await findAdapter()) !== null;
-const opened: Backend[] = [];
-afterAll(async () => {
-  for (const backend of opened) await backend.close();
-});
-const backends: { name: string; open: () => Promise<Backend>; here: boolean }[] = [
-  { name: 'reference', open: async () => openReference(), here: true },
-  { name: 'gpujs', open: async () => openGpuJs(), here: true },
-  { name: 'webgpu', open: openWebGpu, here: hasAdapter },
-];
 
-/** ‖x − y‖ / ‖y‖. */
-function relativeError(x: ArrayLike<number>, y: readonly number[]): number {
-  let difference = 0;
-  let norm = 0;
-  y.forEach((value, i) => {
-    difference += (x[i] - value) ** 2;
-    norm += value ** 2;
-  });
-  return Math.sqrt(difference / norm);
-}
-
-describe.each(backends)('AdamW [$name]', ({ open, here }) => {
-  it.skipIf(!here || !existsSync(goldenPath))("equals torch's after each of 15 updates", async () => {
+describeEachBackend((backend) => {
+  it.skipIf(!existsSync(goldenPath))("equals torch's after each of 15 updates", async () => {
     const golden: Golden = JSON.parse(readFileSync(goldenPath, 'utf8'));
     const { params: expected, lr, betas, eps, weight_decay } = golden.adamw;
-    const backend = await open();
-    opened.push(backend);
     const named = (values: readonly (readonly (number | readonly number[])[])[]) =>
-      new Map(values.map((v, i) => [`p${i}`, tensor(backend, v.flat(), golden.shapes[i])]));
+      new Map(values.map((v, i) => [`p${i}`, tensor(backend(), v.flat(), golden.shapes[i])]));
     const optimizer = adamw({ lr, betas, eps, weight_decay });
     let params: ReadonlyMap<string, Tensor> = named(golden.init);
     let state: OptimizerState = optimizer.init(params);
@@ -80,27 +54,23 @@ describe.each(backends)('AdamW [$name]', ({ open, here }) => {
     expect(worst).toBeLessThan(1e-6);
   });
 
-  it.skipIf(!here)('takes three dispatches a parameter, and its kernels are compiled once', async () => {
-    const backend = await open();
-    opened.push(backend);
+  it('takes three dispatches a parameter, and its kernels are compiled once', async () => {
     const optimizer = adamw();
     const counts: [number, number][] = [];
     for (const [step, length] of [8, 8, 12, 500].entries()) {
-      const p = new Map([['p', tensor(backend, new Float32Array(length).fill(1), [length])]]);
+      const p = new Map([['p', tensor(backend(), new Float32Array(length).fill(1), [length])]]);
       const state = optimizer.init(p);
-      const { dispatches } = backend.stats;
+      const { dispatches } = backend().stats;
       const after = optimizer.update(p, state, p, { step: step + 1, lr: 0.1 / (step + 1) });
       await after.params.get('p')?.data();
-      counts.push([backend.stats.dispatches - dispatches, backend.stats.pipelines]);
+      counts.push([backend().stats.dispatches - dispatches, backend().stats.pipelines]);
     }
     expect(counts.map(([dispatches]) => dispatches)).toEqual([3, 3, 3, 3]);
     expect(new Set(counts.map(([, pipelines]) => pipelines)).size).toBe(1);
   });
 
-  it.skipIf(!here)('keeps the contract of optimizers', async () => {
-    const backend = await open();
-    opened.push(backend);
-    await checkOptimizer(adamw({ lr: 0.05, weight_decay: 0.1 }), backend);
+  it('keeps the contract of optimizers', async () => {
+    await checkOptimizer(adamw({ lr: 0.05, weight_decay: 0.1 }), backend());
   });
 });
 

@@ -1,66 +1,39 @@
-import {
-  type Backend,
-  ConfigError,
-  findAdapter,
-  openGpuJs,
-  openReference,
-  openWebGpu,
-  tensor,
-} from '@flex/tensor';
-import { afterAll, describe, expect, it } from 'vitest';
+import { ConfigError, openReference, tensor } from '@flex/tensor';
+import { describeEachBackend, expectClose } from '@flex/tensor/testing';
+import { expect, it } from 'vitest';
 import { clipByGlobalNorm, globalNorm } from './clip.ts';
 
-const hasAdapter = (await findAdapter()) !== null;
-const opened: Backend[] = [];
-afterAll(async () => {
-  for (const backend of opened) await backend.close();
-});
-const backends: { name: string; open: () => Promise<Backend>; here: boolean }[] = [
-  { name: 'reference', open: async () => openReference(), here: true },
-  { name: 'gpujs', open: async () => openGpuJs(), here: true },
-  { name: 'webgpu', open: openWebGpu, here: hasAdapter },
-];
-
-describe.each(backends)('clipping [$name]', ({ open, here }) => {
-  it.skipIf(!here)(
-    'scales all gradients by one factor when their norm is above the limit, else by 1',
-    async () => {
-      const backend = await open();
-      opened.push(backend);
-      const grads = new Map([
-        ['a', tensor(backend, [1, 2, 4], [3])],
-        ['b', tensor(backend, [-2, 0, 0, 0], [2, 2])],
-      ]);
-      expect(await globalNorm(grads).item()).toBeCloseTo(5, 5);
-      const clipped = clipByGlobalNorm(grads, 2);
-      expect(clipped.norm.shape).toEqual([]);
-      expect(await clipped.norm.item()).toBeCloseTo(5, 5);
-      const coefficient = 2 / (5 + 1e-6);
-      const a = await clipped.grads.get('a')?.data();
-      [1, 2, 4].forEach((x, i) => expect(a?.[i]).toBeCloseTo(x * coefficient, 6));
-      expect((await clipped.grads.get('b')?.data())?.[0]).toBeCloseTo(-2 * coefficient, 6);
-      const whole = clipByGlobalNorm(grads, 6);
-      expect([...((await whole.grads.get('a')?.data()) ?? [])]).toEqual([1, 2, 4]);
-    },
-  );
-
-  it.skipIf(!here)('gradients of zero stay zero', async () => {
-    const backend = await open();
-    opened.push(backend);
-    const { grads, norm } = clipByGlobalNorm(new Map([['a', tensor(backend, [0, 0], [2])]]), 1);
-    expect(await norm.item()).toBe(0);
-    expect([...((await grads.get('a')?.data()) ?? [])]).toEqual([0, 0]);
+describeEachBackend((backend) => {
+  it('all gradients shrink by one factor when their norm is above the limit, else by none', async () => {
+    const grads = new Map([
+      ['a', tensor(backend(), [1, 2, 4], [3])],
+      ['b', tensor(backend(), [-2, 0, 0, 0], [2, 2])],
+    ]);
+    expect(await globalNorm(grads).item()).toBeCloseTo(5, 5);
+    const clipped = clipByGlobalNorm(grads, 2);
+    expect(clipped.norm.shape).toEqual([]);
+    expect(await clipped.norm.item()).toBeCloseTo(5, 5);
+    const coefficient = 2 / (5 + 1e-6);
+    const scaled = (numbers: number[]) => numbers.map((x) => x * coefficient);
+    expectClose(await clipped.grads.get('a')!.data(), scaled([1, 2, 4]), 1e-6);
+    expectClose(await clipped.grads.get('b')!.data(), scaled([-2, 0, 0, 0]), 1e-6);
+    const whole = clipByGlobalNorm(grads, 6);
+    expect([...(await whole.grads.get('a')!.data())]).toEqual([1, 2, 4]);
   });
 
-  it.skipIf(!here)('nothing but what is returned stays in memory', async () => {
-    const backend = await open();
-    opened.push(backend);
-    const grads = new Map([['a', tensor(backend, [3, 4], [2])]]);
-    const live = backend.stats.liveBytes;
+  it('gradients of zero stay zero', async () => {
+    const { grads, norm } = clipByGlobalNorm(new Map([['a', tensor(backend(), [0, 0], [2])]]), 1);
+    expect(await norm.item()).toBe(0);
+    expect([...(await grads.get('a')!.data())]).toEqual([0, 0]);
+  });
+
+  it('nothing but what is returned stays in memory', () => {
+    const grads = new Map([['a', tensor(backend(), [3, 4], [2])]]);
+    const live = backend().stats.liveBytes;
     const clipped = clipByGlobalNorm(grads, 1);
     clipped.norm.dispose();
     for (const t of clipped.grads.values()) t.dispose();
-    expect(backend.stats.liveBytes).toBe(live);
+    expect(backend().stats.liveBytes).toBe(live);
   });
 });
 

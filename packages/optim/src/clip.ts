@@ -13,7 +13,9 @@ const coefficientOf = elementwise('clipCoefficient', 1, {
   known: [{ inputs: [{ shape: [2], data: [0.5, 4] }], attrs: { scalars: [2] }, output: [1, 0.5] }],
 });
 
-/** √Σ g² over all elements of all gradients: f32 [], on the device. Throws ConfigError when there are none. */
+/**
+ * √Σ g² over all elements of all gradients: f32 [], on the device. Throws ConfigError when there are none.
+ */
 export function globalNorm(grads: Parameters): Tensor {
   if (grads.size === 0) throw new ConfigError('globalNorm: needs at least one gradient, got none');
   return scope(() => sqrt([...grads.values()].map((g) => sum(square(g))).reduce(add)));

@@ -68,7 +68,7 @@ const required: Readonly<Record<string, readonly unknown[]>> = {
   lora_ga_config: [null],
   monteclora_config: [null],
   velora_config: [null],
-  // Other initialisations change the model's own weights, so that the adapter means nothing without that change.
+  // Other initialisations change the model's own weights: without that change the adapter means nothing.
   init_lora_weights: [true, false, 'gaussian', 'orthogonal', 'eva'],
 };
 
@@ -178,8 +178,8 @@ function moduleList(content: Content, fail: (what: string) => never): readonly s
 }
 
 /**
- * The text of an adapter_config.json that PEFT loads, and that means the same: for the scaling `alpha`, which PEFT
- * does not have, lora_alpha is alpha·rank. Throws ConfigError where that is not possible.
+ * The text of an adapter_config.json that PEFT loads, and that means the same: for the scaling `alpha`,
+ * which PEFT does not have, lora_alpha is alpha·rank. Throws ConfigError where that is not possible.
  */
 export function formatAdapterConfig(
   config: LoraConfig,

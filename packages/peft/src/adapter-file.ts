@@ -36,9 +36,10 @@ type Stored = Record<Side, string>;
 /**
  * Reads a PEFT adapter for a model with the linear layers `linears`, in whose order its tensors come.
  *
- * Throws DataError, in one line that names the file and the tensor, for all that `readAdapterTensors` refuses and for
- * an adapter of another model: a module that the model does not have, a shape that does not fit it, or a module that
- * `target_modules` names and that has no weights. Nothing is uploaded before everything is checked.
+ * Throws DataError, in one line that names the file and the tensor, for all that `readAdapterTensors`
+ * refuses and for an adapter of another model: a module that the model does not have, a shape that does not
+ * fit it, or a module that `target_modules` names and that has no weights. Nothing is uploaded before
+ * everything is checked.
  */
 export function readAdapter(backend: Backend, dir: string, linears: Linears): Adapter {
   return read(backend, dir, (path, stored, { modules }) => {
@@ -58,10 +59,12 @@ export function readAdapter(backend: Backend, dir: string, linears: Linears): Ad
 }
 
 /**
- * Reads a PEFT adapter by itself, without a model to compare it with; modules come in the order of their numbers.
+ * Reads a PEFT adapter by itself, without a model to compare it with; modules come in the order of their
+ * numbers.
  *
- * Throws DataError, in one line that names the file and what is wrong in it: files that are missing or damaged, kinds
- * of adapters other than W + s·B·A on linear layers, an A without its B, shapes that do not fit the rank.
+ * Throws DataError, in one line that names the file and what is wrong in it: files that are missing or
+ * damaged, kinds of adapters other than W + s·B·A on linear layers, an A without its B, shapes that do not
+ * fit the rank.
  */
 export function readAdapterTensors(backend: Backend, dir: string): Adapter {
   return read(backend, dir, (_path, stored, _config, shapeOf) =>
@@ -125,7 +128,10 @@ function readText(path: string): string {
   }
 }
 
-/** The modules of an adapter's file, each with the names of its A and B. Throws DataError unless all pair up. */
+/**
+ * The modules of an adapter's file, each with the names of its A and B. Throws DataError unless all pair
+ * up.
+ */
 function pairNames(file: SafetensorsFile): Map<string, Stored> {
   const fail = (what: string): never => {
     throw new DataError(`${file.path}: ${what}`);
@@ -163,9 +169,9 @@ function checkShape(path: string, name: string, has: readonly number[], expects:
 }
 
 /**
- * Writes `adapter_config.json` and `adapter_model.safetensors` (f32) into `dir`, which is made where it is missing.
- * PEFT loads them and computes the same; the weights' bytes are those that PEFT writes. Each file appears whole or
- * not at all, the weights first.
+ * Writes `adapter_config.json` and `adapter_model.safetensors` (f32) into `dir`, which is made where it is
+ * missing. PEFT loads them and computes the same; the weights' bytes are those that PEFT writes. Each file
+ * appears whole or not at all, the weights first.
  *
  * Throws ConfigError for a config that PEFT cannot express, DataError when the disk refuses.
  */

@@ -1,8 +1,13 @@
-export { adapterName, adaptedPaths, parseAdapterName, type Side } from './adapter-names.ts';
 export * from './adapter-file.ts';
+export { adaptedPaths, adapterName, parseAdapterName, type Side } from './adapter-names.ts';
 export * from './lora.ts';
 export * from './regularizer.ts';
-export { type FourierOptions, type FourierRegularizer, fourier, fourierOptions } from './regularizers/fourier.ts';
+export {
+  type FourierOptions,
+  type FourierRegularizer,
+  fourier,
+  fourierOptions,
+} from './regularizers/fourier.ts';
 export * from './regularizers/l2.ts';
 export * from './spectrum.ts';
-export { type Linears, type LinearSize, resolveTargets, type Targets } from './targets.ts';
+export { type LinearSize, type Linears, resolveTargets, type Targets } from './targets.ts';

@@ -14,8 +14,8 @@ import type { Parameters } from './regularizer.ts';
 import type { Linears, Targets } from './targets.ts';
 
 /**
- * How an activation meets a weight: x f32 [.., in] → f32 [.., out]. `path` is the module's name in the checkpoint,
- * such as `model.layers.0.mlp.gate_proj`. The one seam between a model and an adapter.
+ * How an activation meets a weight: x f32 [.., in] → f32 [.., out]. `path` is the module's name in the
+ * checkpoint, such as `model.layers.0.mlp.gate_proj`. The one seam between a model and an adapter.
  */
 export type Linear = (x: Tensor, path: string) => Tensor;
 
@@ -28,7 +28,9 @@ export interface LoraConfig {
   readonly targets: Targets;
   /** s, the factor of B·A. */
   readonly scaling: 'alpha/r' | 'alpha' | 'alpha/sqrt(r)';
-  /** A rank of its own for the modules that a pattern matches (PEFT's rank_pattern); the first match counts. */
+  /**
+   * A rank of its own for the modules that a pattern matches (PEFT's rank_pattern); the first match counts.
+   */
   readonly rankPattern?: Readonly<Record<string, number>>;
   /** The same for alpha. */
   readonly alphaPattern?: Readonly<Record<string, number>>;
@@ -63,8 +65,9 @@ function matched(patterns: Readonly<Record<string, number>> = {}, path: string):
 }
 
 /**
- * A fresh adapter for the linear layers in `targets`: A f32 [r, in] uniform in ±1/√in (Kaiming, a = √5), B f32
- * [out, r] zero, in that order for each. The numbers depend on the seed and the module's place among the targets.
+ * A fresh adapter for the linear layers in `targets`: A f32 [r, in] uniform in ±1/√in (Kaiming, a = √5), B
+ * f32 [out, r] zero, in that order for each. The numbers depend on the seed and the module's place among
+ * the targets.
  */
 export function initLora(
   backend: Backend,
@@ -100,9 +103,9 @@ interface Pair {
 }
 
 /**
- * y = linear(x) + s·(dropout(x)·Aᵀ)·Bᵀ on the layers that `adapters` has, linear(x) on the others; x f32 [.., in].
- * Drops only where `dropoutState` is given. With B = 0 it is linear(x), bit for bit.
- * Throws ConfigError for an A without its B, a B without its A, and for names that are not an adapter's.
+ * y = linear(x) + s·(dropout(x)·Aᵀ)·Bᵀ on the layers that `adapters` has, linear(x) on the others; x f32
+ * [.., in]. Drops only where `dropoutState` is given. With B = 0 it is linear(x), bit for bit. Throws
+ * ConfigError for an A without its B, a B without its A, and for names that are not an adapter's.
  * Source: Hu et al., LoRA, 2021.
  */
 export function withLora(

@@ -7,12 +7,15 @@ export interface LinearSize {
   readonly in: number;
 }
 
-/** Linear layers by their module path in the checkpoint, such as `model.layers.0.mlp.gate_proj`, in model order. */
+/**
+ * Linear layers by their module path in the checkpoint, such as `model.layers.0.mlp.gate_proj`, in model
+ * order.
+ */
 export type Linears = ReadonlyMap<string, LinearSize>;
 
 /**
- * Which linear layers get an adapter: those of the MLPs, of the attention, all but lm_head, or a list of module
- * names (`q_proj`, or more of the path) and of globs over whole paths (`model.layers.[0-3].mlp.*`).
+ * Which linear layers get an adapter: those of the MLPs, of the attention, all but lm_head, or a list of
+ * module names (`q_proj`, or more of the path) and of globs over whole paths (`model.layers.[0-3].mlp.*`).
  */
 export type Targets = 'mlp' | 'attention' | 'all-linear' | readonly string[];
 
@@ -27,9 +30,9 @@ const head = 'lm_head';
 /**
  * The linear layers that `targets` names, in the model's order whatever the order of the names.
  *
- * Names match as in PEFT: the whole path, or its end after a dot. In globs `*` is any run of characters, dots
- * included, `?` is one, `[…]` one of a set. Throws ConfigError for a name that matches nothing, with the nearest
- * known names, and for an empty list.
+ * Names match as in PEFT: the whole path, or its end after a dot. In globs `*` is any run of characters,
+ * dots included, `?` is one, `[…]` one of a set. Throws ConfigError for a name that matches nothing, with
+ * the nearest known names, and for an empty list.
  */
 export function resolveTargets(targets: Targets, linears: Linears): Map<string, LinearSize> {
   const names = namesOf(targets, linears);

@@ -28,7 +28,19 @@ test('every f16 pattern survives f32 and back; a NaN stays a NaN', () => {
 
 test('known patterns have their values', () => {
   const known = [0x0000, 0x8000, 0x0001, 0x03ff, 0x0400, 0x3555, 0x3c00, 0xc000, 0x7bff, 0x7c00, 0xfc00];
-  const want = [0, -0, 2 ** -24, 1023 * 2 ** -24, 2 ** -14, 0.333251953125, 1, -2, 65504, Infinity, -Infinity];
+  const want = [
+    0,
+    -0,
+    2 ** -24,
+    1023 * 2 ** -24,
+    2 ** -14,
+    0.333251953125,
+    1,
+    -2,
+    65504,
+    Infinity,
+    -Infinity,
+  ];
   expect([...fromHalfBits(Uint16Array.from(known))]).toEqual(want);
 });
 
@@ -38,7 +50,8 @@ test('between two neighbours the nearer one is taken, and halfway the even one',
     const gap = values[bits + 1] - values[bits];
     const [below, at, above] = toHalfBits([middle - gap / 512, middle, middle + gap / 512]);
     const even = bits + (bits & 1);
-    if (below !== bits || at !== even || above !== bits + 1) expect.fail(`around ${middle}: ${below}, ${at}, ${above}`);
+    if (below !== bits || at !== even || above !== bits + 1)
+      expect.fail(`around ${middle}: ${below}, ${at}, ${above}`);
   }
 });
 

@@ -13,6 +13,7 @@ export { crossEntropy, oneHot } from './ops/cross-entropy.ts';
 export * from './ops/dropout.ts';
 export { type FftNorm, type FftOptions, irfft, rfft } from './ops/fft.ts';
 export * from './ops/functions.ts';
+export * from './ops/matmul.ts';
 export { gather, scatterAdd } from './ops/gather.ts';
 export * from './ops/max.ts';
 export * from './ops/permute.ts';

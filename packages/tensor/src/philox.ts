@@ -1,5 +1,5 @@
 /**
- * Philox4x32-10, a counter-based generator: four random words from a counter of four and a key of two, with no state.
+ * Philox4x32-10, a generator without state: four random words from a counter of four words and a key of two.
  * Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3". The same bits on every backend.
  */
 

@@ -13,13 +13,14 @@ export interface RandomOptions {
 }
 
 /**
- * n numbers on the host, uniform in [0, 1) and multiples of 2⁻²⁴: f32 [n]. Philox4x32-10, the same on every machine.
+ * n numbers on the host, uniform in [0, 1) and multiples of 2⁻²⁴: f32 [n].
+ * Philox4x32-10, the same on every machine.
  */
 export function uniform(n: number, options: RandomOptions): Float32Array {
   return blocks(n, options, uniformStream, (word) => (word >>> 8) * 2 ** -24);
 }
 
-/** n numbers on the host, normal with mean 0 and variance 1: f32 [n]. Philox4x32-10, Box and Muller in f64. */
+/** n numbers on the host, normal with mean 0 and variance 1: f32 [n]. Philox4x32-10, Box–Muller in f64. */
 export function normal(n: number, options: RandomOptions): Float32Array {
   return blocks(n, options, normalStream, (_, i, words) => {
     // Neighbours share a radius and an angle: one is the cosine, the other the sine.

@@ -11,18 +11,19 @@ export interface StridedView {
 
 const maxRank = 6;
 
-/** Throws unless the input is of a four-byte type and the output of rank 6 or less, which is what these kernels take. */
+/** Throws unless the input is of a four-byte type and the output has at most 6 axes, as the kernels need. */
 export function checkStrided(op: string, input: Spec, outputShape: Shape): void {
-  if (input.dtype === 'f16')
+  if (input.dtype === 'f16') {
     throw new DTypeError(`${op}: needs f32, i32 or u32, got ${show(input)}; cast it first`);
+  }
   if (outputShape.length > maxRank) {
     throw new ShapeError(`${op}: takes up to ${maxRank} axes, got [${outputShape.join(', ')}]`);
   }
 }
 
 /**
- * A copy of a strided view: one text a rank, element type and way of reading. Where the last axis holds a multiple
- * of four, four neighbours are written at once, and read at once if they are neighbours in the input too.
+ * A copy of a strided view: one text a rank, element type and way of reading. Where the last axis holds a
+ * multiple of four, four neighbours are written at once, and read at once if they are neighbours there too.
  */
 export function stridedWgsl(name: string, output: Spec, view: StridedView): WgslKernel {
   const rank = output.shape.length;
@@ -32,8 +33,9 @@ export function stridedWgsl(name: string, output: Spec, view: StridedView): Wgsl
   const cells = size(output.shape) / lanes;
   const axes = Array.from({ length: rank }, (_, i) => i);
   const places = ['at', 'at + step', 'at + 2u * step', 'at + 3u * step'].map((at) => `xs[${at}]`);
-  const four = `${storageType(output.dtype, 4)}(${places.join(', ')})`;
   const last = rank - 1;
+  const four = `  let step = p.stride${last} / 4u;
+  out[flat] = ${storageType(output.dtype, 4)}(${places.join(', ')});`;
   return {
     code: `// ${name}\n${shader({
       inputs: [`xs: ${storageType(output.dtype, whole ? 4 : 1)}`],
@@ -52,7 +54,7 @@ ${[...axes]
   .reverse()
   .map((i) => `  at += (rest % p.size${i}) * p.stride${i}; rest /= p.size${i};`)
   .join('\n')}
-${lanes === 4 && !whole ? `  let step = p.stride${last} / 4u;\n  out[flat] = ${four};` : '  out[flat] = xs[at];'}`,
+${lanes === 4 && !whole ? four : '  out[flat] = xs[at];'}`,
     })}`,
     workgroups: grid1d(cells, 64),
     immediates: [

@@ -15,7 +15,12 @@ import {
 } from './index.ts';
 import { describeEachBackend, expectClose } from './testing/index.ts';
 
-const counting = (backend: Backend, n = 100): Tensor => tensor(backend, Float32Array.from({ length: n }, (_, i) => i), [n]);
+const counting = (backend: Backend, n = 100): Tensor =>
+  tensor(
+    backend,
+    Float32Array.from({ length: n }, (_, i) => i),
+    [n],
+  );
 
 describeEachBackend((backend) => {
   /** Bytes that f leaves in use. */
@@ -53,7 +58,9 @@ describeEachBackend((backend) => {
     const left = growth(() =>
       scope(() => {
         const make = () => counting(backend());
-        const inner = growth(() => scope(() => ({ list: [make(), [make()]], map: new Map([['a', make()]]), lost: (make(), 1) })));
+        const inner = growth(() =>
+          scope(() => ({ list: [make(), [make()]], map: new Map([['a', make()]]), lost: (make(), 1) })),
+        );
         expect(inner).toBe(3 * bytes);
       }),
     );
@@ -185,7 +192,9 @@ describe('reference', () => {
     const backend = openReference();
     expect(() => tensor(backend, [1, 2, 3], [2, 2])).toThrow('tensor: 3 numbers do not fill f32[2, 2]');
     const chunks = [new Float32Array(3)];
-    expect(() => tensorFromChunks(backend, { shape: [2, 2], dtype: 'f32' }, chunks)).toThrow('3 numbers do not fill');
+    expect(() => tensorFromChunks(backend, { shape: [2, 2], dtype: 'f32' }, chunks)).toThrow(
+      '3 numbers do not fill',
+    );
   });
 
   test('item needs one element', async () => {

@@ -90,7 +90,7 @@ const fourier = (preset: Preset) =>
     sides: oneOf(['one', 'two']).default('one'),
     /** φ from phi_low to phi_high: linear up to T, or at once at T. */
     ramp: oneOf(['ramp', 'step']).default('ramp'),
-    /** What is transformed: A and B by themselves, one of them, B·A, all as one, or the change since the start. */
+    /** What is transformed: each A and B, one of them, B·A, all as one, or the change since the start. */
     scope: oneOf(['each', 'a', 'b', 'product', 'concatenated', 'change']).default('each'),
     /** How a matrix becomes a signal: row-major, column-major, each row alone, or permuted by a seed. */
     order: oneOf(['row', 'column', 'each-row', 'permuted']).default('row'),

@@ -56,7 +56,7 @@ export function loadConfig({ file, overrides = [], defaults = {} }: LoadOptions)
   const values = applied.reduce(applyOverride, merge(defaults, source.value));
 
   const fail = ({ path, message }: Problem): never => {
-    const override = applied.findLast((one) => one.path.every((step, i) => String(path[i]) === step));
+    const override = applied.findLast((one) => isWithin(one.path, path) || isWithin(path, one.path));
     throw new ConfigError(`${override?.where ?? source.where(path)}: ${message}`);
   };
 
@@ -77,6 +77,11 @@ export function printConfig(config: TrainConfig): string {
   const [first, ...others] = config.regularizer;
   const regularizer = others.length > 0 ? config.regularizer : (first ?? 'none');
   return stringify({ ...config, regularizer }, { lineWidth: 0 });
+}
+
+/** Whether the path is the outer one, or leads into what that names. */
+function isWithin(path: KeyPath, outer: KeyPath): boolean {
+  return outer.every((step, i) => String(step) === String(path[i]));
 }
 
 function isGiven(value: unknown): boolean {

@@ -12,7 +12,7 @@ export interface FileDigest {
 
 const pieceBytes = 1 << 20;
 
-/** The SHA-256 of a file, read a MiB at a time, so that its size does not matter. Throws if it cannot be read. */
+/** The SHA-256 of a file, read a MiB at a time, whatever its size. Throws if it cannot be read. */
 export function digestFile(path: string): FileDigest {
   const hash = createHash('sha256');
   const piece = Buffer.allocUnsafe(pieceBytes);

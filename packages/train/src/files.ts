@@ -6,15 +6,16 @@ import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeFileSync } fro
  */
 export function writeAtomic(path: string, content: string | Uint8Array): void {
   const beside = `${path}.${process.pid}.tmp`;
-  const file = openSync(beside, 'w');
   try {
-    writeFileSync(file, content);
-    fsyncSync(file);
-  } catch (error) {
-    rmSync(beside, { force: true });
-    throw error;
+    const file = openSync(beside, 'w');
+    try {
+      writeFileSync(file, content);
+      fsyncSync(file);
+    } finally {
+      closeSync(file);
+    }
+    renameSync(beside, path);
   } finally {
-    closeSync(file);
+    rmSync(beside, { force: true });
   }
-  renameSync(beside, path);
 }

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { Parameters } from '@flex/autograd';
-import { type LlamaModel, loadLlama, openTokenizer } from '@flex/llama';
+import { type LlamaModel, loadLlama, openTokenizer, readLlamaConfig, type Tokenizer } from '@flex/llama';
 import { type OptimizerState, schedule } from '@flex/optim';
 import { initLora, type LoraConfig, readAdapter, resolveTargets, withLora, writeAdapter } from '@flex/peft';
 import { type Backend, ConfigError, eachTensor, keep, size } from '@flex/tensor';
@@ -8,6 +8,7 @@ import { loadCheckpoint, saveCheckpoint } from './checkpoint.ts';
 import type { TrainConfig } from './config.ts';
 import { collate, type Plan, planUpdates } from './data/batches.ts';
 import { type DataSet, loadDataSet } from './data/data-set.ts';
+import type { TokenizerLike } from './data/encode.ts';
 import { meanLoss } from './evaluate.ts';
 import { makeOptimizer, makeRegularizers, type RecipeParts } from './parts.ts';
 import { openRunFolder, type RunFolder } from './run-folder.ts';
@@ -95,7 +96,7 @@ interface Trainee {
 export async function train(config: TrainConfig, options: TrainOptions): Promise<RunSummary> {
   const { backend, parts = new Map(), resume = false, overwrite = false } = options;
   const optimizer = await makeOptimizer(config.optimizer, parts);
-  const tokenizer = openTokenizer(config.model);
+  const tokenizer = tokenizerOf(config.model);
   const data = loadDataSet(config.data, tokenizer);
   const heldOut = config.eval.map((entry) => loadDataSet(entry, tokenizer));
   const plan = planUpdates(data.examples.length, { ...config.train, shuffle: config.data.shuffle });
@@ -232,6 +233,25 @@ async function evaluate({ config, options, setup, trainee, heldOut }: Run, step:
   }
   if (heldOut.length > 0) options.onEval?.(losses, step);
   return losses;
+}
+
+/** The model's tokenizer, opened when a text needs it: rows of token ids need none. */
+function tokenizerOf(model: string): TokenizerLike {
+  let opened: Tokenizer | undefined;
+  const open = () => {
+    opened ??= openTokenizer(model);
+    return opened;
+  };
+  return {
+    vocabSize: readLlamaConfig(model).vocabSize,
+    get bosId() {
+      return open().bosId;
+    },
+    get eosId() {
+      return open().eosId;
+    },
+    encode: (text, options) => open().encode(text, options),
+  };
 }
 
 /** A fresh adapter, or the one that the configuration continues, which `lora` must agree with. */

@@ -32,7 +32,7 @@ export interface RunStart {
   readonly done: number;
 }
 
-/** The folder of a run: config.yaml, manifest.json, metrics.jsonl, tensorboard/, and in the end summary.json. */
+/** A run's folder: config.yaml, manifest.json, metrics.jsonl, tensorboard/, and in the end summary.json. */
 export interface RunFolder {
   readonly path: string;
   /** SHA-256 of all that decides the run's numbers: its configuration, model, adapter and training data. */

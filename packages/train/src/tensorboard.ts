@@ -60,7 +60,7 @@ function versionEvent(seconds: number): Uint8Array {
   return Buffer.concat([double(1, seconds), bytes(3, Buffer.from('brain.Event:2'))]);
 }
 
-/** Event { double wall_time = 1; int64 step = 2; Summary { repeated Value { tag = 1; float = 2 } = 1 } = 5 } */
+/** Event { wall_time = 1; int64 step = 2; Summary { repeated Value { tag = 1; float = 2 } = 1 } = 5 } */
 function scalarEvent(step: number, values: Readonly<Record<string, number>>, seconds: number): Uint8Array {
   const summary = Object.entries(values).map(([tag, value]) =>
     bytes(1, Buffer.concat([bytes(1, Buffer.from(tag)), float(2, value)])),

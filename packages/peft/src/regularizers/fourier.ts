@@ -9,7 +9,13 @@ import {
   multiplicity,
   thresholdBin,
 } from './frequency-weights.ts';
-import { checkSignalOptions, type SignalGroup, type SignalOptions, signalDefaults, signalGroups } from './signals.ts';
+import {
+  checkSignalOptions,
+  type SignalGroup,
+  type SignalOptions,
+  signalDefaults,
+  signalGroups,
+} from './signals.ts';
 import { weightedSquare } from './weighted-square.ts';
 
 export interface FourierOptions extends FrequencyOptions, SignalOptions {}
@@ -17,13 +23,19 @@ export interface FourierOptions extends FrequencyOptions, SignalOptions {}
 /** The Fourier penalty, which can also be asked for its parts. */
 export interface FourierRegularizer extends Regularizer {
   readonly options: FourierOptions;
-  /** The penalty of each parameter (of each product, or of `all`, where the scope says so); they sum to the whole. */
+  /**
+   * The penalty of each parameter (of each product, or of `all`, where the scope says so); they sum to the
+   * whole.
+   */
   penaltyPerParameter(adapters: Parameters): Promise<Map<string, number>>;
   /** `share_below`: the share of the power of all signals that is below bin n·T; 0 where there is none. */
   diagnostics(adapters: Parameters): Promise<{ share_below: number }>;
 }
 
-/** Spectra of signals of one length: the group's rows, each bin's real and imaginary part one after the other. */
+/**
+ * Spectra of signals of one length: the group's rows, each bin's real and imaginary part one after the
+ * other.
+ */
 export interface Spectra {
   readonly length: number;
   readonly sources: SignalGroup['sources'];
@@ -50,8 +62,8 @@ export function spectraOf(adapters: Parameters, options: FourierOptions, start?:
 
 /**
  * L = Σ over parameters Σ_k ρ(k)·|ŵ_k|² with ŵ = rfft(w), w each A and each B flattened, φ(k) = φ_low +
- * (φ_high − φ_low)·min(1, k/(n·T)) and ρ = 1 − φ: it costs to change fast along the flattened matrix. λ is not
- * applied. Every option has the default of the preset `corrected`.
+ * (φ_high − φ_low)·min(1, k/(n·T)) and ρ = 1 − φ: it costs to change fast along the flattened matrix. λ is
+ * not applied. Every option has the default of the preset `corrected`.
  *
  * `start` is the adapter that scope `change` measures from. Throws ConfigError for wrong options.
  * Source: Narasimhan, FLeX: Fourier-based low-rank expansion for multilingual transfer, 2025.
@@ -100,7 +112,9 @@ export function fourier(given: Partial<FourierOptions> = {}, start?: Parameters)
   };
 }
 
-/** c·x² of each real and imaginary part, of which both of a bin have the bin's weight c: f32 [rows, 2·bins]. */
+/**
+ * c·x² of each real and imaginary part, of which both of a bin have the bin's weight c: f32 [rows, 2·bins].
+ */
 function weigh({ parts, length }: Spectra, weights: (length: number) => Float64Array): Tensor {
   const perBin = weights(length);
   const perPart = Float64Array.from({ length: 2 * perBin.length }, (_, i) => perBin[i >> 1]);
@@ -109,7 +123,9 @@ function weigh({ parts, length }: Spectra, weights: (length: number) => Float64A
 
 /** How often each bin below `end` counts; 0 from there on. */
 function shares(length: number, { sides }: FourierOptions, end: number): Float64Array {
-  return Float64Array.from({ length: binsOf(length) }, (_, k) => (k < end ? multiplicity(k, length, sides) : 0));
+  return Float64Array.from({ length: binsOf(length) }, (_, k) =>
+    k < end ? multiplicity(k, length, sides) : 0,
+  );
 }
 
 /** The entries in the order of the adapter's tensors, as far as they are of tensors. */
@@ -124,8 +140,8 @@ export function inOrder<T>(found: ReadonlyMap<string, T>, adapters: Parameters):
 function cached(f: (length: number) => Float64Array): (length: number) => Float64Array {
   const known = new Map<number, Float64Array>();
   return (length) => {
-    let found = known.get(length);
-    if (!found) known.set(length, (found = f(length)));
+    const found = known.get(length) ?? f(length);
+    known.set(length, found);
     return found;
   };
 }

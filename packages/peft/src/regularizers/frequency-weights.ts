@@ -57,8 +57,8 @@ export function multiplicity(k: number, length: number, sides: FrequencyOptions[
 }
 
 /**
- * c·m(k)·ρ(k) for the bins k of the rfft of N samples, in f64: φ(k) = φ_low + (φ_high − φ_low)·min(1, k/(n·T)),
- * ρ = 1 − φ or φ, m(k) how often the bin counts, and c = 1/Σ m for norm `mean`, else 1.
+ * c·m(k)·ρ(k) for the bins k of the rfft of N samples, in f64: φ(k) = φ_low + (φ_high − φ_low)·min(1,
+ * k/(n·T)), ρ = 1 − φ or φ, m(k) how often the bin counts, and c = 1/Σ m for norm `mean`, else 1.
  * Source: Narasimhan, FLeX, 2025, the frequency penalty.
  */
 export function frequencyWeights(length: number, options: FrequencyOptions): Float64Array {

@@ -1,9 +1,21 @@
-import { apply, defineOp, DTypeError, grid1d, type Op, shader, ShapeError, showAll, size, type Tensor } from '@flex/tensor';
+import {
+  apply,
+  DTypeError,
+  defineOp,
+  grid1d,
+  type Op,
+  ShapeError,
+  shader,
+  showAll,
+  size,
+  type Tensor,
+} from '@flex/tensor';
 
 type NoAttrs = Readonly<Record<string, never>>;
 
 /**
- * out[row, i] = x[row, places[i]]. Its third input, the inverse permutation, is not read: the gradient needs it.
+ * out[row, i] = x[row, places[i]]. Its third input, the inverse permutation, is not read: the gradient
+ * needs it.
  */
 const reorderOp: Op<NoAttrs> = defineOp<NoAttrs>({
   name: 'reorder',
@@ -12,7 +24,10 @@ const reorderOp: Op<NoAttrs> = defineOp<NoAttrs>({
     if (x.dtype !== 'f32' || places.dtype !== 'i32' || back.dtype !== 'i32') {
       throw new DTypeError(`reorder: needs f32, i32 and i32, got ${showAll(inputs)}`);
     }
-    if (x.shape.length !== 2 || [places, back].some(({ shape }) => shape.length !== 1 || shape[0] !== x.shape[1])) {
+    if (
+      x.shape.length !== 2 ||
+      [places, back].some(({ shape }) => shape.length !== 1 || shape[0] !== x.shape[1])
+    ) {
       throw new ShapeError(`reorder: needs [rows, n], [n] and [n], got ${showAll(inputs)}`);
     }
     return { shape: x.shape, dtype: 'f32' };
@@ -42,7 +57,8 @@ const reorderOp: Op<NoAttrs> = defineOp<NoAttrs>({
     };
   },
   vjp: (g, [, places, back]) => [() => reorder(g, back, places), null, null],
-  samples: [],
+  samples: [{ shapes: [[3, 7], [7], [7]], attrs: {} }],
+  domains: [undefined, { kind: 'index', below: 7 }, { kind: 'index', below: 7 }],
   known: [
     {
       inputs: [
@@ -56,5 +72,9 @@ const reorderOp: Op<NoAttrs> = defineOp<NoAttrs>({
   ],
 });
 
-/** x f32 [rows, n] with the elements of each row at other places: `places` i32 [n], a permutation, `back` its inverse. */
-export const reorder = (x: Tensor, places: Tensor, back: Tensor): Tensor => apply(reorderOp, [x, places, back], {});
+/**
+ * x f32 [rows, n] with the elements of each row at other places: `places` i32 [n], a permutation, `back`
+ * its inverse.
+ */
+export const reorder = (x: Tensor, places: Tensor, back: Tensor): Tensor =>
+  apply(reorderOp, [x, places, back], {});

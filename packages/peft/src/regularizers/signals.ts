@@ -1,13 +1,27 @@
-import { concat, ConfigError, matmul, permute, philox, reshape, size, sub, type Tensor, tensor } from '@flex/tensor';
-import { adapterName, adaptedPaths, parseAdapterName } from '../adapter-names.ts';
+import {
+  ConfigError,
+  concat,
+  matmul,
+  permute,
+  philox,
+  reshape,
+  size,
+  sub,
+  type Tensor,
+  tensor,
+} from '@flex/tensor';
+import { adaptedPaths, adapterName, parseAdapterName } from '../adapter-names.ts';
 import type { Parameters } from '../regularizer.ts';
 import { reorder } from './reorder.ts';
 
-/** What is transformed, and how a matrix becomes a signal. Keys and names are those of a run's configuration. */
+/**
+ * What is transformed, and how a matrix becomes a signal. Keys and names are those of a run's
+ * configuration.
+ */
 export interface SignalOptions {
   /**
-   * Each A and each B by itself, the As or the Bs alone, each product B·A, all As and Bs one after the other as one
-   * signal, or each A and B less what it was at the start.
+   * Each A and each B by itself, the As or the Bs alone, each product B·A, all As and Bs one after the
+   * other as one signal, or each A and B less what it was at the start.
    */
   readonly scope: 'each' | 'a' | 'b' | 'product' | 'concatenated' | 'change';
   /** Row after row, column after column, each row a signal of its own, or row after row and then shuffled. */
@@ -32,7 +46,8 @@ export function checkSignalOptions({ scope, order, permutation_seed: seed }: Sig
     const known: readonly string[] = choices[key];
     if (!known.includes(came)) fail(`${key} must be one of ${known.join(', ')}, got ${JSON.stringify(came)}`);
   }
-  if (scope === 'concatenated' && order === 'each-row') fail('order each-row leaves no one signal to concatenate');
+  if (scope === 'concatenated' && order === 'each-row')
+    fail('order each-row leaves no one signal to concatenate');
   if (!(Number.isInteger(seed) && seed >= 0 && seed < 2 ** 32)) {
     fail(`permutation_seed must be a whole number from 0 to 4294967295, got ${seed}`);
   }
@@ -47,14 +62,21 @@ export interface SignalGroup {
 }
 
 /** The signals of an adapter, those of one length together. Throws ConfigError when `change` has no start. */
-export function signalGroups(adapters: Parameters, options: SignalOptions, start?: Parameters): SignalGroup[] {
+export function signalGroups(
+  adapters: Parameters,
+  options: SignalOptions,
+  start?: Parameters,
+): SignalGroup[] {
   const flat = [...matricesOf(adapters, options, start)].map(([name, matrix]) => ({
     name,
     signal: flatten(matrix, options),
   }));
   if (flat.length === 0) throw new ConfigError(`fourier: the adapter has nothing for scope ${options.scope}`);
   if (options.scope === 'concatenated') {
-    const signals = concat(flat.map(({ signal }) => signal), 1);
+    const signals = concat(
+      flat.map(({ signal }) => signal),
+      1,
+    );
     return [{ signals: shuffled(signals, options), sources: [{ name: 'all', rows: 1 }] }];
   }
   const groups = new Map<number, typeof flat>();
@@ -63,15 +85,23 @@ export function signalGroups(adapters: Parameters, options: SignalOptions, start
     groups.set(length, [...(groups.get(length) ?? []), one]);
   }
   return [...groups.values()].map((group) => ({
-    signals: shuffled(concat(group.map(({ signal }) => signal), 0), options),
+    signals: shuffled(
+      concat(
+        group.map(({ signal }) => signal),
+        0,
+      ),
+      options,
+    ),
     sources: group.map(({ name, signal }) => ({ name, rows: signal.shape[0] })),
   }));
 }
 
 function matricesOf(adapters: Parameters, { scope }: SignalOptions, start?: Parameters): Parameters {
   if (scope === 'each' || scope === 'concatenated') return adapters;
-  if (scope === 'product') return new Map(adaptedPaths(adapters.keys()).map((path) => [path, product(adapters, path)]));
-  if (scope === 'change') return new Map([...adapters].map(([name, w]) => [name, sub(w, startOf(start, name))]));
+  if (scope === 'product')
+    return new Map(adaptedPaths(adapters.keys()).map((path) => [path, product(adapters, path)]));
+  if (scope === 'change')
+    return new Map([...adapters].map(([name, w]) => [name, sub(w, startOf(start, name))]));
   const side = scope === 'a' ? 'A' : 'B';
   return new Map([...adapters].filter(([name]) => parseAdapterName(name)?.side === side));
 }
@@ -79,7 +109,8 @@ function matricesOf(adapters: Parameters, { scope }: SignalOptions, start?: Para
 function product(adapters: Parameters, path: string): Tensor {
   const [a, b] = (['A', 'B'] as const).map((side) => {
     const found = adapters.get(adapterName(path, side));
-    if (!found) throw new ConfigError(`fourier: scope product needs ${adapterName(path, side)}, which is missing`);
+    if (!found)
+      throw new ConfigError(`fourier: scope product needs ${adapterName(path, side)}, which is missing`);
     return found;
   });
   return matmul(b, a);
@@ -92,7 +123,8 @@ function startOf(start: Parameters | undefined, name: string): Tensor {
 }
 
 function flatten(matrix: Tensor, { order }: SignalOptions): Tensor {
-  if (order === 'each-row') return reshape(matrix, [size(matrix.shape.slice(0, -1)), matrix.shape.at(-1) ?? 1]);
+  if (order === 'each-row')
+    return reshape(matrix, [size(matrix.shape.slice(0, -1)), matrix.shape.at(-1) ?? 1]);
   const ordered = order === 'column' ? permute(matrix, matrix.shape.map((_, i) => i).reverse()) : matrix;
   return reshape(ordered, [1, size(matrix.shape)]);
 }
@@ -111,7 +143,10 @@ function shuffled(signals: Tensor, { order, permutation_seed }: SignalOptions): 
 
 const permutationStream = 0x5f0f;
 
-/** A permutation of 0 … length − 1: Fisher and Yates' shuffle with numbers that the seed and the length decide. */
+/**
+ * A permutation of 0 … length − 1: Fisher and Yates' shuffle with numbers that the seed and the length
+ * decide.
+ */
 export function permutation(length: number, seed: number): Int32Array {
   const places = Int32Array.from({ length }, (_, i) => i);
   const words = new Uint32Array(4);

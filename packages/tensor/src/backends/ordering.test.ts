@@ -1,7 +1,23 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { type Backend, add, mulScalar, neg, scope, sum, type Tensor, tensor, tensorFromChunks } from '../index.ts';
-import { describeEachBackend, deviceBackends, expectClose, readOnce, referenceBackend } from '../testing/index.ts';
+import {
+  add,
+  type Backend,
+  mulScalar,
+  neg,
+  scope,
+  sum,
+  type Tensor,
+  tensor,
+  tensorFromChunks,
+} from '../index.ts';
+import {
+  describeEachBackend,
+  deviceBackends,
+  expectClose,
+  readOnce,
+  referenceBackend,
+} from '../testing/index.ts';
 
 // Freed memory goes to the next tensor of its size while the ops before are only recorded: neither an upload into it
 // nor an op that writes it may reach those.
@@ -14,7 +30,18 @@ interface Command {
 }
 
 const command: fc.Arbitrary<Command> = fc.record({
-  kind: fc.constantFrom('upload', 'upload', 'chunks', 'op', 'op', 'op', 'free', 'free', 'read', 'readAndWait'),
+  kind: fc.constantFrom(
+    'upload',
+    'upload',
+    'chunks',
+    'op',
+    'op',
+    'op',
+    'free',
+    'free',
+    'read',
+    'readAndWait',
+  ),
   size: fc.constantFrom(5, 60, 700),
   a: fc.nat(),
   b: fc.nat(),
@@ -63,7 +90,9 @@ describeEachBackend((backend) => {
     const full = (x: number) => tensor(backend(), new Float32Array(n).fill(x), [n]);
     const results: Tensor[] = [];
     for (let i = 0; i < 40; i++) results.push(scope(() => neg(full(i))));
-    expect(await Promise.all(results.map(async (t) => (await t.data())[n - 1]))).toEqual(results.map((_, i) => -i));
+    expect(await Promise.all(results.map(async (t) => (await t.data())[n - 1]))).toEqual(
+      results.map((_, i) => -i),
+    );
     for (const t of results) t.dispose();
   });
 

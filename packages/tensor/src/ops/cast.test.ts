@@ -25,7 +25,7 @@ const hardNumbers = Float32Array.from(
 
 describe('cast', () => {
   describeEachBackend((backend) => {
-    test('to f16 rounds to nearest even: every f16, every tie between two, and their neighbours', async () => {
+    test('to f16 rounds to nearest even: every f16, every tie, and the neighbours of ties', async () => {
       const rounded = await cast(tensor(backend(), hardNumbers, [hardNumbers.length]), 'f16').data();
       const want = fromHalfBits(toHalfBits(hardNumbers));
       expect(rounded.findIndex((x, i) => !Object.is(x, want[i]))).toBe(-1);

@@ -9,8 +9,8 @@ interface CastAttrs {
   readonly dtype: DType;
 }
 
-// NUMERICS: WGSL leaves the rounding of pack2x16float to the driver, and what lies beyond the largest f16 undefined.
-// So the bits are rounded to nearest even by integer arithmetic, as in half.ts; infinities and NaN stay what they are.
+// NUMERICS: WGSL leaves the rounding of pack2x16float to the driver, and what is too large for f16 undefined.
+// So the bits are rounded to nearest even by integer arithmetic, as in half.ts; infinities and NaN stay.
 const halfBits = `fn halfBits(x: vec4f) -> vec4u {
   let bits = bitcast<vec4u>(x);
   let magnitude = bits & vec4u(0x7fffffffu);
@@ -91,8 +91,8 @@ const castOp: Op<CastAttrs> = defineOp<CastAttrs>({
 
 /**
  * The same numbers in another element type: f32 ↔ f16, i32 ↔ f32. [..] → dtype [..].
- * To f16 it rounds to nearest even, beyond 65,519.99… to infinity; the f64 reference does not round. To i32 it drops
- * the fraction of |x| < 2³¹. The gradient passes f16 unchanged, in f32; i32 has none.
+ * To f16 it rounds to nearest even, from 65,520 on to infinity; the f64 reference does not round.
+ * To i32 it drops the fraction, for |x| < 2³¹. The gradient passes f16 unchanged, in f32; i32 has none.
  * Throws DTypeError for other pairs.
  */
 export function cast(x: Tensor, dtype: DType): Tensor {

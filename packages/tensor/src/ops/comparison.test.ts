@@ -1,30 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import {
-  type AnyOp,
-  clamp,
-  maximum,
-  minimum,
-  type Recorder,
-  type Tensor,
-  tensor,
-  where,
-  withRecorder,
-} from '../index.ts';
+import { clamp, maximum, minimum, tensor, where } from '../index.ts';
 import { describeEachBackend } from '../testing/index.ts';
-
-/** Gradients of what f runs last, for g of ones. */
-async function gradients(f: () => Tensor, g: Tensor): Promise<(number[] | null)[]> {
-  const steps: Parameters<Recorder['record']>[] = [];
-  withRecorder({ record: (...step) => void steps.push(step) }, f);
-  const [op, inputs, output, attrs] = steps.at(-1)!;
-  const thunks = (op as AnyOp & { vjp: (...args: unknown[]) => ((() => Tensor) | null)[] }).vjp(
-    g,
-    inputs,
-    output,
-    attrs,
-  );
-  return Promise.all(thunks.map(async (thunk) => thunk && Array.from(await thunk().data())));
-}
+import { lastGradients } from '../testing/last-gradients.ts';
 
 describe('comparison', () => {
   describeEachBackend((backend) => {
@@ -32,25 +9,25 @@ describe('comparison', () => {
 
     test('equal arguments of maximum and minimum get half of the gradient each', async () => {
       const [x, y, g] = [row(1, 2, 3), row(2, 2, 2), row(1, 1, 1)];
-      expect(await gradients(() => maximum(x, y), g)).toEqual([
+      expect(await lastGradients(() => maximum(x, y), g)).toEqual([
         [0, 0.5, 1],
         [1, 0.5, 0],
       ]);
-      expect(await gradients(() => minimum(x, y), g)).toEqual([
+      expect(await lastGradients(() => minimum(x, y), g)).toEqual([
         [1, 0.5, 0],
         [0, 0.5, 1],
       ]);
     });
 
     test('clamp hands the gradient on at both of its bounds, and not beyond', async () => {
-      expect(await gradients(() => clamp(row(-1.5, -1, 0, 2, 2.5), -1, 2), row(1, 1, 1, 1, 1))).toEqual([
+      expect(await lastGradients(() => clamp(row(-1.5, -1, 0, 2, 2.5), -1, 2), row(1, 1, 1, 1, 1))).toEqual([
         [0, 1, 1, 1, 0],
       ]);
     });
 
     test('where sends each gradient to the side it took, and none to the condition', async () => {
       const [condition, x, y, g] = [row(0, 1, -3), row(1, 2, 3), row(4), row(7, 8, 9)];
-      expect(await gradients(() => where(condition, x, y), g)).toEqual([null, [0, 8, 9], [7]]);
+      expect(await lastGradients(() => where(condition, x, y), g)).toEqual([null, [0, 8, 9], [7]]);
     });
   });
 });

@@ -55,7 +55,10 @@ const whereOp = elementwise('where', 3, {
     },
   ],
 });
-/** x where the condition is not 0, else y; differentiable in x and y. f32 [..], [..], [..] → f32 [broadcast]. */
+/**
+ * x where the condition is not 0, else y; differentiable in x and y, not in the condition.
+ * f32 [..], [..], [..] → f32 [broadcast].
+ */
 export const where = (condition: Tensor, x: Tensor, y: Tensor): Tensor => whereOp([condition, x, y]);
 
 const keepWhereOp = elementwise('keepWhere', 2, {

@@ -70,8 +70,8 @@ const dropoutOp: Op<DropoutOptions> = defineOp<DropoutOptions>({
 
 /**
  * x/(1 − rate) where u ≥ rate, else 0, with u uniform in [0, 1) from Philox4x32-10: f32 [..] → f32 [..].
- * Element i takes word i mod 4 of counter (⌊i/4⌋, counter, 0), so the mask is the same on every backend and again in
- * the backward pass. Rate 0 gives x itself. Throws ConfigError for a rate outside [0, 1).
+ * Element i takes word i mod 4 of counter (⌊i/4⌋, counter, 0), so the mask is the same on every backend, and
+ * the same again in the backward pass. Rate 0 gives x itself. Throws ConfigError for a rate outside [0, 1).
  */
 export function dropout(x: Tensor, options: DropoutOptions): Tensor {
   return options.rate === 0 ? x : apply(dropoutOp, [x], options);

@@ -5,7 +5,7 @@ import { apply, type Tensor } from '../tensor.ts';
 import { grid1d, load, load4, shader, storageType } from '../wgsl.ts';
 import { reshape } from './reshape.ts';
 
-// Reading rows by index and adding rows to where they were read are each other's adjoint, so they live together.
+// Reading rows by index and adding rows to where they were read are adjoint, so they live together.
 // An index that is negative or past the table has no row: it reads zeros, and adds to nothing.
 
 type NoAttrs = Readonly<Record<string, never>>;
@@ -36,7 +36,8 @@ const gatherOp: Op<NoAttrs> = defineOp<NoAttrs>({
         body: `  if (flat >= p.cells) { return; }
   let row = u32(ids[flat / p.width]);
   var value = ${type}();
-  if (row < p.v) { value = ${(lanes === 4 ? load4 : load)('table', table.dtype, 'row * p.width + flat % p.width')}; }
+  let at = row * p.width + flat % p.width;
+  if (row < p.v) { value = ${(lanes === 4 ? load4 : load)('table', table.dtype, 'at')}; }
   out[flat] = value;`,
       })}`,
       workgroups: grid1d(cells, 64),
@@ -80,7 +81,8 @@ const gatherOp: Op<NoAttrs> = defineOp<NoAttrs>({
 });
 
 /**
- * Row id of the table for each id, zeros for an id outside [0, v). table f32 or f16 [v, e], ids i32 [..] → f32 [.., e].
+ * Row id of the table for each id, zeros for an id outside [0, v).
+ * table f32 or f16 [v, e], ids i32 [..] → f32 [.., e].
  */
 export const gather = (table: Tensor, ids: Tensor): Tensor => apply(gatherOp, [table, ids], {});
 
@@ -224,7 +226,7 @@ const scatterAddOp: Op<NoAttrs> = {
 };
 
 /**
- * out[r] = Σ of the rows g[i] with ids[i] = r, always added in the same order; ids outside [0, v) are left out.
+ * out[r] = Σ of the rows g[i] with ids[i] = r, added in the order of i; ids outside [0, v) are left out.
  * g f32 [.., e], ids i32 [..] → f32 [v, e]. The adjoint of `gather`.
  */
 export function scatterAdd(g: Tensor, ids: Tensor, v: number): Tensor {

@@ -66,7 +66,7 @@ const maxMiddleOp: Op<NoAttrs> = defineOp<NoAttrs>({
   vjp: (g, [x], y) => [
     () => {
       const column = [x.shape[0], 1, x.shape[2]];
-      // Where the largest lies is constant between ties: the share is no function of x to differentiate again.
+      // Who is largest is constant between ties, so the share is not differentiated again.
       const share = withoutRecorders(() => {
         const hits = equal(x, reshape(y, column));
         return div(hits, sum(hits, { axes: [1], keepDims: true }));

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { permute, ShapeError, size, strides, tensor, transpose } from '../index.ts';
 import { describeEachBackend } from '../testing/index.ts';
 
-/** A shape of up to six axes and an order of them; multiples of four are common, since they take another path. */
+/** A shape of up to six axes and an order of them; many fours and eights, which take another path. */
 const cases = fc
   .array(fc.constantFrom(1, 2, 3, 4, 8), { minLength: 1, maxLength: 6 })
   .filter((shape) => size(shape) <= 4096)

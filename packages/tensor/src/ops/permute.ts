@@ -58,7 +58,7 @@ export function permute(x: Tensor, axes: readonly number[]): Tensor {
   return same ? x : apply(permuteOp, [x], { axes });
 }
 
-/** The last two axes exchanged, copied. f32, i32 or u32 [.., m, n] → [.., n, m]. Throws ShapeError for fewer axes. */
+/** The last two axes exchanged. f32, i32 or u32 [.., m, n] → [.., n, m]. Throws ShapeError for fewer axes. */
 export function transpose(x: Tensor): Tensor {
   const rank = x.shape.length;
   if (rank < 2) throw new ShapeError(`transpose: needs two axes or more, got ${show(x)}`);

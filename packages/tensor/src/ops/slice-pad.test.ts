@@ -32,7 +32,7 @@ function boxOf(data: Float32Array, shape: Shape, starts: readonly number[], size
 
 describe('slice, pad and concat', () => {
   describeEachBackend((backend) => {
-    test('slice takes the elements of the box, and pad puts zeros around it, for up to six axes', async () => {
+    test('slice takes the elements of a box and pad puts zeros around it, for up to six axes', async () => {
       await fc.assert(
         fc.asyncProperty(boxes, async (axes) => {
           const shape = axes.map(({ before, count, after }) => before + count + after);

@@ -102,7 +102,7 @@ export function slice(x: Tensor, starts: readonly number[], sizes: Shape): Tenso
   return starts.reduce((t, start, axis) => windowAlong(t, axis, start, sizes[axis]), x);
 }
 
-/** Zeros around x: before[i] and after[i] of them on axis i. f32, i32 or u32 [..] → [..]. The adjoint of `slice`. */
+/** before[i] and after[i] zeros around axis i of x. f32, i32 or u32 [..] → [..]. The adjoint of `slice`. */
 export function pad(x: Tensor, before: readonly number[], after: readonly number[]): Tensor {
   checkCounts('pad', x, [before, after]);
   return before.reduce((t, n, axis) => windowAlong(t, axis, -n, n + x.shape[axis] + after[axis]), x);
@@ -183,7 +183,7 @@ const concatOp: Op<NoAttrs> = defineOp<NoAttrs>({
 });
 
 /**
- * The tensors one after the other along an axis; negative axes count from the end. f32, i32 or u32 [..] → [..].
+ * The tensors one after the other along an axis, negative from the end. f32, i32 or u32 [..] → [..].
  * Throws ShapeError when another axis differs, DTypeError when the element types do.
  */
 export function concat(xs: readonly Tensor[], axis: number): Tensor {
@@ -201,14 +201,14 @@ export function concat(xs: readonly Tensor[], axis: number): Tensor {
   return reshape(joinAll(rows), [...x.shape.slice(0, at), total, ...x.shape.slice(at + 1)]);
 }
 
-/** Joins pairs of neighbours, then pairs of those, so that many tensors are copied only log₂ of their number times. */
+/** Joins pairs of neighbours, then pairs of those, so that n tensors are copied only log₂ n times. */
 function joinAll(rows: readonly Tensor[]): Tensor {
   if (rows.length === 1) return rows[0];
   const half = Math.ceil(rows.length / 2);
   return apply(concatOp, [joinAll(rows.slice(0, half)), joinAll(rows.slice(half))], {});
 }
 
-/** The pieces of `sizes` along an axis: concat's inverse. Throws ShapeError when the sizes do not add up to the axis. */
+/** The pieces of `sizes` along an axis, as concat joins them. Throws ShapeError where they do not add up. */
 export function split(x: Tensor, sizes: readonly number[], axis: number): Tensor[] {
   const at = axisIndex('split', x.shape, axis);
   if (sizes.some((n) => !Number.isInteger(n) || n < 0) || sizes.reduce((a, b) => a + b, 0) !== x.shape[at]) {

@@ -59,7 +59,13 @@ const sumMiddleOp: Op<NoAttrs> = defineOp<NoAttrs>({
     };
   },
   vjp: (g, [x]) => [() => broadcastTo(reshape(g, [x.shape[0], 1, x.shape[2]]), x.shape)],
-  samples: [[1, 1, 1], [3, 7, 1], [2, 70, 1], [2, 3, 5], [1, 9, 4]].map((shape) => ({ shapes: [shape], attrs: {} })),
+  samples: [
+    [1, 1, 1],
+    [3, 7, 1],
+    [2, 70, 1],
+    [2, 3, 5],
+    [1, 9, 4],
+  ].map((shape) => ({ shapes: [shape], attrs: {} })),
   known: [
     { inputs: [{ shape: [2, 2, 1], data: [1, 2, 3, 4] }], attrs: {}, output: [3, 7] },
     { inputs: [{ shape: [1, 2, 2], data: [1, 2, 3, 4] }], attrs: {}, output: [4, 6] },
@@ -89,7 +95,9 @@ const broadcastOp: Op<BroadcastAttrs> = defineOp<BroadcastAttrs>({
     { shapes: [[5, 1]], attrs: { shape: [5, 8] } },
     { shapes: [[2, 1, 8]], attrs: { shape: [2, 3, 8] } },
   ],
-  known: [{ inputs: [{ shape: [2, 1], data: [1, 2] }], attrs: { shape: [2, 3] }, output: [1, 1, 1, 2, 2, 2] }],
+  known: [
+    { inputs: [{ shape: [2, 1], data: [1, 2] }], attrs: { shape: [2, 3] }, output: [1, 1, 1, 2, 2, 2] },
+  ],
 });
 
 /** [..] stretched to `shape` as NumPy broadcasting does, copied. Throws ShapeError where it does not fit. */
@@ -101,7 +109,9 @@ export function broadcastTo(x: Tensor, shape: Shape): Tensor {
 export function sumTo(g: Tensor, shape: Shape): Tensor {
   if (sameShape(g.shape, shape)) return g;
   const lead = g.shape.length - shape.length;
-  const axes = g.shape.map((_, i) => i).filter((i) => i < lead || (shape[i - lead] === 1 && g.shape[i] !== 1));
+  const axes = g.shape
+    .map((_, i) => i)
+    .filter((i) => i < lead || (shape[i - lead] === 1 && g.shape[i] !== 1));
   return reshape(sum(g, { axes }), shape);
 }
 

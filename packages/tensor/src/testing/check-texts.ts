@@ -9,7 +9,13 @@ const wgslDevices: readonly WgslDevice[] = [
 ];
 
 /** What a size is replaced by: multiples, which keep divisibility, and others, which keep powers of two or nothing. */
-const otherSizes = [(n: number) => 5 * n, (n: number) => 3 * n, (n: number) => 2 * n, (n: number) => 4 * n, (n: number) => n + 4];
+const otherSizes = [
+  (n: number) => 5 * n,
+  (n: number) => 3 * n,
+  (n: number) => 2 * n,
+  (n: number) => 4 * n,
+  (n: number) => n + 4,
+];
 
 interface Call {
   readonly specs: readonly Spec[];

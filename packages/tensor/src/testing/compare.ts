@@ -14,7 +14,8 @@ export function expectClose(
   what = 'result',
   shape: Shape = [want.length],
 ): void {
-  if (got.length !== want.length) throw new Error(`${what}: needs ${want.length} elements, got ${got.length}`);
+  if (got.length !== want.length)
+    throw new Error(`${what}: needs ${want.length} elements, got ${got.length}`);
   const wrong: number[] = [];
   for (let i = 0; i < want.length; i++) if (!isClose(got[i], want[i], tolerance)) wrong.push(i);
   if (wrong.length === 0) return;
@@ -45,5 +46,8 @@ function isClose(got: number, want: number, tolerance: number): boolean {
 
 /** `[1, 2]`: the place of the flat index in a row-major shape. */
 function placeOf(index: number, shape: Shape): string {
-  return `[${strides(shape).map((step, axis) => Math.floor(index / step) % shape[axis])}]`.replaceAll(',', ', ');
+  return `[${strides(shape).map((step, axis) => Math.floor(index / step) % shape[axis])}]`.replaceAll(
+    ',',
+    ', ',
+  );
 }

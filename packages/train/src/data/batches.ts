@@ -43,7 +43,7 @@ export interface Plan {
 /**
  * Goes through the examples epoch by epoch, `batch_size` at a time, consecutive or in a new random order each
  * epoch. The last batch of an epoch and its last update may be smaller; none reaches into the next epoch.
- * An update's examples depend on its number and the options alone, so that a resumed run needs no other place.
+ * An update's examples follow from its number and the options: a resumed run need remember no place.
  */
 export function planUpdates(count: number, options: PlanOptions): Plan {
   const { batch_size, grad_accumulation, epochs, max_steps, shuffle, seed } = options;

@@ -24,7 +24,7 @@ export interface TextFormat {
   readonly shape: string;
   /** Whether `auto` takes a row of these keys for one of this format. */
   readonly matches: (keys: ReadonlySet<string>) => boolean;
-  /** The row's texts, by the names that templates use; null for a row without a solution. Throws DataError. */
+  /** The row's texts, by the names that templates use; null if it has no solution. Throws DataError. */
   readonly fields: (row: RawRow, where: string) => Fields | null;
   readonly template: Template;
 }

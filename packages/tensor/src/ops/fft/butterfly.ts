@@ -1,11 +1,17 @@
-// A butterfly is the DFT of a few points, y_q = Σ_r x_r·e^(−2πi·qr/R). R is a power of two up to `largestPower`, or an
-// odd prime up to `largestPrime`.
+// A butterfly is the DFT of a few points, y_q = Σ_r x_r·e^(−2πi·qr/R). R is a power of two up to `largestPower`, or
+// odd, up to `largestPrime`.
 
 /** Points of the largest butterfly whose factors are twos. */
 export const largestPower = 16;
 
 /** The largest prime with a butterfly of its own; its work grows with R², so beyond it Bluestein's way is faster. */
 export const largestPrime = 61;
+
+/** Whether there is a butterfly of that many points. */
+export function hasButterfly(radix: number): boolean {
+  if (isPower(radix)) return radix <= largestPower && (radix & (radix - 1)) === 0;
+  return radix >= 3 && radix <= largestPrime;
+}
 
 const isPower = (radix: number) => radix % 2 === 0;
 
@@ -29,10 +35,10 @@ export function* rootsOf(radix: number): Generator<[number, number]> {
 
 /**
  * WGSL statements of a butterfly on the variables x0 … x(R−1) (vec2f), which ends by calling `store(q, value)` for
- * each point. An odd prime reads `roots[i]`.
+ * each point. An odd radix reads `roots[i]`.
  */
 export function butterflyWgsl(radix: number, store: (q: number | string, value: string) => string): string {
-  if (!isPower(radix)) return primeWgsl(radix, store);
+  if (!isPower(radix)) return oddWgsl(radix, store);
   const lines: string[] = [];
   const outputs = powerWgsl(
     Array.from({ length: radix }, (_, r) => `x${r}`),
@@ -69,7 +75,7 @@ function turnedWgsl(value: string, k: number, n: number): string {
 }
 
 /** y_q and y_(R−q) share Σ cos·(x_r + x_(R−r)) and Σ sin·(x_r − x_(R−r)), a quarter of the products. */
-function primeWgsl(radix: number, store: (q: number | string, value: string) => string): string {
+function oddWgsl(radix: number, store: (q: number | string, value: string) => string): string {
   const half = (radix - 1) / 2;
   const pairs = Array.from({ length: half }, (_, i) => i + 1);
   return `${pairs
@@ -92,25 +98,21 @@ export type Butterfly = (re: Float64Array, im: Float64Array, roots: ArrayLike<nu
 
 /** The same butterfly as `butterflyWgsl` writes. */
 export function butterflyOf(radix: number): Butterfly {
-  return isPower(radix) ? powerButterfly(radix) : primeButterfly(radix);
+  return isPower(radix) ? powerButterfly(radix) : oddButterfly(radix);
 }
 
 function powerButterfly(radix: number): Butterfly {
-  const roots = Array.from({ length: radix }, (_, k) => rootOfUnity(k, radix));
-  const bits = Math.log2(radix);
-  const reversed = roots.map((_, i) => {
-    let bitsOfI = 0;
-    for (let bit = 0; bit < bits; bit++) bitsOfI |= ((i >> bit) & 1) << (bits - 1 - bit);
-    return bitsOfI;
-  });
+  const cos = Float64Array.from({ length: radix }, (_, k) => rootOfUnity(k, radix)[0]);
+  const sin = Float64Array.from({ length: radix }, (_, k) => rootOfUnity(k, radix)[1]);
+  const swaps = reversedPairs(radix);
   return (re, im) => {
-    for (let span = radix >> 1; span >= 1; span >>= 1) {
-      const step = (radix >> 1) / span;
+    for (let span = radix >> 1, step = 1; span >= 1; span >>= 1, step <<= 1) {
       for (let start = 0; start < radix; start += 2 * span) {
         for (let k = 0; k < span; k++) {
           const a = start + k;
           const b = a + span;
-          const [c, s] = roots[k * step];
+          const c = cos[k * step];
+          const s = sin[k * step];
           const dx = re[a] - re[b];
           const dy = im[a] - im[b];
           re[a] += re[b];
@@ -120,41 +122,69 @@ function powerButterfly(radix: number): Butterfly {
         }
       }
     }
-    for (let i = 0; i < radix; i++) {
-      const j = reversed[i];
-      if (j <= i) continue;
-      [re[i], re[j]] = [re[j], re[i]];
-      [im[i], im[j]] = [im[j], im[i]];
+    for (let i = 0; i < swaps.length; i += 2) {
+      swap(re, swaps[i], swaps[i + 1]);
+      swap(im, swaps[i], swaps[i + 1]);
     }
   };
 }
 
-function primeButterfly(radix: number): Butterfly {
+/** The indices below 2^k that differ from each other by the order of their bits alone: i, j, i, j, … with i < j. */
+function reversedPairs(radix: number): number[] {
+  const pairs: number[] = [];
+  for (let i = 0; i < radix; i++) {
+    let j = 0;
+    for (let bit = 1, mirror = radix >> 1; mirror > 0; bit <<= 1, mirror >>= 1) if (i & bit) j |= mirror;
+    if (i < j) pairs.push(i, j);
+  }
+  return pairs;
+}
+
+function swap(values: Float64Array, i: number, j: number): void {
+  const value = values[i];
+  values[i] = values[j];
+  values[j] = value;
+}
+
+function oddButterfly(radix: number): Butterfly {
   const half = (radix - 1) / 2;
+  const sums = new Float64Array(4 * half);
   return (re, im, roots) => {
-    const [x0, y0] = [re[0], im[0]];
+    const x0 = re[0];
+    const y0 = im[0];
     for (let r = 1; r <= half; r++) {
-      const [x, y, u, v] = [re[r], im[r], re[radix - r], im[radix - r]];
-      re[r] = x + u;
-      im[r] = y + v;
-      re[radix - r] = x - u;
-      im[radix - r] = y - v;
-      re[0] += x + u;
-      im[0] += y + v;
+      const x = re[radix - r];
+      const y = im[radix - r];
+      re[radix - r] = re[r] - x;
+      im[radix - r] = im[r] - y;
+      re[r] += x;
+      im[r] += y;
+      re[0] += re[r];
+      im[0] += im[r];
     }
-    const sums = new Float64Array(4 * half);
     for (let q = 1, at = 0; q <= half; q++) {
-      let [cx, cy, sx, sy] = [x0, y0, 0, 0];
+      let cx = x0;
+      let cy = y0;
+      let sx = 0;
+      let sy = 0;
       for (let r = 1; r <= half; r++, at += 2) {
         cx += roots[at] * re[r];
         cy += roots[at] * im[r];
         sx += roots[at + 1] * re[radix - r];
         sy += roots[at + 1] * im[radix - r];
       }
-      sums.set([cx - sy, cy + sx, cx + sy, cy - sx], 4 * (q - 1));
+      const to = 2 * (q - 1);
+      sums[to] = cx - sy;
+      sums[to + 1] = cy + sx;
+      sums[2 * half + to] = cx + sy;
+      sums[2 * half + to + 1] = cy - sx;
     }
     for (let q = 1; q <= half; q++) {
-      [re[q], im[q], re[radix - q], im[radix - q]] = sums.subarray(4 * q - 4, 4 * q);
+      const from = 2 * (q - 1);
+      re[q] = sums[from];
+      im[q] = sums[from + 1];
+      re[radix - q] = sums[2 * half + from];
+      im[radix - q] = sums[2 * half + from + 1];
     }
   };
 }

@@ -2,7 +2,7 @@ import { DTypeError, ShapeError } from '../../errors.ts';
 import { defineOp, type Op } from '../../op.ts';
 import { showAll, type Spec } from '../../shape.ts';
 import { grid1d, shader } from '../../wgsl.ts';
-import { butterflyOf, butterflyWgsl, largestPower, largestPrime, rootCount, rootOfUnity, rootsOf } from './butterfly.ts';
+import { butterflyOf, butterflyWgsl, hasButterfly, rootCount, rootOfUnity, rootsOf } from './butterfly.ts';
 
 interface PassAttrs {
   /** R: this pass's factor of the length. */
@@ -78,8 +78,8 @@ export const fftPassOp: Op<PassAttrs> = defineOp<PassAttrs>({
     checkComplex('fftPass', inputs, [3, 2]);
     const [x, table] = inputs;
     const { radix, done } = attrs;
-    const factor = radix * done;
-    if (radix > (radix % 2 === 0 ? largestPower : largestPrime) || x.shape[1] % factor !== 0) {
+    if (!hasButterfly(radix)) throw new ShapeError(`fftPass: there is no butterfly of ${radix} points`);
+    if (x.shape[1] % (radix * done) !== 0) {
       throw new ShapeError(`fftPass: the length must be a multiple of ${radix}·${done}, got ${showAll(inputs)}`);
     }
     if (table.shape[0] !== tableLength(attrs)) {
@@ -93,35 +93,34 @@ export const fftPassOp: Op<PassAttrs> = defineOp<PassAttrs>({
     return { code: passText(radix), workgroups: grid1d(threads, 64), immediates: [threads, columns, done] };
   },
   gpujs([x], _, { radix, done }) {
-    const columns = x.shape[1] / radix;
-    const threads = x.shape[0] * columns;
+    const [count, n] = x.shape;
+    const columns = n / radix;
     const butterfly = butterflyOf(radix);
     const twiddles = 2 * rootCount(radix);
     return {
       host: ([xs, table], out) => {
         const re = new Float64Array(radix);
         const im = new Float64Array(radix);
-        for (let thread = 0; thread < threads; thread++) {
-          const t = thread % columns;
-          const j = t % done;
-          const row = (thread - t) * radix;
-          for (let r = 0; r < radix; r++) {
-            const from = 2 * (row + t + r * columns);
-            const [x, y] = [xs[from], xs[from + 1]];
-            if (r === 0 || done === 1) {
-              re[r] = x;
-              im[r] = y;
-            } else {
-              const at = twiddles + 2 * ((r - 1) * done + j);
-              re[r] = x * table[at] - y * table[at + 1];
-              im[r] = x * table[at + 1] + y * table[at];
+        for (let row = 0; row < count * n; row += n) {
+          for (let t = 0; t < columns; t++) {
+            const j = t % done;
+            for (let r = 0; r < radix; r++) {
+              const from = 2 * (row + t + r * columns);
+              re[r] = xs[from];
+              im[r] = xs[from + 1];
             }
-          }
-          butterfly(re, im, table);
-          for (let q = 0; q < radix; q++) {
-            const to = 2 * (row + (t - j) * radix + j + q * done);
-            out[to] = re[q];
-            out[to + 1] = im[q];
+            for (let r = done > 1 ? 1 : radix; r < radix; r++) {
+              const at = twiddles + 2 * ((r - 1) * done + j);
+              const x = re[r];
+              re[r] = x * table[at] - im[r] * table[at + 1];
+              im[r] = x * table[at + 1] + im[r] * table[at];
+            }
+            butterfly(re, im, table);
+            for (let q = 0; q < radix; q++) {
+              const to = 2 * (row + (t - j) * radix + j + q * done);
+              out[to] = re[q];
+              out[to + 1] = im[q];
+            }
           }
         }
       },

@@ -1,5 +1,4 @@
-import type { DType, Spec } from '../../shape.ts';
-import { size } from '../../shape.ts';
+import { type DType, type Spec, size } from '../../shape.ts';
 
 export interface MatmulAttrs {
   /** Read a as its transpose: it is [.., k, m]. */
@@ -22,15 +21,19 @@ export interface Problem extends MatmulAttrs {
   readonly typeB: DType;
 }
 
-/** The problem of two inputs that `infer` has accepted. */
+/**
+ * The problem of two inputs that `infer` has accepted. A single row of a and a single column of b lie in memory as
+ * their transposes do; they are taken in the way that kernels read faster, along k.
+ */
 export function problemOf([a, b]: readonly Spec[], output: Spec, attrs: MatmulAttrs): Problem {
   const [m, n] = output.shape.slice(-2);
-  const k = attrs.transposeA ? a.shape[a.shape.length - 2] : a.shape[a.shape.length - 1];
+  const k = a.shape[a.shape.length - (attrs.transposeA ? 2 : 1)];
   return {
-    ...attrs,
     m,
     n,
     k,
+    transposeA: attrs.transposeA && m > 1,
+    transposeB: attrs.transposeB || n === 1,
     batch: size(output.shape.slice(0, -2)),
     strideA: a.shape.length > 2 ? m * k : 0,
     strideB: b.shape.length > 2 ? k * n : 0,
@@ -41,9 +44,9 @@ export function problemOf([a, b]: readonly Spec[], output: Spec, attrs: MatmulAt
 
 const texts = new Map<string, string>();
 
-/** The text of a kernel by what it is specialised on; each is built once. */
+/** The WGSL of a kernel by its body's name and what else it is specialised on; each is built once. */
 export function cachedText<V extends object>(body: string, variant: V, build: (variant: V) => string): string {
-  const key = `${body} ${Object.values(variant).join(' ')}`;
+  const key = [body, ...Object.entries(variant).map(([name, value]) => `${name} ${value}`)].join(', ');
   let text = texts.get(key);
   if (text === undefined) {
     text = `// matmul: ${key}\n${build(variant)}`;

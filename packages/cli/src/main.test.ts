@@ -1,0 +1,184 @@
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { openSafetensors, toFloat32 } from '@flex/tensor/safetensors';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { main } from './main.ts';
+
+const assets = join(import.meta.dirname, '../assets');
+const micro = join(assets, 'micro');
+const tasks = join(assets, 'quickstart/tasks.jsonl');
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'flex-cli-'));
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+/** Runs a command in this process; what it wrote and its exit code. */
+async function flex(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+  const written = { stdout: '', stderr: '' };
+  const spies = (['stdout', 'stderr'] as const).map((name) =>
+    vi.spyOn(process[name], 'write').mockImplementation((text) => {
+      written[name] += String(text);
+      return true;
+    }),
+  );
+  try {
+    return { code: await main(args), ...written };
+  } finally {
+    for (const spy of spies) spy.mockRestore();
+  }
+}
+
+const small = (...more: string[]) => [
+  'train', '--device', 'cpu', `model=${micro}`, `data.source=${tasks}`, 'data.split=1-4', 'data.max_length=72',
+  'train.batch_size=2', 'train.epochs=1', 'train.save_every=0', `out=${join(folder, 'run')}`, ...more,
+];
+
+/** One line on standard error that says all of `words`, exit code 2, nothing else. */
+function expectRefused(result: { code: number; stdout: string; stderr: string }, ...words: string[]): void {
+  expect(result.code).toBe(2);
+  const lines = result.stderr.split('\n').filter((line) => line.includes('flex:') || /^\s+at /.test(line));
+  expect(lines, result.stderr).toHaveLength(1);
+  for (const word of words) expect(lines[0]).toContain(word);
+  expect(result.stdout).toBe('');
+}
+
+describe('bad input is one clear line and exit code 2', () => {
+  test('a wrong key, with the nearest right one', async () => {
+    expectRefused(await flex(...small('optimizer.lrr=1')), 'optimizer.lrr', 'optimizer.lr');
+  });
+  test('a value of the wrong type', async () => {
+    expectRefused(await flex(...small('train.batch_size=0')), 'train.batch_size', 'at least 1');
+  });
+  test('a wrong key in a file, with its line', async () => {
+    const file = join(folder, 'run.yaml');
+    writeFileSync(file, `model: ${micro}\ndata: {source: ${tasks}}\nout: ${folder}/r\noptimizer:\n  lrate: 1\n`);
+    expectRefused(await flex('train', file), 'run.yaml:5', 'lrate');
+  });
+  test('a missing model', async () => {
+    expectRefused(await flex(...small('model=nowhere')), 'nowhere');
+    expect(existsSync(join(folder, 'run'))).toBe(false);
+  });
+  test('a half-written safetensors file', async () => {
+    cpSync(micro, join(folder, 'model'), { recursive: true });
+    truncateSync(join(folder, 'model/model.safetensors'), 1_000_000);
+    expectRefused(await flex(...small(`model=${join(folder, 'model')}`)), 'model.safetensors');
+  });
+  test('a row with a missing field, with its line', async () => {
+    const rows = readFileSync(tasks, 'utf8').split('\n').slice(0, 3);
+    const { code: _, ...rest } = JSON.parse(rows[2]) as Record<string, unknown>;
+    writeFileSync(join(folder, 'rows.jsonl'), [rows[0], rows[1], JSON.stringify(rest)].join('\n'));
+    expectRefused(await flex(...small(`data.source=${join(folder, 'rows.jsonl')}`)), 'rows.jsonl:3');
+  });
+  test('an adapter for another model', async () => {
+    const done = await flex(...small('train.max_steps=1', '--quiet'));
+    expect(done.code).toBe(0);
+    cpSync(micro, join(folder, 'other'), { recursive: true });
+    const config = JSON.parse(readFileSync(join(micro, 'config.json'), 'utf8'));
+    writeFileSync(join(folder, 'other/config.json'), JSON.stringify({ ...config, num_hidden_layers: 2 }));
+    const prompt = ['--prompt', 'def f(', '--device', 'cpu'];
+    const other = ['--model', join(folder, 'other'), '--adapter', join(folder, 'run/adapter')];
+    expectRefused(await flex('generate', ...other, ...prompt), 'another model');
+  });
+  test('a run folder that holds a run', async () => {
+    expect((await flex(...small('train.max_steps=1', '--quiet'))).code).toBe(0);
+    expectRefused(await flex(...small('train.max_steps=1')), '--overwrite');
+    expect((await flex(...small('train.max_steps=1', '--quiet', '--overwrite'))).code).toBe(0);
+  });
+  test('ids outside the vocabulary, ragged rows, left padding', async () => {
+    const input = join(folder, 'ids.json');
+    const logits = (content: object) => {
+      writeFileSync(input, JSON.stringify(content));
+      return flex('logits', '--model', micro, '--input', input, '--out', join(folder, 'o.safetensors'), '--device', 'cpu');
+    };
+    expectRefused(await logits({ input_ids: [[1, 99999]] }), '99999');
+    expectRefused(await logits({ input_ids: [[1, 2], [3]] }), 'input_ids.1');
+    expectRefused(await logits({ input_ids: [[1, 2]], attention_mask: [[0, 1]] }), 'right');
+    expectRefused(await logits({ ids: [[1, 2]] }), 'ids');
+    expect(existsSync(join(folder, 'o.safetensors'))).toBe(false);
+  });
+  test.each([[['frobnicate']], [['train', '--colour']], [['generate']], [['train', 'a=1', 'b']]])('%j', async (args) => {
+    expect((await flex(...args)).code).toBe(2);
+  });
+});
+
+describe('commands', () => {
+  test('train prints JSON lines and nothing else with --json, and its adapter changes the logits', async () => {
+    const { code, stdout } = await flex(...small('--json'));
+    expect(code).toBe(0);
+    const lines = stdout.trim().split('\n').map((line) => JSON.parse(line) as Record<string, unknown>);
+    expect(lines.map((l) => l.step ?? l.status)).toEqual([1, 2, 'done']);
+    const input = join(folder, 'ids.json');
+    writeFileSync(input, JSON.stringify({ input_ids: [[1, 5, 9], [1, 7, 0]], attention_mask: [[1, 1, 1], [1, 1, 0]] }));
+    const run = async (name: string, ...more: string[]) => {
+      const out = join(folder, name);
+      const result = await flex('logits', '--model', micro, '--input', input, '--out', out, '--device', 'cpu', ...more);
+      expect(result.code, result.stderr).toBe(0);
+      const file = openSafetensors(out);
+      expect(file.tensors.get('logits')?.shape).toEqual([2, 3, 2048]);
+      const values = toFloat32('F32', file.read('logits'));
+      file.close();
+      return values;
+    };
+    const base = await run('base.safetensors');
+    const adapted = await run('adapted.safetensors', '--adapter', join(folder, 'run/adapter'));
+    expect(base.slice(5 * 2048).every((x) => x === 0)).toBe(true);
+    expect(base.some((x, i) => x !== adapted[i])).toBe(true);
+  });
+
+  test('--print-config gives the resolved whole, which loads again to the same', async () => {
+    const first = await flex(...small('--print-config'));
+    expect(first.code).toBe(0);
+    const file = join(folder, 'printed.yaml');
+    writeFileSync(file, first.stdout);
+    const second = await flex('train', file, '--print-config');
+    expect(second.stdout).toBe(first.stdout);
+    expect(existsSync(join(folder, 'run'))).toBe(false);
+  });
+
+  test('generate is deterministic, seeds matter, stop texts end it', async () => {
+    const args = ['generate', '--model', micro, '--prompt', 'def add(a, b):\n', '--max-new-tokens', '12', '--device', 'cpu', '--json'];
+    const ids = async (...more: string[]) => {
+      const { stdout, code, stderr } = await flex(...args, ...more);
+      expect(code, stderr).toBe(0);
+      const { completions } = JSON.parse(stdout) as { completions: { ids: number[]; text: string; finish: string }[] };
+      return completions[0];
+    };
+    const greedy = await ids();
+    expect(greedy.ids.length).toBeGreaterThan(0);
+    expect(await ids()).toEqual(greedy);
+    const sampled = ['--temperature', '1.5', '--seed'];
+    expect(await ids(...sampled, '1')).toEqual(await ids(...sampled, '1'));
+    expect((await ids(...sampled, '1')).ids).not.toEqual((await ids(...sampled, '2')).ids);
+    const stop = greedy.text.slice(3, 5);
+    const cut = await ids('--stop', stop);
+    expect(cut.finish).toBe('stop');
+    expect(cut.text).toBe(greedy.text.slice(0, greedy.text.indexOf(stop)));
+  });
+
+  test('a recipe in TypeScript trains with a regularizer that no package knows', async () => {
+    const recipe = join(import.meta.dirname, '../../../recipes/total-variation.ts');
+    const { code, stdout, stderr } = await flex(
+      'train', recipe, 'data.split=1-4', 'train.max_steps=2', 'eval=[]', `out=${join(folder, 'run')}`, '--device', 'cpu', '--json',
+    );
+    expect(code, stderr).toBe(0);
+    const [first] = stdout.trim().split('\n').map((line) => JSON.parse(line) as { penalty: number });
+    expect(first.penalty).toBeGreaterThan(0);
+    const manifest = readFileSync(join(folder, 'run/manifest.json'), 'utf8');
+    expect(manifest).toContain('total-variation');
+  });
+
+  test('spectrum and doctor answer in JSON', async () => {
+    expect((await flex(...small('train.max_steps=1', '--quiet'))).code).toBe(0);
+    const spectrum = await flex('spectrum', '--adapter', join(folder, 'run/adapter'), '--json', '--device', 'cpu');
+    expect(spectrum.code, spectrum.stderr).toBe(0);
+    const { parameters } = JSON.parse(spectrum.stdout) as { parameters: { name: string; bins: number }[] };
+    expect(parameters).toHaveLength(36);
+    expect(parameters[0].bins).toBe(8 * 128 / 2 + 1);
+    const doctor = await flex('doctor', '--json');
+    expect(doctor.code).toBe(0);
+    expect(JSON.parse(doctor.stdout)).toHaveProperty('machine.node', process.version);
+  });
+});

@@ -1,0 +1,295 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { ConfigError, DataError, openReference } from '@flex/tensor';
+import {
+  openSafetensors,
+  type TensorToWrite,
+  toBfloat16Bits,
+  writeSafetensors,
+} from '@flex/tensor/safetensors';
+import { afterAll, beforeEach, describe, expect, it } from 'vitest';
+import { readAdapter, readAdapterTensors, writeAdapter } from './adapter-file.ts';
+import { adapterName } from './adapter-names.ts';
+import { initLora, type LoraConfig } from './lora.ts';
+import { resolveTargets, type Targets } from './targets.ts';
+import { golden, goldenJson, goldensMissing, goldenTensors, llamaLinears } from './testing/goldens.ts';
+
+const root = mkdtempSync(join(tmpdir(), 'flex-adapter-'));
+afterAll(() => rmSync(root, { recursive: true }));
+const dir = join(root, 'adapter');
+const weightsPath = join(dir, 'adapter_model.safetensors');
+const configPath = join(dir, 'adapter_config.json');
+
+const backend = openReference();
+const linears = llamaLinears(3);
+const config: LoraConfig = { rank: 8, alpha: 16, dropout: 0.05, targets: 'mlp', scaling: 'alpha/r' };
+const fresh = (lora: LoraConfig = config) =>
+  initLora(backend, lora, resolveTargets(lora.targets, linears), 1);
+
+const up = 'model.layers.0.mlp.up_proj';
+const down = 'model.layers.2.mlp.down_proj';
+
+describe('writing', () => {
+  beforeEach(() => rmSync(dir, { recursive: true, force: true }));
+
+  it('reading gives back what was written, in the model’s order', async () => {
+    const params = fresh();
+    await writeAdapter(dir, params, config, { baseModel: 'org/name' });
+    const read = readAdapter(backend, dir, linears);
+    expect([...read.params.keys()]).toEqual([...params.keys()]);
+    for (const [name, t] of params) expect(await read.params.get(name)?.data(), name).toEqual(await t.data());
+    const { rank, alpha, dropout, scaling } = config;
+    expect(read.config).toMatchObject({
+      rank,
+      alpha,
+      dropout,
+      scaling,
+      targets: ['down_proj', 'gate_proj', 'up_proj'],
+    });
+    expect(read.baseModel).toBe('org/name');
+    expect([...readAdapterTensors(backend, dir).params.keys()].sort()).toEqual([...params.keys()].sort());
+  });
+
+  it('leaves the two files and nothing else, also over older ones', async () => {
+    await writeAdapter(dir, fresh(), config);
+    await writeAdapter(dir, fresh(), { ...config, alpha: 4 });
+    expect(readdirSync(dir).sort()).toEqual(['adapter_config.json', 'adapter_model.safetensors']);
+    expect(readAdapter(backend, dir, linears).config.alpha).toBe(4);
+  });
+
+  it('names modules as PEFT does where that says which are meant, else their whole paths', async () => {
+    const expected: [Targets, string[]][] = [
+      ['attention', ['k_proj', 'o_proj', 'q_proj', 'v_proj']],
+      ['all-linear', ['down_proj', 'gate_proj', 'k_proj', 'o_proj', 'q_proj', 'up_proj', 'v_proj']],
+      [
+        ['v_proj', 'layers.1.mlp.up_proj'],
+        ['layers.1.mlp.up_proj', 'v_proj'],
+      ],
+      [['*.[02].mlp.up_proj'], [up, up.replace('0', '2')]],
+    ];
+    for (const [targets, modules] of expected) {
+      const lora = { ...config, targets };
+      await writeAdapter(dir, fresh(lora), lora);
+      expect(JSON.parse(readFileSync(configPath, 'utf8')).target_modules).toEqual(modules);
+      expect([...readAdapter(backend, dir, linears).params.keys()]).toEqual([...fresh(lora).keys()]);
+    }
+  });
+
+  it('keeps the scale in what PEFT computes as α/r or α/√r', async () => {
+    await writeAdapter(dir, fresh(), { ...config, scaling: 'alpha' });
+    expect(readAdapter(backend, dir, linears).config).toMatchObject({ alpha: 128, scaling: 'alpha/r' });
+    await writeAdapter(dir, fresh(), { ...config, scaling: 'alpha/sqrt(r)' });
+    expect(JSON.parse(readFileSync(configPath, 'utf8'))).toMatchObject({ use_rslora: true, lora_alpha: 16 });
+    expect(readAdapter(backend, dir, linears).config.scaling).toBe('alpha/sqrt(r)');
+  });
+
+  it('keeps ranks and alphas of single modules', async () => {
+    const lora: LoraConfig = {
+      ...config,
+      rankPattern: { 'layers.1.mlp.*': 4 },
+      alphaPattern: { gate_proj: 2 },
+    };
+    await writeAdapter(dir, fresh(lora), lora);
+    const read = readAdapter(backend, dir, linears);
+    expect(read.config).toMatchObject({ rankPattern: lora.rankPattern, alphaPattern: lora.alphaPattern });
+    expect(read.params.get(adapterName('model.layers.1.mlp.up_proj', 'A'))?.shape).toEqual([4, 64]);
+    await expect(writeAdapter(dir, fresh(lora), { ...lora, scaling: 'alpha' })).rejects.toThrow(ConfigError);
+  });
+
+  it('a place that cannot be written is a DataError', async () => {
+    writeFileSync(dir, 'a file');
+    await expect(writeAdapter(dir, fresh(), config)).rejects.toThrow(DataError);
+  });
+});
+
+describe.skipIf(goldensMissing)('adapters that PEFT wrote', () => {
+  it('are read to the bit, and written again byte for byte with the same keys in the config', async () => {
+    const { params, config: lora, baseModel } = readAdapter(backend, golden('gqa-f32', 'adapter'), linears);
+    const expected = goldenTensors('gqa-f32', 'adapter/adapter_model.safetensors');
+    expect(params.size).toBe(expected.size);
+    for (const [name, { data }] of expected)
+      expect(Float32Array.from((await params.get(name)?.data()) ?? [])).toEqual(data);
+    expect(lora).toMatchObject({ rank: 8, alpha: 16, dropout: 0, scaling: 'alpha/r' });
+    rmSync(dir, { recursive: true, force: true });
+    await writeAdapter(dir, params, lora, { baseModel });
+    expect(
+      readFileSync(weightsPath).equals(readFileSync(golden('gqa-f32', 'adapter/adapter_model.safetensors'))),
+    ).toBe(true);
+    const theirs = goldenJson('gqa-f32', 'adapter/adapter_config.json');
+    const ours = JSON.parse(readFileSync(configPath, 'utf8'));
+    expect(ours).toEqual(theirs);
+    expect(Object.keys(ours)).toEqual(Object.keys(theirs));
+  });
+
+  it('of other models are refused', () => {
+    expect(() => readAdapter(backend, golden('mha-f16', 'adapter'), linears)).toThrow(
+      'adapter for another model',
+    );
+  });
+});
+
+describe('an adapter is refused, in one line that says why:', () => {
+  /**
+   * Writes a whole adapter, changes its config and its tensors, and gives the message with which it is
+   * refused.
+   */
+  async function refusal(
+    change: Record<string, unknown>,
+    edit: (tensors: Map<string, TensorToWrite>) => void = () => {},
+    read = () => readAdapter(backend, dir, linears),
+  ): Promise<string> {
+    await prepare(change, edit);
+    const { liveBytes } = backend.stats;
+    try {
+      read();
+    } catch (error) {
+      expect(error).toBeInstanceOf(DataError);
+      const { message } = error as DataError;
+      expect(message).not.toContain('\n');
+      expect(message.startsWith(dir)).toBe(true);
+      expect(backend.stats.liveBytes).toBe(liveBytes);
+      return message;
+    }
+    throw new Error('it was accepted');
+  }
+
+  async function prepare(
+    change: Record<string, unknown>,
+    edit: (tensors: Map<string, TensorToWrite>) => void = () => {},
+  ) {
+    rmSync(dir, { recursive: true, force: true });
+    await writeAdapter(dir, fresh(), config);
+    writeFileSync(configPath, JSON.stringify({ ...JSON.parse(readFileSync(configPath, 'utf8')), ...change }));
+    const file = openSafetensors(weightsPath);
+    const tensors = new Map<string, TensorToWrite>(
+      [...file.tensors].map(([name, { dtype, shape }]) => [name, { dtype, shape, data: file.read(name) }]),
+    );
+    file.close();
+    edit(tensors);
+    writeSafetensors(weightsPath, tensors);
+  }
+
+  const zeros = (...shape: number[]): TensorToWrite => ({
+    dtype: 'F32',
+    shape,
+    data: new Float32Array(shape.reduce((a, b) => a * b, 1)),
+  });
+
+  it('kinds of adapters that are not W + s·B·A', async () => {
+    const kinds: [Record<string, unknown>, string][] = [
+      [{ peft_type: 'IA3' }, '"peft_type" is "IA3", which is not supported; it must be "LORA"'],
+      [{ use_dora: true }, '"use_dora" is true, which is not supported; it must be false'],
+      [{ bias: 'all' }, '"bias" is "all"'],
+      [{ lora_bias: true }, '"lora_bias"'],
+      [{ modules_to_save: ['lm_head'] }, '"modules_to_save" is ["lm_head"]'],
+      [{ init_lora_weights: 'pissa' }, '"init_lora_weights" is "pissa"'],
+      [{ layer_replication: [[0, 2]] }, '"layer_replication"'],
+      [{ trainable_token_indices: [1] }, '"trainable_token_indices"'],
+      [{ use_bdlora: true }, '"use_bdlora"'],
+      [{ loftq_config: { loftq_bits: 4 } }, '"loftq_config"'],
+    ];
+    for (const [change, message] of kinds)
+      expect(await refusal(change)).toContain(`adapter_config.json: ${message}`);
+  });
+
+  it('numbers out of range', async () => {
+    const wrong: [Record<string, unknown>, string][] = [
+      [{ r: 0 }, '"r" must be a whole number ≥ 1, it is 0'],
+      [{ r: '8' }, '"r" must be a whole number ≥ 1, it is "8"'],
+      [{ r: undefined }, '"r" is missing'],
+      [{ lora_alpha: -1 }, '"lora_alpha" must be above 0, it is -1'],
+      [{ lora_dropout: 1 }, '"lora_dropout" must be in [0, 1), it is 1'],
+      [{ use_rslora: 1 }, '"use_rslora" must be true or false, it is 1'],
+      [{ rank_pattern: { up_proj: 0.5 } }, '"rank_pattern" must hold whole numbers ≥ 1, "up_proj" is 0.5'],
+      [{ alpha_pattern: { 'up_proj(': 1 } }, '"alpha_pattern" has the key "up_proj("'],
+      [{ target_modules: [1] }, '"target_modules" must be a list of names or a pattern'],
+    ];
+    for (const [change, message] of wrong) expect(await refusal(change)).toContain(message);
+  });
+
+  it('an A without its B, and tensors that are neither', async () => {
+    expect(await refusal({}, (t) => t.delete(adapterName(up, 'B')))).toContain(
+      `there is no lora_B for "${up}"`,
+    );
+    expect(await refusal({}, (t) => t.delete(adapterName(up, 'A')))).toContain(
+      `there is no lora_A for "${up}"`,
+    );
+    const magnitude = `base_model.model.${up}.lora_magnitude_vector`;
+    expect(await refusal({}, (t) => t.set(magnitude, zeros(172)))).toContain(
+      `tensor "${magnitude}" is no A or B`,
+    );
+    expect(await refusal({}, (t) => t.clear())).toContain('has no tensors');
+    const twice = adapterName(up, 'A').replace('.weight', '.default.weight');
+    expect(await refusal({}, (t) => t.set(twice, zeros(8, 64)))).toContain('are the same tensor');
+    const integers: TensorToWrite = { dtype: 'I32', shape: [8, 64], data: new Int32Array(512) };
+    expect(await refusal({}, (t) => t.set(adapterName(up, 'A'), integers))).toContain('it is I32');
+  });
+
+  it('shapes that do not fit the model or the rank', async () => {
+    const name = adapterName(up, 'A');
+    expect(await refusal({}, (t) => t.set(name, zeros(8, 128)))).toBe(
+      `${weightsPath}: adapter for another model: ${name} expects [8, 64], has [8, 128]`,
+    );
+    expect(await refusal({}, (t) => t.set(name, zeros(4, 64)))).toBe(
+      `${weightsPath}: ${name} expects [8, in] of the rank in adapter_config.json, has [4, 64]`,
+    );
+    expect(await refusal({ rank_pattern: { up_proj: 4 } })).toContain('expects [4, in] of the rank');
+    expect(await refusal({}, (t) => t.set(name, zeros(512)))).toContain('has [512]');
+    expect(await refusal({}, (t) => t.set(adapterName(up, 'B'), zeros(172, 4)))).toContain(
+      'expects [out, 8] of the rank',
+    );
+    const alone = () => readAdapterTensors(backend, dir);
+    expect(await refusal({}, (t) => t.set(name, zeros(4, 64)), alone)).toContain('expects [8, in]');
+  });
+
+  it('modules that the model lacks, and modules that it should adapt and does not', async () => {
+    const more = 'model.layers.3.mlp.up_proj';
+    const message = await refusal({}, (t) =>
+      t.set(adapterName(more, 'A'), zeros(8, 64)).set(adapterName(more, 'B'), zeros(172, 8)),
+    );
+    expect(message).toContain(`belongs to "${more}", which is no linear layer of the model`);
+    const drop = (t: Map<string, TensorToWrite>) => {
+      for (const side of ['A', 'B'] as const) t.delete(adapterName(down, side));
+    };
+    expect(await refusal({}, drop)).toContain(
+      `target_modules means "${down}" too, for which it has no weights`,
+    );
+    await prepare({ layers_to_transform: [0, 1] }, drop);
+    expect(readAdapter(backend, dir, linears).params.size).toBe(16);
+  });
+
+  it('files that are missing or damaged', async () => {
+    rmSync(dir, { recursive: true, force: true });
+    expect(() => readAdapter(backend, dir, linears)).toThrow(
+      `${configPath}: cannot be read; give the folder of a PEFT adapter`,
+    );
+    await prepare({});
+    rmSync(weightsPath);
+    expect(() => readAdapter(backend, dir, linears)).toThrow(DataError);
+    await prepare({});
+    writeFileSync(configPath, '{"r": 8,');
+    expect(() => readAdapter(backend, dir, linears)).toThrow(`${configPath}: is not JSON`);
+    writeFileSync(configPath, '[]');
+    expect(() => readAdapter(backend, dir, linears)).toThrow('is not a JSON object');
+  });
+
+  it('but not names of older files, other float types, or keys that are left out', async () => {
+    await prepare({}, (t) => {
+      for (const [name, tensor] of [...t]) {
+        t.delete(name);
+        t.set(name.replace('.weight', '.default.weight'), tensor);
+      }
+    });
+    expect([...readAdapter(backend, dir, linears).params.keys()]).toEqual([...fresh().keys()]);
+    const halves = toBfloat16Bits(new Float32Array(512).fill(1.5));
+    await prepare({}, (t) => t.set(adapterName(up, 'A'), { dtype: 'BF16', shape: [8, 64], data: halves }));
+    expect((await readAdapter(backend, dir, linears).params.get(adapterName(up, 'A'))?.data())?.[3]).toBe(
+      1.5,
+    );
+    writeFileSync(configPath, JSON.stringify({ peft_type: 'LORA', r: 8, lora_alpha: 32 }));
+    const read = readAdapter(backend, dir, linears).config;
+    expect(read).toMatchObject({ alpha: 32, dropout: 0, scaling: 'alpha/r' });
+    expect(read.targets).toHaveLength(9);
+  });
+});

@@ -1,0 +1,185 @@
+import { valueAndGrad } from '@flex/autograd';
+import {
+  type Backend,
+  ConfigError,
+  matmul,
+  openReference,
+  scope,
+  sum,
+  type Tensor,
+  tensor,
+} from '@flex/tensor';
+import { describeEachBackend, expectClose } from '@flex/tensor/testing';
+import { describe, expect, it } from 'vitest';
+import { adapterName } from './adapter-names.ts';
+import { initLora, type Linear, type LoraConfig, scaleOf, withLora } from './lora.ts';
+import { resolveTargets } from './targets.ts';
+import { llamaLinears } from './testing/goldens.ts';
+
+const config: LoraConfig = { rank: 2, alpha: 6, dropout: 0, targets: 'mlp', scaling: 'alpha/r' };
+const path = 'model.layers.0.mlp.up_proj';
+
+const numbers = (n: number, phase: number) =>
+  Float32Array.from({ length: n }, (_, i) => Math.sin(1.3 * i + phase));
+
+/** x [2, 3, 4], W [5, 4], A [2, 4] and B [5, 2]. */
+function setUp(backend: Backend) {
+  const x = tensor(backend, numbers(24, 0), [2, 3, 4]);
+  const w = tensor(backend, numbers(20, 1), [5, 4]);
+  const linear: Linear = (input) => matmul(input, w, { transposeB: true });
+  const adapters = new Map([
+    [adapterName(path, 'A'), tensor(backend, numbers(8, 2), [2, 4])],
+    [adapterName(path, 'B'), tensor(backend, numbers(10, 3), [5, 2])],
+  ]);
+  return { x, linear, adapters };
+}
+
+describeEachBackend((backend) => {
+  it('adds s·(x·Aᵀ)·Bᵀ to the layers that have an adapter, and nothing to the others', async () => {
+    const { x, linear, adapters } = setUp(backend());
+    const adapted = withLora(linear, adapters, config);
+    const [w, a, b] = [numbers(20, 1), numbers(8, 2), numbers(10, 3)];
+    const merged = w.map((value, i) => {
+      const [row, column] = [Math.floor(i / 4), i % 4];
+      return value + 3 * (b[2 * row] * a[column] + b[2 * row + 1] * a[4 + column]);
+    });
+    const expected = await matmul(x, tensor(backend(), merged, [5, 4]), { transposeB: true }).data();
+    const y = adapted(x, path);
+    expect(y.shape).toEqual([2, 3, 5]);
+    expectClose(await y.data(), expected, 1e-5);
+    expect(await adapted(x, 'lm_head').data()).toEqual(await linear(x, 'lm_head').data());
+  });
+
+  it('with B = 0 changes nothing, bit for bit, with and without dropout', async () => {
+    const { x, linear, adapters } = setUp(backend());
+    adapters.set(adapterName(path, 'B'), tensor(backend(), new Float32Array(10), [5, 2]));
+    const expected = await linear(x, path).data();
+    expect(await withLora(linear, adapters, config)(x, path).data()).toEqual(expected);
+    const dropping = withLora(linear, adapters, { ...config, dropout: 0.5 }, { seed: 1, step: 1 });
+    expect(await dropping(x, path).data()).toEqual(expected);
+  });
+
+  it('drops the same inputs for one seed, step and module, and others for another', async () => {
+    const { x, linear, adapters } = setUp(backend());
+    const other = path.replace('0', '1');
+    for (const side of ['A', 'B'] as const)
+      adapters.set(adapterName(other, side), adapters.get(adapterName(path, side))!);
+    const run = (seed: number, step: number, module = path, dropout = 0.5) =>
+      withLora(linear, adapters, { ...config, dropout }, { seed, step })(x, module).data();
+    const mask = await run(1, 1);
+    expect(await run(1, 1)).toEqual(mask);
+    for (const differing of [run(2, 1), run(1, 2), run(1, 1, other)])
+      expect(await differing).not.toEqual(mask);
+    const whole = await withLora(linear, adapters, { ...config, dropout: 0.5 })(x, path).data();
+    expect(whole).not.toEqual(mask);
+    expect(await run(1, 1, path, 0)).toEqual(whole);
+  });
+
+  it('frees what it makes but its result', async () => {
+    const { x, linear, adapters } = setUp(backend());
+    const adapted = withLora(linear, adapters, { ...config, dropout: 0.5 }, { seed: 1, step: 1 });
+    const bytesOf = (f: () => Tensor) => {
+      const live = backend().stats.liveBytes;
+      const y = scope(f);
+      const bytes = backend().stats.liveBytes - live;
+      y.dispose();
+      return bytes;
+    };
+    expect(bytesOf(() => linear(x, path))).toBeGreaterThan(0);
+    // Not in a scope of its own, so that nothing else frees what is made on the way.
+    const live = backend().stats.liveBytes;
+    adapted(x, path);
+    const whole = backend().stats.liveBytes - live;
+    expect(whole).toBe(bytesOf(() => linear(x, path)));
+  });
+});
+
+it('the gradients of A and B are right, through the same mask', async () => {
+  const { x, linear, adapters } = setUp(openReference());
+  const loss = (params: ReadonlyMap<string, Tensor>) =>
+    sum(withLora(linear, params, { ...config, dropout: 0.5 }, { seed: 3, step: 2 })(x, path));
+  const { grads } = valueAndGrad(() => loss(adapters), adapters);
+  for (const [name, t] of adapters) {
+    const found = await grads.get(name)?.data();
+    const values = await t.data();
+    for (const i of [0, 3, 7]) {
+      const at = (h: number) => {
+        const moved = values.map((value, k) => (k === i ? value + h : value));
+        return loss(new Map([...adapters, [name, tensor(t.backend, moved, t.shape)]])).item();
+      };
+      expect(found?.[i]).toBeCloseTo(((await at(1e-4)) - (await at(-1e-4))) / 2e-4, 6);
+    }
+  }
+});
+
+describe('a fresh adapter', () => {
+  const targets = resolveTargets('mlp', llamaLinears(2));
+
+  it('has PEFT’s names and shapes, A within ±1/√in with variance 1/(3·in), and B zero', async () => {
+    const params = initLora(openReference(), { ...config, rank: 16 }, targets, 5);
+    expect([...params.keys()].slice(0, 3)).toEqual([
+      'base_model.model.model.layers.0.mlp.gate_proj.lora_A.weight',
+      'base_model.model.model.layers.0.mlp.gate_proj.lora_B.weight',
+      'base_model.model.model.layers.0.mlp.up_proj.lora_A.weight',
+    ]);
+    expect(params.size).toBe(12);
+    for (const [module, size] of targets) {
+      const a = params.get(adapterName(module, 'A'))!;
+      const b = params.get(adapterName(module, 'B'))!;
+      expect([a.shape, b.shape]).toEqual([
+        [16, size.in],
+        [size.out, 16],
+      ]);
+      expect((await b.data()).every((value) => value === 0)).toBe(true);
+      const values = [...(await a.data())];
+      const bound = 1 / Math.sqrt(size.in);
+      expect(values.every((value) => Math.abs(value) <= bound)).toBe(true);
+      const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+      const variance = values.reduce((sum, value) => sum + value * value, 0) / values.length;
+      // Five standard errors: 1/√(3n) of the mean and 2/√(5n) of the variance, in units of the bound.
+      expect(Math.abs(mean) / bound).toBeLessThan(5 / Math.sqrt(3 * values.length));
+      expect(Math.abs((3 * variance) / bound ** 2 - 1)).toBeLessThan(10 / Math.sqrt(5 * values.length));
+    }
+  });
+
+  it('is the same for the same seed, another for another, and no two modules are alike', async () => {
+    const draw = async (seed: number) => {
+      const params = initLora(openReference(), config, targets, seed);
+      const as = [...params].filter(([name]) => name.includes('lora_A'));
+      return Promise.all(as.map(async ([, t]) => (await t.data()).slice(0, 5).join()));
+    };
+    const first = await draw(1);
+    expect(await draw(1)).toEqual(first);
+    const second = await draw(2);
+    expect(new Set([...first, ...second]).size).toBe(12);
+  });
+});
+
+it('the scale is α/r, α or α/√r, and patterns give a module its own rank and alpha', () => {
+  const own = {
+    ...config,
+    rankPattern: { 'layers.1.mlp.up_proj': 4, up_proj: 3 },
+    alphaPattern: { 'layers.\\d.mlp.*': 12 },
+  };
+  expect(scaleOf(config, path)).toBe(3);
+  expect(scaleOf({ ...config, scaling: 'alpha' }, path)).toBe(6);
+  expect(scaleOf({ ...config, scaling: 'alpha/sqrt(r)' }, path)).toBeCloseTo(6 / Math.SQRT2, 12);
+  expect(scaleOf(own, path)).toBe(4);
+  expect(scaleOf(own, 'model.layers.1.mlp.up_proj')).toBe(3);
+  expect(scaleOf(own, 'model.layers.1.self_attn.q_proj')).toBe(3);
+  expect(
+    initLora(openReference(), own, new Map([[path, { out: 5, in: 4 }]]), 1).get(adapterName(path, 'A'))
+      ?.shape,
+  ).toEqual([3, 4]);
+});
+
+it('an A without its B, and names of something else, are refused', () => {
+  const { linear, adapters } = setUp(openReference());
+  adapters.delete(adapterName(path, 'B'));
+  expect(() => withLora(linear, adapters, config)).toThrow(
+    new ConfigError(`withLora: ${path} has lora_A but no lora_B`),
+  );
+  expect(() => withLora(linear, new Map([['w', adapters.get(adapterName(path, 'A'))!]]), config)).toThrow(
+    '"w" is not the name',
+  );
+});

@@ -1,0 +1,60 @@
+import { ConfigError } from '@flex/tensor';
+import { expect, it } from 'vitest';
+import { resolveTargets } from './targets.ts';
+import { llamaLinears } from './testing/goldens.ts';
+
+const linears = llamaLinears(3);
+const chosen = (targets: Parameters<typeof resolveTargets>[0]) => [
+  ...resolveTargets(targets, linears).keys(),
+];
+
+it('mlp is gate, up and down of every layer, in model order and with their sizes', () => {
+  expect(chosen('mlp').slice(0, 4)).toEqual([
+    'model.layers.0.mlp.gate_proj',
+    'model.layers.0.mlp.up_proj',
+    'model.layers.0.mlp.down_proj',
+    'model.layers.1.mlp.gate_proj',
+  ]);
+  expect(chosen('mlp')).toHaveLength(9);
+  expect(resolveTargets('mlp', linears).get('model.layers.2.mlp.down_proj')).toEqual({ out: 64, in: 172 });
+});
+
+it('attention is q, k, v and o, and all-linear is everything but lm_head', () => {
+  expect(chosen('attention').slice(0, 4)).toEqual(
+    ['q_proj', 'k_proj', 'v_proj', 'o_proj'].map((name) => `model.layers.0.self_attn.${name}`),
+  );
+  expect(chosen('attention')).toHaveLength(12);
+  expect(chosen('all-linear')).toEqual([...linears.keys()].filter((path) => path !== 'lm_head'));
+});
+
+it('names are ends of paths, whatever their order, and twice the same counts once', () => {
+  const names = ['down_proj', 'q_proj', 'model.layers.1.mlp.down_proj'];
+  expect(chosen(names).slice(0, 2)).toEqual([
+    'model.layers.0.self_attn.q_proj',
+    'model.layers.0.mlp.down_proj',
+  ]);
+  expect(chosen(names)).toHaveLength(6);
+  expect(chosen(['lm_head'])).toEqual(['lm_head']);
+  expect(chosen(['mlp.up_proj'])).toHaveLength(3);
+});
+
+it('globs are over whole paths', () => {
+  expect(chosen(['model.layers.1.mlp.*'])).toHaveLength(3);
+  expect(chosen(['*.layers.[0-1].*.up_proj'])).toHaveLength(2);
+  expect(chosen(['*.layers.[!0].mlp.up_proj'])).toHaveLength(2);
+  expect(chosen(['*?_proj'])).toHaveLength(21);
+  expect(() => chosen(['*_pro'])).toThrow(ConfigError);
+  expect(() => chosen(['modelXlayers*'])).toThrow(ConfigError);
+});
+
+it('a name that matches nothing is refused, with the nearest known names', () => {
+  expect(() => chosen(['q_proj', 'gate_prj'])).toThrow(
+    new ConfigError(
+      'lora.targets: "gate_prj" matches no linear layer of the model; the nearest are gate_proj, q_proj, k_proj',
+    ),
+  );
+  expect(() => chosen(['model.layers.0.mlp.up'])).toThrow('model.layers.0.mlp.up_proj');
+  expect(() => chosen(['roj'])).toThrow(ConfigError);
+  expect(() => chosen([])).toThrow('is empty');
+  expect(() => chosen('mlps' as 'mlp')).toThrow('"mlps" is none of mlp, attention, all-linear');
+});

@@ -1,0 +1,63 @@
+import { valueAndGrad } from '@flex/autograd';
+import { abs, add, div, elementwise, keep, mulScalar, square, sum, type Tensor, tensor } from '@flex/tensor';
+import { expect, it } from 'vitest';
+import type { Parameters, Regularizer } from '../regularizer.ts';
+import { l2 } from '../regularizers/l2.ts';
+import { checkRegularizer } from './index.ts';
+
+const total = (adapters: Parameters, f: (w: Tensor) => Tensor) =>
+  [...adapters.values()].map((w) => sum(f(w))).reduce(add);
+const of = (penalty: Regularizer['penalty'], rest: Partial<Regularizer> = {}): Regularizer => ({
+  name: 'mine',
+  options: {},
+  penalty,
+  ...rest,
+});
+
+const wrongGradient = elementwise('wrongGradient', 1, {
+  wgsl: 'x * x',
+  js: 'x * x',
+  vjp: (_, [x]) => [() => mulScalar(x, 3)],
+});
+
+it('a sound regularizer passes', async () => {
+  await checkRegularizer(
+    of((adapters) => total(adapters, abs)),
+    { valueAndGrad },
+  );
+  await checkRegularizer(l2(), { valueAndGrad });
+});
+
+let calls = 0;
+const broken: [string, Regularizer, string][] = [
+  ['that gives a number for each parameter', of((a) => square([...a.values()][0])), 'must be f32[]'],
+  ['that divides by B', of((a) => total(a, (w) => div(w, w))), 'NaN where B = 0'],
+  ['that counts its calls', of((a) => mulScalar(total(a, square), ++calls)), 'the same number each time'],
+  [
+    'that frees the adapter',
+    of((a) => {
+      const value = total(a, square);
+      [...a.values()][1].dispose();
+      return value;
+    }),
+    'was used after it was freed',
+  ],
+  [
+    'that keeps a tensor at every call',
+    of((a) => {
+      keep(tensor([...a.values()][0].backend, [1], [1]));
+      return total(a, square);
+    }),
+    'bytes are left',
+  ],
+  [
+    'whose diagnostics are no numbers',
+    of((a) => total(a, square), { diagnostics: async () => ({ x: Number.NaN }) }),
+    'diagnostic x',
+  ],
+  ['whose gradient is wrong', of((a) => total(a, (w) => wrongGradient([w]))), 'gradient must be'],
+];
+
+it.each(broken)('a regularizer %s does not', async (_, regularizer, claim) => {
+  await expect(checkRegularizer(regularizer, { valueAndGrad })).rejects.toThrow(claim);
+});

@@ -1,0 +1,1 @@
+export { type CheckRegularizerOptions, checkRegularizer } from './check-regularizer.ts';

@@ -1,0 +1,96 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { fromHalfBits, toHalfBits } from '../half.ts';
+import type { Op } from '../op.ts';
+import { arbitrarySamples, asType } from './arbitrary.ts';
+import { checkTexts } from './check-texts.ts';
+import { expectClose, relativeError } from './compare.ts';
+
+describe('expectClose', () => {
+  test('takes what is within tolerance·(1 + |want|) and names what is not, by its place', () => {
+    expectClose([1.9, 101], [2, 100], 0.05);
+    const wrong = () => expectClose([1, 2, 3, 4.5, 6, 9], [1, 2, 3, 4, 5, 6], 0.05, 'y', [2, 3]);
+    expect(wrong).toThrow(
+      /^y: 3 of 6 elements are off by more than 0.05 \(relative 2-norm 3.4e-1\)\n {2}\[1, 0\]: got 4.5, want 4/,
+    );
+  });
+
+  test('takes no NaN for a number, no other length, and infinities as they are', () => {
+    expect(() => expectClose([Number.NaN], [0], 1e9)).toThrow('got NaN, want 0');
+    expect(() => expectClose([1], [Infinity], 1e9)).toThrow('want Infinity');
+    expect(() => expectClose([1], [1, 1], 1)).toThrow('needs 2 elements, got 1');
+    expectClose([Number.NaN, -Infinity], [Number.NaN, -Infinity], 0);
+  });
+});
+
+test('relativeError is ‖got − want‖ / ‖want‖', () => {
+  expect(relativeError([3, 5], [3, 4])).toBeCloseTo(0.2, 12);
+  expect(relativeError([0, 0], [0, 0])).toBe(0);
+});
+
+interface Attrs {
+  readonly scale: number;
+}
+
+/** scale·x; what its texts hold is to be chosen. */
+const scaleOp = (text: (n: number, scale: number) => string, samples = [[3], [8]]): Op<Attrs> => ({
+  name: 'scale',
+  infer: ([x]) => x,
+  wgsl: ([x], _, { scale }) => ({ code: text(x.shape[0], scale), workgroups: [1, 1, 1], immediates: [] }),
+  vjp: null,
+  samples: samples.map((shape) => ({ shapes: [shape], attrs: { scale: 0.5 } })),
+  domains: [{ kind: 'real', min: 1, max: 3 }],
+});
+
+describe('checkTexts', () => {
+  test('finds a size and a scalar in a text', () => {
+    expect(() => checkTexts(scaleOp((n) => `i < ${n}u`))).toThrow(
+      'scale: its WGSL (0 lanes) text holds the size 3',
+    );
+    expect(() => checkTexts(scaleOp((_, scale) => `x * ${scale}`))).toThrow('text holds the scalar 0.5');
+  });
+
+  test('lets a text depend on a class of sizes', () => {
+    expect(() => checkTexts(scaleOp((n) => (n % 4 === 0 ? 'wide' : 'narrow')))).not.toThrow();
+    expect(() => checkTexts(scaleOp((n) => (n > 16 ? 'tiled' : 'plain')))).not.toThrow();
+  });
+});
+
+describe('arbitrarySamples', () => {
+  const op = scaleOp(() => '', [[5], [40, 25]]);
+
+  test('draws from the domain numbers that f32 holds exactly', () => {
+    fc.assert(
+      fc.property(arbitrarySamples(op), (samples) => {
+        const numbers = samples.flatMap(({ inputs }) => [...inputs[0].data]);
+        expect(numbers).toHaveLength(1005);
+        expect(numbers.every((x) => x >= 1 && x <= 3 && Math.fround(x) === x)).toBe(true);
+        expect(new Set(numbers).size).toBeLessThan(numbers.length);
+      }),
+      { numRuns: 20 },
+    );
+  });
+
+  test('draws numbers apart from each other and from the middle', () => {
+    fc.assert(
+      fc.property(arbitrarySamples(op, 'apart'), (samples) => {
+        for (const { inputs } of samples) {
+          const sorted = [...inputs[0].data].sort((x, y) => x - y);
+          const part = 2 / sorted.length;
+          sorted.forEach((x, i) => {
+            if (i > 0) expect(x - sorted[i - 1]).toBeGreaterThan(0.7 * part);
+            expect(Math.abs(x - 2)).toBeGreaterThan(0.04 * part);
+          });
+        }
+      }),
+      { numRuns: 20 },
+    );
+  });
+});
+
+test('asType rounds numbers to what the type holds', () => {
+  const input = { shape: [3], dtype: 'f32', data: Float32Array.of(1 / 3, -1.5, 2) } as const;
+  expect([...asType(input, 'f16').data]).toEqual([...fromHalfBits(toHalfBits(input.data))]);
+  expect([...asType(input, 'i32').data]).toEqual([1, 2, 2]);
+  expect(asType(input, 'u32').data).toBeInstanceOf(Uint32Array);
+});

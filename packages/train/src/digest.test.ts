@@ -1,0 +1,43 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { expect, test } from 'vitest';
+import { digestAll, digestFile, digestJson, digestModel } from './digest.ts';
+import { temporaryFile, temporaryFolder } from './testing/temporary-folder.ts';
+
+const ofNothing = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855';
+const ofAbc = 'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad';
+const ofMillionAs = 'cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0';
+
+test.each([
+  ['of nothing', '', ofNothing],
+  ['of abc', 'abc', ofAbc],
+  ['of a million times a', 'a'.repeat(1e6), ofMillionAs],
+])('the digest %s is that of FIPS 180', (_, content, sha256) => {
+  const path = temporaryFile('a', content);
+  expect(digestFile(path)).toEqual({ path, bytes: content.length, sha256 });
+});
+
+test('a file of several pieces has the digest of the whole', () => {
+  const content = Buffer.alloc(3 * 2 ** 20 + 1, 'piece');
+  const { bytes, sha256 } = digestFile(temporaryFile('a', content));
+  expect(bytes).toBe(content.length);
+  expect(sha256).not.toBe(digestFile(temporaryFile('a', content.subarray(1))).sha256);
+});
+
+test('the digests of a folder are those of its files by name, folders within included', () => {
+  const folder = temporaryFolder();
+  mkdirSync(join(folder, 'm'));
+  for (const name of ['z.txt', 'm/inner.json', 'a.json', 'model.safetensors'])
+    writeFileSync(join(folder, name), 'abc');
+  expect(digestAll(folder).map(({ path }) => basename(path))).toEqual([
+    'a.json',
+    'inner.json',
+    'model.safetensors',
+    'z.txt',
+  ]);
+  expect(digestModel(folder).map(({ path }) => basename(path))).not.toContain('z.txt');
+});
+
+test('the digest of a value is that of its JSON', () => {
+  expect(digestJson('')).toBe(digestFile(temporaryFile('a', '""')).sha256);
+});

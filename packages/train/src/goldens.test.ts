@@ -1,0 +1,101 @@
+import { valueAndGrad } from '@flex/autograd';
+import {
+  forward,
+  generate,
+  type Linear,
+  type LlamaModel,
+  loadLlama,
+  logits,
+  lossSum,
+  scoredTokens,
+} from '@flex/llama';
+import { type Adapter, readAdapter, withLora } from '@flex/peft';
+import { type Backend, scope, tensor } from '@flex/tensor';
+import { describeEachBackend, deviceBackends } from '@flex/tensor/testing';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { type Golden, goldenNames, goldensMissing, openGolden, relativeError } from './testing/goldens.ts';
+
+interface Generations {
+  readonly prompt: readonly number[];
+  readonly greedy: readonly number[];
+  readonly beam4: readonly number[];
+}
+
+async function logitsOf(model: LlamaModel, linear: Linear, golden: Golden): Promise<Float32Array> {
+  const { b, t, input_ids, mask } = golden.inputs();
+  const result = scope(() => {
+    const { hidden } = forward(model, tensor(model.backend, input_ids, [b, t], 'i32'), { linear });
+    return logits(model, hidden, linear);
+  });
+  const values = Float32Array.from(await result.data());
+  result.dispose();
+  const v = model.config.vocabSize;
+  mask.forEach((seen, i) => {
+    if (!seen) values.fill(0, i * v, (i + 1) * v);
+  });
+  return values;
+}
+
+describe.skipIf(goldensMissing)('a Llama equals PyTorch', () => {
+  const devices = deviceBackends.filter(({ label }) => label !== 'gpu.js cpu');
+  describeEachBackend((backend: () => Backend) => {
+    describe.each(goldenNames)('%s', (name) => {
+      const golden = openGolden(name);
+      let model: LlamaModel;
+      let adapter: Adapter;
+      let adapted: Linear;
+      beforeEach(() => {
+        model = loadLlama(backend(), golden.path('model'), { dtype: 'f32' });
+        adapter = readAdapter(backend(), golden.path('adapter'), model.linears);
+        adapted = withLora(model.linear, adapter.params, adapter.config);
+      });
+      afterEach(() => {
+        model.dispose();
+        for (const t of adapter.params.values()) t.dispose();
+      });
+
+      test('logits, base and adapted, within 5e-5', async () => {
+        const base = await logitsOf(model, model.linear, golden);
+        expect(relativeError(base, golden.tensors('logits.safetensors').get('logits')!)).toBeLessThan(5e-5);
+        const tuned = await logitsOf(model, adapted, golden);
+        expect(
+          relativeError(tuned, golden.tensors('adapter_logits.safetensors').get('logits')!),
+        ).toBeLessThan(5e-5);
+      });
+
+      test('loss within 1e-5, LoRA gradients within 1e-3', async () => {
+        const batch = golden.inputs();
+        const count = scoredTokens(batch);
+        const { value, grads } = valueAndGrad(
+          () => lossSum(model, batch, { linear: adapted }),
+          adapter.params,
+        );
+        const { adapted: loss } = golden.json<{ adapted: number }>('loss.json');
+        expect(Math.abs((await value.item()) / count - loss)).toBeLessThan(1e-5);
+        const expected = golden.tensors('adapter_grads.safetensors');
+        expect([...grads.keys()].sort()).toEqual([...expected.keys()].sort());
+        for (const [key, g] of grads) {
+          const mean = Float32Array.from(await g.data(), (x) => x / count);
+          expect(relativeError(mean, expected.get(key)!), key).toBeLessThan(1e-3);
+          g.dispose();
+        }
+        value.dispose();
+      });
+
+      test('greedy and 4-beam continuations are the same ids', async () => {
+        const expected = golden.json<Record<'base' | 'adapted', Generations[]>>('generate.json');
+        for (const [kind, linear] of [
+          ['base', model.linear],
+          ['adapted', adapted],
+        ] as const) {
+          for (const { prompt, greedy, beam4 } of expected[kind]) {
+            const one = await generate(model, prompt, { linear, maxNewTokens: 24 });
+            expect(one.ids, `${kind} greedy`).toEqual(greedy);
+            const beams = await generate(model, prompt, { linear, maxNewTokens: 24, numBeams: 4 });
+            expect(beams.ids, `${kind} beam`).toEqual(beam4);
+          }
+        }
+      });
+    });
+  }, devices);
+});

@@ -1,0 +1,132 @@
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Backend } from '@flex/tensor';
+import { describeEachBackend, deviceBackends } from '@flex/tensor/testing';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { loadConfig, type StepMetrics, type TrainOptions, train } from './index.ts';
+import { readTensors, relativeError } from './testing/goldens.ts';
+
+const assets = join(import.meta.dirname, '../../cli/assets');
+const devices = deviceBackends.filter(({ label }) => label !== 'gpu.js cpu');
+
+describeEachBackend((backend: () => Backend) => {
+  let folder: string;
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'flex-loop-'));
+  });
+  afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+  /** Trains the bundled model for a few updates on short tasks. */
+  async function run(out: string, overrides: readonly string[] = [], options: Partial<TrainOptions> = {}) {
+    const config = loadConfig({
+      overrides: [
+        `model=${join(assets, 'micro')}`,
+        `data.source=${join(assets, 'quickstart/tasks.jsonl')}`,
+        'data.split=1-6',
+        'data.max_length=72',
+        `out=${join(folder, out)}`,
+        'train.batch_size=2',
+        'train.epochs=2',
+        'train.save_every=0',
+        'optimizer.lr=0.002',
+        ...overrides,
+      ],
+    });
+    const steps: StepMetrics[] = [];
+    const summary = await train(config, { backend: backend(), onStep: (m) => steps.push(m), ...options });
+    return { summary, steps, config };
+  }
+  const adapterOf = (out: string) => readFileSync(join(folder, out, 'adapter/adapter_model.safetensors'));
+
+  test('the same configuration and seed give the same bytes twice, another seed gives others', async () => {
+    await run('a');
+    await run('b');
+    await run('c', ['train.seed=1']);
+    expect(adapterOf('a').equals(adapterOf('b'))).toBe(true);
+    expect(adapterOf('a').equals(adapterOf('c'))).toBe(false);
+  });
+
+  test('a run that is interrupted and resumed gives the bytes of one that never stopped', async () => {
+    const whole = await run('whole');
+    const interrupt = new AbortController();
+    const first = await run('parts', [], {
+      signal: interrupt.signal,
+      onStep: ({ step }) => {
+        if (step === 3) interrupt.abort();
+      },
+    });
+    expect(first.summary.status).toBe('interrupted');
+    expect(first.summary.steps).toBe(3);
+    const second = await run('parts', [], { resume: true });
+    expect(second.steps.map((m) => m.step)).toEqual([4, 5, 6]);
+    expect(adapterOf('parts').equals(adapterOf('whole'))).toBe(true);
+    const lines = (out: string) =>
+      readFileSync(join(folder, out, 'metrics.jsonl'), 'utf8')
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line) as StepMetrics)
+        .map(({ step, loss, penalty, grad_norm }) => ({ step, loss, penalty, grad_norm }));
+    expect(lines('parts')).toEqual(lines('whole'));
+    expect(whole.summary.steps).toBe(6);
+  });
+
+  test('a checkpoint of another configuration is refused, a run is not overwritten unasked', async () => {
+    await run('r', ['train.save_every=2']);
+    await expect(run('r')).rejects.toThrow(/holds a run/);
+    await expect(run('r', ['train.save_every=2', 'optimizer.lr=0.1'], { resume: true })).rejects.toThrow(
+      /another/,
+    );
+  });
+
+  test('gradient accumulation weighs by tokens: two batches of two equal one of four', async () => {
+    const four = await run('four', ['train.batch_size=4', 'lora.dropout=0', 'data.split=1-4']);
+    const twice = await run('twice', ['train.grad_accumulation=2', 'lora.dropout=0', 'data.split=1-4']);
+    expect(twice.steps.length).toBe(four.steps.length);
+    twice.steps.forEach((m, i) => expect(m.loss).toBeCloseTo(four.steps[i].loss, 4));
+    const a = readTensors(join(folder, 'four/adapter/adapter_model.safetensors'));
+    const b = readTensors(join(folder, 'twice/adapter/adapter_model.safetensors'));
+    for (const [key, value] of a) expect(relativeError(b.get(key)!, value), key).toBeLessThan(1e-2);
+  });
+
+  test('recomputed activations give the bits of kept ones, with less memory', async () => {
+    backend().resetPeak();
+    await run('kept', ['train.max_steps=2', 'train.checkpoint_activations=false']);
+    const kept = backend().stats.peakBytes;
+    backend().resetPeak();
+    await run('recomputed', ['train.max_steps=2', 'train.checkpoint_activations=true']);
+    expect(backend().stats.peakBytes).toBeLessThan(kept);
+    expect(adapterOf('recomputed').equals(adapterOf('kept'))).toBe(true);
+  });
+
+  test('memory is flat, and a batch of a new length compiles nothing after the first updates', async () => {
+    const live: number[] = [];
+    const compiled: number[] = [];
+    await run('flat', ['data.split=1-16', 'data.max_length=512', 'train.batch_size=1', 'train.epochs=1'], {
+      onStep: () => {
+        live.push(backend().stats.liveBytes);
+        compiled.push(backend().stats.pipelines);
+      },
+    });
+    expect(new Set(live.slice(2)).size).toBe(1);
+    expect(new Set(compiled.slice(4)).size).toBe(1);
+  });
+
+  test('everything a run should leave is in its folder, and the loss falls', async () => {
+    const tasks = join(assets, 'quickstart/tasks.jsonl');
+    const { summary } = await run('r', [
+      'train.save_every=4',
+      `eval={source: ${tasks}, split: 81-82}`,
+      'train.epochs=4',
+    ]);
+    for (const name of ['config.yaml', 'manifest.json', 'metrics.jsonl', 'summary.json', 'tensorboard']) {
+      expect(existsSync(join(folder, 'r', name)), name).toBe(true);
+    }
+    expect(existsSync(join(folder, 'r/checkpoints/step-4/adapter/adapter_config.json'))).toBe(true);
+    expect(existsSync(join(folder, 'r/adapter/adapter_config.json'))).toBe(true);
+    expect(summary.loss.last).toBeLessThan(summary.loss.first);
+    const [held] = Object.values(summary.eval);
+    expect(held.before).toBeGreaterThan(1);
+    expect(Number.isFinite(held.after)).toBe(true);
+  });
+}, devices);

@@ -1,0 +1,179 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { ConfigError, DataError } from '@flex/tensor';
+import { expect, test } from 'vitest';
+import { loadConfig, printConfig, type TrainConfig } from './config.ts';
+import { readMetrics } from './metrics-log.ts';
+import { holdsRun, openRunFolder, type RunStart, readManifest } from './run-folder.ts';
+import { temporaryFolder } from './testing/temporary-folder.ts';
+
+const fresh = { resume: false, overwrite: false };
+
+/** A configuration of a run in a new folder, with a model and data of a few bytes. */
+function configure(overrides: readonly string[] = [], folder = temporaryFolder()): TrainConfig {
+  mkdirSync(join(folder, 'model'), { recursive: true });
+  if (!existsSync(join(folder, 'data.jsonl'))) writeFileSync(join(folder, 'data.jsonl'), '{"text": "a"}\n');
+  writeFileSync(join(folder, 'model', 'model.safetensors'), 'weights');
+  const paths = [`model=${folder}/model`, `data.source=${folder}/data.jsonl`, `out=${folder}/out`];
+  return loadConfig({ overrides: [...paths, ...overrides] });
+}
+
+function facts(config: TrainConfig, done = 0): RunStart {
+  const part = { name: 'part', options: { strength: 2 } };
+  const data = {
+    name: 'data all',
+    source: 'd',
+    split: 'all',
+    examples: [],
+    skipped: ['one row'],
+    batches: () => [],
+  };
+  return {
+    config,
+    backend: { description: 'an adapter' },
+    data,
+    heldOut: [],
+    lora: config.lora,
+    optimizer: part,
+    regularizers: [{ regularizer: part, lambda: 0.5, enters: 'loss' }],
+    done,
+  };
+}
+
+/** Runs for a few updates. */
+function run(config: TrainConfig, options = fresh, [done, steps] = [0, 2]): void {
+  const folder = openRunFolder(config, options);
+  folder.start(facts(config, done));
+  for (let step = done + 1; step <= steps; step++) folder.appendMetrics({ step });
+  folder.finish({ steps });
+}
+
+test('a run leaves its configuration, manifest, metrics, events and summary', () => {
+  const config = configure();
+  run(config);
+  expect(readdirSync(config.out).sort()).toEqual(
+    ['config.yaml', 'manifest.json', 'metrics.jsonl', 'summary.json', 'tensorboard'].sort(),
+  );
+  expect(readFileSync(join(config.out, 'config.yaml'), 'utf8')).toBe(printConfig(config));
+  expect(readMetrics(join(config.out, 'metrics.jsonl'))).toEqual([{ step: 1 }, { step: 2 }]);
+  expect(JSON.parse(readFileSync(join(config.out, 'summary.json'), 'utf8'))).toEqual({ steps: 2 });
+});
+
+test('a manifest tells what was read, with digests, and what was chosen', () => {
+  const config = configure(['preset=paper', 'train.seed=5', 'regularizer.order=permuted']);
+  run(config);
+  expect(readManifest(config.out)).toMatchObject({
+    adapter: 'an adapter',
+    seeds: { 'train.seed': 5, 'regularizer.0.permutation_seed': 0 },
+    model: [
+      {
+        path: join(config.model, 'model.safetensors'),
+        bytes: 7,
+        sha256: expect.stringMatching(/^[0-9a-f]{64}$/),
+      },
+    ],
+    data: [{ path: config.data.source }],
+    protocol: {
+      preset: 'paper',
+      data: { split: 'all', examples: 0, skipped: ['one row'], loss_on: 'all' },
+      regularizers: [{ name: 'part', options: { strength: 2 }, lambda: 0.5, enters: 'loss' }],
+    },
+  });
+});
+
+test('the data held out has its digest in the manifest, once', () => {
+  const folder = temporaryFolder();
+  writeFileSync(join(folder, 'held.jsonl'), '{"text": "b"}\n');
+  const entry = `{source: ${folder}/held.jsonl}`;
+  const config = configure([`eval=[${entry}, ${entry}, {source: ${folder}/data.jsonl}]`], folder);
+  run(config);
+  expect(readManifest(config.out).data.map(({ path }) => path)).toEqual([
+    join(folder, 'data.jsonl'),
+    join(folder, 'held.jsonl'),
+  ]);
+});
+
+test('nothing is written before the run starts', () => {
+  const config = configure();
+  openRunFolder(config, fresh);
+  expect(existsSync(config.out)).toBe(false);
+});
+
+test('a folder that holds a run is refused, unless it is to be replaced or to go on', () => {
+  const config = configure();
+  run(config);
+  expect(() => openRunFolder(config, fresh)).toThrow(ConfigError);
+  expect(() => openRunFolder(config, fresh)).toThrow(/out: holds a run; take another folder as out/);
+  openRunFolder(config, { resume: true, overwrite: false });
+  openRunFolder(config, { resume: false, overwrite: true });
+});
+
+test('what is replaced is what a run writes, and nothing else', () => {
+  const config = configure();
+  run(config);
+  mkdirSync(join(config.out, 'checkpoints', 'step-1'), { recursive: true });
+  writeFileSync(join(config.out, 'notes.txt'), 'mine');
+  run(config, { resume: false, overwrite: true }, [0, 1]);
+  expect(existsSync(join(config.out, 'checkpoints'))).toBe(false);
+  expect(readFileSync(join(config.out, 'notes.txt'), 'utf8')).toBe('mine');
+  expect(readMetrics(join(config.out, 'metrics.jsonl'))).toEqual([{ step: 1 }]);
+  expect(readdirSync(join(config.out, 'tensorboard'))).toHaveLength(1);
+});
+
+test('a file of the user’s that bears the name of a run’s is never replaced', () => {
+  const config = configure();
+  mkdirSync(config.out);
+  for (const name of ['config.yaml', 'manifest.json']) {
+    writeFileSync(join(config.out, name), '{"model": "mine"}');
+    expect(holdsRun(config.out)).toBe(false);
+    for (const options of [fresh, { resume: false, overwrite: true }, { resume: true, overwrite: false }]) {
+      expect(() => openRunFolder(config, options)).toThrow(/was written by no run and is in the way/);
+    }
+  }
+});
+
+test('a run that goes on keeps its manifest, and its metrics up to where it goes on', () => {
+  const config = configure();
+  run(config, fresh, [0, 5]);
+  const before = readManifest(config.out);
+  run(config, { resume: true, overwrite: false }, [3, 4]);
+  expect(readManifest(config.out)).toEqual({ ...before, resumed: [{ at: expect.any(String), after: 3 }] });
+  expect(readMetrics(join(config.out, 'metrics.jsonl')).map(({ step }) => step)).toEqual([1, 2, 3, 4]);
+});
+
+test('the digest of a run follows from what decides its numbers', () => {
+  const folder = temporaryFolder();
+  const digest = (...overrides: string[]) => openRunFolder(configure(overrides, folder), fresh).runDigest;
+  const first = digest();
+  expect(first).toMatch(/^[0-9a-f]{64}$/);
+  expect(digest('train.save_every=1', 'train.eval_every=0', `out=${folder}/else`)).toBe(first);
+  expect(digest(`eval={source: ${folder}/data.jsonl}`)).toBe(first);
+  for (const other of [
+    'train.seed=1',
+    'optimizer.lr=1',
+    'data.max_length=8',
+    'regularizer=none',
+    'dtype=f32',
+  ]) {
+    expect(digest(other)).not.toBe(first);
+  }
+  writeFileSync(join(folder, 'data.jsonl'), '{"text": "b"}\n');
+  expect(digest()).not.toBe(first);
+});
+
+test('the events have the numbers of a line, and of what it nests, by their tags', () => {
+  const config = configure();
+  const folder = openRunFolder(config, fresh);
+  folder.start(facts(config));
+  folder.appendMetrics({ step: 1, ...{ loss: 2, eval: { held: 3 }, note: 'x', gone: null } });
+  const [name] = readdirSync(join(config.out, 'tensorboard'));
+  const events = readFileSync(join(config.out, 'tensorboard', name), 'latin1');
+  for (const tag of ['loss', 'eval/held']) expect(events).toContain(tag);
+  for (const tag of ['step', 'note', 'gone']) expect(events).not.toContain(tag);
+});
+
+test('metrics before the start and the manifest of no run are refused', () => {
+  const config = configure();
+  expect(() => openRunFolder(config, fresh).appendMetrics({ step: 1 })).toThrow(/between start and finish/);
+  expect(() => readManifest(config.out)).toThrow(DataError);
+});
