@@ -1,8 +1,11 @@
-import { defineRecipe } from '@flex/train';
 import type { Regularizer } from '@flex/peft';
 import { add, mulScalar, reshape, size, slice, square, sub, sum, type Tensor } from '@flex/tensor';
+import { defineRecipe } from '@flex/train';
 
-/** Σ (w_{i+1} − w_i)² / n of a matrix flattened row by row: what a smooth signal has little of. f32 [..] → f32 []. */
+/**
+ * Σ (w_{i+1} − w_i)² / n of a matrix flattened row by row: what a smooth signal has little of. f32 [..] → f32
+ * [].
+ */
 function roughness(w: Tensor): Tensor {
   const n = size(w.shape);
   const flat = reshape(w, [n]);

@@ -50,9 +50,10 @@ export interface Vjp<R> {
 }
 
 /**
- * vᵀ·J of `f` at xs, by reverse mode: f32 [..] seed v of the value's shape; left out, f must give one number and v is 1.
- * f may return `[value, …]` to hand out further tensors. Works inside itself, so gradients of gradients are free.
- * Tensors f makes are freed as soon as the backward pass is done with them, unless returned.
+ * vᵀ·J of `f` at xs, by reverse mode: f32 [..] seed v of the value's shape; left out, f must give one number
+ * and v is 1. f may return `[value, …]` to hand out further tensors. Works inside itself, so gradients of
+ * gradients are free. Tensors f makes are freed as soon as the backward pass is done with them, unless
+ * returned.
  */
 export function vjp<R extends Tensor | readonly [Tensor, ...unknown[]]>(
   f: () => R,
@@ -72,7 +73,10 @@ function one(root: Tensor): Tensor {
   return tensor(root.backend, [1], root.shape);
 }
 
-/** Walks the tape back from `root`. Frees each step's output and gradient once used, unless someone else records. */
+/**
+ * Walks the tape back from `root`. Frees each step's output and gradient once used, unless someone else
+ * records.
+ */
 function backward(tape: Tape, root: Tensor, xs: readonly Tensor[], seed: Tensor, returned: unknown) {
   if (!sameShape(root.shape, seed.shape)) {
     throw new ShapeError(`vjp: the seed must have the value's shape, got ${show(seed)} for ${show(root)}`);
@@ -83,7 +87,8 @@ function backward(tape: Tape, root: Tensor, xs: readonly Tensor[], seed: Tensor,
   const release = (t: Tensor) => {
     if (!isRecording() && !kept.has(t)) t.dispose();
   };
-  // A gradient tensor may be the gradient of several outputs at once (add hands its own on): count its places.
+  // A gradient tensor may be the gradient of several outputs at once (add hands its own on): count its
+  // places.
   const places = new Map<Tensor, number>([[seed, 1]]);
   const leave = (g: Tensor) => {
     const left = places.get(g)! - 1;
@@ -103,14 +108,17 @@ function backward(tape: Tape, root: Tensor, xs: readonly Tensor[], seed: Tensor,
       const made = scope(() =>
         thunks.map((thunk, i) => (thunk && tape.active.has(inputs[i]) ? thunk() : null)),
       );
-      made.forEach((gx, i) => {
-        if (!gx) return;
+      for (const [i, gx] of made.entries()) {
+        if (!gx) continue;
         const before = grads.get(inputs[i]);
-        if (!before) return put(inputs[i], gx);
+        if (!before) {
+          put(inputs[i], gx);
+          continue;
+        }
         put(inputs[i], add(before, gx));
         leave(before);
         if (!places.get(gx)) release(gx);
-      });
+      }
       if (!wanted.has(output)) {
         grads.delete(output);
         leave(g);
@@ -131,7 +139,8 @@ function thunksOf({ op, inputs, output, attrs }: Step, g: Tensor, active: Readon
 
 /**
  * Thunks of all gradients of f in `inputs` at once, at the first that is asked for. What is not active is not
- * differentiated (an index, a frozen weight); an input listed twice gives its whole gradient where it is first.
+ * differentiated (an index, a frozen weight); an input listed twice gives its whole gradient where it is
+ * first.
  */
 function recomputed(
   f: () => Tensor,
@@ -184,7 +193,8 @@ export function hvp(
 }
 
 /**
- * f(), recomputed in the backward pass instead of kept: memory of one value for the price of a second forward.
+ * f(), recomputed in the backward pass instead of kept: memory of one value for the price of a second
+ * forward.
  * `inputs` must list every tensor that f uses and that a gradient may be asked for.
  */
 export function checkpoint(f: () => Tensor, inputs: readonly Tensor[]): Tensor {

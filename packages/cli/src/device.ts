@@ -9,7 +9,8 @@ export const deviceNames = ['auto', 'webgpu', 'cpu'] as const;
 export async function openBackend(name: string, say: (line: string) => void): Promise<Backend> {
   if (name === 'webgpu') return openWebGpu();
   if (name === 'cpu') return openGpuJs();
-  if (name !== 'auto') throw new ConfigError(`--device: must be one of ${deviceNames.join(', ')}, got "${name}"`);
+  if (name !== 'auto')
+    throw new ConfigError(`--device: must be one of ${deviceNames.join(', ')}, got "${name}"`);
   if (await findAdapter()) {
     const backend = await openWebGpu();
     say(`device: ${backend.description}`);

@@ -3,7 +3,10 @@ import { DataError } from '@flex/tensor';
 import { z } from 'zod';
 
 const ids = z.array(z.array(z.int().nonnegative()).min(1)).min(1);
-const schema = z.strictObject({ input_ids: ids, attention_mask: z.array(z.array(z.literal([0, 1]))).optional() });
+const schema = z.strictObject({
+  input_ids: ids,
+  attention_mask: z.array(z.array(z.literal([0, 1]))).optional(),
+});
 
 /** Right-padded token ids [b, t] and the length of each row. */
 export interface TokenInput {
@@ -21,14 +24,20 @@ export function readTokenInput(path: string, vocabSize: number): TokenInput {
   const parsed = schema.safeParse(parseJson(path));
   if (!parsed.success) {
     const { path: at, message } = parsed.error.issues[0];
-    throw new DataError(`${path}: ${at.join('.') || 'the object'}: ${message}; it must be {"input_ids": [[1, 5, …], …]}`);
+    throw new DataError(
+      `${path}: ${at.join('.') || 'the object'}: ${message}; it must be {"input_ids": [[1, 5, …], …]}`,
+    );
   }
   const { input_ids: rows, attention_mask: mask } = parsed.data;
   const t = rows[0].length;
   rows.forEach((row, i) => {
-    if (row.length !== t) throw new DataError(`${path}: input_ids.${i} has ${row.length} ids, the first row ${t}; pad on the right`);
+    if (row.length !== t)
+      throw new DataError(
+        `${path}: input_ids.${i} has ${row.length} ids, the first row ${t}; pad on the right`,
+      );
     const wrong = row.find((id) => id >= vocabSize);
-    if (wrong !== undefined) throw new DataError(`${path}: input_ids.${i}: ${wrong} is not in the vocabulary of ${vocabSize}`);
+    if (wrong !== undefined)
+      throw new DataError(`${path}: input_ids.${i}: ${wrong} is not in the vocabulary of ${vocabSize}`);
   });
   const lengths = rows.map((_, i) => (mask ? rightPaddedLength(path, mask, i, t) : t));
   if (mask && mask.length !== rows.length) {
@@ -39,7 +48,8 @@ export function readTokenInput(path: string, vocabSize: number): TokenInput {
 
 function rightPaddedLength(path: string, mask: readonly (readonly number[])[], i: number, t: number): number {
   const row = mask[i] ?? [];
-  if (row.length !== t) throw new DataError(`${path}: attention_mask.${i} has ${row.length} numbers, input_ids.${i} ${t}`);
+  if (row.length !== t)
+    throw new DataError(`${path}: attention_mask.${i} has ${row.length} numbers, input_ids.${i} ${t}`);
   const length = row.lastIndexOf(1) + 1;
   if (row.indexOf(0) !== -1 && row.indexOf(0) < length) {
     throw new DataError(`${path}: attention_mask.${i} has a 0 before a 1; padding must be on the right`);

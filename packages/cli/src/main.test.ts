@@ -32,8 +32,18 @@ async function flex(...args: string[]): Promise<{ code: number; stdout: string; 
 }
 
 const small = (...more: string[]) => [
-  'train', '--device', 'cpu', `model=${micro}`, `data.source=${tasks}`, 'data.split=1-4', 'data.max_length=72',
-  'train.batch_size=2', 'train.epochs=1', 'train.save_every=0', `out=${join(folder, 'run')}`, ...more,
+  'train',
+  '--device',
+  'cpu',
+  `model=${micro}`,
+  `data.source=${tasks}`,
+  'data.split=1-4',
+  'data.max_length=72',
+  'train.batch_size=2',
+  'train.epochs=1',
+  'train.save_every=0',
+  `out=${join(folder, 'run')}`,
+  ...more,
 ];
 
 /** One line on standard error that says all of `words`, exit code 2, nothing else. */
@@ -54,7 +64,10 @@ describe('bad input is one clear line and exit code 2', () => {
   });
   test('a wrong key in a file, with its line', async () => {
     const file = join(folder, 'run.yaml');
-    writeFileSync(file, `model: ${micro}\ndata: {source: ${tasks}}\nout: ${folder}/r\noptimizer:\n  lrate: 1\n`);
+    writeFileSync(
+      file,
+      `model: ${micro}\ndata: {source: ${tasks}}\nout: ${folder}/r\noptimizer:\n  lrate: 1\n`,
+    );
     expectRefused(await flex('train', file), 'run.yaml:5', 'lrate');
   });
   test('a missing model', async () => {
@@ -91,7 +104,17 @@ describe('bad input is one clear line and exit code 2', () => {
     const input = join(folder, 'ids.json');
     const logits = (content: object) => {
       writeFileSync(input, JSON.stringify(content));
-      return flex('logits', '--model', micro, '--input', input, '--out', join(folder, 'o.safetensors'), '--device', 'cpu');
+      return flex(
+        'logits',
+        '--model',
+        micro,
+        '--input',
+        input,
+        '--out',
+        join(folder, 'o.safetensors'),
+        '--device',
+        'cpu',
+      );
     };
     expectRefused(await logits({ input_ids: [[1, 99999]] }), '99999');
     expectRefused(await logits({ input_ids: [[1, 2], [3]] }), 'input_ids.1');
@@ -99,22 +122,51 @@ describe('bad input is one clear line and exit code 2', () => {
     expectRefused(await logits({ ids: [[1, 2]] }), 'ids');
     expect(existsSync(join(folder, 'o.safetensors'))).toBe(false);
   });
-  test.each([[['frobnicate']], [['train', '--colour']], [['generate']], [['train', 'a=1', 'b']]])('%j', async (args) => {
-    expect((await flex(...args)).code).toBe(2);
-  });
+  test.each([[['frobnicate']], [['train', '--colour']], [['generate']], [['train', 'a=1', 'b']]])(
+    '%j',
+    async (args) => {
+      expect((await flex(...args)).code).toBe(2);
+    },
+  );
 });
 
 describe('commands', () => {
   test('train prints JSON lines and nothing else with --json, and its adapter changes the logits', async () => {
     const { code, stdout } = await flex(...small('--json'));
     expect(code).toBe(0);
-    const lines = stdout.trim().split('\n').map((line) => JSON.parse(line) as Record<string, unknown>);
+    const lines = stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
     expect(lines.map((l) => l.step ?? l.status)).toEqual([1, 2, 'done']);
     const input = join(folder, 'ids.json');
-    writeFileSync(input, JSON.stringify({ input_ids: [[1, 5, 9], [1, 7, 0]], attention_mask: [[1, 1, 1], [1, 1, 0]] }));
+    writeFileSync(
+      input,
+      JSON.stringify({
+        input_ids: [
+          [1, 5, 9],
+          [1, 7, 0],
+        ],
+        attention_mask: [
+          [1, 1, 1],
+          [1, 1, 0],
+        ],
+      }),
+    );
     const run = async (name: string, ...more: string[]) => {
       const out = join(folder, name);
-      const result = await flex('logits', '--model', micro, '--input', input, '--out', out, '--device', 'cpu', ...more);
+      const result = await flex(
+        'logits',
+        '--model',
+        micro,
+        '--input',
+        input,
+        '--out',
+        out,
+        '--device',
+        'cpu',
+        ...more,
+      );
       expect(result.code, result.stderr).toBe(0);
       const file = openSafetensors(out);
       expect(file.tensors.get('logits')?.shape).toEqual([2, 3, 2048]);
@@ -139,11 +191,24 @@ describe('commands', () => {
   });
 
   test('generate is deterministic, seeds matter, stop texts end it', async () => {
-    const args = ['generate', '--model', micro, '--prompt', 'def add(a, b):\n', '--max-new-tokens', '12', '--device', 'cpu', '--json'];
+    const args = [
+      'generate',
+      '--model',
+      micro,
+      '--prompt',
+      'def add(a, b):\n',
+      '--max-new-tokens',
+      '12',
+      '--device',
+      'cpu',
+      '--json',
+    ];
     const ids = async (...more: string[]) => {
       const { stdout, code, stderr } = await flex(...args, ...more);
       expect(code, stderr).toBe(0);
-      const { completions } = JSON.parse(stdout) as { completions: { ids: number[]; text: string; finish: string }[] };
+      const { completions } = JSON.parse(stdout) as {
+        completions: { ids: number[]; text: string; finish: string }[];
+      };
       return completions[0];
     };
     const greedy = await ids();
@@ -161,10 +226,21 @@ describe('commands', () => {
   test('a recipe in TypeScript trains with a regularizer that no package knows', async () => {
     const recipe = join(import.meta.dirname, '../../../recipes/total-variation.ts');
     const { code, stdout, stderr } = await flex(
-      'train', recipe, 'data.split=1-4', 'train.max_steps=2', 'eval=[]', `out=${join(folder, 'run')}`, '--device', 'cpu', '--json',
+      'train',
+      recipe,
+      'data.split=1-4',
+      'train.max_steps=2',
+      'eval=[]',
+      `out=${join(folder, 'run')}`,
+      '--device',
+      'cpu',
+      '--json',
     );
     expect(code, stderr).toBe(0);
-    const [first] = stdout.trim().split('\n').map((line) => JSON.parse(line) as { penalty: number });
+    const [first] = stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { penalty: number });
     expect(first.penalty).toBeGreaterThan(0);
     const manifest = readFileSync(join(folder, 'run/manifest.json'), 'utf8');
     expect(manifest).toContain('total-variation');
@@ -172,11 +248,18 @@ describe('commands', () => {
 
   test('spectrum and doctor answer in JSON', async () => {
     expect((await flex(...small('train.max_steps=1', '--quiet'))).code).toBe(0);
-    const spectrum = await flex('spectrum', '--adapter', join(folder, 'run/adapter'), '--json', '--device', 'cpu');
+    const spectrum = await flex(
+      'spectrum',
+      '--adapter',
+      join(folder, 'run/adapter'),
+      '--json',
+      '--device',
+      'cpu',
+    );
     expect(spectrum.code, spectrum.stderr).toBe(0);
     const { parameters } = JSON.parse(spectrum.stdout) as { parameters: { name: string; bins: number }[] };
     expect(parameters).toHaveLength(36);
-    expect(parameters[0].bins).toBe(8 * 128 / 2 + 1);
+    expect(parameters[0].bins).toBe((8 * 128) / 2 + 1);
     const doctor = await flex('doctor', '--json');
     expect(doctor.code).toBe(0);
     expect(JSON.parse(doctor.stdout)).toHaveProperty('machine.node', process.version);

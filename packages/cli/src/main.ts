@@ -13,7 +13,13 @@ function program(): Command {
     .description('Fine-tunes Llama models with LoRA and a Fourier penalty, on WebGPU or without a GPU.')
     .showSuggestionAfterError()
     .exitOverride();
-  for (const command of [trainCommand(), generateCommand(), logitsCommand(), spectrumCommand(), doctorCommand()]) {
+  for (const command of [
+    trainCommand(),
+    generateCommand(),
+    logitsCommand(),
+    spectrumCommand(),
+    doctorCommand(),
+  ]) {
     flex.addCommand(command.exitOverride().showSuggestionAfterError());
   }
   return flex;

@@ -19,7 +19,9 @@ export interface RunnableModel {
   close(): Promise<void>;
 }
 
-/** Opens the device, the model and the adapter. Throws ConfigError or DataError, one line, for what is wrong. */
+/**
+ * Opens the device, the model and the adapter. Throws ConfigError or DataError, one line, for what is wrong.
+ */
 export async function openModel(options: ModelOptions, say: (line: string) => void): Promise<RunnableModel> {
   const dtype = storageOf(options);
   const backend = await openBackend(options.device, say);
@@ -39,4 +41,5 @@ function storageOf({ model, dtype }: ModelOptions): WeightDType {
   return readLlamaConfig(model).torchDtype === 'f32' ? 'f32' : 'f16';
 }
 
-export const dtypeHelp = 'storage of the frozen weights: f32, f16, or auto (f32 for an f32 checkpoint, else f16)';
+export const dtypeHelp =
+  'storage of the frozen weights: f32, f16, or auto (f32 for an f32 checkpoint, else f16)';

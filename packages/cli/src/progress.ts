@@ -1,6 +1,6 @@
+import type { StepMetrics } from '@flex/train';
 import { chalkStderr } from 'chalk';
 import cliProgress from 'cli-progress';
-import type { StepMetrics } from '@flex/train';
 
 /** Shows how a run goes: one live line on a terminal, a plain line now and then elsewhere. */
 export interface Progress {

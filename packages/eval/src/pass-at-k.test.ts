@@ -16,9 +16,11 @@ function byEnumeration(n: number, c: number, k: number): number {
 }
 
 const counts = (largest: number) =>
-  fc.integer({ min: 1, max: largest }).chain((n) =>
-    fc.record({ n: fc.constant(n), c: fc.integer({ min: 0, max: n }), k: fc.integer({ min: 1, max: n }) }),
-  );
+  fc
+    .integer({ min: 1, max: largest })
+    .chain((n) =>
+      fc.record({ n: fc.constant(n), c: fc.integer({ min: 0, max: n }), k: fc.integer({ min: 1, max: n }) }),
+    );
 
 describe('pass@k', () => {
   test('equals the share of all draws that hold a pass', () => {
@@ -29,7 +31,11 @@ describe('pass@k', () => {
     );
   });
   test('of one draw is the share that passed', () => {
-    fc.assert(fc.property(counts(300), ({ n, c }) => expect(passAtK(n, c, 1)).toBeCloseTo(c / n, 12)));
+    fc.assert(
+      fc.property(counts(300), ({ n, c }) => {
+        expect(passAtK(n, c, 1)).toBeCloseTo(c / n, 12);
+      }),
+    );
   });
   test('grows with k', () => {
     fc.assert(
@@ -44,11 +50,25 @@ describe('pass@k', () => {
     expect(passAtK(5, 1, 2)).toBeCloseTo(0.4, 12);
     expect(passAtK(100_000, 3, 100)).toBeCloseTo(1 - 0.999 ** 3, 5);
   });
-  test.each([[3, 4, 1], [3, -1, 1], [3, 1, 0], [3, 1, 4], [3.5, 1, 1]])('refuses n=%s c=%s k=%s', (n, c, k) => {
+  test.each([
+    [3, 4, 1],
+    [3, -1, 1],
+    [3, 1, 0],
+    [3, 1, 4],
+    [3.5, 1, 1],
+  ])('refuses n=%s c=%s k=%s', (n, c, k) => {
     expect(() => passAtK(n, c, k)).toThrow(RangeError);
   });
   test('of a benchmark is the mean over its problems', () => {
-    expect(meanPassAtK([{ n: 2, c: 1 }, { n: 4, c: 4 }], 1)).toBeCloseTo(0.75, 12);
+    expect(
+      meanPassAtK(
+        [
+          { n: 2, c: 1 },
+          { n: 4, c: 4 },
+        ],
+        1,
+      ),
+    ).toBeCloseTo(0.75, 12);
     expect(() => meanPassAtK([], 1)).toThrow(RangeError);
   });
 });

@@ -18,9 +18,11 @@ interface Candidate extends Beam {
 }
 
 /**
- * The best completion by beam search, as transformers' `generate` defines it with length penalty 1 and no early
- * stopping: each step takes the best (1 + number of end ids)·beams continuations; those of them among the first
- * `beams` that end are finished; the best others run on, until no running beam, at its length, beats the worst of
+ * The best completion by beam search, as transformers' `generate` defines it with length penalty 1 and no
+ * early stopping: each step takes the best (1 + number of end ids)·beams continuations; those of them among
+ * the first
+ * `beams` that end are finished; the best others run on, until no running beam, at its length, beats the
+ * worst of
  * `beams` finished ones, or the length is reached.
  */
 export async function beamSearch(
@@ -54,8 +56,15 @@ export async function beamSearch(
   return finished[0].ids;
 }
 
-/** The best `count` of all running beams continued by one token, best first; ties go to the earlier beam and id. */
-function bestContinuations(running: readonly Beam[], rows: readonly Float32Array[], count: number): Candidate[] {
+/**
+ * The best `count` of all running beams continued by one token, best first; ties go to the earlier beam and
+ * id.
+ */
+function bestContinuations(
+  running: readonly Beam[],
+  rows: readonly Float32Array[],
+  count: number,
+): Candidate[] {
   const all = running.flatMap((beam, from) => {
     const logProbs = logSoftmax(rows[from]);
     return topIndices(logProbs, count).map((id) => ({ from, id, score: beam.score + logProbs[id] }));

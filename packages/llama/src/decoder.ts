@@ -31,7 +31,10 @@ export function newDecoder(model: LlamaModel, linear: Linear): Decoder {
     const [last, next] = scope((): [Tensor, KvCache] => {
       const ids = tensor(backend, Int32Array.from(tokens), [b, t], 'i32');
       const result = forward(model, ids, { linear, cache });
-      const end = reshape(slice(result.hidden, [0, t - 1, 0], [b, 1, config.hiddenSize]), [b, config.hiddenSize]);
+      const end = reshape(slice(result.hidden, [0, t - 1, 0], [b, 1, config.hiddenSize]), [
+        b,
+        config.hiddenSize,
+      ]);
       return [logits(model, end, linear), result.cache];
     });
     const data = Float32Array.from(await last.data());

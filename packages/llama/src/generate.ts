@@ -37,9 +37,9 @@ export interface Completion {
 }
 
 /**
- * Continues a prompt. Greedy and beam search follow transformers' `generate` (length penalty 1); sampling draws
- * from a counter-based generator, the same on every backend. Throws DataError for an empty prompt or an id outside
- * the vocabulary, or when prompt and completion exceed the context.
+ * Continues a prompt. Greedy and beam search follow transformers' `generate` (length penalty 1); sampling
+ * draws from a counter-based generator, the same on every backend. Throws DataError for an empty prompt or an
+ * id outside the vocabulary, or when prompt and completion exceed the context.
  */
 export async function generate(
   model: LlamaModel,
@@ -63,7 +63,8 @@ function checkPrompt(model: LlamaModel, prompt: readonly number[], maxNewTokens:
   }
   if (prompt.length === 0) throw new DataError('generate: the prompt has no token; it needs at least one');
   const wrong = prompt.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabSize);
-  if (wrong !== undefined) throw new DataError(`generate: ${wrong} is not in the vocabulary of ${vocabSize} tokens`);
+  if (wrong !== undefined)
+    throw new DataError(`generate: ${wrong} is not in the vocabulary of ${vocabSize} tokens`);
   if (prompt.length + maxNewTokens > maxPositions) {
     throw new DataError(
       `generate: ${prompt.length} tokens and ${maxNewTokens} new ones exceed the context of ${maxPositions}`,

@@ -24,8 +24,8 @@ import { inverseFrequencies, type LlamaConfig, readLlamaConfig } from './config.
 import { type LinearSize, linearSizes, loadWeights, type WeightDType } from './weights.ts';
 
 /**
- * How an activation meets a weight: x f32 [.., in] → f32 [.., out]. `path` is the module's name in the checkpoint,
- * such as `model.layers.0.mlp.gate_proj`. The one seam between a model and an adapter.
+ * How an activation meets a weight: x f32 [.., in] → f32 [.., out]. `path` is the module's name in the
+ * checkpoint, such as `model.layers.0.mlp.gate_proj`. The one seam between a model and an adapter.
  */
 export type Linear = (x: Tensor, path: string) => Tensor;
 
@@ -61,7 +61,9 @@ export interface ForwardOptions {
   readonly runLayer?: (layer: () => Tensor, x: Tensor, index: number) => Tensor;
 }
 
-/** Loads a Hugging Face Llama directory. Throws DataError, in one line, for anything missing or damaged in it. */
+/**
+ * Loads a Hugging Face Llama directory. Throws DataError, in one line, for anything missing or damaged in it.
+ */
 export function loadLlama(backend: Backend, dir: string, { dtype }: { dtype: WeightDType }): LlamaModel {
   const config = readLlamaConfig(dir);
   const weights = loadWeights(backend, dir, config, dtype);
@@ -116,8 +118,8 @@ function ropeTables(backend: Backend, config: LlamaConfig, positions: number): R
 }
 
 /**
- * The last hidden states, after the final norm. ids i32 [b, t] → f32 [b, t, e], with the cache that these tokens
- * leave. Rows are right-padded: a causal model's states before the padding do not depend on it.
+ * The last hidden states, after the final norm. ids i32 [b, t] → f32 [b, t, e], with the cache that these
+ * tokens leave. Rows are right-padded: a causal model's states before the padding do not depend on it.
  */
 export function forward(
   model: LlamaModel,

@@ -10,18 +10,24 @@ export interface SampleOptions {
 }
 
 /**
- * One token from logits: the first of the largest at temperature 0; else the inverse of the cumulative distribution
- * of softmax(logits / temperature) at `draw`, over the topK likeliest and then over the fewest of those whose
- * probabilities reach topP. f64 throughout. Throws ConfigError for options out of range.
+ * One token from logits: the first of the largest at temperature 0; else the inverse of the cumulative
+ * distribution of softmax(logits / temperature) at `draw`, over the topK likeliest and then over the fewest
+ * of those whose probabilities reach topP. f64 throughout. Throws ConfigError for options out of range.
  */
-export function sampleToken(logits: ArrayLike<number>, { temperature, topK, topP, draw }: SampleOptions): number {
+export function sampleToken(
+  logits: ArrayLike<number>,
+  { temperature, topK, topP, draw }: SampleOptions,
+): number {
   if (!(temperature >= 0)) throw new ConfigError(`temperature must be at least 0, got ${temperature}`);
   if (topK !== undefined && !(Number.isInteger(topK) && topK >= 1)) {
     throw new ConfigError(`top-k must be a whole number of at least 1, got ${topK}`);
   }
-  if (topP !== undefined && !(topP > 0 && topP <= 1)) throw new ConfigError(`top-p must be in (0, 1], got ${topP}`);
+  if (topP !== undefined && !(topP > 0 && topP <= 1))
+    throw new ConfigError(`top-p must be in (0, 1], got ${topP}`);
   if (temperature === 0) return argmax(logits);
-  const order = Array.from({ length: logits.length }, (_, i) => i).sort((a, b) => logits[b] - logits[a] || a - b);
+  const order = Array.from({ length: logits.length }, (_, i) => i).sort(
+    (a, b) => logits[b] - logits[a] || a - b,
+  );
   const likeliest = order.slice(0, topK ?? order.length);
   const weights = likeliest.map((id) => Math.exp((logits[id] - logits[likeliest[0]]) / temperature));
   const kept = fewest(weights, topP ?? 1);

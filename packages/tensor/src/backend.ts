@@ -25,7 +25,9 @@ export interface Backend {
   /** One line for people: the adapter, the driver, the mode. */
   readonly description: string;
   readonly stats: Stats;
-  /** Memory for a tensor; its content is undefined until written. Throws DeviceError when it cannot be had. */
+  /**
+   * Memory for a tensor; its content is undefined until written. Throws DeviceError when it cannot be had.
+   */
   allocate(spec: Spec): DeviceBuffer;
   /** Gives memory back; kernels already recorded still see it. */
   free(buffer: DeviceBuffer, spec: Spec): void;
@@ -34,7 +36,9 @@ export interface Backend {
    * Ordered before every later `run`, after every earlier one.
    */
   write(buffer: DeviceBuffer, spec: Spec, data: HostArray | Uint16Array, start: number): void;
-  /** The elements, f16 widened to f32. Resolves after every kernel before it has run; rejects if one failed. */
+  /**
+   * The elements, f16 widened to f32. Resolves after every kernel before it has run; rejects if one failed.
+   */
   read(buffer: DeviceBuffer, spec: Spec): Promise<HostArray>;
   /** Records an op; returns at once. */
   run(op: AnyOp, inputs: readonly Tensor[], output: Spec, attrs: object): DeviceBuffer;

@@ -75,7 +75,7 @@ describeEachBackend((backend) => {
         arbitraryRandom,
         async (shapes, [arity, f, meaning], random) => {
           const drawn = shapes.slice(0, arity).map((shape) => drawUniform(shape, random));
-          if (arity === 3) drawn[0].data.forEach((_, i) => (drawn[0].data[i] = Math.round(drawn[0].data[i])));
+          if (arity === 3) drawn[0] = { ...drawn[0], data: drawn[0].data.map(Math.round) };
           const to = broadcastShapes('test', drawn);
           const xs = () => drawn.map(({ data, shape }) => tensor(backend(), data, shape));
           const direct = await readOnce(() => f(xs()));

@@ -1,13 +1,21 @@
 import { DTypeError } from './errors.ts';
-import { defineOp, type GpuJsKernel, type Known, type Op, type Thunks, type WgslKernel, type Domain } from './op.ts';
+import {
+  type Domain,
+  defineOp,
+  type GpuJsKernel,
+  type Known,
+  type Op,
+  type Thunks,
+  type WgslKernel,
+} from './op.ts';
 import { broadcastTo, sumTo } from './ops/sum.ts';
-import { broadcastShapes, sameShape, type Shape, showAll, size, type Spec } from './shape.ts';
+import { broadcastShapes, type Shape, type Spec, sameShape, showAll, size } from './shape.ts';
 import { apply, type Tensor } from './tensor.ts';
 import { grid1d, load, load4, shader, storageType } from './wgsl.ts';
 
 /**
- * How an input's element follows from the output's index j: the same one; the only one; j mod n (the input is a
- * suffix of the output, as a bias is); or j div n (one value for each n neighbours, as a row's norm is).
+ * How an input's element follows from the output's index j: the same one; the only one; j mod n (the input is
+ * a suffix of the output, as a bias is); or j div n (one value for each n neighbours, as a row's norm is).
  */
 type Access = 'same' | 'only' | 'suffix' | 'prefix';
 
@@ -64,7 +72,12 @@ export function elementwise(name: string, arity: number, def: ElementwiseDef) {
     gpujs(inputs, output, { scalars }): GpuJsKernel {
       const plans = inputs.map((t) => accessOf(t, output));
       const args = names.slice(0, arity);
-      const index = { same: 'i', only: '0', suffix: (v: string) => `i % n${v}`, prefix: (v: string) => `Math.floor(i / n${v})` };
+      const index = {
+        same: 'i',
+        only: '0',
+        suffix: (v: string) => `i % n${v}`,
+        prefix: (v: string) => `Math.floor(i / n${v})`,
+      };
       const at = (v: string, access: Access) => {
         const text = index[access];
         return typeof text === 'string' ? text : text(v);
@@ -131,7 +144,9 @@ function accessOf(input: Spec, output: Spec): AccessPlan {
 function textCache(name: string, arity: number, def: ElementwiseDef) {
   const texts = new Map<string, string>();
   return (inputs: readonly Spec[], plans: readonly AccessPlan[]): string => {
-    const wide = plans.map((plan) => plan.access === 'same' || (plan.access === 'suffix' && plan.n % 4 === 0));
+    const wide = plans.map(
+      (plan) => plan.access === 'same' || (plan.access === 'suffix' && plan.n % 4 === 0),
+    );
     const splat = plans.map((plan) => plan.access === 'prefix' && plan.n % 4 === 0);
     const key = inputs.map((t, k) => `${t.dtype} ${plans[k].access} ${wide[k]} ${splat[k]}`).join();
     let text = texts.get(key);
@@ -163,16 +178,29 @@ ${args.map((v, k) => `  let ${v} = ${read(v, k)};`).join('\n')}
   };
 }
 
-/** Shapes for the generated tests: every way of broadcasting, sizes that are and are not multiples of four. */
+/**
+ * Shapes for the generated tests: every way of broadcasting, sizes that are and are not multiples of four.
+ */
 function sampleShapes(arity: number): Shape[][] {
   const alike = [[], [1], [7], [3, 5], [2, 3, 4]].map((shape) => new Array<Shape>(arity).fill(shape));
   if (arity === 1) return alike;
-  const mixed = ([
-    [[3, 8], [8]],
-    [[3, 5], [5]],
-    [[3, 8], [3, 1]],
-    [[4, 3], [4, 1]],
-    [[2, 4], []],
-  ] as const).flatMap(([a, b]) => [[a, b], [b, a]]);
+  const mixed = (
+    [
+      [[3, 8], [8]],
+      [[3, 5], [5]],
+      [
+        [3, 8],
+        [3, 1],
+      ],
+      [
+        [4, 3],
+        [4, 1],
+      ],
+      [[2, 4], []],
+    ] as const
+  ).flatMap(([a, b]) => [
+    [a, b],
+    [b, a],
+  ]);
   return [...alike, ...mixed.map((pair) => [...pair, ...new Array<Shape>(arity - 2).fill(pair[0])])];
 }

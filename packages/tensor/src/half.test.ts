@@ -6,7 +6,9 @@ const patterns = Uint16Array.from({ length: 1 << 16 }, (_, bits) => bits);
 const values = fromHalfBits(patterns);
 const infinity = 0x7c00;
 
-/** x to the nearest multiple of the spacing of f16 at x, ties to the even multiple; infinite from 65,520 on. */
+/**
+ * x to the nearest multiple of the spacing of f16 at x, ties to the even multiple; infinite from 65,520 on.
+ */
 function nearestHalf(x: number): number {
   const exponent = Math.max(-14, Math.floor(Math.log2(Math.abs(x))));
   const spacing = 2 ** (exponent - 10);
@@ -20,8 +22,8 @@ function nearestHalf(x: number): number {
 test('every f16 pattern survives f32 and back; a NaN stays a NaN', () => {
   const back = toHalfBits(values);
   for (const bits of patterns) {
-    const isNaN = (bits & infinity) === infinity && (bits & 0x3ff) !== 0;
-    if (isNaN) expect((back[bits] & infinity) === infinity && (back[bits] & 0x3ff) !== 0).toBe(true);
+    const isNotANumber = (bits & infinity) === infinity && (bits & 0x3ff) !== 0;
+    if (isNotANumber) expect((back[bits] & infinity) === infinity && (back[bits] & 0x3ff) !== 0).toBe(true);
     else if (back[bits] !== bits) expect.fail(`${bits.toString(16)} came back as ${back[bits].toString(16)}`);
   }
 });

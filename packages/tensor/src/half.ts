@@ -1,4 +1,7 @@
-/** IEEE binary16 to and from f32, by integer arithmetic on the bits; no platform of Node 20 has a Float16Array. */
+/**
+ * IEEE binary16 to and from f32, by integer arithmetic on the bits; no platform of Node 20 has a
+ * Float16Array.
+ */
 
 const word = new Uint32Array(1);
 const real = new Float32Array(word.buffer);

@@ -1,12 +1,16 @@
 import type { Shape, Spec } from './shape.ts';
 import type { Tensor } from './tensor.ts';
 
-/** A number a kernel gets at dispatch, so that it never enters the shader's text: u32, or f32 where marked. */
+/**
+ * A number a kernel gets at dispatch, so that it never enters the shader's text: u32, or f32 where marked.
+ */
 export type Immediate = number | { readonly f32: number };
 
 /** What the WGSL of an op may count on. */
 export interface WgslDevice {
-  /** Lanes of a subgroup when that number is fixed and known, else 0: then no subgroup operation may be used. */
+  /**
+   * Lanes of a subgroup when that number is fixed and known, else 0: then no subgroup operation may be used.
+   */
   readonly subgroupSize: number;
   /** True on a software rasteriser, where memory is a cache and barriers cost more than arithmetic. */
   readonly software: boolean;
@@ -24,19 +28,23 @@ export interface WgslKernel {
 export type HostArray = Float32Array | Float64Array | Int32Array | Uint32Array;
 
 /**
- * What an op means on the host. Either the text of a gpu.js kernel, `function (inputs…, args…)`, which computes
- * the cell `this.thread.x` (of a row `this.thread.y` where two sizes are given) of the flat output; or, for an op
- * that is not naturally one thread a cell, a plain loop that fills the output. Both also run in f64, as the
- * reference.
+ * What an op means on the host. Either the text of a gpu.js kernel, `function (inputs…, args…)`, which
+ * computes the cell `this.thread.x` (of a row `this.thread.y` where two sizes are given) of the flat output;
+ * or, for an op that is not naturally one thread a cell, a plain loop that fills the output. Both also run in
+ * f64, as the reference.
  */
 export type GpuJsKernel =
-  | { readonly code: string; readonly threads: readonly [number] | readonly [number, number]; readonly args: readonly number[] }
+  | {
+      readonly code: string;
+      readonly threads: readonly [number] | readonly [number, number];
+      readonly args: readonly number[];
+    }
   | { readonly host: (inputs: readonly HostArray[], output: HostArray) => void };
 
 /** One gradient a differentiable input, made only when asked for. */
 export type Thunks = readonly ((() => Tensor) | null)[];
 
-/** A shape to test an op at. `values` draws an input's elements; the default is uniform in [-2, 2]. */
+/** Shapes and attributes to test an op at; `domains` says how the elements are drawn. */
 export interface Sample<A> {
   readonly shapes: readonly Shape[];
   readonly attrs: A;
@@ -63,9 +71,9 @@ export interface Op<A extends object = object> {
   wgsl?(inputs: readonly Spec[], output: Spec, attrs: A, device: WgslDevice): WgslKernel;
   gpujs?(inputs: readonly Spec[], output: Spec, attrs: A): GpuJsKernel;
   /**
-   * For each input a thunk that gives d(loss)/d(input) from g = d(loss)/d(output), or null where there is none.
-   * Thunks are made of ops, so they can be differentiated again. `'composed'`: differentiate `composed` instead.
-   * null: the op has no gradient.
+   * For each input a thunk that gives d(loss)/d(input) from g = d(loss)/d(output), or null where there is
+   * none. Thunks are made of ops, so they can be differentiated again. `'composed'`: differentiate `composed`
+   * instead. null: the op has no gradient.
    */
   readonly vjp:
     | ((g: Tensor, inputs: readonly Tensor[], output: Tensor, attrs: A) => Thunks)

@@ -53,7 +53,9 @@ export function showAll(specs: readonly Spec[]): string {
 export function axisIndex(op: string, shape: Shape, axis: number): number {
   const index = axis < 0 ? axis + shape.length : axis;
   if (!Number.isInteger(axis) || index < 0 || index >= shape.length) {
-    throw new ShapeError(`${op}: axis ${axis} is not in a shape of rank ${shape.length}, [${shape.join(', ')}]`);
+    throw new ShapeError(
+      `${op}: axis ${axis} is not in a shape of rank ${shape.length}, [${shape.join(', ')}]`,
+    );
   }
   return index;
 }

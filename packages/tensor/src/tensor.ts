@@ -11,7 +11,9 @@ interface Storage {
   owners: number;
 }
 
-/** Contiguous row-major elements on a backend. Immutable: every operation is a function that makes a new one. */
+/**
+ * Contiguous row-major elements on a backend. Immutable: every operation is a function that makes a new one.
+ */
 export class Tensor implements Spec {
   readonly shape: Shape;
   readonly dtype: DType;
@@ -61,7 +63,8 @@ export class Tensor implements Spec {
   }
 
   #owned(): Storage {
-    if (!this.#storage) throw new Error(`${show(this)} was used after it was freed; return it from its scope`);
+    if (!this.#storage)
+      throw new Error(`${show(this)} was used after it was freed; return it from its scope`);
     return this.#storage;
   }
 }
@@ -69,8 +72,9 @@ export class Tensor implements Spec {
 const scopes: Set<Tensor>[] = [];
 
 /**
- * Runs f and frees every tensor made inside, except those in what it returns (arrays, Maps and plain objects).
- * While a recorder listens nothing is freed, since its tape needs them: they go to the scope around.
+ * Runs f and frees every tensor made inside, except those in what it returns (arrays, Maps and plain
+ * objects). While a recorder listens nothing is freed, since its tape needs them: they go to the scope
+ * around.
  */
 export function scope<T>(f: () => T): T {
   const made = new Set<Tensor>();
@@ -149,7 +153,8 @@ export function apply<A extends object>(op: Op<A>, inputs: readonly Tensor[], at
   const spec = op.infer(inputs, attrs);
   const { backend } = inputs[0];
   for (const t of inputs) {
-    if (t.backend !== backend) throw new Error(`${op.name}: inputs are on ${backend.name} and ${t.backend.name}`);
+    if (t.backend !== backend)
+      throw new Error(`${op.name}: inputs are on ${backend.name} and ${t.backend.name}`);
   }
   const output = op.wgsl ? compute(backend, op as AnyOp, inputs, spec, attrs) : inputs[0].alias(spec.shape);
   record(op as AnyOp, inputs, output, attrs);
@@ -173,13 +178,16 @@ export function tensor(
   dtype: DType = 'f32',
 ): Tensor {
   const spec: Spec = { shape, dtype };
-  if (data.length !== size(shape)) throw new ShapeError(`tensor: ${data.length} numbers do not fill ${show(spec)}`);
+  if (data.length !== size(shape))
+    throw new ShapeError(`tensor: ${data.length} numbers do not fill ${show(spec)}`);
   const buffer = backend.allocate(spec);
   backend.write(buffer, spec, toHost(data, dtype), 0);
   return new Tensor(spec, backend, { buffer, spec, owners: 0 });
 }
 
-/** A tensor whose elements are written piece by piece (see Backend.write), for weights larger than a scratch. */
+/**
+ * A tensor whose elements are written piece by piece (see Backend.write), for weights larger than a scratch.
+ */
 export function tensorFromChunks(
   backend: Backend,
   spec: Spec,

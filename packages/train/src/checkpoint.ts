@@ -1,11 +1,11 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type LoraConfig, readAdapter, writeAdapter } from '@flex/peft';
+import type { Parameters } from '@flex/autograd';
+import type { LinearSize } from '@flex/llama';
 import type { OptimizerState } from '@flex/optim';
+import { type LoraConfig, readAdapter, writeAdapter } from '@flex/peft';
 import { type Backend, DataError, type Tensor, tensor } from '@flex/tensor';
 import { openSafetensors, toFloat32, writeSafetensors } from '@flex/tensor/safetensors';
-import type { LinearSize } from '@flex/llama';
-import type { Parameters } from '@flex/autograd';
 
 /** Where a run stands after an update. Dropout and data order follow from the seed and this number. */
 export interface Progress {
@@ -23,7 +23,10 @@ export interface SavedRun extends Progress {
 const stateFile = 'optimizer.safetensors';
 const progressFile = 'progress.json';
 
-/** Writes `checkpoints/step-N` under `out`: into a temporary folder first, so that a half-written one is never read. */
+/**
+ * Writes `checkpoints/step-N` under `out`: into a temporary folder first, so that a half-written one is never
+ * read.
+ */
 export async function saveCheckpoint(
   out: string,
   { step, run, params, state }: SavedRun,
@@ -46,7 +49,10 @@ export async function saveCheckpoint(
   renameSync(temporary, final);
 }
 
-/** The newest whole checkpoint of a run's folder, or null. Throws DataError when it is damaged or of another run. */
+/**
+ * The newest whole checkpoint of a run's folder, or null. Throws DataError when it is damaged or of another
+ * run.
+ */
 export function loadCheckpoint(
   backend: Backend,
   out: string,
@@ -55,13 +61,17 @@ export function loadCheckpoint(
 ): SavedRun | null {
   const folder = join(out, 'checkpoints');
   const steps = existsSync(folder)
-    ? readdirSync(folder).flatMap((name) => /^step-(\d+)$/.exec(name)?.[1] ?? []).map(Number)
+    ? readdirSync(folder)
+        .flatMap((name) => /^step-(\d+)$/.exec(name)?.[1] ?? [])
+        .map(Number)
     : [];
   if (steps.length === 0) return null;
   const dir = join(folder, `step-${Math.max(...steps)}`);
   const progress = JSON.parse(readFileSync(join(dir, progressFile), 'utf8')) as Progress;
   if (progress.run !== run) {
-    throw new DataError(`${dir}: is of a run with another configuration, model or data; take another out, or --overwrite`);
+    throw new DataError(
+      `${dir}: is of a run with another configuration, model or data; take another out, or --overwrite`,
+    );
   }
   const { params } = readAdapter(backend, join(dir, 'adapter'), linears);
   return { ...progress, params, state: readState(backend, join(dir, stateFile)) };

@@ -89,9 +89,10 @@ interface Trainee {
 }
 
 /**
- * Fine-tunes an adapter as the configuration says, and writes the run's folder. The same configuration gives the
- * same adapter, to the bit, on one device, whether interrupted and resumed or not. Throws ConfigError or DataError,
- * before anything is written, for what is wrong with the configuration, the model, the adapter or the data.
+ * Fine-tunes an adapter as the configuration says, and writes the run's folder. The same configuration gives
+ * the same adapter, to the bit, on one device, whether interrupted and resumed or not. Throws ConfigError or
+ * DataError, before anything is written, for what is wrong with the configuration, the model, the adapter or
+ * the data.
  */
 export async function train(config: TrainConfig, options: TrainOptions): Promise<RunSummary> {
   const { backend, parts = new Map(), resume = false, overwrite = false } = options;
@@ -154,7 +155,8 @@ async function run(context: Run): Promise<RunSummary> {
   let trainSeconds = 0;
   const losses: number[] = [];
   let step = done;
-  const save = () => saveCheckpoint(config.out, { ...trainee, step, run: folder.runDigest }, setup.lora, config.model);
+  const save = () =>
+    saveCheckpoint(config.out, { ...trainee, step, run: folder.runDigest }, setup.lora, config.model);
   while (step < plan.steps && !options.signal?.aborted) {
     step++;
     const metrics = await oneUpdate(context, step);
@@ -178,7 +180,9 @@ async function run(context: Run): Promise<RunSummary> {
     steps: step,
     out: config.out,
     adapter,
-    eval: Object.fromEntries(Object.keys(before).map((name) => [name, { before: before[name], after: after[name] }])),
+    eval: Object.fromEntries(
+      Object.keys(before).map((name) => [name, { before: before[name], after: after[name] }]),
+    ),
     loss: { first: losses[0], last: losses[losses.length - 1] },
     tokens,
     seconds: (performance.now() - started) / 1000,
@@ -207,7 +211,9 @@ async function oneUpdate({ config, setup, trainee, data, plan }: Run, step: numb
   const [lossValue, penaltyValue, norm] = await Promise.all([loss.item(), penalty.item(), gradNorm.item()]);
   eachTensor([loss, penalty, gradNorm], (t) => t.dispose());
   if (!Number.isFinite(lossValue) || !Number.isFinite(norm)) {
-    throw new Error(`update ${step}: loss ${lossValue}, gradient norm ${norm}: the run diverged; try a lower optimizer.lr`);
+    throw new Error(
+      `update ${step}: loss ${lossValue}, gradient norm ${norm}: the run diverged; try a lower optimizer.lr`,
+    );
   }
   const tokens = batches.reduce((n, batch) => n + batch.tokens, 0);
   const seconds = (performance.now() - started) / 1000;
@@ -225,7 +231,10 @@ async function oneUpdate({ config, setup, trainee, data, plan }: Run, step: numb
   };
 }
 
-async function evaluate({ config, options, setup, trainee, heldOut }: Run, step: number): Promise<Record<string, number>> {
+async function evaluate(
+  { config, options, setup, trainee, heldOut }: Run,
+  step: number,
+): Promise<Record<string, number>> {
   const losses: Record<string, number> = {};
   const linear = withLora(setup.model.linear, trainee.params, setup.lora);
   for (const set of heldOut) {
@@ -279,7 +288,10 @@ function startingAdapter(
 /** Bytes of kept activations above which `auto` recomputes them in the backward pass. */
 const activationBudget = 4 * 2 ** 30;
 
-/** `auto`: when the activations of the largest batch would be over 4 GiB (f32, per layer ≈ 12e + 5f + 2·h·t a token). */
+/**
+ * `auto`: when the activations of the largest batch would be over 4 GiB (f32, per layer ≈ 12e + 5f + 2·h·t a
+ * token).
+ */
 function shouldCheckpoint({ train, data }: TrainConfig, { config }: LlamaModel): boolean {
   if (train.checkpoint_activations !== 'auto') return train.checkpoint_activations;
   const { hiddenSize: e, intermediateSize: f, heads: h, layers } = config;

@@ -23,7 +23,8 @@ export async function makeRegularizers(
       const where = `regularizer.${i}`;
       if (!('use' in part)) {
         const { name: _, lambda, enters, ...options } = part;
-        const regularizer = part.name === 'l2' ? l2() : fourier(options, part.scope === 'change' ? start() : undefined);
+        const regularizer =
+          part.name === 'l2' ? l2() : fourier(options, part.scope === 'change' ? start() : undefined);
         return { regularizer, lambda, enters };
       }
       const { use, lambda = 1, enters = 'loss', name: _, ...options } = part;
@@ -59,9 +60,12 @@ async function load(where: string, use: string, options: object, recipe: RecipeP
   try {
     module = (await import(use.startsWith('/') ? pathToFileURL(use).href : use)) as { default?: unknown };
   } catch (error) {
-    throw new ConfigError(`${where}.use: ${use} cannot be loaded: ${(error as Error).message.split('\n')[0]}`, {
-      cause: error,
-    });
+    throw new ConfigError(
+      `${where}.use: ${use} cannot be loaded: ${(error as Error).message.split('\n')[0]}`,
+      {
+        cause: error,
+      },
+    );
   }
   if (typeof module.default !== 'function') {
     throw new ConfigError(`${where}.use: ${use} must default-export a function of its options`);
@@ -73,7 +77,9 @@ function requireMethods(where: string, use: string, part: unknown, methods: read
   const fields = part as Record<string, unknown> | null;
   for (const method of methods) {
     if (typeof fields?.[method] !== 'function') {
-      throw new ConfigError(`${where}.use: ${use} gives no ${method}() ; see CONTRIBUTING.md for the interface`);
+      throw new ConfigError(
+        `${where}.use: ${use} gives no ${method}() ; see CONTRIBUTING.md for the interface`,
+      );
     }
   }
 }

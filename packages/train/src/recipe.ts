@@ -38,7 +38,9 @@ export async function loadRecipe(
   try {
     module = (await import(pathToFileURL(resolve(file)).href)) as { default?: unknown };
   } catch (error) {
-    throw new ConfigError(`${file}: cannot be loaded: ${(error as Error).message.split('\n')[0]}`, { cause: error });
+    throw new ConfigError(`${file}: cannot be loaded: ${(error as Error).message.split('\n')[0]}`, {
+      cause: error,
+    });
   }
   const recipe = module.default;
   if (recipe === null || typeof recipe !== 'object') {
@@ -54,7 +56,8 @@ export async function loadRecipe(
 function replaceValues(recipe: Section, file: string, parts: Map<string, unknown>): Section {
   const replaced = (part: unknown, key: string): unknown => {
     if (Array.isArray(part)) return part.map((one, i) => replaced(one, `${key}.${i}`));
-    if (part === null || typeof part !== 'object' || !('use' in part) || typeof part.use === 'string') return part;
+    if (part === null || typeof part !== 'object' || !('use' in part) || typeof part.use === 'string')
+      return part;
     const placeholder = `${file}#${key}`;
     parts.set(placeholder, part.use);
     const { name, options } = part.use as { name?: unknown; options?: unknown };

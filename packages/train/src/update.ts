@@ -50,8 +50,9 @@ export interface UpdateResult {
 }
 
 /**
- * One optimizer update on an effective batch. A pure function of its inputs: the same inputs give the same bits on
- * one device. The caller frees the old parameters and state. Throws DataError when no token is scored.
+ * One optimizer update on an effective batch. A pure function of its inputs: the same inputs give the same
+ * bits on one device. The caller frees the old parameters and state. Throws DataError when no token is
+ * scored.
  */
 export function update(setup: UpdateSetup, inputs: UpdateInputs): UpdateResult {
   return scope(() => {
@@ -88,8 +89,13 @@ function taskGradient(setup: UpdateSetup, { params, batches, step }: UpdateInput
   for (const [i, batch] of batches.entries()) {
     if (scoredTokens(batch) === 0) continue;
     const dropout = { seed: setup.seed, step: (step - 1) * batches.length + i };
-    const { value, grads } = valueAndGrad(() => mulScalar(taskLoss(setup, params, batch, dropout), 1 / total), params);
-    sums = sums ? { loss: add(sums.loss, value), grads: addGradients(sums.grads, grads, 1) } : { loss: value, grads };
+    const { value, grads } = valueAndGrad(
+      () => mulScalar(taskLoss(setup, params, batch, dropout), 1 / total),
+      params,
+    );
+    sums = sums
+      ? { loss: add(sums.loss, value), grads: addGradients(sums.grads, grads, 1) }
+      : { loss: value, grads };
   }
   if (!sums) throw new DataError(`update ${step}: none of its examples has a scored token`);
   return sums;

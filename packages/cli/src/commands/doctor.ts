@@ -14,7 +14,9 @@ const shownLimits = [
 ] as const;
 
 export function doctorCommand(): Command {
-  const command = new Command('doctor').description('what this machine can do, and how to mend what it cannot');
+  const command = new Command('doctor').description(
+    'what this machine can do, and how to mend what it cannot',
+  );
   return withCommonOptions(command).action(run);
 }
 
@@ -32,10 +34,17 @@ async function run(options: CommonOptions): Promise<void> {
   };
   output.emit({ machine, adapter: info, advice });
   const table = new Table({ style: { head: [], border: ['dim'] } });
-  table.push(['Node', machine.node], ['platform', machine.platform], ['processor', `${machine.cpu}, ${machine.cores} cores`]);
+  table.push(
+    ['Node', machine.node],
+    ['platform', machine.platform],
+    ['processor', `${machine.cpu}, ${machine.cores} cores`],
+  );
   table.push(['memory', gib(machine.memory_bytes)]);
   if (info) {
-    table.push(['WebGPU adapter', `${info.name}${info.software ? ' (software)' : ''}`], ['driver', info.driver]);
+    table.push(
+      ['WebGPU adapter', `${info.name}${info.software ? ' (software)' : ''}`],
+      ['driver', info.driver],
+    );
     table.push(['subgroup sizes', info.subgroupSizes.join(' to ')], ['features', wrap(info.features)]);
     for (const name of shownLimits) table.push([name, showLimit(info.limits[name])]);
   } else {
@@ -55,8 +64,10 @@ function adviceFor(info: AdapterInfo | null): string[] {
     ];
   }
   const lines: string[] = [];
-  if (info.software) lines.push('This adapter is software: right, but slower than a GPU by a factor of a thousand or so.');
-  if (!info.features.includes('subgroups')) lines.push('No subgroup operations: the slower portable kernels run.');
+  if (info.software)
+    lines.push('This adapter is software: right, but slower than a GPU by a factor of a thousand or so.');
+  if (!info.features.includes('subgroups'))
+    lines.push('No subgroup operations: the slower portable kernels run.');
   return lines;
 }
 

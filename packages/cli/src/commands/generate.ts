@@ -37,7 +37,12 @@ export function generateCommand(): Command {
     .option('--temperature <t>', '0: greedy; above: sampled', number, 0)
     .option('--top-p <p>', 'sample among the likeliest tokens that reach p', number)
     .option('--top-k <k>', 'sample among the k likeliest tokens', whole)
-    .option('--stop <text>', 'end before this text; may be repeated', (text: string, all: string[]) => [...all, text], [])
+    .option(
+      '--stop <text>',
+      'end before this text; may be repeated',
+      (text: string, all: string[]) => [...all, text],
+      [],
+    )
     .option('--seed <n>', 'of the sampling', whole, 0)
     .option('--dtype <name>', dtypeHelp, 'auto');
   return withCommonOptions(withDevice(command)).action(run);
@@ -45,10 +50,14 @@ export function generateCommand(): Command {
 
 async function run(options: GenerateCommandOptions): Promise<void> {
   const output = outputOf(options);
-  const given = ['prompt', 'ids', 'input'].filter((key) => options[key as keyof GenerateCommandOptions] !== undefined);
+  const given = ['prompt', 'ids', 'input'].filter(
+    (key) => options[key as keyof GenerateCommandOptions] !== undefined,
+  );
   if (given.length !== 1) throw new ConfigError('generate: give one of --prompt, --ids and --input');
   if (options.numBeams > 1 && options.temperature > 0) {
-    throw new ConfigError('generate: --num-beams above 1 searches and does not sample; leave --temperature out');
+    throw new ConfigError(
+      'generate: --num-beams above 1 searches and does not sample; leave --temperature out',
+    );
   }
   const tokenizer = tokenizerOf(options);
   const prompts = promptsOf(options, tokenizer);
@@ -81,11 +90,15 @@ function tokenizerOf({ model, prompt, input, stop }: GenerateCommandOptions): To
 
 function readInput(path: string): z.infer<typeof inputSchema> {
   const parsed = inputSchema.safeParse(parseJson(path));
-  if (!parsed.success) throw new DataError(`${path}: must be {"prompts": ["…", …]} or {"input_ids": [[1, 5], …]}`);
+  if (!parsed.success)
+    throw new DataError(`${path}: must be {"prompts": ["…", …]} or {"input_ids": [[1, 5], …]}`);
   return parsed.data;
 }
 
-function promptsOf({ prompt, ids, input }: GenerateCommandOptions, tokenizer?: Tokenizer): (readonly number[])[] {
+function promptsOf(
+  { prompt, ids, input }: GenerateCommandOptions,
+  tokenizer?: Tokenizer,
+): (readonly number[])[] {
   if (ids) return [ids];
   const content = input === undefined ? { prompts: [prompt as string] } : readInput(input);
   if ('input_ids' in content) return content.input_ids;
@@ -94,7 +107,8 @@ function promptsOf({ prompt, ids, input }: GenerateCommandOptions, tokenizer?: T
 
 function whole(text: string): number {
   const value = Number(text);
-  if (!Number.isSafeInteger(value) || value < 0) throw new InvalidArgumentError('It must be a whole number ≥ 0.');
+  if (!Number.isSafeInteger(value) || value < 0)
+    throw new InvalidArgumentError('It must be a whole number ≥ 0.');
   return value;
 }
 

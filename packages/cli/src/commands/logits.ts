@@ -33,7 +33,9 @@ async function run(options: LogitsOptions): Promise<void> {
   });
   const data = Float32Array.from(await result.data());
   // Logits at padding mean nothing; zeros say so.
-  lengths.forEach((length, row) => data.fill(0, (row * t + length) * vocabSize, (row + 1) * t * vocabSize));
+  for (const [row, length] of lengths.entries()) {
+    data.fill(0, (row * t + length) * vocabSize, (row + 1) * t * vocabSize);
+  }
   writeSafetensors(options.out, new Map([['logits', { dtype: 'F32', shape: [b, t, vocabSize], data }]]));
   output.print(`${options.out}: logits f32 [${b}, ${t}, ${vocabSize}]`);
   output.emit({ out: options.out, shape: [b, t, vocabSize] });

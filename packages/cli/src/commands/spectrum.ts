@@ -14,14 +14,22 @@ interface SpectrumCommandOptions extends CommonOptions {
 
 export function spectrumCommand(): Command {
   const command = new Command('spectrum')
-    .description("frequency content of an adapter's A and B: penalty, and shares of power below and above the threshold")
+    .description(
+      "frequency content of an adapter's A and B: penalty, and shares of power below and above the threshold",
+    )
     .requiredOption('--adapter <dir>', 'a PEFT adapter')
     .option('--norm <name>', 'scale of the transform: ortho, backward or mean', 'ortho')
     .option('--threshold <t>', 'share of the spectrum that counts as low', Number, 0.5);
   return withCommonOptions(withDevice(command)).action(run);
 }
 
-async function run({ adapter: dir, device, norm, threshold, ...common }: SpectrumCommandOptions): Promise<void> {
+async function run({
+  adapter: dir,
+  device,
+  norm,
+  threshold,
+  ...common
+}: SpectrumCommandOptions): Promise<void> {
   const output = outputOf(common);
   const options = fourierOptions({ norm, threshold });
   const backend = await openBackend(device, output.note);
@@ -44,11 +52,29 @@ async function run({ adapter: dir, device, norm, threshold, ...common }: Spectru
 
 function tableOf(spectra: ReadonlyMap<string, Spectrum>, threshold: number): string {
   const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
-  const head = ['parameter', 'bins', 'penalty', `below ${threshold}`, `above ${threshold}`, 'power by frequency'];
-  const table = new Table({ head, style: { head: [], border: ['dim'] }, colAligns: ['left', 'right', 'right', 'right', 'right'] });
+  const head = [
+    'parameter',
+    'bins',
+    'penalty',
+    `below ${threshold}`,
+    `above ${threshold}`,
+    'power by frequency',
+  ];
+  const table = new Table({
+    head,
+    style: { head: [], border: ['dim'] },
+    colAligns: ['left', 'right', 'right', 'right', 'right'],
+  });
   for (const [name, { bins, penalty, below, above, bands }] of spectra) {
     const short = name.replace(/^base_model\.model\.model\./, '').replace(/\.weight$/, '');
-    table.push([short, bins, penalty.toPrecision(4), percent(below), percent(above), chalk.cyan(sparkline(bands))]);
+    table.push([
+      short,
+      bins,
+      penalty.toPrecision(4),
+      percent(below),
+      percent(above),
+      chalk.cyan(sparkline(bands)),
+    ]);
   }
   return table.toString();
 }

@@ -1,7 +1,16 @@
 import { existsSync } from 'node:fs';
 import { basename, extname, join } from 'node:path';
 import { ConfigError } from '@flex/tensor';
-import { loadConfig, loadRecipe, printConfig, type RecipeParts, type RunInfo, type RunSummary, type TrainConfig, train } from '@flex/train';
+import {
+  loadConfig,
+  loadRecipe,
+  printConfig,
+  type RecipeParts,
+  type RunInfo,
+  type RunSummary,
+  type TrainConfig,
+  train,
+} from '@flex/train';
 import chalk from 'chalk';
 import Table from 'cli-table3';
 import { Command } from 'commander';
@@ -86,8 +95,10 @@ async function load(args: readonly string[], { resume }: TrainCommandOptions): P
   const file = first !== undefined && !first.includes('=') ? first : undefined;
   const overrides = args.slice(file === undefined ? 0 : 1);
   const stray = overrides.find((text) => !text.includes('='));
-  if (stray !== undefined) throw new ConfigError(`train: "${stray}" is not key=value; the configuration file comes first`);
-  const sets = (key: string) => overrides.some((text) => text.startsWith(`${key}=`) || text.startsWith(`${key}.`));
+  if (stray !== undefined)
+    throw new ConfigError(`train: "${stray}" is not key=value; the configuration file comes first`);
+  const sets = (key: string) =>
+    overrides.some((text) => text.startsWith(`${key}=`) || text.startsWith(`${key}.`));
   const isQuickstart = file === undefined && !sets('model') && !sets('data');
   const base = isQuickstart ? quickstart : {};
   // A run needs a folder: without `out`, the next free one. Loading twice lets a file or recipe name it first.
@@ -101,7 +112,9 @@ async function load(args: readonly string[], { resume }: TrainCommandOptions): P
   const placeholder = 'runs/{next}';
   const loaded = await attempt(placeholder);
   if (loaded.config.out !== placeholder) return loaded;
-  const name = isQuickstart ? 'quickstart' : `${basename(loaded.config.model)}-${basename(loaded.config.data.source).split('.')[0]}`;
+  const name = isQuickstart
+    ? 'quickstart'
+    : `${basename(loaded.config.model)}-${basename(loaded.config.data.source).split('.')[0]}`;
   if (resume) throw new ConfigError('train: --resume needs `out`, the folder of the run to continue');
   return { ...loaded, config: { ...loaded.config, out: nextFree(join('runs', name)) } };
 }
@@ -116,7 +129,9 @@ function nextFree(folder: string): string {
 
 function describeStart(info: RunInfo, line: (text: string) => void): void {
   line(`model ${info.model}, ${info.trainableParameters.toLocaleString('en')} trainable parameters`);
-  line(`data ${info.examples} examples, ${info.steps} updates${info.done > 0 ? `, ${info.done} done before` : ''}`);
+  line(
+    `data ${info.examples} examples, ${info.steps} updates${info.done > 0 ? `, ${info.done} done before` : ''}`,
+  );
   for (const reason of info.skipped) line(reason);
   line(`run folder ${info.out}`);
 }
@@ -134,10 +149,15 @@ function describeEnd(
   const { steps, seconds, tokens_per_second, peak_memory_bytes, adapter, status } = summary;
   output.print();
   const word = status === 'done' ? chalk.green('done') : chalk.yellow('interrupted, everything saved');
-  output.print(`${word}: ${steps} updates in ${duration(seconds)}, ${tokens_per_second.toFixed(0)} tokens/s, ` +
-    `at most ${(peak_memory_bytes / 2 ** 20).toFixed(0)} MiB of tensors`);
+  output.print(
+    `${word}: ${steps} updates in ${duration(seconds)}, ${tokens_per_second.toFixed(0)} tokens/s, ` +
+      `at most ${(peak_memory_bytes / 2 ** 20).toFixed(0)} MiB of tensors`,
+  );
   if (Object.keys(summary.eval).length > 0) {
-    const table = new Table({ head: ['held-out loss, nats a token', 'before', 'after'], style: { head: [], border: ['dim'] } });
+    const table = new Table({
+      head: ['held-out loss, nats a token', 'before', 'after'],
+      style: { head: [], border: ['dim'] },
+    });
     for (const [name, { before, after }] of Object.entries(summary.eval)) {
       table.push([name, before.toFixed(4), after.toFixed(4)]);
     }

@@ -34,26 +34,34 @@ export function openGpuJs(mode: 'webasm' | 'cpu' = 'webasm'): Backend {
   const kernelFor = (code: string): IKernelRunShortcut => {
     let kernel = kernels.get(code);
     if (!kernel) {
-      kernel = gpu.createKernel(code as never, {
-        dynamicOutput: true,
-        dynamicArguments: true,
-        loopMaxIterations: maxElements,
-        asyncMode: mode === 'webasm',
-      } as never) as IKernelRunShortcut;
+      kernel = gpu.createKernel(
+        code as never,
+        {
+          dynamicOutput: true,
+          dynamicArguments: true,
+          loopMaxIterations: maxElements,
+          asyncMode: mode === 'webasm',
+        } as never,
+      ) as IKernelRunShortcut;
       kernels.set(code, kernel);
       stats.pipelines++;
     }
     return kernel;
   };
 
-  const runKernel = async (kernel: GpuJsKernel, inputs: readonly HostBuffer[], out: HostBuffer): Promise<void> => {
+  const runKernel = async (
+    kernel: GpuJsKernel,
+    inputs: readonly HostBuffer[],
+    out: HostBuffer,
+  ): Promise<void> => {
     const data = inputs.map((b) => b.data);
     if ('host' in kernel) return kernel.host(data, out.data);
     const compiled = kernelFor(kernel.code);
     compiled.setOutput([...kernel.threads]);
     const result = (await compiled(...(data as never[]), ...(kernel.args as never[]))) as unknown;
     if (result instanceof Float32Array) out.data.set(result);
-    else (result as Float32Array[]).forEach((row, y) => out.data.set(row, y * kernel.threads[0]));
+    else
+      for (const [y, row] of (result as Float32Array[]).entries()) out.data.set(row, y * kernel.threads[0]);
   };
 
   return {
@@ -63,9 +71,16 @@ export function openGpuJs(mode: 'webasm' | 'cpu' = 'webasm'): Backend {
     allocate(spec) {
       const n = size(spec.shape);
       if (n > maxElements) {
-        throw new DeviceError(`gpu.js: a tensor holds at most ${maxElements} elements, got ${show(spec)}; use a WebGPU device`);
+        throw new DeviceError(
+          `gpu.js: a tensor holds at most ${maxElements} elements, got ${show(spec)}; use a WebGPU device`,
+        );
       }
-      const data = spec.dtype === 'i32' ? new Int32Array(n) : spec.dtype === 'u32' ? new Uint32Array(n) : new Float32Array(n);
+      const data =
+        spec.dtype === 'i32'
+          ? new Int32Array(n)
+          : spec.dtype === 'u32'
+            ? new Uint32Array(n)
+            : new Float32Array(n);
       countLive(stats, bytes(spec));
       stats.reservedBytes = stats.liveBytes;
       return { data };

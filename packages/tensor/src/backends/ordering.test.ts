@@ -19,8 +19,8 @@ import {
   referenceBackend,
 } from '../testing/index.ts';
 
-// Freed memory goes to the next tensor of its size while the ops before are only recorded: neither an upload into it
-// nor an op that writes it may reach those.
+// Freed memory goes to the next tensor of its size while the ops before are only recorded: neither an upload
+// into it nor an op that writes it may reach those.
 
 interface Command {
   readonly kind: 'upload' | 'chunks' | 'op' | 'free' | 'read' | 'readAndWait';
@@ -80,7 +80,7 @@ describeEachBackend((backend) => {
       fc.asyncProperty(fc.array(command, { minLength: 20, maxLength: 80, size: 'max' }), async (commands) => {
         const got = await runCommands(backend(), commands);
         const want = await runCommands(await referenceBackend.open(), commands);
-        want.forEach((numbers, i) => expectClose(got[i], numbers, 1e-5, `read ${i}`));
+        for (const [i, numbers] of want.entries()) expectClose(got[i], numbers, 1e-5, `read ${i}`);
       }),
       { numRuns: 20 },
     ));

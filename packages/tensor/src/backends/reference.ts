@@ -21,7 +21,12 @@ export function openReference(): Backend {
     stats,
     allocate(spec) {
       const n = size(spec.shape);
-      const data = spec.dtype === 'i32' ? new Int32Array(n) : spec.dtype === 'u32' ? new Uint32Array(n) : new Float64Array(n);
+      const data =
+        spec.dtype === 'i32'
+          ? new Int32Array(n)
+          : spec.dtype === 'u32'
+            ? new Uint32Array(n)
+            : new Float64Array(n);
       countLive(stats, n * bytesPerElement[spec.dtype]);
       return { data };
     },
@@ -37,7 +42,12 @@ export function openReference(): Backend {
     run(op, inputs, output, attrs) {
       const buffer = this.allocate(output);
       stats.dispatches++;
-      runOnHost(op.gpujs!(inputs, output, attrs), inputs.map((t) => dataOf(t.buffer)), output, dataOf(buffer));
+      runOnHost(
+        op.gpujs!(inputs, output, attrs),
+        inputs.map((t) => dataOf(t.buffer)),
+        output,
+        dataOf(buffer),
+      );
       return buffer;
     },
     async sync() {},
@@ -49,8 +59,16 @@ export function openReference(): Backend {
 }
 
 /** Runs a kernel as plain JavaScript, in the precision of the arrays. */
-export function runOnHost(kernel: GpuJsKernel, inputs: readonly HostArray[], output: Spec, out: HostArray): void {
-  if ('host' in kernel) return kernel.host(inputs, out);
+export function runOnHost(
+  kernel: GpuJsKernel,
+  inputs: readonly HostArray[],
+  output: Spec,
+  out: HostArray,
+): void {
+  if ('host' in kernel) {
+    kernel.host(inputs, out);
+    return;
+  }
   const cell = textFunction(kernel.code);
   const [width, height = 1] = kernel.threads;
   const self = { thread: { x: 0, y: 0, z: 0 } };
@@ -61,7 +79,8 @@ export function runOnHost(kernel: GpuJsKernel, inputs: readonly HostArray[], out
       out[y * width + x] = cell.call(self, ...inputs, ...kernel.args);
     }
   }
-  if (width * height !== size(output.shape)) throw new Error(`kernel fills ${width * height} cells of ${size(output.shape)}`);
+  if (width * height !== size(output.shape))
+    throw new Error(`kernel fills ${width * height} cells of ${size(output.shape)}`);
 }
 
 const functions = new Map<string, (...args: unknown[]) => number>();

@@ -1,13 +1,22 @@
 import { elementwise } from '../elementwise.ts';
+import { size } from '../shape.ts';
 import type { Tensor } from '../tensor.ts';
 import { type ReduceOptions, sum } from './sum.ts';
-import { size } from '../shape.ts';
 
 const addOp = elementwise('add', 2, {
   wgsl: 'x + y',
   js: 'x + y',
   vjp: (g) => [() => g, () => g],
-  known: [{ inputs: [{ shape: [2], data: [1, 2] }, { shape: [2], data: [3, 5] }], attrs: { scalars: [] }, output: [4, 7] }],
+  known: [
+    {
+      inputs: [
+        { shape: [2], data: [1, 2] },
+        { shape: [2], data: [3, 5] },
+      ],
+      attrs: { scalars: [] },
+      output: [4, 7],
+    },
+  ],
 });
 /** x + y. f32 [..], [..] → f32 [broadcast]. */
 export const add = (x: Tensor, y: Tensor): Tensor => addOp([x, y]);

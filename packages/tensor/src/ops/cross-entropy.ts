@@ -67,7 +67,8 @@ const crossEntropyOp: Op<NoAttrs> = defineOp<NoAttrs>({
     };
   },
   vjp: (g, [logits, labels]) => [() => apply(crossEntropyBackwardOp, [g, logits, labels], {}), null],
-  composed: ([logits, labels]) => neg(sum(mul(logSoftmax(logits), oneHot(labels, logits.shape[1])), { axes: [1] })),
+  composed: ([logits, labels]) =>
+    neg(sum(mul(logSoftmax(logits), oneHot(labels, logits.shape[1])), { axes: [1] })),
   samples: [
     { shapes: [[3, 9], [3]], attrs: {} },
     { shapes: [[5, 4], [5]], attrs: {} },
@@ -75,7 +76,10 @@ const crossEntropyOp: Op<NoAttrs> = defineOp<NoAttrs>({
   domains: [undefined, { kind: 'index', below: 4 }],
   known: [
     {
-      inputs: [{ shape: [2, 1], data: [7, 7] }, { shape: [2], data: [0, -100] }],
+      inputs: [
+        { shape: [2, 1], data: [7, 7] },
+        { shape: [2], data: [0, -100] },
+      ],
       attrs: {},
       output: [0, 0],
     },
@@ -170,8 +174,14 @@ const oneHotOp: Op<OneHotAttrs> = defineOp<OneHotAttrs>({
   known: [{ inputs: [{ shape: [2], data: [1, -1] }], attrs: { classes: 2 }, output: [0, 1, 0, 0] }],
 });
 
-/** 1 where the last axis equals the label, else 0; a negative label gives zeros. i32 [..] → f32 [.., classes]. */
+/**
+ * 1 where the last axis equals the label, else 0; a negative label gives zeros. i32 [..] → f32 [.., classes].
+ */
 export const oneHot = (labels: Tensor, classes: number): Tensor => apply(oneHotOp, [labels], { classes });
 
-/** −ln softmax(logits)[label] of each row; 0 where the label is negative (−100: not scored). f32 [n, v], i32 [n] → f32 [n]. */
-export const crossEntropy = (logits: Tensor, labels: Tensor): Tensor => apply(crossEntropyOp, [logits, labels], {});
+/**
+ * −ln softmax(logits)[label] of each row; 0 where the label is negative (−100: not scored). f32 [n, v], i32
+ * [n] → f32 [n].
+ */
+export const crossEntropy = (logits: Tensor, labels: Tensor): Tensor =>
+  apply(crossEntropyOp, [logits, labels], {});

@@ -1,6 +1,6 @@
 import { ConfigError, DTypeError, ShapeError } from '../errors.ts';
 import type { Op } from '../op.ts';
-import { type Shape, show, size, type Spec } from '../shape.ts';
+import { type Shape, type Spec, show, size } from '../shape.ts';
 import { apply, record, type Tensor, withoutRecorders } from '../tensor.ts';
 import { mul } from './arithmetic.ts';
 import { cachedTable, chain, complexSteps, type Step } from './fft/complex.ts';
@@ -101,7 +101,10 @@ function runSteps(
 }
 
 /** A step that gives what it gets another shape. */
-const to = (shape: Shape): Step => (x) => reshape(x, shape);
+const to =
+  (shape: Shape): Step =>
+  (x) =>
+    reshape(x, shape);
 
 function toBinsSteps(count: number, { n, scale, inner }: RealAttrs): Step[] {
   if (n % 2 === 1) {

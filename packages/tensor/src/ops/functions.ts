@@ -5,7 +5,11 @@ import { affine, div, mul, mulScalar, square, sub } from './arithmetic.ts';
 
 const positive: Domain = { kind: 'real', min: 0.25, max: 4 };
 
-const expOp = elementwise('exp', 1, { wgsl: 'exp(x)', js: 'Math.exp(x)', vjp: (g, _, y) => [() => mul(g, y)] });
+const expOp = elementwise('exp', 1, {
+  wgsl: 'exp(x)',
+  js: 'Math.exp(x)',
+  vjp: (g, _, y) => [() => mul(g, y)],
+});
 /** eˣ. f32 [..] → f32 [..]. */
 export const exp = (x: Tensor): Tensor => expOp([x]);
 
@@ -75,10 +79,18 @@ function composedSiluBackward(g: Tensor, x: Tensor): Tensor {
   return mul(g, mul(s, affine(mul(x, affine(s, -1, 1)), 1, 1)));
 }
 
-const absOp = elementwise('abs', 1, { wgsl: 'abs(x)', js: 'Math.abs(x)', vjp: (g, [x]) => [() => mul(g, sign(x))] });
+const absOp = elementwise('abs', 1, {
+  wgsl: 'abs(x)',
+  js: 'Math.abs(x)',
+  vjp: (g, [x]) => [() => mul(g, sign(x))],
+});
 /** |x|. f32 [..] → f32 [..]. */
 export const abs = (x: Tensor): Tensor => absOp([x]);
 
-const signOp = elementwise('sign', 1, { wgsl: 'sign(x)', js: 'x > 0 ? 1 : x < 0 ? -1 : 0', vjp: (g) => [() => mulScalar(g, 0)] });
+const signOp = elementwise('sign', 1, {
+  wgsl: 'sign(x)',
+  js: 'x > 0 ? 1 : x < 0 ? -1 : 0',
+  vjp: (g) => [() => mulScalar(g, 0)],
+});
 /** −1, 0 or 1; its gradient is 0. f32 [..] → f32 [..]. */
 export const sign = (x: Tensor): Tensor => signOp([x]);

@@ -20,7 +20,9 @@ function checkMatrices(inputs: readonly Spec[], { transposeA, transposeB }: Matm
   const [m, k] = transposeA ? a.shape.slice(-2).reverse() : a.shape.slice(-2);
   const [inner, n] = transposeB ? b.shape.slice(-2).reverse() : b.shape.slice(-2);
   if (k !== inner) {
-    const read = [transposeA ? 'a transposed' : '', transposeB ? 'b transposed' : ''].filter(Boolean).join(', ');
+    const read = [transposeA ? 'a transposed' : '', transposeB ? 'b transposed' : '']
+      .filter(Boolean)
+      .join(', ');
     throw new ShapeError(`matmul: inner sizes must be equal, got ${showAll(inputs)}${read && ` (${read})`}`);
   }
   return { matrix: [m, n], batchA: a.shape.slice(0, -2), batchB: b.shape.slice(0, -2) };
@@ -44,16 +46,12 @@ const matmulOp: Op<MatmulAttrs> = defineOp<MatmulAttrs>({
   vjp: (g, [a, b], _, { transposeA: ta, transposeB: tb }) => [
     () =>
       sumTo(
-        ta
-          ? matmul(b, g, { transposeA: tb, transposeB: true })
-          : matmul(g, b, { transposeB: !tb }),
+        ta ? matmul(b, g, { transposeA: tb, transposeB: true }) : matmul(g, b, { transposeB: !tb }),
         a.shape,
       ),
     () =>
       sumTo(
-        tb
-          ? matmul(g, a, { transposeA: true, transposeB: ta })
-          : matmul(a, g, { transposeA: !ta }),
+        tb ? matmul(g, a, { transposeA: true, transposeB: ta }) : matmul(a, g, { transposeA: !ta }),
         b.shape,
       ),
   ],
@@ -64,20 +62,56 @@ const matmulOp: Op<MatmulAttrs> = defineOp<MatmulAttrs>({
         attrs: { transposeA, transposeB },
       })),
     ),
-    { shapes: [[2, 1, 3], [2, 3, 1]], attrs: { transposeA: false, transposeB: false } },
-    { shapes: [[2, 5, 4], [5, 3]], attrs: { transposeA: true, transposeB: false } },
-    { shapes: [[3, 2], [2, 2, 4, 2]], attrs: { transposeA: false, transposeB: true } },
-    { shapes: [[9, 16], [17, 16]], attrs: { transposeA: false, transposeB: true } },
-    { shapes: [[9, 16], [16, 36]], attrs: { transposeA: false, transposeB: false } },
+    {
+      shapes: [
+        [2, 1, 3],
+        [2, 3, 1],
+      ],
+      attrs: { transposeA: false, transposeB: false },
+    },
+    {
+      shapes: [
+        [2, 5, 4],
+        [5, 3],
+      ],
+      attrs: { transposeA: true, transposeB: false },
+    },
+    {
+      shapes: [
+        [3, 2],
+        [2, 2, 4, 2],
+      ],
+      attrs: { transposeA: false, transposeB: true },
+    },
+    {
+      shapes: [
+        [9, 16],
+        [17, 16],
+      ],
+      attrs: { transposeA: false, transposeB: true },
+    },
+    {
+      shapes: [
+        [9, 16],
+        [16, 36],
+      ],
+      attrs: { transposeA: false, transposeB: false },
+    },
   ],
   known: [
     {
-      inputs: [{ shape: [2, 2], data: [1, 2, 3, 4] }, { shape: [2, 2], data: [5, 6, 7, 8] }],
+      inputs: [
+        { shape: [2, 2], data: [1, 2, 3, 4] },
+        { shape: [2, 2], data: [5, 6, 7, 8] },
+      ],
       attrs: { transposeA: false, transposeB: false },
       output: [19, 22, 43, 50],
     },
     {
-      inputs: [{ shape: [2, 1], data: [1, 2] }, { shape: [3, 2], data: [1, 0, 0, 1, 1, 1] }],
+      inputs: [
+        { shape: [2, 1], data: [1, 2] },
+        { shape: [3, 2], data: [1, 0, 0, 1, 1, 1] },
+      ],
       attrs: { transposeA: true, transposeB: true },
       output: [1, 2, 3],
     },
@@ -87,8 +121,8 @@ const matmulOp: Op<MatmulAttrs> = defineOp<MatmulAttrs>({
 /**
  * a·b over the last two axes, accumulated in f32. a f32|f16 [.., m, k] ([.., k, m] with transposeA), b f32|f16
  * [.., k, n] ([.., n, k] with transposeB) → f32 [.., m, n]. The axes before broadcast as in NumPy; an input without
- * them serves every matrix of the other without a copy; one that stretches in some of them is copied, and must be f32.
- * Throws ShapeError where the inner sizes differ or the batch axes do not broadcast, DTypeError for other types.
+ * them serves every matrix of the other without a copy; one that stretches in some of them is copied, and must be
+ * f32. Throws ShapeError where inner sizes differ or batch axes do not broadcast, DTypeError for other types.
  */
 export function matmul(
   a: Tensor,
@@ -97,12 +131,17 @@ export function matmul(
 ): Tensor {
   const attrs = { transposeA, transposeB };
   const { matrix, batchA, batchB } = checkMatrices([a, b], attrs);
-  const batch = broadcastShapes('matmul: batch axes', [batchA, batchB].map((shape) => ({ shape, dtype: 'f32' })));
+  const batch = broadcastShapes(
+    'matmul: batch axes',
+    [batchA, batchB].map((shape) => ({ shape, dtype: 'f32' })),
+  );
   const left = shareOrStretch(a, batch);
   const right = shareOrStretch(b, batch);
   // One matrix for many: the rows of the whole batch are the rows of one larger product.
   const fold = !transposeA && right.shape.length === 2;
-  const rows = fold ? reshape(left, [size(left.shape.slice(0, -1)), left.shape[left.shape.length - 1]]) : left;
+  const rows = fold
+    ? reshape(left, [size(left.shape.slice(0, -1)), left.shape[left.shape.length - 1]])
+    : left;
   return reshape(apply(matmulOp, [rows, right], attrs), [...batch, ...matrix]);
 }
 

@@ -23,7 +23,10 @@ const reshapeOp: Op<ReshapeAttrs> = defineOp<ReshapeAttrs>({
   known: [{ inputs: [{ shape: [4], data: [1, 2, 3, 4] }], attrs: { shape: [2, 2] }, output: [1, 2, 3, 4] }],
 });
 
-/** The same elements, row-major, under another shape; shares the memory. Throws ShapeError when the sizes differ. */
+/**
+ * The same elements, row-major, under another shape; shares the memory. Throws ShapeError when the sizes
+ * differ.
+ */
 export function reshape(x: Tensor, shape: Shape): Tensor {
   return sameShape(x.shape, shape) ? x : apply(reshapeOp, [x], { shape });
 }

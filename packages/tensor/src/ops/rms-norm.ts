@@ -15,7 +15,8 @@ interface NormAttrs {
 const last = { axes: [-1], keepDims: true };
 
 function check(name: string, inputs: readonly Spec[], x: Spec, weight: Spec): void {
-  if (inputs.some((t) => t.dtype !== 'f32')) throw new DTypeError(`${name}: needs f32, got ${showAll(inputs)}`);
+  if (inputs.some((t) => t.dtype !== 'f32'))
+    throw new DTypeError(`${name}: needs f32, got ${showAll(inputs)}`);
   if (weight.shape.length !== 1 || weight.shape[0] !== x.shape.at(-1)) {
     throw new ShapeError(`${name}: the weight must be as long as the last axis, got ${showAll(inputs)}`);
   }
@@ -67,7 +68,14 @@ const rmsNormOp: Op<NormAttrs> = defineOp<NormAttrs>({
     { shapes: [[3, 7], [7]], attrs: { eps: 1e-2 } },
   ],
   known: [
-    { inputs: [{ shape: [1, 2], data: [3, 3] }, { shape: [2], data: [1, 2] }], attrs: { eps: 0 }, output: [1, 2] },
+    {
+      inputs: [
+        { shape: [1, 2], data: [3, 3] },
+        { shape: [2], data: [1, 2] },
+      ],
+      attrs: { eps: 0 },
+      output: [1, 2],
+    },
   ],
 });
 
@@ -90,7 +98,9 @@ const rmsNormBackwardOp: Op<NormAttrs> = defineOp<NormAttrs>({
   }
   let r = inverseSqrt(reduceSum(squares, lane) / f32(p.n) + p.eps);
   let pull = reduceSum(dot, lane) * r * r * r / f32(p.n);
-  for (var i = lane; i < p.n; i += LANES) { out[base + i] = r * gs[base + i] * weights[i] - pull * xs[base + i]; }`;
+  for (var i = lane; i < p.n; i += LANES) {
+    out[base + i] = r * gs[base + i] * weights[i] - pull * xs[base + i];
+  }`;
     const inputs = ['gs: f32', 'xs: f32', 'weights: f32'];
     return {
       code: rowShader(device, { name: 'rmsNormBackward', inputs, params: ['n: u32', 'eps: f32'], body }),
@@ -130,4 +140,5 @@ const rmsNormBackwardOp: Op<NormAttrs> = defineOp<NormAttrs>({
  * w∘x / √(mean x² + eps) along the last axis. x f32 [.., e], weight f32 [e] → f32 [.., e].
  * Zhang & Sennrich 2019, "Root Mean Square Layer Normalization", eq. 4.
  */
-export const rmsNorm = (x: Tensor, weight: Tensor, eps: number): Tensor => apply(rmsNormOp, [x, weight], { eps });
+export const rmsNorm = (x: Tensor, weight: Tensor, eps: number): Tensor =>
+  apply(rmsNormOp, [x, weight], { eps });

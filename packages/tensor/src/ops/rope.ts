@@ -15,9 +15,11 @@ const ropeOp: Op<RopeAttrs> = defineOp<RopeAttrs>({
   name: 'rope',
   infer(inputs, { offset }) {
     const [x, cos, sin] = inputs;
-    if (inputs.some((t) => t.dtype !== 'f32')) throw new DTypeError(`rope: needs f32, got ${showAll(inputs)}`);
+    if (inputs.some((t) => t.dtype !== 'f32'))
+      throw new DTypeError(`rope: needs f32, got ${showAll(inputs)}`);
     const [, t, , d] = x.shape;
-    const fits = (table: typeof cos) => table.shape.length === 2 && table.shape[0] >= t + offset && 2 * table.shape[1] === d;
+    const fits = (table: typeof cos) =>
+      table.shape.length === 2 && table.shape[0] >= t + offset && 2 * table.shape[1] === d;
     if (x.shape.length !== 4 || !fits(cos) || !fits(sin)) {
       throw new ShapeError(
         `rope: needs [b, t, h, d] and tables [≥ t + ${offset}, d/2], got ${showAll(inputs)}`,
@@ -74,12 +76,30 @@ const ropeOp: Op<RopeAttrs> = defineOp<RopeAttrs>({
     null,
   ],
   samples: [
-    { shapes: [[2, 3, 2, 4], [5, 2], [5, 2]], attrs: { offset: 0, direction: 1 } },
-    { shapes: [[1, 2, 3, 6], [9, 3], [9, 3]], attrs: { offset: 4, direction: -1 } },
+    {
+      shapes: [
+        [2, 3, 2, 4],
+        [5, 2],
+        [5, 2],
+      ],
+      attrs: { offset: 0, direction: 1 },
+    },
+    {
+      shapes: [
+        [1, 2, 3, 6],
+        [9, 3],
+        [9, 3],
+      ],
+      attrs: { offset: 4, direction: -1 },
+    },
   ],
   known: [
     {
-      inputs: [{ shape: [1, 1, 1, 2], data: [3, 5] }, { shape: [1, 1], data: [0] }, { shape: [1, 1], data: [1] }],
+      inputs: [
+        { shape: [1, 1, 1, 2], data: [3, 5] },
+        { shape: [1, 1], data: [0] },
+        { shape: [1, 1], data: [1] },
+      ],
       attrs: { offset: 0, direction: 1 },
       output: [-5, 3],
     },

@@ -1,7 +1,7 @@
 import { DTypeError, ShapeError } from '../errors.ts';
 import { defineOp, type Op, type WgslDevice } from '../op.ts';
 import { rowShader, rowWorkgroups } from '../row-program.ts';
-import { sameShape, type Spec, show, showAll, size } from '../shape.ts';
+import { type Spec, sameShape, show, showAll, size } from '../shape.ts';
 import { apply, type Tensor } from '../tensor.ts';
 import { mul, mulScalar, sub } from './arithmetic.ts';
 import { exp } from './functions.ts';
@@ -10,7 +10,9 @@ import { sum } from './sum.ts';
 interface SoftmaxAttrs {
   /** Multiplies x before the exponential. */
   readonly scale: number;
-  /** Rows of one causal block: row i of a block sees columns 0 … offset + i. 0: every row sees every column. */
+  /**
+   * Rows of one causal block: row i of a block sees columns 0 … offset + i. 0: every row sees every column.
+   */
   readonly period: number;
   readonly offset: number;
 }
@@ -20,7 +22,8 @@ const rows = (x: Spec): number => size(x.shape) / columns(x);
 
 function checkRows(name: string, x: Spec): void {
   if (x.dtype !== 'f32') throw new DTypeError(`${name}: needs f32, got ${show(x)}`);
-  if (x.shape.length === 0 || columns(x) === 0) throw new ShapeError(`${name}: needs a last axis, got ${show(x)}`);
+  if (x.shape.length === 0 || columns(x) === 0)
+    throw new ShapeError(`${name}: needs a last axis, got ${show(x)}`);
 }
 
 /** How many columns row `row` sees. */
@@ -84,8 +87,16 @@ const softmaxOp: Op<SoftmaxAttrs> = defineOp<SoftmaxAttrs>({
     { shapes: [[2, 2, 9]], attrs: { scale: 1, period: 2, offset: 7 } },
   ],
   known: [
-    { inputs: [{ shape: [1, 2], data: [3, 3] }], attrs: { scale: 1, period: 0, offset: 0 }, output: [0.5, 0.5] },
-    { inputs: [{ shape: [2, 2], data: [1, 9, 4, 4] }], attrs: { scale: 1, period: 2, offset: 0 }, output: [1, 0, 0.5, 0.5] },
+    {
+      inputs: [{ shape: [1, 2], data: [3, 3] }],
+      attrs: { scale: 1, period: 0, offset: 0 },
+      output: [0.5, 0.5],
+    },
+    {
+      inputs: [{ shape: [2, 2], data: [1, 9, 4, 4] }],
+      attrs: { scale: 1, period: 2, offset: 0 },
+      output: [1, 0, 0.5, 0.5],
+    },
   ],
 });
 
@@ -97,7 +108,8 @@ const softmaxBackwardOp: Op<ScaleAttrs> = defineOp<ScaleAttrs>({
   name: 'softmaxBackward',
   infer([g, y]) {
     for (const t of [g, y]) checkRows('softmaxBackward', t);
-    if (!sameShape(g.shape, y.shape)) throw new ShapeError(`softmaxBackward: needs equal shapes, got ${showAll([g, y])}`);
+    if (!sameShape(g.shape, y.shape))
+      throw new ShapeError(`softmaxBackward: needs equal shapes, got ${showAll([g, y])}`);
     return { shape: y.shape, dtype: 'f32' };
   },
   wgsl([, y], _, { scale }, device) {
@@ -126,19 +138,30 @@ const softmaxBackwardOp: Op<ScaleAttrs> = defineOp<ScaleAttrs>({
     };
   },
   vjp: 'composed',
-  composed: ([g, y], { scale }) => mulScalar(mul(y, sub(g, sum(mul(g, y), { axes: [-1], keepDims: true }))), scale),
-  samples: [{ shapes: [[3, 10], [3, 10]], attrs: { scale: 0.5 } }],
+  composed: ([g, y], { scale }) =>
+    mulScalar(mul(y, sub(g, sum(mul(g, y), { axes: [-1], keepDims: true }))), scale),
+  samples: [
+    {
+      shapes: [
+        [3, 10],
+        [3, 10],
+      ],
+      attrs: { scale: 0.5 },
+    },
+  ],
 });
 
 /** scale·y·(g − ⟨g, y⟩) along the last axis: the gradient of softmax(scale·x) = y. */
-const softmaxBackward = (g: Tensor, y: Tensor, scale: number): Tensor => apply(softmaxBackwardOp, [g, y], { scale });
+const softmaxBackward = (g: Tensor, y: Tensor, scale: number): Tensor =>
+  apply(softmaxBackwardOp, [g, y], { scale });
 
 /** e^x / Σ e^x along the last axis. f32 [.., n] → f32 [.., n]. */
 export const softmax = (x: Tensor): Tensor => apply(softmaxOp, [x], { scale: 1, period: 0, offset: 0 });
 
 /**
- * softmax(scale·x) along the last axis, in which query i sees keys 0 … offset + i; weights of unseen keys are 0.
- * f32 [.., g·t, s] → the same, where the rows are `queries` = t positions, repeated for each head of a group.
+ * softmax(scale·x) along the last axis, in which query i sees keys 0 … offset + i; weights of unseen keys are
+ * 0. f32 [.., g·t, s] → the same, where the rows are `queries` = t positions, repeated for each head of a
+ * group.
  */
 export const causalSoftmax = (
   x: Tensor,

@@ -30,12 +30,16 @@ export function loadDataSet(source: DataSource, tokenizer: TokenizerLike): DataS
   const examples = encoded.filter((example) => example !== null);
   const name = `${basename(source.source)} ${split}`;
   if (examples.length === 0) {
-    throw new DataError(`${name}: no row has a token to score within ${source.max_length} tokens; raise max_length`);
+    throw new DataError(
+      `${name}: no row has a token to score within ${source.max_length} tokens; raise max_length`,
+    );
   }
   const unscorable = encoded.length - examples.length;
   const skipped = [
     ...(withoutSolution > 0 ? [`${name}: ${withoutSolution} rows without a solution are left out`] : []),
-    ...(unscorable > 0 ? [`${name}: ${unscorable} rows with nothing to score in ${source.max_length} tokens are left out`] : []),
+    ...(unscorable > 0
+      ? [`${name}: ${unscorable} rows with nothing to score in ${source.max_length} tokens are left out`]
+      : []),
   ];
   return {
     name,

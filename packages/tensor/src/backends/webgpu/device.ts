@@ -4,12 +4,18 @@ import type { WgslDevice } from '../../op.ts';
 
 /** What Dawn is asked for beyond its defaults. */
 const dawnOptions = [
-  // NVIDIA's f16 and cooperative matrices are hidden without the first two; timings are rounded to 65 µs without the third.
+  // NVIDIA's f16 and cooperative matrices are hidden without the first two; timings are rounded to 65 µs
+  // without the third.
   'enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia',
   'disable-dawn-features=timestamp_quantization',
 ];
 
-const wantedFeatures = ['shader-f16', 'subgroups', 'timestamp-query', 'chromium-experimental-subgroup-matrix'];
+const wantedFeatures = [
+  'shader-f16',
+  'subgroups',
+  'timestamp-query',
+  'chromium-experimental-subgroup-matrix',
+];
 
 /** An open device and what is known of the adapter behind it. */
 export interface OpenDevice {
@@ -56,18 +62,24 @@ export function describeAdapter(adapter: GPUAdapter): AdapterInfo {
     vendor: info.vendor,
     name: info.device || info.architecture,
     driver: info.description,
-    software: /llvmpipe|lavapipe|swiftshader/i.test(`${info.device} ${info.description} ${info.architecture}`),
+    software: /llvmpipe|lavapipe|swiftshader/i.test(
+      `${info.device} ${info.description} ${info.architecture}`,
+    ),
     subgroupSizes: [info.subgroupMinSize ?? 0, info.subgroupMaxSize ?? 0],
     features: [...adapter.features].sort(),
     limits: numbers,
   };
 }
 
-/** Opens the adapter with all the limits it has. Throws DeviceError where there is no adapter or it refuses. */
+/**
+ * Opens the adapter with all the limits it has. Throws DeviceError where there is no adapter or it refuses.
+ */
 export async function openDevice(): Promise<OpenDevice> {
   const adapter = await findAdapter();
   if (!adapter) {
-    throw new DeviceError('webgpu: no adapter; install a Vulkan driver (see flex doctor) or take --device cpu');
+    throw new DeviceError(
+      'webgpu: no adapter; install a Vulkan driver (see flex doctor) or take --device cpu',
+    );
   }
   const info = describeAdapter(adapter);
   const device = await adapter.requestDevice({
@@ -98,7 +110,8 @@ const setImmediateOfNode = globalThis.setImmediate;
 
 /**
  * Awaits a promise of Dawn's without spinning. Dawn polls through setImmediate, tens of thousands of times a
- * second, and takes a core from a software rasteriser; after eight turns each poll waits a millisecond instead.
+ * second, and takes a core from a software rasteriser; after eight turns each poll waits a millisecond
+ * instead.
  */
 export async function politely<T>(start: () => Promise<T>): Promise<T> {
   let turns = 0;

@@ -31,8 +31,9 @@ const maxBindGroups = 20_000;
 const bytesOf = (spec: Spec) => size(spec.shape) * bytesPerElement[spec.dtype];
 
 /**
- * Opens the WebGPU device of this machine (Dawn: Vulkan, Metal or D3D12). Ops append to one open compute pass,
- * submitted when the host reads or a few hundred are in it. Throws DeviceError where there is no adapter.
+ * Opens the WebGPU device of this machine (Dawn: Vulkan, Metal or D3D12). Ops append to one open compute
+ * pass, submitted when the host reads or a few hundred are in it. Throws DeviceError where there is no
+ * adapter.
  */
 export async function openWebGpu({ profile = false } = {}): Promise<WebGpuBackend> {
   const { device, info, wgsl } = await openDevice();
@@ -86,7 +87,10 @@ export async function openWebGpu({ profile = false } = {}): Promise<WebGpuBacken
       const layout = layoutFor(inputs);
       const pipeline = device.createComputePipeline({
         label,
-        layout: device.createPipelineLayout({ bindGroupLayouts: [layout], immediateSize } as GPUPipelineLayoutDescriptor),
+        layout: device.createPipelineLayout({
+          bindGroupLayouts: [layout],
+          immediateSize,
+        } as GPUPipelineLayoutDescriptor),
         compute: { module: device.createShaderModule({ label, code }), entryPoint: 'main' },
       });
       found = { pipeline, layout, id: pipelines.size };
@@ -213,7 +217,8 @@ export async function openWebGpu({ profile = false } = {}): Promise<WebGpuBacken
 }
 
 function packImmediates(immediates: readonly Immediate[], words: Uint32Array, reals: Float32Array): void {
-  if (immediates.length > words.length) throw new Error(`a kernel has ${immediates.length} immediates; 16 fit`);
+  if (immediates.length > words.length)
+    throw new Error(`a kernel has ${immediates.length} immediates; 16 fit`);
   immediates.forEach((value, i) => {
     if (typeof value === 'number') words[i] = value;
     else reals[i] = value.f32;

@@ -11,7 +11,9 @@ export interface PooledBuffer {
   usedIn: number;
 }
 
-/** Buffers for reuse, by size class. Sizes are rounded up by at most an eighth, so that lengths share classes. */
+/**
+ * Buffers for reuse, by size class. Sizes are rounded up by at most an eighth, so that lengths share classes.
+ */
 export class BufferPool {
   readonly #device: GPUDevice;
   readonly #stats: Stats;
@@ -27,13 +29,18 @@ export class BufferPool {
   take(bytes: number): PooledBuffer {
     const { maxStorageBufferBindingSize: limit } = this.#device.limits;
     if (bytes > limit) {
-      throw new DeviceError(`webgpu: a tensor of ${bytes} bytes is more than this adapter binds (${limit} bytes)`);
+      throw new DeviceError(
+        `webgpu: a tensor of ${bytes} bytes is more than this adapter binds (${limit} bytes)`,
+      );
     }
     const size = sizeClass(bytes);
     const reused = this.#free.get(size)?.pop();
     if (reused) return reused;
     const { STORAGE, COPY_SRC, COPY_DST } = GPUBufferUsage;
-    const gpu = this.#device.createBuffer({ size: Math.min(size, limit), usage: STORAGE | COPY_SRC | COPY_DST });
+    const gpu = this.#device.createBuffer({
+      size: Math.min(size, limit),
+      usage: STORAGE | COPY_SRC | COPY_DST,
+    });
     this.#stats.reservedBytes += size;
     return { gpu, id: this.#nextId++, bytes: size, usedIn: -1 };
   }

@@ -7,7 +7,10 @@ export interface KernelTime {
 
 const capacity = 512;
 
-/** Timestamps around every dispatch. Each dispatch gets a pass of its own, so the whole runs slower than unprofiled. */
+/**
+ * Timestamps around every dispatch. Each dispatch gets a pass of its own, so the whole runs slower than
+ * unprofiled.
+ */
 export class Profiler {
   readonly #device: GPUDevice;
   readonly #queries: GPUQuerySet;

@@ -51,8 +51,14 @@ export function butterflyWgsl(radix: number, store: (q: number | string, value: 
 function powerWgsl(points: readonly string[], lines: string[]): string[] {
   const n = points.length;
   if (n === 1) return [...points];
-  const even = powerWgsl(points.filter((_, i) => i % 2 === 0), lines);
-  const odd = powerWgsl(points.filter((_, i) => i % 2 === 1), lines);
+  const even = powerWgsl(
+    points.filter((_, i) => i % 2 === 0),
+    lines,
+  );
+  const odd = powerWgsl(
+    points.filter((_, i) => i % 2 === 1),
+    lines,
+  );
   const at = lines.length;
   const turned = odd.map((value, k) => {
     lines.push(`  let t${at}_${k} = ${turnedWgsl(value, k, n)};`);

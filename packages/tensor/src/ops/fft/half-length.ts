@@ -1,6 +1,6 @@
 import { ShapeError } from '../../errors.ts';
 import { defineOp, type Op, type WgslKernel } from '../../op.ts';
-import { showAll, type Spec } from '../../shape.ts';
+import { type Spec, showAll } from '../../shape.ts';
 import { grid1d, shader } from '../../wgsl.ts';
 import { rootOfUnity } from './butterfly.ts';
 import { checkComplex } from './pass.ts';
@@ -29,7 +29,12 @@ function checkTable(op: string, inputs: readonly Spec[], m: number): void {
 }
 
 /** The pair k of a row of m numbers: what both directions share. */
-function pairKernel(name: string, [count, m]: readonly number[], { scale, inner }: BinWeights, body: string): WgslKernel {
+function pairKernel(
+  name: string,
+  [count, m]: readonly number[],
+  { scale, inner }: BinWeights,
+  body: string,
+): WgslKernel {
   const threads = count * pairsOf(m);
   return {
     code: `// ${name}\n${shader({

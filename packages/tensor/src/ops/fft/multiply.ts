@@ -18,7 +18,9 @@ export const complexMultiplyOp: Op<MultiplyAttrs> = defineOp<MultiplyAttrs>({
     checkComplex('complexMultiply', inputs, [3, 2]);
     const [x, t] = inputs;
     if (t.shape[0] > x.shape[1] || t.shape[0] > length) {
-      throw new ShapeError(`complexMultiply: the table must fit the rows and ${length}, got ${showAll(inputs)}`);
+      throw new ShapeError(
+        `complexMultiply: the table must fit the rows and ${length}, got ${showAll(inputs)}`,
+      );
     }
     return { shape: [x.shape[0], length, 2], dtype: 'f32' };
   },
@@ -66,9 +68,27 @@ export const complexMultiplyOp: Op<MultiplyAttrs> = defineOp<MultiplyAttrs>({
   // Only whole transforms are recorded; their adjoint is a whole transform too.
   vjp: null,
   samples: [
-    { shapes: [[3, 5, 2], [5, 2]], attrs: { length: 9, reversed: false } },
-    { shapes: [[3, 7, 2], [7, 2]], attrs: { length: 7, reversed: true } },
-    { shapes: [[2, 8, 2], [3, 2]], attrs: { length: 3, reversed: false } },
+    {
+      shapes: [
+        [3, 5, 2],
+        [5, 2],
+      ],
+      attrs: { length: 9, reversed: false },
+    },
+    {
+      shapes: [
+        [3, 7, 2],
+        [7, 2],
+      ],
+      attrs: { length: 7, reversed: true },
+    },
+    {
+      shapes: [
+        [2, 8, 2],
+        [3, 2],
+      ],
+      attrs: { length: 3, reversed: false },
+    },
   ],
   known: [
     {

@@ -85,7 +85,10 @@ function operandA({ rows, transposeA, typeA, wideA }: Variant): Operand {
   const eights = range(rows / block);
   if (wideA && transposeA) {
     const read = (at: string) =>
-      [`let atA = (${at}) / 4u;`, ...range(rows / 4).map((q) => `let a${q} = ${load4('a', typeA, `atA + ${q}u`)};`)].join(' ');
+      [
+        `let atA = (${at}) / 4u;`,
+        ...range(rows / 4).map((q) => `let a${q} = ${load4('a', typeA, `atA + ${q}u`)};`),
+      ].join(' ');
     return {
       element,
       start: '',
@@ -100,7 +103,9 @@ function operandA({ rows, transposeA, typeA, wideA }: Variant): Operand {
       `let a${q}_${half} = ${load4('a', typeA, `firstA${q} + k / 4u + ${half}u`)};`;
     return {
       element,
-      start: eights.map((q) => `let firstA${q} = (startA + (row + ${q * block}u + part) * p.k) / 4u;`).join(' '),
+      start: eights
+        .map((q) => `let firstA${q} = (startA + (row + ${q * block}u + part) * p.k) / 4u;`)
+        .join(' '),
       read: eights.map((q) => `${four(q, 0)} ${four(q, 1)}`).join(' '),
       value: (u, i) => spread(`a${i >> 3}_${u >> 2}.${component(u)}`, i % block),
       readOne: null,
@@ -108,12 +113,18 @@ function operandA({ rows, transposeA, typeA, wideA }: Variant): Operand {
     };
   }
   const at = (step: string, i: string) =>
-    load('a', typeA, transposeA ? `startA + (${step}) * p.m + row + ${i}` : `startA + (row + ${i}) * p.k + ${step}`);
+    load(
+      'a',
+      typeA,
+      transposeA ? `startA + (${step}) * p.m + row + ${i}` : `startA + (row + ${i}) * p.k + ${step}`,
+    );
   return {
     element,
     start: '',
     read: transposeA
-      ? eight.flatMap((u) => eights.map((q) => `let a${u}_${q} = ${at(`k + ${u}u`, `${q * block}u + part`)};`)).join(' ')
+      ? eight
+          .flatMap((u) => eights.map((q) => `let a${u}_${q} = ${at(`k + ${u}u`, `${q * block}u + part`)};`))
+          .join(' ')
       : each.map((i) => `let a${i} = ${at('k + part', `${i}u`)};`).join(' '),
     value: (u, i) => (transposeA ? spread(`a${u}_${i >> 3}`, i % block) : spread(`a${i}`, u)),
     readOne: each.map((i) => `let a${i} = ${at('k', `${i}u`)};`).join(' '),
@@ -129,7 +140,9 @@ function operandB({ columns, transposeB, typeB, wideB }: Variant): Operand {
     const alone = { readOne: null, valueOne: () => '' };
     if (typeB === 'f16') {
       const halves = (j: number) =>
-        range(4).map((q) => `let h${j}_${q} = unpack2x16float(b${j}.${component(q)});`).join(' ');
+        range(4)
+          .map((q) => `let h${j}_${q} = unpack2x16float(b${j}.${component(q)});`)
+          .join(' ');
       return {
         element: 'vec4u',
         start: starts(8),
@@ -142,7 +155,10 @@ function operandB({ columns, transposeB, typeB, wideB }: Variant): Operand {
       element: 'vec4f',
       start: starts(4),
       read: each
-        .map((j) => `let atB${j} = firstB${j} + k / 4u; let b${j}_0 = b[atB${j}]; let b${j}_1 = b[atB${j} + 1u];`)
+        .map(
+          (j) =>
+            `let atB${j} = firstB${j} + k / 4u; let b${j}_0 = b[atB${j}]; let b${j}_1 = b[atB${j} + 1u];`,
+        )
         .join('\n    '),
       value: (u, j) => `b${j}_${u >> 2}.${component(u)}`,
       ...alone,
@@ -160,13 +176,15 @@ function operandB({ columns, transposeB, typeB, wideB }: Variant): Operand {
     };
   }
   const at = (step: string, j: number) =>
-    load('b', typeB, transposeB ? `startB + column${j} * p.k + ${step}` : `startB + (${step}) * p.n + column${j}`);
+    load(
+      'b',
+      typeB,
+      transposeB ? `startB + column${j} * p.k + ${step}` : `startB + (${step}) * p.n + column${j}`,
+    );
   return {
     element: storageType(typeB, 1),
     start: '',
-    read: eight
-      .flatMap((u) => each.map((j) => `let b${u}_${j} = ${at(`k + ${u}u`, j)};`))
-      .join('\n    '),
+    read: eight.flatMap((u) => each.map((j) => `let b${u}_${j} = ${at(`k + ${u}u`, j)};`)).join('\n    '),
     value: (u, j) => `b${u}_${j}`,
     readOne: each.map((j) => `let b${j} = ${at('k', j)};`).join(' '),
     valueOne: (j) => `b${j}`,
@@ -174,8 +192,9 @@ function operandB({ columns, transposeB, typeB, wideB }: Variant): Operand {
 }
 
 /**
- * Rows and columns past the output's edge are computed from whatever memory holds there (WebGPU keeps such reads
- * inside the buffer) and not stored; steps past k are never read.
+ * Rows and columns past the output's edge are computed from whatever the buffer holds there (WebGPU keeps such
+ * reads inside it) and not stored; steps past k are never read. The tile is clamped, not left by an early return:
+ * that halves the speed on software Vulkan, where every later read is then masked lane by lane.
  */
 function broadcastText(variant: Variant): string {
   const { lanes, rows, columns, transposeB, wideB } = variant;
@@ -184,14 +203,18 @@ function broadcastText(variant: Variant): string {
   const lines = range(rows);
   const together = wideB && !transposeB;
   const column = (j: number) =>
-    together ? `(across * ${lanes}u + lane) * 4u + ${j}u` : `across * ${lanes * columns}u + ${j * lanes}u + lane`;
+    together
+      ? `(across * ${lanes}u + lane) * 4u + ${j}u`
+      : `across * ${lanes * columns}u + ${j * lanes}u + lane`;
   const steps = eight.flatMap((u) =>
     lines.map((i) => {
       const sums = each.map((j) => `s${i}_${j} += x${u}_${i} * ${b.value(u, j)};`);
       return `let x${u}_${i} = ${a.value(u, i)}; ${sums.join(' ')}`;
     }),
   );
-  const oneStep = lines.map((i) => each.map((j) => `s${i}_${j} += ${a.valueOne(i)} * ${b.valueOne(j)};`).join(' '));
+  const oneStep = lines.map((i) =>
+    each.map((j) => `s${i}_${j} += ${a.valueOne(i)} * ${b.valueOne(j)};`).join(' '),
+  );
   const rest =
     a.readOne !== null && b.readOne !== null
       ? `  for (var k = whole; k < p.k; k++) {
@@ -201,9 +224,10 @@ function broadcastText(variant: Variant): string {
   }`
       : '';
   const stores = lines.map(
-    (i) => `  if (row + ${i}u < p.m) { ${each
-      .map((j) => `if (column${j} < p.n) { out[at + column${j}] = s${i}_${j}; }`)
-      .join(' ')} } at += p.n;`,
+    (i) =>
+      `  if (row + ${i}u < p.m) { ${each
+        .map((j) => `if (column${j} < p.n) { out[at + column${j}] = s${i}_${j}; }`)
+        .join(' ')} } at += p.n;`,
   );
   return shader({
     inputs: [`a: ${a.element}`, `b: ${b.element}`],

@@ -17,8 +17,8 @@ interface Variant {
 const columns = [0, 1, 2, 3];
 
 /**
- * A few dot products a workgroup, each spread over its lanes along k and added up at the end: for outputs with so
- * few rows or columns that a tile would be mostly empty. a is [.., m, k] and b [.., n, k].
+ * A few dot products a workgroup, each spread over its lanes along k and added up at the end: for outputs with
+ * so few rows or columns that a tile would be mostly empty. a is [.., m, k] and b [.., n, k].
  */
 export function dotKernel(p: Problem, device: WgslDevice): WgslKernel {
   const { typeA, typeB } = p;
@@ -36,7 +36,8 @@ function dotText({ typeA, typeB, wide }: Variant, device: WgslDevice): string {
   const halves = wide && typeB === 'f16';
   const terms = (j: number): string => {
     if (!wide) return `s${j} += x * ${load('b', typeB, `b${j} + k`)};`;
-    if (!halves) return `s${j} += dot(x, ${load4('b', typeB, `b${j} + k`)}) + dot(y, ${load4('b', typeB, `b${j} + k + 1u`)});`;
+    if (!halves)
+      return `s${j} += dot(x, ${load4('b', typeB, `b${j} + k`)}) + dot(y, ${load4('b', typeB, `b${j} + k + 1u`)});`;
     return `let w${j} = b[b${j} + k / 2u];
     s${j} += dot(x, vec4f(unpack2x16float(w${j}.x), unpack2x16float(w${j}.y)))
       + dot(y, vec4f(unpack2x16float(w${j}.z), unpack2x16float(w${j}.w)));`;

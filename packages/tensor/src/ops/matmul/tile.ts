@@ -16,12 +16,12 @@ interface Variant {
 /** 16 × 16 threads, and as many steps along k held in workgroup memory. */
 const side = 16;
 const range = (n: number): readonly number[] => Array.from({ length: n }, (_, i) => i);
-/** Output tiles that keep a large device busy: only beyond them a thread takes 8 × 8 cells instead of 4 × 4. */
+/** Output tiles that keep a large device busy: from here on a thread takes 8 × 8 cells instead of 4 × 4. */
 const manyTiles = 256;
 
 /**
- * The portable kernel: a workgroup computes a square tile of the output from panels of a and b in workgroup memory,
- * zero past the edges. Nothing is asked of the sizes or of the device.
+ * The portable kernel: a workgroup computes a square tile of the output from panels of a and b in workgroup
+ * memory, zero past the edges. Nothing is asked of the sizes or of the device.
  */
 export function tileKernel(p: Problem): WgslKernel {
   const { transposeA, transposeB, typeA, typeB } = p;
@@ -53,7 +53,10 @@ function tileText({ each, transposeA, transposeB, typeA, typeB }: Variant): stri
         return `    {
       let inner = ${step}; let step = k + inner; let offset = ${line}; let line = ${first} + offset;
       var value = 0.0;
-      if (step < p.k && line < ${lines}) { let at = start${name.toUpperCase()} + ${at}; value = ${load(name, dtype, 'at')}; }
+      if (step < p.k && line < ${lines}) {
+        let at = start${name.toUpperCase()} + ${at};
+        value = ${load(name, dtype, 'at')};
+      }
       panel${name.toUpperCase()}[inner * ${pitch}u + offset] = value;
     }`;
       })
@@ -89,7 +92,9 @@ ${fill('b', typeB, 'firstColumn', 'p.n', !transposeB)}
   }
 ${cells
   .map((i) => {
-    const stores = cells.map((j) => `if (column + ${j * side}u < p.n) { out[at + ${j * side}u] = s${i}_${j}; }`);
+    const stores = cells.map(
+      (j) => `if (column + ${j * side}u < p.n) { out[at + ${j * side}u] = s${i}_${j}; }`,
+    );
     return `  { let row = firstRow + y + ${i * side}u; let column = firstColumn + x;
     let at = (matrix * p.m + row) * p.n + column;
     if (row < p.m) { ${stores.join(' ')} } }`;
