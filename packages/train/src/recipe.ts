@@ -58,7 +58,7 @@ function replaceValues(recipe: Section, file: string, parts: Map<string, unknown
     if (Array.isArray(part)) return part.map((one, i) => replaced(one, `${key}.${i}`));
     if (part === null || typeof part !== 'object' || !('use' in part) || typeof part.use === 'string')
       return part;
-    const placeholder = `${file}#${key}`;
+    const placeholder = `${resolve(file)}#${key}`;
     parts.set(placeholder, part.use);
     const { name, options } = part.use as { name?: unknown; options?: unknown };
     return { ...part, use: placeholder, of: name, options };

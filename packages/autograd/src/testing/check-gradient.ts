@@ -28,8 +28,9 @@ const gradientTolerance = (op: AnyOp) => 4 * toleranceOf(op);
 
 /**
  * Registers the tests of an op's gradient at its samples. On the f64 reference the derivative along a random
- * direction that vjp gives is that of differences, and so is that of the gradient itself; on every other backend
- * the gradient is the reference's. An op without a gradient must say so by name. Call it in a Vitest file.
+ * direction that vjp gives is that of differences, and so is that of the gradient itself; on every other
+ * backend the gradient is the reference's. An op without a gradient must say so by name. Call it in a Vitest
+ * file.
  */
 export function checkGradient<A extends object>(definition: Op<A>, { runs = 6 }: GradientOptions = {}): void {
   const op: AnyOp = definition;
@@ -104,7 +105,9 @@ function weighted(op: AnyOp, attrs: object): NumberOf {
   return (xs) => sum(mul(xs.at(-1)!, apply(op, xs.slice(0, -1), attrs)));
 }
 
-/** Σᵢ ⟨cᵢ, gᵢ⟩ with random c, where gᵢ is the gradient of ⟨w, op(inputs)⟩ in input i and w is the last of xs. */
+/**
+ * Σᵢ ⟨cᵢ, gᵢ⟩ with random c, where gᵢ is the gradient of ⟨w, op(inputs)⟩ in input i and w is the last of xs.
+ */
 function gradientSum(op: AnyOp, { inputs, attrs }: DrawnSample, random: () => number): NumberOf {
   const coefficients = inputs.map(({ shape }) => drawUniform(shape, random));
   return (xs) => {

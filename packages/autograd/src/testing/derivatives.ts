@@ -11,8 +11,8 @@ const quotientTolerance = 1e-6;
 const step = 5e-5;
 
 /**
- * Throws unless the gradient in every f32 input is, in a random direction, what differences on the reference say;
- * where there is none f must not change. `frozen` are inputs that are not looked at.
+ * Throws unless the gradient in every f32 input is, in a random direction, what differences on the reference
+ * say; where there is none f must not change. `frozen` are inputs that are not looked at.
  */
 export async function expectDerivatives(
   f: NumberOf,
@@ -61,7 +61,10 @@ export async function expectSameGradients(
   });
 }
 
-/** The gradient of f in each input of f32, or null where it has none. Throws when one has not its input's shape. */
+/**
+ * The gradient of f in each input of f32, or null where it has none. Throws when one has not its input's
+ * shape.
+ */
 export async function gradientsAt(
   backend: Backend,
   f: NumberOf,

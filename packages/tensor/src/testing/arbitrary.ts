@@ -3,7 +3,9 @@ import { fromHalfBits, toHalfBits } from '../half.ts';
 import type { AnyOp, Domain, HostArray, Sample } from '../op.ts';
 import { type DType, type Shape, type Spec, show, size } from '../shape.ts';
 
-/** An input of an op as numbers; those that are drawn are exact in f32, so every backend gets the same ones. */
+/**
+ * An input of an op as numbers; those that are drawn are exact in f32, so every backend gets the same ones.
+ */
 export interface DrawnInput extends Spec {
   readonly data: HostArray;
 }
@@ -15,9 +17,9 @@ export interface DrawnSample {
 }
 
 /**
- * How real numbers are drawn. `any`: on a fine grid over the domain, one in eight of them an edge of it, 0 or ±1,
- * so that ties and zeros occur. `apart`: all inputs' numbers different, and off the domain's middle, by far more
- * than a difference quotient's step, so that no kink is crossed.
+ * How real numbers are drawn. `any`: on a fine grid over the domain, one in eight of them an edge of it, 0 or
+ * ±1, so that ties and zeros occur. `apart`: all inputs' numbers different, and off the domain's middle, by
+ * far more than a difference quotient's step, so that no kink is crossed.
  */
 export type Spread = 'any' | 'apart';
 

@@ -9,7 +9,9 @@ export interface TestBackend {
   readonly label: string;
   /** The backend, opened once a process. Rejects where it cannot be opened. */
   open(): Promise<Backend>;
-  /** Rejects when something that ran on it failed; the next `open` then gives a new one, as a failure stays. */
+  /**
+   * Rejects when something that ran on it failed; the next `open` then gives a new one, as a failure stays.
+   */
   settle(): Promise<void>;
   /** True where the machine lacks what it needs: its tests are listed, and skipped. */
   readonly missing: boolean;
@@ -52,8 +54,9 @@ export const deviceBackends: readonly TestBackend[] = [
 export const allBackends: readonly TestBackend[] = [referenceBackend, ...deviceBackends];
 
 /**
- * One Vitest suite for each backend, named after it. `f` registers the tests; what it is given returns the backend
- * once they run. Where there is no WebGPU adapter its tests are skipped, or fail with FLEX_REQUIRE_GPU=1.
+ * One Vitest suite for each backend, named after it. `f` registers the tests; what it is given returns the
+ * backend once they run. Where there is no WebGPU adapter its tests are skipped, or fail with
+ * FLEX_REQUIRE_GPU=1.
  */
 export function describeEachBackend(
   f: (backend: () => Backend) => void,

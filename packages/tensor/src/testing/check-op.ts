@@ -30,8 +30,8 @@ const f32Rounding = 2 ** -22;
 
 /**
  * Registers the tests that any op must pass, on every backend of this machine: its result is that of the f64
- * reference and of its composition, known values are met, shader texts hold no sizes, wrong inputs are refused by
- * name. Call it at the top of a Vitest file, or inside a `describe`.
+ * reference and of its composition, known values are met, shader texts hold no sizes, wrong inputs are
+ * refused by name. Call it at the top of a Vitest file, or inside a `describe`.
  */
 export function checkOp<A extends object>(definition: Op<A>, { runs = 12 }: CheckOptions = {}): void {
   const op: AnyOp = definition;
@@ -221,7 +221,10 @@ interface TypeVariant {
   readonly dtypes: readonly DType[];
 }
 
-/** Other element types that infer takes: f16 for as many inputs as it may be at once, and each one that is wrong. */
+/**
+ * Other element types that infer takes: f16 for as many inputs as it may be at once, and each one that is
+ * wrong.
+ */
 function typeVariants(op: AnyOp): TypeVariant[] {
   return (op.samples as readonly Sample<object>[]).flatMap(({ shapes, attrs }, sample) => {
     const own = shapes.map((_, i) => dtypeOf(op, i));

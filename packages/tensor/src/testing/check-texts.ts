@@ -8,7 +8,10 @@ const wgslDevices: readonly WgslDevice[] = [
   { subgroupSize: 8, software: true },
 ];
 
-/** What a size is replaced by: multiples, which keep divisibility, and others, which keep powers of two or nothing. */
+/**
+ * What a size is replaced by: multiples, which keep divisibility, and others, which keep powers of two or
+ * nothing.
+ */
 const otherSizes = [
   (n: number) => 5 * n,
   (n: number) => 3 * n,
@@ -23,9 +26,10 @@ interface Call {
 }
 
 /**
- * Throws when an op writes a size or a scalar into its kernel text. A text may depend on a size, as where a tile is
- * chosen by it; but then some other size gives the same text. So each size of each sample is replaced by others
- * that infer takes, and one of them must leave the text as it is; likewise each number that is not whole in attrs.
+ * Throws when an op writes a size or a scalar into its kernel text. A text may depend on a size, as where a
+ * tile is chosen by it; but then some other size gives the same text. So each size of each sample is replaced
+ * by others that infer takes, and one of them must leave the text as it is; likewise each number that is not
+ * whole in attrs.
  */
 export function checkTexts(op: AnyOp): void {
   for (const sample of op.samples as readonly Sample<object>[]) {
@@ -45,7 +49,9 @@ export function checkTexts(op: AnyOp): void {
   }
 }
 
-/** The text of a call by kind, null where there is none: the op does not take the call, or it is a plain loop. */
+/**
+ * The text of a call by kind, null where there is none: the op does not take the call, or it is a plain loop.
+ */
 function textsOf(op: AnyOp): [string, (call: Call) => string | null][] {
   const orNull = (f: (call: Call) => string | null) => (call: Call) => {
     try {

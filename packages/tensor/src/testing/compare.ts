@@ -4,8 +4,8 @@ import { type Shape, strides } from '../shape.ts';
 const shown = 4;
 
 /**
- * Throws unless |got − want| ≤ tolerance·(1 + |want|) for every element; an infinity or NaN must be met exactly.
- * `what` opens the message, and with `shape` [..] elements are named by their place in it.
+ * Throws unless |got − want| ≤ tolerance·(1 + |want|) for every element; an infinity or NaN must be met
+ * exactly. `what` opens the message, and with `shape` [..] elements are named by their place in it.
  */
 export function expectClose(
   got: ArrayLike<number>,

@@ -38,7 +38,9 @@ export async function readOnce(f: () => Tensor): Promise<OpResult> {
   return { shape, dtype, data };
 }
 
-/** Leaves NaN in the memory that a pool hands to the next tensor of this size, so that gaps in a result show. */
+/**
+ * Leaves NaN in the memory that a pool hands to the next tensor of this size, so that gaps in a result show.
+ */
 function poison(backend: Backend, shape: Shape): void {
   const wordsOfSmallestBuffer = 64;
   const n = Math.ceil(Math.max(1, size(shape)) / wordsOfSmallestBuffer) * wordsOfSmallestBuffer;

@@ -1,16 +1,16 @@
 // A butterfly is the DFT of a few points, y_q = Σ_r x_r·e^(−2πi·qr/R). R is a power of two up to `largestPower`, or
-// odd, up to `largestPrime`.
+// odd, up to `largestOdd`.
 
 /** Points of the largest butterfly whose factors are twos. */
 export const largestPower = 16;
 
-/** The largest prime with a butterfly of its own; its work grows with R², so beyond it Bluestein's way is faster. */
-export const largestPrime = 61;
+/** The largest odd butterfly. Its work grows with R², so beyond it Bluestein's way is taken. */
+export const largestOdd = 59;
 
 /** Whether there is a butterfly of that many points. */
 export function hasButterfly(radix: number): boolean {
   if (isPower(radix)) return radix <= largestPower && (radix & (radix - 1)) === 0;
-  return radix >= 3 && radix <= largestPrime;
+  return radix >= 3 && radix <= largestOdd;
 }
 
 const isPower = (radix: number) => radix % 2 === 0;
@@ -33,18 +33,12 @@ export function* rootsOf(radix: number): Generator<[number, number]> {
   for (let q = 1; q <= half; q++) for (let r = 1; r <= half; r++) yield rootOfUnity(q * r, radix);
 }
 
-/**
- * WGSL statements of a butterfly on the variables x0 … x(R−1) (vec2f), which ends by calling `store(q, value)` for
- * each point. An odd radix reads `roots[i]`.
- */
-export function butterflyWgsl(radix: number, store: (q: number | string, value: string) => string): string {
-  if (!isPower(radix)) return oddWgsl(radix, store);
+/** WGSL statements of a butterfly of a power of two on x0 … x(R−1) (vec2f), and the names of its results. */
+export function powerButterflyWgsl(radix: number): { readonly lines: string; readonly outputs: readonly string[] } {
   const lines: string[] = [];
-  const outputs = powerWgsl(
-    Array.from({ length: radix }, (_, r) => `x${r}`),
-    lines,
-  );
-  return [...lines, ...outputs.map((value, q) => store(q, value))].join('\n');
+  const points = Array.from({ length: radix }, (_, r) => `x${r}`);
+  const outputs = powerWgsl(points, lines);
+  return { lines: lines.join('\n'), outputs };
 }
 
 /** Splits even from odd points, as far as it goes. Appends statements and returns the names of the results. */
@@ -80,29 +74,47 @@ function turnedWgsl(value: string, k: number, n: number): string {
   return `turn(${value}, vec2f(${c}, ${s}))`;
 }
 
-/** y_q and y_(R−q) share Σ cos·(x_r + x_(R−r)) and Σ sin·(x_r − x_(R−r)), a quarter of the products. */
-function oddWgsl(radix: number, store: (q: number | string, value: string) => string): string {
-  const half = (radix - 1) / 2;
-  const pairs = Array.from({ length: half }, (_, i) => i + 1);
-  return `${pairs
-    .map((r) => `  let a${r} = x${r} + x${radix - r};\n  let b${r} = x${r} - x${radix - r};`)
-    .join('\n')}
-${store(0, `x0 + ${pairs.map((r) => `a${r}`).join(' + ')}`)}
-  for (var q = 1u; q <= ${half}u; q++) {
-    let at = (q - 1u) * ${half}u;
-    var c = x0;
-    var s = vec2f();
-    var w = vec2f();
-${pairs.map((r) => `    w = roots[at + ${r - 1}u]; c += w.x * a${r}; s += w.y * b${r};`).join('\n')}
-  ${store('q', 'vec2f(c.x - s.y, c.y + s.x)')}
-  ${store(`${radix}u - q`, 'vec2f(c.x + s.y, c.y - s.x)')}
+/**
+ * WGSL statements of a butterfly of p.radix points, odd, for x(r) given by `point(r)` and y(q) taken by
+ * `store(q, value)`. y_q and y_(R−q) share Σ cos·(x_r + x_(R−r)) and Σ sin·(x_r − x_(R−r)): a quarter of the products.
+ * One text does for every radix, and three sums at a time share the reads.
+ */
+export function oddButterflyWgsl(
+  point: (r: string) => string,
+  store: (q: string, value: string) => string,
+): string {
+  const sums = [0, 1, 2];
+  return `  let half = (p.radix - 1u) / 2u;
+  var pairs: array<vec4f, ${(largestOdd - 1) / 2}>;
+  let x0 = xs[row + t];
+  var y0 = x0;
+  for (var r = 0u; r < half; r++) {
+    let x = ${point('r + 1u')};
+    let y = ${point('p.radix - 1u - r')};
+    pairs[r] = vec4f(x + y, x - y);
+    y0 += x + y;
+  }
+  ${store('0u', 'y0')}
+  for (var q = 0u; q < half; q += ${sums.length}u) {
+${sums.map((i) => `    let q${i} = min(q + ${i}u, half - 1u);
+    var s${i} = vec4f(x0, 0.0, 0.0);`).join('\n')}
+    for (var r = 0u; r < half; r++) {
+      let pair = pairs[r];
+${sums.map((i) => `      s${i} += roots[q${i} * half + r].xxyy * pair;`).join('\n')}
+    }
+${sums
+  .map(
+    (i) => `    ${store(`q${i} + 1u`, `vec2f(s${i}.x - s${i}.w, s${i}.y + s${i}.z)`)}
+    ${store(`p.radix - 1u - q${i}`, `vec2f(s${i}.x + s${i}.w, s${i}.y - s${i}.z)`)}`,
+  )
+  .join('\n')}
   }`;
 }
 
 /** A butterfly in f64, in place. `roots` begins with those of `rootsOf`. */
 export type Butterfly = (re: Float64Array, im: Float64Array, roots: ArrayLike<number>) => void;
 
-/** The same butterfly as `butterflyWgsl` writes. */
+/** The same butterfly as the WGSL is of. */
 export function butterflyOf(radix: number): Butterfly {
   return isPower(radix) ? powerButterfly(radix) : oddButterfly(radix);
 }

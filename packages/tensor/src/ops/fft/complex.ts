@@ -1,6 +1,6 @@
 import type { Backend } from '../../backend.ts';
 import { apply, keep, type Tensor, tensor } from '../../tensor.ts';
-import { largestPower, largestPrime, rootOfUnity } from './butterfly.ts';
+import { largestPower, largestOdd, rootOfUnity } from './butterfly.ts';
 import { complexMultiplyOp } from './multiply.ts';
 import { fftPassOp, passTable } from './pass.ts';
 
@@ -42,7 +42,7 @@ export function radicesOf(n: number): number[] | null {
   let rest = n;
   let twos = 0;
   for (; rest % 2 === 0; rest /= 2) twos++;
-  for (let prime = 3; prime <= largestPrime; prime += 2) {
+  for (let prime = 3; prime <= largestOdd; prime += 2) {
     for (; rest % prime === 0; rest /= prime) radices.push(prime);
   }
   if (rest !== 1) return null;

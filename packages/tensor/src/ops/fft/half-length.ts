@@ -3,7 +3,7 @@ import { defineOp, type Op, type WgslKernel } from '../../op.ts';
 import { type Spec, showAll } from '../../shape.ts';
 import { grid1d, shader } from '../../wgsl.ts';
 import { rootOfUnity } from './butterfly.ts';
-import { checkComplex } from './pass.ts';
+import { checkComplex, turnWgsl } from './pass.ts';
 
 // A real vector x of even length n = 2m read as complex, z_j = x_2j + i·x_(2j+1), has the spectrum Z of half the
 // length, and X_k = (Z_k + Z*_(m−k))/2 − i·w_k·(Z_k − Z*_(m−k))/2 with w_k = e^(−2πi·k/n). One thread makes X_k and
@@ -42,7 +42,7 @@ function pairKernel(
       output: 'out: vec2f',
       params: ['threads: u32', 'pairs: u32', 'm: u32', 'scale: f32', 'inner: f32'],
       workgroup: 64,
-      declarations: `fn turn(x: vec2f, w: vec2f) -> vec2f { return vec2f(x.x * w.x - x.y * w.y, x.x * w.y + x.y * w.x); }
+      declarations: `${turnWgsl}
 fn conj(x: vec2f) -> vec2f { return vec2f(x.x, -x.y); }`,
       body: `  if (flat >= p.threads) { return; }
   let k = flat % p.pairs;

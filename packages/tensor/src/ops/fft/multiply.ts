@@ -2,7 +2,7 @@ import { ShapeError } from '../../errors.ts';
 import { defineOp, type Op } from '../../op.ts';
 import { showAll, size } from '../../shape.ts';
 import { grid1d, shader } from '../../wgsl.ts';
-import { checkComplex } from './pass.ts';
+import { checkComplex, turnWgsl } from './pass.ts';
 
 interface MultiplyAttrs {
   /** Length of the result's rows; beyond the table's length they are zero. */
@@ -32,15 +32,14 @@ export const complexMultiplyOp: Op<MultiplyAttrs> = defineOp<MultiplyAttrs>({
         output: 'out: vec2f',
         params: ['cells: u32', 'n: u32', 'm: u32', 'length: u32', 'reversed: u32'],
         workgroup: 64,
+        declarations: turnWgsl,
         body: `  if (flat >= p.cells) { return; }
   let row = flat / p.length;
   var k = flat % p.length;
   if (p.reversed == 1u && k > 0u) { k = p.length - k; }
   var product = vec2f();
   if (k < p.m) {
-    let x = xs[row * p.n + k];
-    let t = ts[k];
-    product = vec2f(x.x * t.x - x.y * t.y, x.x * t.y + x.y * t.x);
+    product = turn(xs[row * p.n + k], ts[k]);
   }
   out[flat] = product;`,
       })}`,

@@ -2,7 +2,15 @@ import { DTypeError, ShapeError } from '../../errors.ts';
 import { defineOp, type Op } from '../../op.ts';
 import { type Spec, showAll } from '../../shape.ts';
 import { grid1d, shader } from '../../wgsl.ts';
-import { butterflyOf, butterflyWgsl, hasButterfly, rootCount, rootOfUnity, rootsOf } from './butterfly.ts';
+import {
+  butterflyOf,
+  hasButterfly,
+  oddButterflyWgsl,
+  powerButterflyWgsl,
+  rootCount,
+  rootOfUnity,
+  rootsOf,
+} from './butterfly.ts';
 
 interface PassAttrs {
   /** R: this pass's factor of the length. */
@@ -31,6 +39,10 @@ export function passTable(attrs: PassAttrs): Float64Array {
   return table;
 }
 
+/** `turn(x, w)`: the product of two complex numbers. */
+export const turnWgsl =
+  'fn turn(x: vec2f, w: vec2f) -> vec2f { return vec2f(x.x * w.x - x.y * w.y, x.x * w.y + x.y * w.x); }';
+
 /** Throws unless a tensor holds f32 (re, im) pairs in `rank` axes. */
 export function checkComplex(op: string, inputs: readonly Spec[], ranks: readonly number[]): void {
   if (inputs.some((t) => t.dtype !== 'f32')) throw new DTypeError(`${op}: needs f32, got ${showAll(inputs)}`);
@@ -41,95 +53,47 @@ export function checkComplex(op: string, inputs: readonly Spec[], ranks: readonl
   }
 }
 
-const texts = new Map<number, string>();
-
-function genericText(): string {
-  return `// fftPass, odd radix\n${shader({
+/** What the texts of even and of odd radices share: thread `flat` does the butterfly of column t of a row. */
+function passText(name: string, radix: string, butterfly: string, declarations = ''): string {
+  return `// ${name}\n${shader({
     inputs: ['xs: vec2f', 'roots: vec2f'],
     output: 'out: vec2f',
     params: ['threads: u32', 'columns: u32', 'done: u32', 'radix: u32'],
     workgroup: 64,
-    declarations: `fn turn(x: vec2f, w: vec2f) -> vec2f { return vec2f(x.x * w.x - x.y * w.y, x.x * w.y + x.y * w.x); }
-fn at(row: u32, t: u32, r: u32) -> vec2f {
-  let x = xs[row + t + r * p.columns];
-  if (p.done == 1u) { return x; }
-  let half = (p.radix - 1u) / 2u;
-  return turn(x, roots[half * half + (r - 1u) * p.done + t % p.done]);
-}`,
+    declarations: `${turnWgsl}\n${declarations}`,
     body: `  if (flat >= p.threads) { return; }
   let t = flat % p.columns;
-  let row = (flat - t) * p.radix;
+  let row = (flat - t) * ${radix};
   let j = t % p.done;
-  let half = (p.radix - 1u) / 2u;
-  var a: array<vec4f, 30>;
-  let x0 = xs[row + t];
-  var y0 = x0;
-  for (var r = 0u; r < half; r++) {
-    let x = at(row, t, r + 1u);
-    let y = at(row, t, p.radix - 1u - r);
-    a[r] = vec4f(x + y, x - y);
-    y0 += x + y;
-  }
-  let to = row + (t - j) * p.radix + j;
-  out[to] = y0;
-  for (var q = 0u; q < half; q += 4u) {
-    let q0 = q;
-    var s0 = vec4f(x0, 0.0, 0.0);
-    let q1 = min(q + 1u, half - 1u);
-    var s1 = vec4f(x0, 0.0, 0.0);
-    let q2 = min(q + 2u, half - 1u);
-    var s2 = vec4f(x0, 0.0, 0.0);
-    let q3 = min(q + 3u, half - 1u);
-    var s3 = vec4f(x0, 0.0, 0.0);
-    for (var r = 0u; r < half; r++) {
-      let v = a[r];
-      s0 += roots[q0 * half + r].xxyy * v;
-      s1 += roots[q1 * half + r].xxyy * v;
-      s2 += roots[q2 * half + r].xxyy * v;
-      s3 += roots[q3 * half + r].xxyy * v;
-    }
-    out[to + (q0 + 1u) * p.done] = vec2f(s0.x - s0.w, s0.y + s0.z);
-    out[to + (p.radix - 1u - q0) * p.done] = vec2f(s0.x + s0.w, s0.y - s0.z);
-    out[to + (q1 + 1u) * p.done] = vec2f(s1.x - s1.w, s1.y + s1.z);
-    out[to + (p.radix - 1u - q1) * p.done] = vec2f(s1.x + s1.w, s1.y - s1.z);
-    out[to + (q2 + 1u) * p.done] = vec2f(s2.x - s2.w, s2.y + s2.z);
-    out[to + (p.radix - 1u - q2) * p.done] = vec2f(s2.x + s2.w, s2.y - s2.z);
-    out[to + (q3 + 1u) * p.done] = vec2f(s3.x - s3.w, s3.y + s3.z);
-    out[to + (p.radix - 1u - q3) * p.done] = vec2f(s3.x + s3.w, s3.y - s3.z);
-  }`,
+  let to = row + (t - j) * ${radix} + j;
+${butterfly}`,
   })}`;
 }
 
-/** One text a radix. */
-function passText(radix: number): string {
-  if (radix % 2 === 1 && radix > 7) return genericText();
-  let text = texts.get(radix);
-  if (!text) {
-    const points = Array.from({ length: radix }, (_, r) => r);
-    text = `// fftPass, radix ${radix}\n${shader({
-      inputs: ['xs: vec2f', 'roots: vec2f'],
-      output: 'out: vec2f',
-      params: ['threads: u32', 'columns: u32', 'done: u32'],
-      workgroup: 64,
-      declarations: `fn turn(x: vec2f, w: vec2f) -> vec2f { return vec2f(x.x * w.x - x.y * w.y, x.x * w.y + x.y * w.x); }`,
-      body: `  if (flat >= p.threads) { return; }
-  let t = flat % p.columns;
-  let row = (flat - t) * ${radix}u;
-  let j = t % p.done;
-${points.map((r) => `  var x${r} = xs[row + t + ${r}u * p.columns];`).join('\n')}
-  if (p.done > 1u) {
-${points
-  .slice(1)
-  .map((r) => `    x${r} = turn(x${r}, roots[${rootCount(radix)}u + ${r - 1}u * p.done + j]);`)
-  .join('\n')}
-  }
-  let to = row + (t - j) * ${radix}u + j;
-${butterflyWgsl(radix, (q, value) => `  out[to + ${typeof q === 'number' ? `${q}u` : `(${q})`} * p.done] = ${value};`)}`,
-    })}`;
-    texts.set(radix, text);
-  }
-  return text;
+function evenText(radix: number): string {
+  const { lines, outputs } = powerButterflyWgsl(radix);
+  const loads = outputs.map((_, r) => `  var x${r} = xs[row + t + ${r}u * p.columns];`);
+  const turns = outputs.slice(1).map((_, r) => `    x${r + 1} = turn(x${r + 1}, roots[${r}u * p.done + j]);`);
+  const stores = outputs.map((value, q) => `  out[to + ${q}u * p.done] = ${value};`);
+  const all = [...loads, '  if (p.done > 1u) {', ...turns, '  }', lines, ...stores];
+  return passText(`fftPass, radix ${radix}`, `${radix}u`, all.join('\n'));
 }
+
+const oddText = passText(
+  'fftPass, odd radix',
+  'p.radix',
+  oddButterflyWgsl(
+    (r) => `point(${r}, row + t, j, half)`,
+    (q, value) => `out[to + (${q}) * p.done] = ${value};`,
+  ),
+  `fn point(r: u32, column: u32, j: u32, half: u32) -> vec2f {
+  let x = xs[column + r * p.columns];
+  if (p.done == 1u) { return x; }
+  return turn(x, roots[half * half + (r - 1u) * p.done + j]);
+}`,
+);
+
+const evenTexts = new Map([2, 4, 8, 16].map((radix) => [radix, evenText(radix)]));
 
 /**
  * A Stockham stage of the DFT along the middle axis: y[j + L(q + Rp)] = Σ_r e^(−2πi·r(j + Lq)/(RL))·x[j + L(p + Mr)]
@@ -157,7 +121,11 @@ export const fftPassOp: Op<PassAttrs> = defineOp<PassAttrs>({
   wgsl([x], _, { radix, done }) {
     const columns = x.shape[1] / radix;
     const threads = x.shape[0] * columns;
-    return { code: passText(radix), workgroups: grid1d(threads, 64), immediates: radix % 2 === 1 && radix > 7 ? [threads, columns, done, radix] : [threads, columns, done] };
+    return {
+      code: evenTexts.get(radix) ?? oddText,
+      workgroups: grid1d(threads, 64),
+      immediates: [threads, columns, done, radix],
+    };
   },
   gpujs([x], _, { radix, done }) {
     const [count, n] = x.shape;
