@@ -18,3 +18,5 @@ export { type Preset, type PresetName, presets } from './presets.ts';
 export * from './recipe.ts';
 export * from './run-folder.ts';
 export * from './tensorboard.ts';
+export * from './update.ts';
+export * from './evaluate.ts';

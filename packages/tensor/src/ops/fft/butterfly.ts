@@ -5,7 +5,7 @@
 export const largestPower = 16;
 
 /** The largest odd butterfly. Its work grows with R², so beyond it Bluestein's way is taken. */
-export const largestOdd = 59;
+export const largestOdd = 61;
 
 /** Whether there is a butterfly of that many points. */
 export function hasButterfly(radix: number): boolean {
@@ -34,7 +34,10 @@ export function* rootsOf(radix: number): Generator<[number, number]> {
 }
 
 /** WGSL statements of a butterfly of a power of two on x0 … x(R−1) (vec2f), and the names of its results. */
-export function powerButterflyWgsl(radix: number): { readonly lines: string; readonly outputs: readonly string[] } {
+export function powerButterflyWgsl(radix: number): {
+  readonly lines: string;
+  readonly outputs: readonly string[];
+} {
   const lines: string[] = [];
   const points = Array.from({ length: radix }, (_, r) => `x${r}`);
   const outputs = powerWgsl(points, lines);
@@ -96,8 +99,12 @@ export function oddButterflyWgsl(
   }
   ${store('0u', 'y0')}
   for (var q = 0u; q < half; q += ${sums.length}u) {
-${sums.map((i) => `    let q${i} = min(q + ${i}u, half - 1u);
-    var s${i} = vec4f(x0, 0.0, 0.0);`).join('\n')}
+${sums
+  .map(
+    (i) => `    let q${i} = min(q + ${i}u, half - 1u);
+    var s${i} = vec4f(x0, 0.0, 0.0);`,
+  )
+  .join('\n')}
     for (var r = 0u; r < half; r++) {
       let pair = pairs[r];
 ${sums.map((i) => `      s${i} += roots[q${i} * half + r].xxyy * pair;`).join('\n')}

@@ -1,6 +1,6 @@
 import type { Backend } from '../../backend.ts';
 import { apply, keep, type Tensor, tensor } from '../../tensor.ts';
-import { largestPower, largestOdd, rootOfUnity } from './butterfly.ts';
+import { largestOdd, largestPower, rootOfUnity } from './butterfly.ts';
 import { complexMultiplyOp } from './multiply.ts';
 import { fftPassOp, passTable } from './pass.ts';
 

@@ -28,12 +28,14 @@ const eight = range(block);
 /** True where every row of a [.., k] operand starts at, and every step of 8 stays in, whole 16-byte words. */
 const wholeSteps = (k: number) => k % block === 0;
 
-// Rows and columns measured on software Vulkan: more of either spills registers, fewer load more a product.
+// Rows and columns measured on software Vulkan: more of either spills registers, fewer load more a product. Where
+// elements are read one by one, 16 rows gain little and take twice as long to compile.
 function variantOf(p: Problem, lanes: number): Variant {
   const { transposeA, transposeB, typeA, typeB } = p;
   const narrow = p.n <= lanes;
+  const wideA = p.m > 1 && (transposeA ? p.m % 4 === 0 : wholeSteps(p.k));
   const wideB = transposeB ? wholeSteps(p.k) : !narrow && p.n % 4 === 0;
-  const rows = p.m === 1 ? 1 : p.m <= block ? block : 2 * block;
+  const rows = p.m === 1 ? 1 : p.m <= block || !wideA || !(wideB || narrow) ? block : 2 * block;
   return {
     lanes,
     rows,
@@ -42,7 +44,7 @@ function variantOf(p: Problem, lanes: number): Variant {
     transposeB,
     typeA,
     typeB,
-    wideA: rows > 1 && (transposeA ? p.m % 4 === 0 : wholeSteps(p.k)),
+    wideA,
     wideB,
   };
 }
