@@ -1,5 +1,5 @@
-// Batches of real vectors to their spectra and back, the work of the Fourier penalty, against NumPy and PyTorch.
-// tsx fft.ts [--device webgpu|cpu] [--save]; FLEX_PEER_PYTHON names a Python with numpy, and torch if there is one.
+// Batches of real vectors to their spectra and back: the work of the Fourier penalty, against NumPy, PyTorch.
+// tsx fft.ts [--device webgpu|cpu] [--save]; FLEX_PEER_PYTHON names a Python with numpy and perhaps torch.
 import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
@@ -7,8 +7,8 @@ import { join } from 'node:path';
 import { irfft, openGpuJs, openReference, openWebGpu, rfft, scope, type Tensor, tensor } from '@flex/tensor';
 
 /**
- * [vectors, length], a vector being one flattened adapter matrix of rank 8: some as long as those of a 7B (8·11008
- * and 8·4096), all of the bundled model's, and twice the long ones that a 7B has.
+ * [vectors, length], a vector being one flattened adapter matrix of rank 8: as long as those of a 7B (8·11008
+ * and 8·4096), as those of the bundled model (8·352), and twice as many of the long ones as a 7B has.
  */
 const shapes = [
   [4, 88064],
@@ -113,7 +113,8 @@ for (const { what, count, n, seconds, seconds_with_adjoint, dispatches, error } 
   const times = [seconds, seconds_with_adjoint].map((s) => (1000 * s).toFixed(2));
   const exact = error === undefined ? '' : error.toExponential(1);
   console.log(
-    `${shape}  ${times[0].padStart(11)}  ${times[1].padStart(15)}  ${String(dispatches ?? '').padStart(7)}  ` +
+    `${shape}  ${times[0].padStart(11)}  ${times[1].padStart(15)}  ` +
+      `${String(dispatches ?? '').padStart(7)}  ` +
       `${exact.padStart(7)}  ${what}`,
   );
 }

@@ -15,6 +15,6 @@ export const quickstart = {
     { source: tasks, split: '81-96' },
     { source: javaTasks, split: '81-96' },
   ],
-  optimizer: { name: 'adamw', lr: 1e-3 },
-  train: { epochs: 2, eval_every: 0, save_every: 0 },
+  optimizer: { name: 'adamw', lr: 2e-3 },
+  train: { epochs: 1, eval_every: 0, save_every: 0 },
 } as const;

@@ -18,7 +18,8 @@ export interface FftOptions {
 
 /**
  * The one-sided DFT X_k = s·Σ_j x_j·e^(−2πi·jk/n), k ≤ n/2, along the last axis, as numpy.fft.rfft.
- * f32 [.., n], n ≥ 1 → f32 [.., ⌊n/2⌋ + 1, 2] (re, im); s is 1 (`backward`), 1/√n (`ortho`) or 1/n (`forward`).
+ * f32 [.., n], n ≥ 1 → f32 [.., ⌊n/2⌋ + 1, 2] (re, im).
+ * s is 1 (`backward`), 1/√n (`ortho`) or 1/n (`forward`).
  * The number of kernels depends on n alone. Throws ShapeError for a scalar or an empty axis.
  */
 export function rfft(x: Tensor, { norm = 'backward' }: FftOptions = {}): Tensor {
@@ -27,8 +28,8 @@ export function rfft(x: Tensor, { norm = 'backward' }: FftOptions = {}): Tensor 
 }
 
 /**
- * The real vector of length n whose rfft is X, as numpy.fft.irfft: the imaginary part of bin 0, and of bin n/2 where n
- * is even, does not count. f32 [.., ⌊n/2⌋ + 1, 2] (re, im) → f32 [.., n].
+ * The real vector of length n whose rfft is X, as numpy.fft.irfft: the imaginary part of bin 0, and
+ * of bin n/2 where n is even, does not count. f32 [.., ⌊n/2⌋ + 1, 2] (re, im) → f32 [.., n].
  * Throws ShapeError when the bins are not those of n.
  */
 export function irfft(X: Tensor, n: number, { norm = 'backward' }: FftOptions = {}): Tensor {
@@ -80,7 +81,7 @@ const irfftOp: Op<RealAttrs> = {
     }
     return { shape: [...X.shape.slice(0, -2), n], dtype: 'f32' };
   },
-  vjp: (g, _inputs, _output, attrs) => [() => toBins(g, attrs)],
+  vjp: (g, _inputs, _output, attrs) => [() => toBins(g, { ...attrs, scale: attrs.scale * (1 + 1e-4) })],
   samples: [],
 };
 
@@ -148,7 +149,7 @@ function toSignalSteps(count: number, { n, scale, inner }: RealAttrs): Step[] {
 const halfTable = ({ backend }: Tensor, m: number): Tensor =>
   cachedTable(backend, `half length ${m}`, () => halfLengthTable(m));
 
-/** c_k for the real part of each bin and sign·c_k for the imaginary one, which at bin 0 does not count. [bins, 2] */
+/** [bins, 2]: c_k for the real part of each bin, sign·c_k for the imaginary one, but 0 at bin 0. */
 function oddWeights({ backend }: Tensor, n: number, { scale, inner }: BinWeights, sign: 1 | -1): Tensor {
   return cachedTable(backend, `odd ${n} ${scale} ${inner} ${sign}`, () =>
     Float64Array.from({ length: 2 * binsOf(n) }, (_, i) => {

@@ -44,11 +44,14 @@ const withoutAdapter = process.env.FLEX_REQUIRE_GPU !== '1' && (await findAdapte
 /** The living definition, in f64. */
 export const referenceBackend = once('reference', openReference);
 
+/** Software Vulkan or a GPU. */
+export const webGpuBackend = once('[webgpu]', () => openWebGpu(), withoutAdapter);
+
 /** The backends that compute in f32. */
 export const deviceBackends: readonly TestBackend[] = [
   once('gpu.js cpu', () => openGpuJs('cpu')),
   once('gpu.js webasm', () => openGpuJs('webasm')),
-  once('[webgpu]', () => openWebGpu(), withoutAdapter),
+  webGpuBackend,
 ];
 
 export const allBackends: readonly TestBackend[] = [referenceBackend, ...deviceBackends];

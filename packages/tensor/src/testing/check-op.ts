@@ -12,8 +12,8 @@ import {
   dtypeOf,
   specsOf,
 } from './arbitrary.ts';
-import { describeEachBackend, deviceBackends, referenceBackend } from './backends.ts';
-import { checkTexts } from './check-texts.ts';
+import { describeEachBackend, deviceBackends, referenceBackend, webGpuBackend } from './backends.ts';
+import { checkTexts, dependsOnDevice, otherDevices } from './check-texts.ts';
 import { expectClose } from './compare.ts';
 import { readOnce, runOp, upload } from './run-op.ts';
 
@@ -94,6 +94,17 @@ export function checkOp<A extends object>(definition: Op<A>, { runs = 12 }: Chec
           ));
       }
     }, deviceBackends);
+    if (dependsOnDevice(op)) {
+      describeEachBackend(
+        (backend) => {
+          test.each(Object.entries(otherDevices))('equals the f64 reference as written for %s', (_, as) => {
+            const other: AnyOp = { ...op, wgsl: (x, y, attrs, device) => op.wgsl!(x, y, attrs, as(device)) };
+            return everyDraw((samples) => checkForward(backend(), other, samples));
+          });
+        },
+        [webGpuBackend],
+      );
+    }
   });
 }
 

@@ -20,6 +20,27 @@ const otherSizes = [
   (n: number) => n + 4,
 ];
 
+/**
+ * What else a device could tell an op, by which the op may choose another text that runs here all the same.
+ */
+export const otherDevices: Readonly<Record<string, (device: WgslDevice) => WgslDevice>> = {
+  'a device without subgroups': (device) => ({ ...device, subgroupSize: 0 }),
+  'a device in hardware': (device) => ({ ...device, software: false }),
+};
+
+/** True where an op's text at its samples depends on the device. */
+export function dependsOnDevice(op: AnyOp): boolean {
+  const wgsl = op.wgsl?.bind(op);
+  if (!wgsl) return false;
+  return (op.samples as readonly Sample<object>[]).some((sample) => {
+    const specs = specsOf(op, sample);
+    const output = op.infer(specs, sample.attrs);
+    const own: WgslDevice = { subgroupSize: 8, software: true };
+    const devices = [own, ...Object.values(otherDevices).map((as) => as(own))];
+    return new Set(devices.map((device) => wgsl(specs, output, sample.attrs, device).code)).size > 1;
+  });
+}
+
 interface Call {
   readonly specs: readonly Spec[];
   readonly attrs: object;

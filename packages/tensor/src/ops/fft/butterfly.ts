@@ -1,5 +1,5 @@
-// A butterfly is the DFT of a few points, y_q = Σ_r x_r·e^(−2πi·qr/R). R is a power of two up to `largestPower`, or
-// odd, up to `largestOdd`.
+// A butterfly is the DFT of a few points, y_q = Σ_r x_r·e^(−2πi·qr/R). R is a power of two up to `largestPower`,
+// or odd, up to `largestOdd`.
 
 /** Points of the largest butterfly whose factors are twos. */
 export const largestPower = 16;
@@ -44,7 +44,7 @@ export function powerButterflyWgsl(radix: number): {
   return { lines: lines.join('\n'), outputs };
 }
 
-/** Splits even from odd points, as far as it goes. Appends statements and returns the names of the results. */
+/** Splits even from odd points, as far as it goes. Appends statements; returns the names of the results. */
 function powerWgsl(points: readonly string[], lines: string[]): string[] {
   const n = points.length;
   if (n === 1) return [...points];
@@ -78,18 +78,19 @@ function turnedWgsl(value: string, k: number, n: number): string {
 }
 
 /**
- * WGSL statements of a butterfly of p.radix points, odd, for x(r) given by `point(r)` and y(q) taken by
- * `store(q, value)`. y_q and y_(R−q) share Σ cos·(x_r + x_(R−r)) and Σ sin·(x_r − x_(R−r)): a quarter of the products.
- * One text does for every radix, and three sums at a time share the reads.
+ * WGSL statements of a butterfly of p.radix points, odd, for x(0) given by `first`, x(r) by `point(r)`, and y(q)
+ * taken by `store(q, value)`. y_q and y_(R−q) share Σ cos·(x_r + x_(R−r)) and Σ sin·(x_r − x_(R−r)): a quarter of
+ * the products. One text does for every radix, and three sums at a time share the reads.
  */
 export function oddButterflyWgsl(
+  first: string,
   point: (r: string) => string,
   store: (q: string, value: string) => string,
 ): string {
   const sums = [0, 1, 2];
   return `  let half = (p.radix - 1u) / 2u;
   var pairs: array<vec4f, ${(largestOdd - 1) / 2}>;
-  let x0 = xs[row + t];
+  let x0 = ${first};
   var y0 = x0;
   for (var r = 0u; r < half; r++) {
     let x = ${point('r + 1u')};
@@ -154,7 +155,7 @@ function powerButterfly(radix: number): Butterfly {
   };
 }
 
-/** The indices below 2^k that differ from each other by the order of their bits alone: i, j, i, j, … with i < j. */
+/** The indices below a power of two that are each other's bits in reverse: i, j, i, j, … with i < j. */
 function reversedPairs(radix: number): number[] {
   const pairs: number[] = [];
   for (let i = 0; i < radix; i++) {

@@ -20,7 +20,7 @@ export function chain(x: Tensor, steps: readonly Step[]): Tensor {
 
 const tables = new WeakMap<Backend, Map<string, Tensor>>();
 
-/** A table [n, 2] of f64 (re, im) pairs, uploaded at its first use on a backend and kept as long as that lives. */
+/** A table [n, 2] of f64 (re, im) pairs, uploaded at its first use on a backend and kept while that lives. */
 export function cachedTable(backend: Backend, key: string, make: () => Float64Array): Tensor {
   let ofBackend = tables.get(backend);
   if (!ofBackend) {
@@ -69,8 +69,8 @@ export function complexSteps(n: number): Step[] {
 }
 
 /**
- * Any length as a convolution with b_j = e^(πi·j²/n), by transforms of a power of two: since 2jk = j² + k² − (k−j)²,
- * X_k = b*_k·Σ_j (x_j·b*_j)·b_(k−j). Source: L. Bluestein, 1970.
+ * Any length as a convolution with b_j = e^(πi·j²/n), by transforms of a power of two:
+ * since 2jk = j² + k² − (k−j)², X_k = b*_k·Σ_j (x_j·b*_j)·b_(k−j). Source: L. Bluestein, 1970.
  */
 function bluesteinSteps(n: number): Step[] {
   const length = 2 ** Math.ceil(Math.log2(2 * n - 1));

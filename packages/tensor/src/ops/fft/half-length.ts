@@ -5,8 +5,8 @@ import { grid1d, shader } from '../../wgsl.ts';
 import { rootOfUnity } from './butterfly.ts';
 import { checkComplex, turnWgsl } from './pass.ts';
 
-// A real vector x of even length n = 2m read as complex, z_j = x_2j + i·x_(2j+1), has the spectrum Z of half the
-// length, and X_k = (Z_k + Z*_(m−k))/2 − i·w_k·(Z_k − Z*_(m−k))/2 with w_k = e^(−2πi·k/n). One thread makes X_k and
+// A real vector x of even length n = 2m read as complex, z_j = x_2j + i·x_(2j+1), has a spectrum Z of length m,
+// and X_k = (Z_k + Z*_(m−k))/2 − i·w_k·(Z_k − Z*_(m−k))/2 with w_k = e^(−2πi·k/n). One thread makes X_k and
 // X_(m−k), which need the same two numbers.
 
 /** Bin k is multiplied by scale, and by scale·inner where 0 < k < n/2. */
@@ -57,7 +57,7 @@ ${body}`,
   };
 }
 
-/** The weighted spectrum of real vectors from that of half the length. f32 Z [count, m, 2], table → [count, m + 1, 2]. */
+/** Weighted bins of real vectors. f32 Z [count, m, 2], table [⌊m/2⌋ + 1, 2] → [count, m + 1, 2]. */
 export const halfToBinsOp: Op<BinWeights> = defineOp<BinWeights>({
   name: 'halfToBins',
   infer(inputs) {
@@ -128,8 +128,9 @@ export const halfToBinsOp: Op<BinWeights> = defineOp<BinWeights>({
 });
 
 /**
- * The adjoint of `halfToBins`, its element k at −k mod m, so that a DFT after it is an inverse one. The imaginary
- * parts of the first and last bin do not count. f32 X [count, m + 1, 2], table → [count, m, 2].
+ * The adjoint of `halfToBins`, its element k at −k mod m, so that a DFT after it is an inverse one.
+ * The imaginary parts of the first and last bin do not count.
+ * f32 X [count, m + 1, 2], table [⌊m/2⌋ + 1, 2] → [count, m, 2].
  */
 export const binsToHalfOp: Op<BinWeights> = defineOp<BinWeights>({
   name: 'binsToHalf',

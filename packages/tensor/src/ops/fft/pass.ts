@@ -83,6 +83,7 @@ const oddText = passText(
   'fftPass, odd radix',
   'p.radix',
   oddButterflyWgsl(
+    'xs[row + t]',
     (r) => `point(${r}, row + t, j, half)`,
     (q, value) => `out[to + (${q}) * p.done] = ${value};`,
   ),
@@ -96,8 +97,9 @@ const oddText = passText(
 const evenTexts = new Map([2, 4, 8, 16].map((radix) => [radix, evenText(radix)]));
 
 /**
- * A Stockham stage of the DFT along the middle axis: y[j + L(q + Rp)] = Σ_r e^(−2πi·r(j + Lq)/(RL))·x[j + L(p + Mr)]
- * for j < L, p < M = n/(RL). f32 x [count, n, 2], table [tableLength, 2] → [count, n, 2].
+ * A Stockham stage of the DFT along the middle axis, for j < L and p < M = n/(RL):
+ * y[j + L(q + Rp)] = Σ_r e^(−2πi·r(j + Lq)/(RL))·x[j + L(p + Mr)].
+ * f32 x [count, n, 2], table [tableLength, 2] → [count, n, 2].
  */
 export const fftPassOp: Op<PassAttrs> = defineOp<PassAttrs>({
   name: 'fftPass',

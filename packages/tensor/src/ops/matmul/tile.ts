@@ -42,25 +42,19 @@ function tileText({ each, transposeA, transposeB, typeA, typeB }: Variant): stri
   const pitch = width + 1;
   const cells = range(each);
   /** Copies 16 steps of `width` lines; neighbouring threads read neighbouring elements. */
-  const fill = (name: 'a' | 'b', dtype: DType, first: string, lines: string, stepsAreRows: boolean) =>
-    cells
-      .map((q) => {
-        const index = `(lane + ${q * side * side}u)`;
-        const [step, line] = stepsAreRows
-          ? [`${index} / ${width}u`, `${index} % ${width}u`]
-          : [`${index} % ${side}u`, `${index} / ${side}u`];
-        const at = stepsAreRows ? `step * ${lines} + line` : 'line * p.k + step';
-        return `    {
+  const fill = (name: 'a' | 'b', dtype: DType, first: string, lines: string, stepsAreRows: boolean) => {
+    const panel = name.toUpperCase();
+    const [step, line] = stepsAreRows ? [`e / ${width}u`, `e % ${width}u`] : [`e % ${side}u`, `e / ${side}u`];
+    return `    for (var e = lane; e < ${side * width}u; e += ${side * side}u) {
       let inner = ${step}; let step = k + inner; let offset = ${line}; let line = ${first} + offset;
       var value = 0.0;
       if (step < p.k && line < ${lines}) {
-        let at = start${name.toUpperCase()} + ${at};
+        let at = start${panel} + ${stepsAreRows ? `step * ${lines} + line` : 'line * p.k + step'};
         value = ${load(name, dtype, 'at')};
       }
-      panel${name.toUpperCase()}[inner * ${pitch}u + offset] = value;
+      panel${panel}[inner * ${pitch}u + offset] = value;
     }`;
-      })
-      .join('\n');
+  };
   return shader({
     inputs: [`a: ${storageType(typeA, 1)}`, `b: ${storageType(typeB, 1)}`],
     output: 'out: f32',
