@@ -1,5 +1,6 @@
 // One LoRA update of the bundled model, batch 4 × 128, against PyTorch + PEFT in the same run.
-// tsx train-step.ts [--device webgpu|cpu] [--save]; FLEX_PEER_PYTHON names a Python with torch, transformers and peft.
+// tsx train-step.ts [--device webgpu|cpu] [--save]; FLEX_PEER_PYTHON names a Python with torch, transformers
+// and peft.
 import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
@@ -12,7 +13,9 @@ import { type UpdateSetup, update } from '@flex/train';
 
 const micro = join(import.meta.dirname, '../packages/cli/assets/micro');
 const [b, t, steps] = [4, 128, 15];
-const device = process.argv.includes('--device') ? process.argv[process.argv.indexOf('--device') + 1] : 'webgpu';
+const device = process.argv.includes('--device')
+  ? process.argv[process.argv.indexOf('--device') + 1]
+  : 'webgpu';
 const backend = device === 'cpu' ? openGpuJs() : await openWebGpu();
 
 const model = loadLlama(backend, micro, { dtype: 'f16' });
@@ -21,7 +24,10 @@ const optimizer = adamw({ lr: 2e-4 });
 
 /** The same ids as labels, as the peer has; deterministic. */
 function batchOf(tokens: number): TokenBatch {
-  const input_ids = Int32Array.from({ length: b * tokens }, (_, i) => 3 + ((i * 7919) % (model.config.vocabSize - 3)));
+  const input_ids = Int32Array.from(
+    { length: b * tokens },
+    (_, i) => 3 + ((i * 7919) % (model.config.vocabSize - 3)),
+  );
   return { b, t: tokens, input_ids, labels: input_ids };
 }
 
@@ -36,12 +42,7 @@ async function measure(lambda: number): Promise<{ seconds: number; peak: number 
     checkpointActivations: false,
     seed: 0,
   };
-  let params: ReadonlyMap<string, Tensor> = initLora(
-    backend,
-    lora,
-    resolveTargets('mlp', model.linears),
-    0,
-  );
+  let params: ReadonlyMap<string, Tensor> = initLora(backend, lora, resolveTargets('mlp', model.linears), 0);
   let state = optimizer.init(params);
   const times: number[] = [];
   backend.resetPeak();
@@ -54,7 +55,10 @@ async function measure(lambda: number): Promise<{ seconds: number; peak: number 
     if (step > 3) times.push((performance.now() - started) / 1000);
   }
   eachTensor([params, state], (x) => x.dispose());
-  return { seconds: times.sort((x, y) => x - y)[Math.floor(times.length / 2)], peak: backend.stats.peakBytes };
+  return {
+    seconds: times.sort((x, y) => x - y)[Math.floor(times.length / 2)],
+    peak: backend.stats.peakBytes,
+  };
 }
 
 interface Row {
@@ -73,20 +77,36 @@ for (const lambda of [0, 0.02]) {
 const python = process.env.FLEX_PEER_PYTHON;
 if (python) {
   const script = join(import.meta.dirname, 'peers/train_step.py');
-  const answer = execFileSync(python, [script, micro, String(b), String(t), String(steps)], { encoding: 'utf8' });
+  const answer = execFileSync(python, [script, micro, String(b), String(t), String(steps)], {
+    encoding: 'utf8',
+  });
   rows.push(JSON.parse(answer.trim().split('\n').at(-1)!) as Row);
 }
 for (const { what, seconds, tokens_per_second } of rows) {
-  console.log(`${tokens_per_second.toFixed(0).padStart(7)} tokens/s  ${(1000 * seconds).toFixed(1).padStart(7)} ms  ${what}`);
+  console.log(
+    `${tokens_per_second.toFixed(0).padStart(7)} tokens/s  ${(1000 * seconds).toFixed(1).padStart(7)} ms  ${what}`,
+  );
 }
 if (python) {
-  console.log(`ratio to the peer: ${(rows[0].tokens_per_second / rows[rows.length - 1].tokens_per_second).toFixed(3)}`);
+  console.log(
+    `ratio to the peer: ${(rows[0].tokens_per_second / rows[rows.length - 1].tokens_per_second).toFixed(3)}`,
+  );
 } else {
   console.log('no peer: FLEX_PEER_PYTHON names no Python with torch, transformers and peft');
 }
-const record = { bench: 'train-step', batch: b, tokens: t, date: new Date().toISOString(), cpu: cpus()[0].model, rows };
+const record = {
+  bench: 'train-step',
+  batch: b,
+  tokens: t,
+  date: new Date().toISOString(),
+  cpu: cpus()[0].model,
+  rows,
+};
 console.log(JSON.stringify(record));
 if (process.argv.includes('--save')) {
-  writeFileSync(join(import.meta.dirname, `results/train-step-${device}.json`), `${JSON.stringify(record, null, 2)}\n`);
+  writeFileSync(
+    join(import.meta.dirname, `results/train-step-${device}.json`),
+    `${JSON.stringify(record, null, 2)}\n`,
+  );
 }
 process.exit(0);

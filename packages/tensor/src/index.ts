@@ -4,7 +4,7 @@ export { openReference } from './backends/reference.ts';
 export * from './backends/webgpu/index.ts';
 export { type ElementwiseAttrs, type ElementwiseDef, elementwise } from './elementwise.ts';
 export * from './errors.ts';
-export { fromHalfBits, toHalfBits } from './half.ts';
+export { float16BitsToFloat32, toFloat16Bits } from './half-floats.ts';
 export * from './op.ts';
 export * from './ops/arithmetic.ts';
 export * from './ops/cast.ts';

@@ -1,6 +1,6 @@
 import type { Backend, DeviceBuffer } from './backend.ts';
 import { ShapeError } from './errors.ts';
-import { toHalfBits } from './half.ts';
+import { toFloat16Bits } from './half-floats.ts';
 import type { AnyOp, HostArray, Op } from './op.ts';
 import { type DType, type Shape, type Spec, sameShape, show, size } from './shape.ts';
 
@@ -204,7 +204,7 @@ export function tensorFromChunks(
 }
 
 function toHost(data: HostArray | readonly number[], dtype: DType): HostArray | Uint16Array {
-  if (dtype === 'f16') return toHalfBits(data);
+  if (dtype === 'f16') return toFloat16Bits(data);
   if (dtype === 'i32') return data instanceof Int32Array ? data : Int32Array.from(data);
   if (dtype === 'u32') return data instanceof Uint32Array ? data : Uint32Array.from(data);
   return data instanceof Float32Array || data instanceof Float64Array ? data : Float64Array.from(data);

@@ -1,7 +1,7 @@
 import { GPU, type IKernelRunShortcut } from 'gpu.js';
 import { type Backend, countLive, newStats } from '../backend.ts';
 import { DeviceError } from '../errors.ts';
-import { fromHalfBits } from '../half.ts';
+import { float16BitsToFloat32 } from '../half-floats.ts';
 import type { GpuJsKernel, HostArray } from '../op.ts';
 import { bytesPerElement, type Spec, show, size } from '../shape.ts';
 
@@ -90,7 +90,7 @@ export function openGpuJs(mode: 'webasm' | 'cpu' = 'webasm'): Backend {
       stats.reservedBytes = stats.liveBytes;
     },
     write(buffer, spec, data, start) {
-      const numbers = spec.dtype === 'f16' ? fromHalfBits(data as Uint16Array) : data.slice();
+      const numbers = spec.dtype === 'f16' ? float16BitsToFloat32(data as Uint16Array) : data.slice();
       enqueue(() => (buffer as HostBuffer).data.set(numbers, start));
     },
     async read(buffer) {

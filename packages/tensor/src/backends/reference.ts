@@ -1,5 +1,5 @@
 import { type Backend, countLive, newStats } from '../backend.ts';
-import { fromHalfBits } from '../half.ts';
+import { float16BitsToFloat32 } from '../half-floats.ts';
 import type { GpuJsKernel, HostArray } from '../op.ts';
 import { bytesPerElement, type Spec, size } from '../shape.ts';
 
@@ -34,7 +34,7 @@ export function openReference(): Backend {
       countLive(stats, -size(spec.shape) * bytesPerElement[spec.dtype]);
     },
     write(buffer, spec, data, start) {
-      dataOf(buffer).set(spec.dtype === 'f16' ? fromHalfBits(data as Uint16Array) : data, start);
+      dataOf(buffer).set(spec.dtype === 'f16' ? float16BitsToFloat32(data as Uint16Array) : data, start);
     },
     async read(buffer) {
       return dataOf(buffer).slice();

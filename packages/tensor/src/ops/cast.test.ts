@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest';
-import { cast, DTypeError, fromHalfBits, tensor, tensorFromChunks, toHalfBits } from '../index.ts';
+import { cast, DTypeError, float16BitsToFloat32, tensor, tensorFromChunks, toFloat16Bits } from '../index.ts';
 import { describeEachBackend, deviceBackends, referenceBackend } from '../testing/index.ts';
 
 const everyPattern = Uint16Array.from({ length: 1 << 16 }, (_, i) => i);
-const everyHalf = fromHalfBits(everyPattern);
+const everyHalf = float16BitsToFloat32(everyPattern);
 
 /** The f32 number `ulps` f32 numbers away from x, away from zero. */
 function beside(x: number, ulps: number): number {
@@ -27,7 +27,7 @@ describe('cast', () => {
   describeEachBackend((backend) => {
     test('to f16 rounds to nearest even: every f16, every tie, and the neighbours of ties', async () => {
       const rounded = await cast(tensor(backend(), hardNumbers, [hardNumbers.length]), 'f16').data();
-      const want = fromHalfBits(toHalfBits(hardNumbers));
+      const want = float16BitsToFloat32(toFloat16Bits(hardNumbers));
       expect(rounded.findIndex((x, i) => !Object.is(x, want[i]))).toBe(-1);
     });
 

@@ -1,5 +1,5 @@
 import { DTypeError } from '../errors.ts';
-import { fromHalfBits, toHalfBits } from '../half.ts';
+import { float16BitsToFloat32, toFloat16Bits } from '../half-floats.ts';
 import { defineOp, type HostArray, type Op } from '../op.ts';
 import { type DType, show, size } from '../shape.ts';
 import { apply, type Tensor } from '../tensor.ts';
@@ -10,7 +10,7 @@ interface CastAttrs {
 }
 
 // NUMERICS: WGSL leaves the rounding of pack2x16float to the driver, and what is too large for f16 undefined.
-// So the bits are rounded to nearest even by integer arithmetic, as in half.ts; infinities and NaN stay.
+// So the bits are rounded to nearest even by integer arithmetic, as in half-floats.ts; infinities and NaN stay.
 const halfBits = `fn halfBits(x: vec4f) -> vec4u {
   let bits = bitcast<vec4u>(x);
   let magnitude = bits & vec4u(0x7fffffffu);
@@ -33,7 +33,7 @@ const conversions: Record<
 > = {
   'f32 f16': {
     value: 'pack(halfBits(xs[flat]))',
-    host: (xs, out) => out.set(out instanceof Float64Array ? xs : fromHalfBits(toHalfBits(xs))),
+    host: (xs, out) => out.set(out instanceof Float64Array ? xs : float16BitsToFloat32(toFloat16Bits(xs))),
   },
   'f16 f32': { value: load4('xs', 'f16', 'flat'), host: (xs, out) => out.set(xs) },
   'i32 f32': { value: 'vec4f(xs[flat])', host: (xs, out) => out.set(xs) },

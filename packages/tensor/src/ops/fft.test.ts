@@ -285,6 +285,17 @@ describeEachBackend((backend) => {
     expect(backend().stats.liveBytes).toBe(before);
   });
 
+  test('a transform holds two vectors at a time besides its input', () => {
+    const [count, n] = [8, 32768];
+    const x = tensor(backend(), new Float32Array(count * n), [count, n]);
+    scope(() => void rfft(x)); // uploads the tables
+    backend().resetPeak();
+    const before = backend().stats.liveBytes;
+    scope(() => void rfft(x));
+    expect(backend().stats.peakBytes - before).toBeLessThan(2.5 * 4 * count * n);
+    x.dispose();
+  });
+
   test('an empty batch stays empty', async () => {
     expect((await transform(backend(), [], [0, 6])).length).toBe(0);
   });

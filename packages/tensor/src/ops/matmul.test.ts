@@ -210,7 +210,8 @@ describe('matmul', () => {
         { numRuns: 5 },
       ));
 
-    // The product is linear in each input, so ⟨a·b, g⟩ = ⟨a, da⟩ = ⟨b, db⟩ says that both gradients are right.
+    // The product is linear in each input, so ⟨a·b, g⟩ = ⟨a, da⟩ = ⟨b, db⟩ says that both gradients are
+    // right.
     test('its gradients are its adjoints, for every transpose and shared matrix', () =>
       fc.assert(
         fc.asyncProperty(cases, arbitraryRandom, async (c, random) => {

@@ -119,10 +119,11 @@ const matmulOp: Op<MatmulAttrs> = defineOp<MatmulAttrs>({
 });
 
 /**
- * a·b over the last two axes, accumulated in f32. a f32|f16 [.., m, k] ([.., k, m] with transposeA), b f32|f16
- * [.., k, n] ([.., n, k] with transposeB) → f32 [.., m, n]. The axes before broadcast as in NumPy; an input without
- * them serves every matrix of the other without a copy; one that stretches in some of them is copied, and must be
- * f32. Throws ShapeError where inner sizes differ or batch axes do not broadcast, DTypeError for other types.
+ * a·b over the last two axes, accumulated in f32. a f32|f16 [.., m, k] ([.., k, m] with transposeA), b
+ * f32|f16 [.., k, n] ([.., n, k] with transposeB) → f32 [.., m, n]. The axes before broadcast as in NumPy; an
+ * input without them serves every matrix of the other without a copy; one that stretches in some of them is
+ * copied, and must be f32. Throws ShapeError where inner sizes differ or batch axes do not broadcast,
+ * DTypeError for other types.
  */
 export function matmul(
   a: Tensor,

@@ -5,7 +5,7 @@ import {
   bfloat16BitsToFloat32,
   float16BitsToFloat32,
   toFloat16Bits,
-} from './half-floats.ts';
+} from '../half-floats.ts';
 import {
   maxHeaderBytes,
   parseHeader,

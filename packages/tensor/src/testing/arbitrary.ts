@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { fromHalfBits, toHalfBits } from '../half.ts';
+import { float16BitsToFloat32, toFloat16Bits } from '../half-floats.ts';
 import type { AnyOp, Domain, HostArray, Sample } from '../op.ts';
 import { type DType, type Shape, type Spec, show, size } from '../shape.ts';
 
@@ -67,7 +67,7 @@ export function drawUniform(shape: Shape, random: () => number): DrawnInput {
 /** The input as it is once stored as another type; its numbers are rounded, so all backends see the same. */
 export function asType({ shape, data }: DrawnInput, dtype: DType): DrawnInput {
   if (dtype === 'f32') return { shape, dtype, data: Float32Array.from(data) };
-  if (dtype === 'f16') return { shape, dtype, data: fromHalfBits(toHalfBits(data)) };
+  if (dtype === 'f16') return { shape, dtype, data: float16BitsToFloat32(toFloat16Bits(data)) };
   const whole = Float32Array.from(data, (x) => Math.ceil(Math.abs(x)));
   return { shape, dtype, data: dtype === 'i32' ? Int32Array.from(whole) : Uint32Array.from(whole) };
 }

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { fromHalfBits, toHalfBits } from '../half.ts';
+import { float16BitsToFloat32, toFloat16Bits } from '../half-floats.ts';
 import type { Op } from '../op.ts';
 import { arbitrarySamples, asType } from './arbitrary.ts';
 import { checkTexts } from './check-texts.ts';
@@ -90,7 +90,7 @@ describe('arbitrarySamples', () => {
 
 test('asType rounds numbers to what the type holds', () => {
   const input = { shape: [3], dtype: 'f32', data: Float32Array.of(1 / 3, -1.5, 2) } as const;
-  expect([...asType(input, 'f16').data]).toEqual([...fromHalfBits(toHalfBits(input.data))]);
+  expect([...asType(input, 'f16').data]).toEqual([...float16BitsToFloat32(toFloat16Bits(input.data))]);
   expect([...asType(input, 'i32').data]).toEqual([1, 2, 2]);
   expect(asType(input, 'u32').data).toBeInstanceOf(Uint32Array);
 });

@@ -1,6 +1,6 @@
 import { type Backend, countLive, newStats } from '../../backend.ts';
 import { DeviceError } from '../../errors.ts';
-import { fromHalfBits } from '../../half.ts';
+import { float16BitsToFloat32 } from '../../half-floats.ts';
 import type { HostArray, Immediate, WgslKernel } from '../../op.ts';
 import { bytesPerElement, type DType, type Spec, show, size } from '../../shape.ts';
 import { paddedBytes } from '../../wgsl.ts';
@@ -233,7 +233,7 @@ function hostArray(spec: Spec, buffer: ArrayBuffer): HostArray {
   const n = size(spec.shape);
   switch (spec.dtype) {
     case 'f16':
-      return fromHalfBits(new Uint16Array(buffer, 0, n));
+      return float16BitsToFloat32(new Uint16Array(buffer, 0, n));
     case 'i32':
       return new Int32Array(buffer);
     case 'u32':

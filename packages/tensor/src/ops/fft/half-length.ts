@@ -5,9 +5,9 @@ import { grid1d, shader } from '../../wgsl.ts';
 import { rootOfUnity } from './butterfly.ts';
 import { checkComplex, turnWgsl } from './pass.ts';
 
-// A real vector x of even length n = 2m read as complex, z_j = x_2j + i·x_(2j+1), has a spectrum Z of length m,
-// and X_k = (Z_k + Z*_(m−k))/2 − i·w_k·(Z_k − Z*_(m−k))/2 with w_k = e^(−2πi·k/n). One thread makes X_k and
-// X_(m−k), which need the same two numbers.
+// A real vector x of even length n = 2m read as complex, z_j = x_2j + i·x_(2j+1), has a spectrum Z of m bins:
+// X_k = (Z_k + Z*_(m−k))/2 − i·w_k·(Z_k − Z*_(m−k))/2 with w_k = e^(−2πi·k/n).
+// One thread makes X_k and X_(m−k), which need the same two numbers.
 
 /** Bin k is multiplied by scale, and by scale·inner where 0 < k < n/2. */
 export interface BinWeights {

@@ -28,7 +28,8 @@ const eight = range(block);
 /** True where every row of a [.., k] operand starts at, and every step of 8 stays in, whole 16-byte words. */
 const wholeSteps = (k: number) => k % block === 0;
 
-// Rows and columns measured on software Vulkan: more of either spills registers, fewer load more a product. Where
+// Rows and columns measured on software Vulkan: more of either spills registers, fewer load more a product.
+// Where
 // elements are read one by one, 16 rows gain little and take twice as long to compile.
 function variantOf(p: Problem, lanes: number): Variant {
   const { transposeA, transposeB, typeA, typeB } = p;
@@ -50,8 +51,9 @@ function variantOf(p: Problem, lanes: number): Variant {
 }
 
 /**
- * One subgroup computes `rows` rows of `lanes · columns` cells, without barriers: each lane owns columns and reads
- * its part of b; the values of a that 8 steps need are read once, by 8 lanes, and handed round by broadcast.
+ * One subgroup computes `rows` rows of `lanes · columns` cells, without barriers: each lane owns columns and
+ * reads its part of b; the values of a that 8 steps need are read once, by 8 lanes, and handed round by
+ * broadcast.
  */
 export function broadcastKernel(p: Problem, lanes: number): WgslKernel {
   const variant = variantOf(p, lanes);
@@ -194,9 +196,9 @@ function operandB({ columns, transposeB, typeB, wideB }: Variant): Operand {
 }
 
 /**
- * Rows and columns past the output's edge are computed from whatever the buffer holds there (WebGPU keeps such
- * reads inside it) and not stored; steps past k are never read. The tile is clamped, not left by an early return:
- * that halves the speed on software Vulkan, where every later read is then masked lane by lane.
+ * Rows and columns past the output's edge are computed from whatever the buffer holds there (WebGPU keeps
+ * such reads inside it) and not stored; steps past k are never read. The tile is clamped, not left by an
+ * early return: that halves the speed on software Vulkan, where every later read is then masked lane by lane.
  */
 function broadcastText(variant: Variant): string {
   const { lanes, rows, columns, transposeB, wideB } = variant;

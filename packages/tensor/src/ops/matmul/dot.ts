@@ -17,8 +17,8 @@ interface Variant {
 const columns = [0, 1, 2, 3];
 
 /**
- * A few dot products a workgroup, each spread over its lanes along k and added up at the end: for outputs with
- * so few rows or columns that a tile would be mostly empty. a is [.., m, k] and b [.., n, k].
+ * A few dot products a workgroup, each spread over its lanes along k and added up at the end: for outputs
+ * with so few rows or columns that a tile would be mostly empty. a is [.., m, k] and b [.., n, k].
  */
 export function dotKernel(p: Problem, device: WgslDevice): WgslKernel {
   const { typeA, typeB } = p;

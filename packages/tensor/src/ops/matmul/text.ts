@@ -2,8 +2,8 @@ import type { GpuJsKernel } from '../../op.ts';
 import type { Problem } from './problem.ts';
 
 /**
- * The product as gpu.js text: one thread a cell, four steps of k at a time, then what is left of k. In webasm it
- * measured twice as fast as a plain loop over typed arrays from 64 × 64 on; below it they are alike.
+ * The product as gpu.js text: one thread a cell, four steps of k at a time, then what is left of k. In webasm
+ * it measured twice as fast as a plain loop over typed arrays from 64 × 64 on; below it they are alike.
  */
 export function textKernel({
   m,

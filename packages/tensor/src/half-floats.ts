@@ -60,8 +60,10 @@ export function bfloat16BitsToFloat32(bits: Uint16Array): Float32Array {
  * The f16 bits nearest to each number, ties to even.
  * From 65,520 on they are infinite, up to 2^-25 zero; signs are kept, and a NaN stays one.
  */
-export function toFloat16Bits(values: Float32Array): Uint16Array {
-  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
+export function toFloat16Bits(values: ArrayLike<number>): Uint16Array {
+  // NUMERICS: numbers of another type are rounded to f32 first.
+  const singles = values instanceof Float32Array ? values : Float32Array.from(values);
+  const bits = new Uint32Array(singles.buffer, singles.byteOffset, singles.length);
   const out = new Uint16Array(bits.length);
   for (let i = 0; i < out.length; i++) out[i] = singleToHalf(bits[i]);
   return out;
