@@ -10,7 +10,8 @@ interface CastAttrs {
 }
 
 // NUMERICS: WGSL leaves the rounding of pack2x16float to the driver, and what is too large for f16 undefined.
-// So the bits are rounded to nearest even by integer arithmetic, as in half-floats.ts; infinities and NaN stay.
+// So the bits are rounded to nearest even by integer arithmetic, as in
+// half-floats.ts; infinities and NaN stay.
 const halfBits = `fn halfBits(x: vec4f) -> vec4u {
   let bits = bitcast<vec4u>(x);
   let magnitude = bits & vec4u(0x7fffffffu);
