@@ -1,5 +1,6 @@
 import chalk, { chalkStderr } from 'chalk';
 import type { Command } from 'commander';
+import { environment } from './environment.ts';
 
 /** Options every command has. */
 export interface CommonOptions {
@@ -54,7 +55,7 @@ export function withDevice(command: Command): Command {
   return command.option(
     '--device <name>',
     'auto (WebGPU, else gpu.js), webgpu or cpu (gpu.js)',
-    process.env.FLEX_DEVICE ?? 'auto',
+    environment.device,
   );
 }
 

@@ -59,7 +59,10 @@ export interface RunSummary {
   readonly steps: number;
   readonly out: string;
   readonly adapter: string;
-  /** Held-out losses by name, nats a token: before the first update and after the last. */
+  /**
+   * Held-out losses by name, nats a token: before the first update (of this process, where it resumed) and after the
+   * last; empty where the run was interrupted.
+   */
   readonly eval: Readonly<Record<string, { readonly before: number; readonly after: number }>>;
   /** Losses of the first and the last update. */
   readonly loss: { readonly first: number; readonly last: number };
@@ -180,9 +183,11 @@ async function run(context: Run): Promise<RunSummary> {
     steps: step,
     out: config.out,
     adapter,
-    eval: Object.fromEntries(
-      Object.keys(before).map((name) => [name, { before: before[name], after: after[name] }]),
-    ),
+    eval: interrupted
+      ? {}
+      : Object.fromEntries(
+          Object.keys(before).map((name) => [name, { before: before[name], after: after[name] }]),
+        ),
     loss: { first: losses[0], last: losses[losses.length - 1] },
     tokens,
     seconds: (performance.now() - started) / 1000,

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { basename, extname, join } from 'node:path';
+import { basename, extname, join, relative } from 'node:path';
 import { ConfigError } from '@flex/tensor';
 import {
   loadConfig,
@@ -119,6 +119,12 @@ async function load(args: readonly string[], { resume }: TrainCommandOptions): P
   return { ...loaded, config: { ...loaded.config, out: nextFree(join('runs', name)) } };
 }
 
+/** A path as it is shortest to type: from the working directory, unless that leads out of it. */
+function fromHere(path: string): string {
+  const short = relative(process.cwd(), path);
+  return short.startsWith('..') ? path : short;
+}
+
 /** `runs/name`, or `runs/name-2` and so on where it is taken. */
 function nextFree(folder: string): string {
   if (!existsSync(folder)) return folder;
@@ -128,7 +134,9 @@ function nextFree(folder: string): string {
 }
 
 function describeStart(info: RunInfo, line: (text: string) => void): void {
-  line(`model ${info.model}, ${info.trainableParameters.toLocaleString('en')} trainable parameters`);
+  line(
+    `model ${fromHere(info.model)}, ${info.trainableParameters.toLocaleString('en')} trainable parameters`,
+  );
   line(
     `data ${info.examples} examples, ${info.steps} updates${info.done > 0 ? `, ${info.done} done before` : ''}`,
   );
@@ -174,6 +182,8 @@ function describeEnd(
   output.print('  pnpm flex train regularizer=none                 the same without the Fourier penalty');
   output.print('  pnpm flex train lora.rank=16 train.seed=1        another adapter, another seed');
   output.print(`  pnpm flex spectrum --adapter ${adapter}`);
-  output.print(`  pnpm flex generate --model ${config.model} --adapter ${adapter} --prompt 'def add(a, b):'`);
+  output.print(
+    `  pnpm flex generate --model ${fromHere(config.model)} --adapter ${adapter} --prompt 'def add(a, b):'`,
+  );
   output.print('  README.md says how to train Code Llama 7B on your own data.');
 }

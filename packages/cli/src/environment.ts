@@ -1,0 +1,10 @@
+/** The environment variables that the commands read; README.md lists them. */
+export const environment = {
+  /** FLEX_DEVICE: the default of --device. */
+  device: process.env.FLEX_DEVICE ?? 'auto',
+  /**
+   * FLEX_DEBUG: 1 tells at the end of a command what the device did (kernels compiled, dispatches, bytes); 2
+   * also how long each op's kernels took, for which every dispatch is timed and the whole runs slower.
+   */
+  debug: Number(process.env.FLEX_DEBUG ?? 0),
+} as const;
