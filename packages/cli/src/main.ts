@@ -7,12 +7,24 @@ import { spectrumCommand } from './commands/spectrum.ts';
 import { trainCommand } from './commands/train.ts';
 import { exitCodeOf, messageOf } from './failure.ts';
 
+/** Commander's complaints as one line, like all others. */
+const oneLine = {
+  outputError: (text: string, write: (text: string) => void) =>
+    write(
+      `${chalkStderr.red('flex:')} ${text
+        .replace(/^error: /, '')
+        .trim()
+        .replaceAll('\n', ' ')}\n`,
+    ),
+};
+
 /** The whole command line. Errors are thrown; `main` turns them into a line and an exit code. */
 function program(): Command {
   const flex = new Command('flex')
     .description('Fine-tunes Llama models with LoRA and a Fourier penalty, on WebGPU or without a GPU.')
     .showSuggestionAfterError()
-    .exitOverride();
+    .exitOverride()
+    .configureOutput(oneLine);
   for (const command of [
     trainCommand(),
     generateCommand(),
@@ -20,7 +32,7 @@ function program(): Command {
     spectrumCommand(),
     doctorCommand(),
   ]) {
-    flex.addCommand(command.exitOverride().showSuggestionAfterError());
+    flex.addCommand(command.exitOverride().showSuggestionAfterError().configureOutput(oneLine));
   }
   return flex;
 }

@@ -107,10 +107,15 @@ export function elementwise(name: string, arity: number, def: ElementwiseDef) {
   };
 }
 
+/** A gradient of the output's shape, summed down to the input's. */
+function narrowed(g: Tensor | null, shape: Shape): Tensor | null {
+  return g && sumTo(g, shape);
+}
+
 function vjpOf({ vjp }: ElementwiseDef): Op<ElementwiseAttrs>['vjp'] {
   if (typeof vjp !== 'function') return vjp;
   return (g, inputs, output, { scalars }) =>
-    vjp(g, inputs, output, scalars).map((thunk, i) => thunk && (() => sumTo(thunk(), inputs[i].shape)));
+    vjp(g, inputs, output, scalars).map((thunk, i) => thunk && (() => narrowed(thunk(), inputs[i].shape)));
 }
 
 interface AccessPlan {

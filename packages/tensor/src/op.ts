@@ -41,8 +41,8 @@ export type GpuJsKernel =
     }
   | { readonly host: (inputs: readonly HostArray[], output: HostArray) => void };
 
-/** One gradient a differentiable input, made only when asked for. */
-export type Thunks = readonly ((() => Tensor) | null)[];
+/** One gradient a differentiable input, made only when asked for; null where there is none. */
+export type Thunks = readonly ((() => Tensor | null) | null)[];
 
 /** Shapes and attributes to test an op at; `domains` says how the elements are drawn. */
 export interface Sample<A> {

@@ -67,7 +67,7 @@ export function loadCheckpoint(
     : [];
   if (steps.length === 0) return null;
   const dir = join(folder, `step-${Math.max(...steps)}`);
-  const progress = JSON.parse(readFileSync(join(dir, progressFile), 'utf8')) as Progress;
+  const progress = readProgress(join(dir, progressFile));
   if (progress.run !== run) {
     throw new DataError(
       `${dir}: is of a run with another configuration, model or data; take another out, or --overwrite`,
@@ -77,12 +77,26 @@ export function loadCheckpoint(
   return { ...progress, params, state: readState(backend, join(dir, stateFile)) };
 }
 
+function readProgress(path: string): Progress {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8')) as Progress;
+  } catch (cause) {
+    const why = (cause as Error).message.split('\n')[0];
+    throw new DataError(`${path}: is damaged: ${why}; remove this checkpoint to go on from the one before`, {
+      cause,
+    });
+  }
+}
+
 function readState(backend: Backend, path: string): Map<string, Tensor> {
   const file = openSafetensors(path);
   const state = new Map<string, Tensor>();
-  for (const [name, { dtype, shape }] of file.tensors) {
-    state.set(name, tensor(backend, toFloat32(dtype, file.read(name)), shape));
+  try {
+    for (const [name, { dtype, shape }] of file.tensors) {
+      state.set(name, tensor(backend, toFloat32(dtype, file.read(name)), shape));
+    }
+  } finally {
+    file.close();
   }
-  file.close();
   return state;
 }

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { closeSync, openSync, readdirSync, readSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { DataError } from '@flex/tensor';
 
 /** A file as a manifest records it. */
 export interface FileDigest {
@@ -34,7 +35,9 @@ export function digestFile(path: string): FileDigest {
  * among these. Throws if it cannot be read.
  */
 export function digestAll(path: string, accepts: (file: string) => boolean = () => true): FileDigest[] {
-  if (!statSync(path).isDirectory()) return [digestFile(path)];
+  const stats = statSync(path, { throwIfNoEntry: false });
+  if (!stats) throw new DataError(`${path}: no such file or folder`);
+  if (!stats.isDirectory()) return [digestFile(path)];
   return readdirSync(path, { withFileTypes: true })
     .sort((a, b) => (a.name < b.name ? -1 : 1))
     .flatMap((entry) => {

@@ -124,7 +124,7 @@ describeEachBackend((backend: () => Backend) => {
     }
     expect(existsSync(join(folder, 'r/checkpoints/step-4/adapter/adapter_config.json'))).toBe(true);
     expect(existsSync(join(folder, 'r/adapter/adapter_config.json'))).toBe(true);
-    expect(summary.loss.last).toBeLessThan(summary.loss.first);
+    expect(summary.loss.last!).toBeLessThan(summary.loss.first!);
     const [held] = Object.values(summary.eval);
     expect(held.before).toBeGreaterThan(1);
     expect(Number.isFinite(held.after)).toBe(true);

@@ -1,9 +1,10 @@
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Parameters } from '@flex/autograd';
 import { type LlamaModel, loadLlama, openTokenizer, readLlamaConfig, type Tokenizer } from '@flex/llama';
 import { type OptimizerState, schedule } from '@flex/optim';
 import { initLora, type LoraConfig, readAdapter, resolveTargets, withLora, writeAdapter } from '@flex/peft';
-import { type Backend, ConfigError, eachTensor, keep, size } from '@flex/tensor';
+import { type Backend, ConfigError, DataError, eachTensor, keep, size } from '@flex/tensor';
 import { loadCheckpoint, saveCheckpoint } from './checkpoint.ts';
 import type { TrainConfig } from './config.ts';
 import { collate, type Plan, planUpdates } from './data/batches.ts';
@@ -56,16 +57,18 @@ export interface RunInfo {
 /** How a run ended. Also written as summary.json. */
 export interface RunSummary {
   readonly status: 'done' | 'interrupted';
+  /** Of everything that decides the run's numbers. */
+  readonly digest: string;
   readonly steps: number;
   readonly out: string;
   readonly adapter: string;
   /**
-   * Held-out losses by name, nats a token: before the first update (of this process, where it resumed) and after the
-   * last; empty where the run was interrupted.
+   * Held-out losses by name, nats a token: before the first update (of this process, where it resumed) and
+   * after the last; empty where the run was interrupted.
    */
   readonly eval: Readonly<Record<string, { readonly before: number; readonly after: number }>>;
-  /** Losses of the first and the last update. */
-  readonly loss: { readonly first: number; readonly last: number };
+  /** Losses of the first and the last update of this process; null where it made none. */
+  readonly loss: { readonly first: number | null; readonly last: number | null };
   readonly tokens: number;
   readonly seconds: number;
   readonly tokens_per_second: number;
@@ -85,6 +88,14 @@ export interface TrainOptions {
   readonly onEval?: (losses: Readonly<Record<string, number>>, step: number) => void;
 }
 
+/** The summary of a run that needs no resuming: it is the same run, and done. */
+function finishedRun(out: string, digest: string): RunSummary | null {
+  const file = join(out, 'summary.json');
+  if (!existsSync(file)) return null;
+  const summary = JSON.parse(readFileSync(file, 'utf8')) as RunSummary;
+  return summary.status === 'done' && summary.digest === digest ? summary : null;
+}
+
 /** What an update needs and changes. */
 interface Trainee {
   params: Parameters;
@@ -102,9 +113,12 @@ export async function train(config: TrainConfig, options: TrainOptions): Promise
   const optimizer = await makeOptimizer(config.optimizer, parts);
   const tokenizer = tokenizerOf(config.model);
   const data = loadDataSet(config.data, tokenizer);
-  const heldOut = config.eval.map((entry) => loadDataSet(entry, tokenizer));
+  const heldOut = distinct(config.eval.map((entry) => loadDataSet(entry, tokenizer)));
+  checkContext(config.model, [data, ...heldOut]);
   const plan = planUpdates(data.examples.length, { ...config.train, shuffle: config.data.shuffle });
   const folder = openRunFolder(config, { resume, overwrite });
+  const finished = resume ? finishedRun(config.out, folder.runDigest) : null;
+  if (finished) return finished;
   const model = loadLlama(backend, config.model, { dtype: config.dtype });
   const { lora, params } = startingAdapter(config, backend, model);
   const start = () => startingAdapter(config, backend, model).params;
@@ -132,6 +146,7 @@ export async function train(config: TrainConfig, options: TrainOptions): Promise
     maxGradNorm: config.train.max_grad_norm,
     checkpointActivations: shouldCheckpoint(config, model),
     seed: config.train.seed,
+    gradAccumulation: config.train.grad_accumulation,
   };
   return run({ config, options, folder, setup, trainee, data, heldOut, plan, done });
 }
@@ -180,6 +195,7 @@ async function run(context: Run): Promise<RunSummary> {
   await writeAdapter(adapter, trainee.params, setup.lora, { baseModel: config.model });
   const summary: RunSummary = {
     status: interrupted ? 'interrupted' : 'done',
+    digest: folder.runDigest,
     steps: step,
     out: config.out,
     adapter,
@@ -188,10 +204,10 @@ async function run(context: Run): Promise<RunSummary> {
       : Object.fromEntries(
           Object.keys(before).map((name) => [name, { before: before[name], after: after[name] }]),
         ),
-    loss: { first: losses[0], last: losses[losses.length - 1] },
+    loss: { first: losses.at(0) ?? null, last: losses.at(-1) ?? null },
     tokens,
     seconds: (performance.now() - started) / 1000,
-    tokens_per_second: tokens / trainSeconds,
+    tokens_per_second: trainSeconds > 0 ? tokens / trainSeconds : 0,
     peak_memory_bytes: setup.model.backend.stats.peakBytes,
   };
   folder.finish(summary);
@@ -247,6 +263,25 @@ async function evaluate(
   }
   if (heldOut.length > 0) options.onEval?.(losses, step);
   return losses;
+}
+
+/** The sets under names of their own: one that a set before it has gets its number behind it. */
+function distinct(sets: readonly DataSet[]): DataSet[] {
+  const count = (i: number) => sets.slice(0, i + 1).filter(({ name }) => name === sets[i].name).length;
+  return sets.map((set, i) => (count(i) > 1 ? { ...set, name: `${set.name} (${count(i)})` } : set));
+}
+
+/** Throws DataError for an example that is longer than the model's context. */
+function checkContext(model: string, sets: readonly DataSet[]): void {
+  const { maxPositions } = readLlamaConfig(model);
+  for (const { name, examples } of sets) {
+    const longest = examples.reduce((most, { input_ids }) => Math.max(most, input_ids.length), 0);
+    if (longest > maxPositions) {
+      throw new DataError(
+        `${name}: has an example of ${longest} tokens; the model's context is ${maxPositions}`,
+      );
+    }
+  }
 }
 
 /** The model's tokenizer, opened when a text needs it: rows of token ids need none. */

@@ -27,13 +27,16 @@ export async function makeRegularizers(
           part.name === 'l2' ? l2() : fourier(options, part.scope === 'change' ? start() : undefined);
         return { regularizer, lambda, enters };
       }
-      const { use, lambda = 1, enters = 'loss', name: _, ...options } = part;
+      const { use, lambda, enters = 'loss', name: _, ...options } = part;
       if (typeof lambda !== 'number' || !(lambda >= 0)) {
-        throw new ConfigError(`${where}.lambda must be a number ≥ 0, got ${String(lambda)}`);
+        throw new ConfigError(`${where}.lambda must be a number of at least 0, got ${String(lambda)}`);
       }
       if (enters !== 'loss' && enters !== 'decoupled') {
         throw new ConfigError(`${where}.enters must be loss or decoupled, got ${String(enters)}`);
       }
+      const stray = recipe.has(use) && Object.keys(options).find((key) => key !== 'of' && key !== 'options');
+      if (stray)
+        throw new ConfigError(`${where}.${stray} is not a key; a value takes use, lambda and enters`);
       const regularizer = await load(where, use, options, recipe);
       requireMethods(where, use, regularizer, ['penalty']);
       return { regularizer: regularizer as WeightedRegularizer['regularizer'], lambda, enters };

@@ -1,5 +1,5 @@
-import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
 import { ConfigError, DataError } from '@flex/tensor';
 import { printConfig, type TrainConfig } from './config.ts';
 import type { DataSet } from './data/data-set.ts';
@@ -134,6 +134,10 @@ export function readManifest(out: string): Manifest {
 }
 
 function requireFree(out: string, runMayBeThere: boolean): void {
+  let above = resolve(out);
+  while (!existsSync(above)) above = dirname(above);
+  if (!statSync(above).isDirectory())
+    throw new ConfigError(`out: ${out} cannot be made: ${above} is no folder`);
   if (holdsRun(out)) {
     if (runMayBeThere) return;
     throw new ConfigError(`${out}: holds a run; take another folder as out, or give --overwrite or --resume`);

@@ -25,6 +25,8 @@ export interface UpdateSetup {
   readonly checkpointActivations: boolean;
   /** Of the dropout masks. */
   readonly seed: number;
+  /** Batches of a whole update; the last of an epoch may have fewer. */
+  readonly gradAccumulation: number;
 }
 
 export interface UpdateInputs {
@@ -88,7 +90,7 @@ function taskGradient(setup: UpdateSetup, { params, batches, step }: UpdateInput
   let sums: { loss: Tensor; grads: Map<string, Tensor> } | null = null;
   for (const [i, batch] of batches.entries()) {
     if (scoredTokens(batch) === 0) continue;
-    const dropout = { seed: setup.seed, step: (step - 1) * batches.length + i };
+    const dropout = { seed: setup.seed, step: (step - 1) * setup.gradAccumulation + i };
     const { value, grads } = valueAndGrad(
       () => mulScalar(taskLoss(setup, params, batch, dropout), 1 / total),
       params,

@@ -71,7 +71,8 @@ function adviceFor(info: AdapterInfo | null): string[] {
   return lines;
 }
 
-const gib = (bytes: number) => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
+const gib = (bytes: number) =>
+  bytes < 2 ** 30 ? `${(bytes / 2 ** 20).toFixed(0)} MiB` : `${(bytes / 2 ** 30).toFixed(1)} GiB`;
 const showLimit = (value: number) => (value >= 2 ** 20 ? `${gib(value)} (${value} bytes)` : `${value}`);
 
 /** Names in lines of about 60 characters. */

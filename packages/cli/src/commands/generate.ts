@@ -54,11 +54,7 @@ async function run(options: GenerateCommandOptions): Promise<void> {
     (key) => options[key as keyof GenerateCommandOptions] !== undefined,
   );
   if (given.length !== 1) throw new ConfigError('generate: give one of --prompt, --ids and --input');
-  if (options.numBeams > 1 && options.temperature > 0) {
-    throw new ConfigError(
-      'generate: --num-beams above 1 searches and does not sample; leave --temperature out',
-    );
-  }
+  checkSampling(options);
   const tokenizer = tokenizerOf(options);
   const prompts = promptsOf(options, tokenizer);
   const { model, linear, close } = await openModel(options, output.note);
@@ -75,6 +71,29 @@ async function run(options: GenerateCommandOptions): Promise<void> {
   }
   output.emit({ completions });
   await close();
+}
+
+/** Throws ConfigError for options that would have no effect or are out of range. */
+function checkSampling({
+  numBeams,
+  temperature,
+  topK,
+  topP,
+  stop,
+  maxNewTokens,
+}: GenerateCommandOptions): void {
+  const samples = topK !== undefined || topP !== undefined;
+  if (numBeams < 1) throw new ConfigError(`--num-beams: must be at least 1, got ${numBeams}`);
+  if (maxNewTokens < 1) throw new ConfigError(`--max-new-tokens: must be at least 1, got ${maxNewTokens}`);
+  if (!(temperature >= 0)) throw new ConfigError(`--temperature: must be at least 0, got ${temperature}`);
+  if (numBeams > 1 && (temperature > 0 || samples || stop.length > 0)) {
+    throw new ConfigError('--num-beams: above 1 takes no --temperature, --top-k, --top-p or --stop');
+  }
+  if (samples && temperature === 0) {
+    throw new ConfigError(
+      '--top-k and --top-p: need --temperature above 0; at 0 the likeliest token is taken',
+    );
+  }
 }
 
 /** The model's tokenizer; ids can be continued without one, as long as nothing asks for text. */
@@ -106,10 +125,10 @@ function promptsOf(
 }
 
 function whole(text: string): number {
-  const value = Number(text);
-  if (!Number.isSafeInteger(value) || value < 0)
-    throw new InvalidArgumentError('It must be a whole number ≥ 0.');
-  return value;
+  if (!/^\d{1,10}$/.test(text) || Number(text) >= 2 ** 32) {
+    throw new InvalidArgumentError('It must be a whole number from 0 to 2^32 - 1.');
+  }
+  return Number(text);
 }
 
 function number(text: string): number {
@@ -119,9 +138,9 @@ function number(text: string): number {
 }
 
 function idList(text: string): number[] {
-  const ids = text.split(',').map((part) => Number(part));
-  if (text.trim() === '' || ids.some((id) => !Number.isSafeInteger(id) || id < 0)) {
+  const parts = text.split(',').map((part) => part.trim());
+  if (!parts.every((part) => /^\d{1,9}$/.test(part))) {
     throw new InvalidArgumentError('It must be token ids with commas, such as 1,5,9.');
   }
-  return ids;
+  return parts.map(Number);
 }

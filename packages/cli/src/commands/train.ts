@@ -59,7 +59,10 @@ async function run(args: readonly string[], options: TrainCommandOptions, comman
   const progress = newProgress(options.quiet ?? false);
   const interrupt = new AbortController();
   const onSignal = () => {
-    if (interrupt.signal.aborted) process.exit(exitCode.interrupted);
+    if (interrupt.signal.aborted) {
+      progress.stop();
+      process.exit(exitCode.interrupted);
+    }
     progress.line('stopping after this update; once more to stop at once, without saving');
     interrupt.abort();
   };

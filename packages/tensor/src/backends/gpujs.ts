@@ -5,8 +5,18 @@ import { float16BitsToFloat32 } from '../half-floats.ts';
 import type { GpuJsKernel, HostArray } from '../op.ts';
 import { bytesPerElement, type Spec, show, size } from '../shape.ts';
 
+/** Memory that is there from what first fills it until the last kernel that was recorded before `free`. */
 interface HostBuffer {
-  data: HostArray;
+  readonly spec: Spec;
+  data: HostArray | null;
+}
+
+const arrayTypes = { f32: Float32Array, f16: Float32Array, i32: Int32Array, u32: Uint32Array };
+
+function arrayOf(buffer: object): HostArray {
+  const host = buffer as HostBuffer;
+  host.data ??= new arrayTypes[host.spec.dtype](size(host.spec.shape));
+  return host.data;
 }
 
 /** gpu.js counts cells and array elements in f32, which is exact up to here. */
@@ -54,14 +64,14 @@ export function openGpuJs(mode: 'webasm' | 'cpu' = 'webasm'): Backend {
     inputs: readonly HostBuffer[],
     out: HostBuffer,
   ): Promise<void> => {
-    const data = inputs.map((b) => b.data);
-    if ('host' in kernel) return kernel.host(data, out.data);
+    const data = inputs.map(arrayOf);
+    const filled = arrayOf(out);
+    if ('host' in kernel) return kernel.host(data, filled);
     const compiled = kernelFor(kernel.code);
     compiled.setOutput([...kernel.threads]);
     const result = (await compiled(...(data as never[]), ...(kernel.args as never[]))) as unknown;
-    if (result instanceof Float32Array) out.data.set(result);
-    else
-      for (const [y, row] of (result as Float32Array[]).entries()) out.data.set(row, y * kernel.threads[0]);
+    if (result instanceof Float32Array) filled.set(result);
+    else for (const [y, row] of (result as Float32Array[]).entries()) filled.set(row, y * kernel.threads[0]);
   };
 
   return {
@@ -75,27 +85,24 @@ export function openGpuJs(mode: 'webasm' | 'cpu' = 'webasm'): Backend {
           `gpu.js: a tensor holds at most ${maxElements} elements, got ${show(spec)}; use a WebGPU device`,
         );
       }
-      const data =
-        spec.dtype === 'i32'
-          ? new Int32Array(n)
-          : spec.dtype === 'u32'
-            ? new Uint32Array(n)
-            : new Float32Array(n);
       countLive(stats, bytes(spec));
       stats.reservedBytes = stats.liveBytes;
-      return { data };
+      return { spec, data: null } satisfies HostBuffer;
     },
-    free(_, spec) {
+    free(buffer, spec) {
+      enqueue(() => {
+        (buffer as HostBuffer).data = null;
+      });
       countLive(stats, -bytes(spec));
       stats.reservedBytes = stats.liveBytes;
     },
     write(buffer, spec, data, start) {
       const numbers = spec.dtype === 'f16' ? float16BitsToFloat32(data as Uint16Array) : data.slice();
-      enqueue(() => (buffer as HostBuffer).data.set(numbers, start));
+      enqueue(() => arrayOf(buffer).set(numbers, start));
     },
     async read(buffer) {
       await queue;
-      return (buffer as HostBuffer).data.slice();
+      return arrayOf(buffer).slice();
     },
     run(op, inputs, output, attrs) {
       const buffer = this.allocate(output) as HostBuffer;

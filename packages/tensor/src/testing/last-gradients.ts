@@ -9,5 +9,5 @@ export async function lastGradients(f: () => Tensor, g: Tensor): Promise<(number
   const [op, inputs, output, attrs] = step;
   if (typeof op.vjp !== 'function') throw new Error(`${op.name} has no gradient of its own`);
   const thunks = op.vjp(g, inputs, output, attrs);
-  return Promise.all(thunks.map(async (thunk) => thunk && Array.from(await thunk().data())));
+  return Promise.all(thunks.map(async (thunk) => thunk && Array.from(await thunk()!.data())));
 }
