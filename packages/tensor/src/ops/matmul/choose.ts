@@ -20,10 +20,11 @@ export function canRun(body: Body, device: WgslDevice, p: Problem): boolean {
 }
 
 /**
- * The body for a device and a product. On software Vulkan with subgroups of 8 no other body beat `broadcast` at
- * any shape measured: level at 8 × 8, ahead by 1.1 to 3 for a single row or column, by 4 or more from 4 rows of
- * 8 columns on. Elsewhere: tiles in workgroup memory, and for outputs of few rows or columns dot products, or
- * one thread a cell where k is short or not contiguous; those thresholds are reasoned, not measured.
+ * The body for a device and a product. On software Vulkan with subgroups of 8 no other body beat `broadcast`
+ * at any shape measured: level at 8 × 8, ahead by 1.1 to 3 for a single row or column, by 4 or more from 4
+ * rows of 8 columns on. Elsewhere: tiles in workgroup memory, and for outputs of few rows or columns dot
+ * products, or one thread a cell where k is short or not contiguous; those thresholds are reasoned, not
+ * measured.
  */
 export function choose(device: WgslDevice, p: Problem): Body {
   if (device.software && canRun('broadcast', device, p)) return 'broadcast';
