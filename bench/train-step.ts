@@ -40,6 +40,7 @@ async function measure(lambda: number): Promise<{ seconds: number; peak: number 
     regularizers: lambda > 0 ? [{ regularizer: fourier(), lambda, enters: 'loss' }] : [],
     maxGradNorm: 1,
     checkpointActivations: false,
+    gradAccumulation: 1,
     seed: 0,
   };
   let params: ReadonlyMap<string, Tensor> = initLora(backend, lora, resolveTargets('mlp', model.linears), 0);
