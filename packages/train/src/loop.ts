@@ -179,9 +179,11 @@ async function run(context: Run): Promise<RunSummary> {
     step++;
     const metrics = await oneUpdate(context, step);
     const last = step === plan.steps;
-    const due = heldOut.length > 0 && (last || (eval_every > 0 && step % eval_every === 0));
+    const timely = last || (eval_every > 0 && step % eval_every === 0);
+    const due = timely && heldOut.length > 0;
     if (due) after = await evaluate(context, step);
-    const line = due ? { ...metrics, eval: after } : metrics;
+    const reports = timely ? await reported(setup, trainee.params) : {};
+    const line = { ...metrics, ...reports, ...(due ? { eval: after } : {}) };
     folder.appendMetrics(line);
     options.onStep?.(line, plan.steps);
     losses.push(metrics.loss);
@@ -212,6 +214,14 @@ async function run(context: Run): Promise<RunSummary> {
   };
   folder.finish(summary);
   return summary;
+}
+
+/** What the regularizers tell of the adapter, such as the share of its power at low frequencies. */
+async function reported({ regularizers }: UpdateSetup, params: Parameters): Promise<Record<string, number>> {
+  const reports = await Promise.all(
+    regularizers.map(({ regularizer }) => regularizer.diagnostics?.(params) ?? {}),
+  );
+  return Object.assign({}, ...reports);
 }
 
 /** Runs update `step` on its batches and puts the new parameters and state in place of the old ones. */
