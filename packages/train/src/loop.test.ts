@@ -71,6 +71,21 @@ describeEachBackend((backend: () => Backend) => {
     expect(whole.summary.steps).toBe(6);
   });
 
+  test('a finished run that is resumed is left as it is', async () => {
+    const { summary } = await run('r', ['train.max_steps=1']);
+    const again = await run('r', ['train.max_steps=1'], { resume: true });
+    expect(again.steps).toEqual([]);
+    expect(again.summary).toEqual(summary);
+  });
+
+  test('two held-out sets of one name keep a loss each, and a module without λ is refused', async () => {
+    const tasks = join(assets, 'quickstart/tasks.jsonl');
+    const twice = `eval=[{source: ${tasks}, split: '81'}, {source: ${tasks}, split: '81', loss_on: all}]`;
+    const { summary } = await run('r', ['train.max_steps=1', twice]);
+    expect(Object.keys(summary.eval)).toEqual(['tasks.jsonl 81', 'tasks.jsonl 81 (2)']);
+    await expect(run('s', ['regularizer={use: ./mine.ts, lamda: 1}'])).rejects.toThrow(/lambda must be/);
+  });
+
   test('a checkpoint of another configuration is refused, a run is not overwritten unasked', async () => {
     await run('r', ['train.save_every=2']);
     await expect(run('r')).rejects.toThrow(/holds a run/);
