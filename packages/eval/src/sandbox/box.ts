@@ -1,0 +1,48 @@
+import type { Limits } from './limits.ts';
+
+/** Why a box was stopped from outside; null where its program ended by itself. */
+export type Stop = 'wall' | 'cpu' | 'memory' | 'output' | 'closed';
+
+export interface BoxOptions {
+  /** Program and arguments, as paths inside the box: `/usr/bin/…`, or one of `files`. */
+  readonly command: readonly string[];
+  /** Read-only files by absolute path in the box, such as `/flex/driver.py`. */
+  readonly files?: Readonly<Record<string, string | Uint8Array>>;
+  readonly limits: Limits;
+  /** Which of the lanes that run at once this is: each has a user id of its own, from 0. */
+  readonly lane: number;
+  /** Takes standard output as it comes. Without it standard output is kept, as standard error always is. */
+  readonly onOutput?: (chunk: Buffer) => void;
+}
+
+/** How a box ended. All its processes are gone by then. */
+export interface BoxEnd {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly stopped: Stop | null;
+  /** The first bytes of standard output (when nobody took it) and of standard error, as UTF-8. */
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly seconds: number;
+  /** Processor seconds of all its processes, as last seen. */
+  readonly cpuSeconds: number;
+  /** The most resident memory seen at once, over all its processes. */
+  readonly residentBytes: number;
+}
+
+/** A running program in a box. */
+export interface Box {
+  /** Writes to its standard input; what a dead program no longer reads is dropped. */
+  write(bytes: string | Uint8Array): void;
+  endInput(): void;
+  /** Kills everything in it; `ended` resolves soon after. */
+  kill(): void;
+  readonly ended: Promise<BoxEnd>;
+}
+
+/** A way of boxing programs that a probe has found safe on this machine. */
+export interface Sandbox {
+  /** `bubblewrap`, `bubblewrap-as-root`, or `none` after an explicit request. */
+  readonly mode: string;
+  open(options: BoxOptions): Box;
+}

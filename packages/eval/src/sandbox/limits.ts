@@ -1,0 +1,42 @@
+/** What one box may use. Its program is killed at the first it exceeds. */
+export interface Limits {
+  /** Wall-clock seconds. */
+  readonly wallSeconds: number;
+  /** Processor seconds of one process (RLIMIT_CPU), and of all of them as polled. */
+  readonly cpuSeconds: number;
+  /** Bytes of address space a process (RLIMIT_AS); null for runtimes that reserve far more than they use. */
+  readonly addressSpaceBytes: number | null;
+  /** Processes and threads at once (RLIMIT_NPROC, the box's own two included). */
+  readonly processes: number;
+  /** Resident bytes of all processes together, polled. */
+  readonly residentBytes: number;
+  /** Bytes of standard output and error together; the box is killed beyond. */
+  readonly outputBytes: number;
+  /** Bytes a written file may have (RLIMIT_FSIZE), and of each of /tmp and /dev/shm together. */
+  readonly fileBytes: number;
+  /** Open files a process (RLIMIT_NOFILE). */
+  readonly openFiles: number;
+}
+
+const MiB = 2 ** 20;
+
+/** Limits of a Python program, or any other without a runtime that reserves address space. */
+export const defaultLimits: Limits = {
+  wallSeconds: 10,
+  cpuSeconds: 10,
+  addressSpaceBytes: 1024 * MiB,
+  processes: 32,
+  residentBytes: 1229 * MiB,
+  outputBytes: 8 * MiB,
+  fileBytes: 64 * MiB,
+  openFiles: 256,
+};
+
+/** Limits of a JVM: it reserves address space, and runs threads of its own. */
+export const javaLimits: Limits = {
+  ...defaultLimits,
+  wallSeconds: 15,
+  cpuSeconds: 15,
+  addressSpaceBytes: null,
+  processes: 96,
+};

@@ -1,0 +1,45 @@
+/** How judging a program ended; the same words in every file. */
+export const verdicts = [
+  'passed',
+  'failed',
+  'compile_error',
+  'timeout',
+  'memory',
+  'output_limit',
+  'blocked',
+  'missing',
+] as const;
+export type Verdict = (typeof verdicts)[number];
+
+/**
+ * Why a program did not pass, finer than its verdict: `assertion` a test's assertion failed; `exception` it
+ * raised; `exited` it ended before the tests did; `compile` it does not compile or parse; `timeout` it used up
+ * its seconds computing, `never-stopped` it used them up waiting or asleep; `memory`, `output` and `blocked` as
+ * the verdicts say; `missing` there was no sample.
+ */
+export type Failure =
+  | 'assertion'
+  | 'exception'
+  | 'exited'
+  | 'compile'
+  | 'timeout'
+  | 'never-stopped'
+  | 'memory'
+  | 'output'
+  | 'blocked'
+  | 'missing';
+
+/** Whether the tests ran in another process than the candidate, where it cannot reach them, or in its own. */
+export type Assurance = 'isolated' | 'in-process';
+
+/** The judge's word on one program. */
+export interface Judgement {
+  readonly verdict: Verdict;
+  /** null for a pass. */
+  readonly failure: Failure | null;
+  /** One short line for people: the exception, the compiler's first error, the limit that was hit. */
+  readonly detail: string;
+  readonly assurance: Assurance;
+  /** Wall-clock seconds of the whole check. */
+  readonly seconds: number;
+}
