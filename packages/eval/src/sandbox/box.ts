@@ -32,6 +32,8 @@ export interface BoxEnd {
 
 /** A running program in a box. */
 export interface Box {
+  /** Of the process outside that holds the box; undefined where it could not be started. */
+  readonly pid: number | undefined;
   /** Writes to its standard input; what a dead program no longer reads is dropped. */
   write(bytes: string | Uint8Array): void;
   endInput(): void;

@@ -1,4 +1,4 @@
-/** What one box may use. Its program is killed at the first it exceeds. */
+/** What one box may use. Its program is killed at the first it exceeds. Seconds may be Infinity. */
 export interface Limits {
   /** Wall-clock seconds. */
   readonly wallSeconds: number;

@@ -1,0 +1,90 @@
+import { lstatSync, readdirSync, readlinkSync } from 'node:fs';
+import type { BoxOptions } from './box.ts';
+
+/** How bubblewrap is started: under an unused user id, by the ordinary user as such, or as real root. */
+export type Mode = 'bubblewrap' | 'bubblewrap-as-root';
+
+/** File descriptor of the seccomp filter; files follow it. */
+export const filterFd = 3;
+export const firstFileFd = 4;
+
+/** User and group id of a lane outside, when the harness runs as root. */
+export const uidOf = (lane: number) => 60_000 + lane;
+/** The id inside, when the box has a user namespace. */
+const insideUid = '65534';
+
+/**
+ * The command line that makes a box: every namespace new, user namespaces disabled, no capabilities, /usr and
+ * the few parts of /etc that toolchains read bound read-only, bounded /tmp and /dev/shm, all else read-only or
+ * absent; then resource limits, then the command. Needs the filter and the files at the descriptors above.
+ */
+export function boxCommand(bwrap: string, mode: Mode, options: BoxOptions): string[] {
+  const { command, files = {}, limits, lane } = options;
+  const scratch = ['--size', String(limits.fileBytes), '--perms', '1777'];
+  return [
+    bwrap,
+    ...['--unshare-ipc', '--unshare-pid', '--unshare-net', '--unshare-uts', '--unshare-cgroup-try'],
+    ...(mode === 'bubblewrap'
+      ? ['--unshare-user', '--disable-userns', '--uid', insideUid, '--gid', insideUid, '--cap-drop', 'ALL']
+      : asRoot),
+    ...['--die-with-parent', '--new-session', '--hostname', 'box', '--clearenv'],
+    ...['--setenv', 'PATH', boxPath, '--setenv', 'LANG', 'C.UTF-8', '--setenv', 'HOME', '/tmp'],
+    ...systemFolders(),
+    ...['--proc', '/proc', '--remount-ro', '/proc', '--dev', '/dev'],
+    ...[...scratch, '--tmpfs', '/tmp', ...scratch, '--tmpfs', '/dev/shm'],
+    ...Object.keys(files).flatMap((path, i) => [
+      ...['--perms', '0444', '--ro-bind-data', String(firstFileFd + i), path],
+    ]),
+    ...['--remount-ro', '/dev', '--remount-ro', '/', '--chdir', '/tmp', '--seccomp', String(filterFd), '--'],
+    ...(mode === 'bubblewrap' ? [] : dropRoot(lane)),
+    ...resourceLimits(options),
+    ...command,
+  ];
+}
+
+/** Where programs are found in a box. */
+export const boxPath = '/usr/local/bin:/usr/bin:/bin';
+
+/** Just the capabilities that setpriv needs to give up all of them. */
+const asRoot = [
+  ...['--cap-drop', 'ALL'],
+  ...['CAP_SETUID', 'CAP_SETGID', 'CAP_SETPCAP'].flatMap((name) => ['--cap-add', name]),
+];
+
+function dropRoot(lane: number): string[] {
+  const id = String(uidOf(lane));
+  return [
+    '/usr/bin/setpriv',
+    ...['--reuid', id, '--regid', id, '--clear-groups', '--no-new-privs'],
+    ...['--inh-caps', '-all', '--ambient-caps', '-all', '--bounding-set', '-all', '--'],
+  ];
+}
+
+function resourceLimits({ limits }: BoxOptions): string[] {
+  const { addressSpaceBytes, cpuSeconds, processes, openFiles, fileBytes } = limits;
+  return [
+    '/usr/bin/prlimit',
+    ...(addressSpaceBytes === null ? [] : [`--as=${addressSpaceBytes}`]),
+    // The poll stops a box at its processor seconds; this stands behind it.
+    `--cpu=${Number.isFinite(cpuSeconds) ? Math.ceil(cpuSeconds) + 2 : 'unlimited'}`,
+    `--nproc=${processes}`,
+    `--nofile=${openFiles}`,
+    `--fsize=${fileBytes}`,
+    ...['--core=0', '--memlock=0', '--msgqueue=0', '--'],
+  ];
+}
+
+/** What toolchains read outside /usr. */
+const configuration = ['alternatives', 'ld.so.cache', 'localtime', 'R', 'php', 'perl', 'racket'];
+
+/** /usr, the links that lead into it (or their folders, where /usr is not merged), and parts of /etc. */
+function systemFolders(): string[] {
+  const java = readdirSync('/etc').filter((name) => /^java-\d+/.test(name));
+  const etc = [...configuration, ...java].map((name) => `/etc/${name}`);
+  const roots = ['/bin', '/lib', '/lib64', '/sbin'].flatMap((path) => {
+    const found = lstatSync(path, { throwIfNoEntry: false });
+    if (!found) return [];
+    return found.isSymbolicLink() ? ['--symlink', readlinkSync(path), path] : ['--ro-bind', path, path];
+  });
+  return ['--ro-bind', '/usr', '/usr', ...roots, ...etc.flatMap((path) => ['--ro-bind-try', path, path])];
+}
