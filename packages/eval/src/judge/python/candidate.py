@@ -1,0 +1,122 @@
+"""Runs in the candidate's box: loads its program, then answers calls. What it says is never believed."""
+
+import posix
+import sys
+
+from flex_codec import CannotCross, decode, encode
+
+
+def _take_channel():
+    """Moves the channel away from the standard streams: input is empty, output goes to standard error."""
+    requests, replies = posix.dup(0), posix.dup(1)
+    posix.dup2(posix.open("/dev/null", posix.O_RDONLY), 0)
+    posix.dup2(2, 1)
+    return requests, replies
+
+
+_REQUESTS, _REPLIES = _take_channel()
+_objects = []
+_numbers = {}
+
+
+def _read(size):
+    data = b""
+    while len(data) < size:
+        part = posix.read(_REQUESTS, size - len(data))
+        if not part:
+            posix._exit(0)
+        data += part
+    return data
+
+
+def _reply(token, kind, content=b""):
+    data = token + kind + content
+    data = len(data).to_bytes(4, "big") + data
+    while data:
+        data = data[posix.write(_REPLIES, data) :]
+
+
+def _refer(value):
+    """A number for an object that stays here; the same one for the same object."""
+    number = _numbers.setdefault(id(value), len(_objects))
+    if number == len(_objects):
+        _objects.append(value)
+    return number
+
+
+def _resolve(number):
+    return _objects[number]
+
+
+def _describe(error):
+    """`Name` of the exception's class and its text, which its own methods may make or fail to make."""
+    try:
+        text = str(error)
+    except BaseException:
+        text = ""
+    return type(error).__name__, text[:1000]
+
+
+def _load(source, module):
+    try:
+        code = compile(source, "candidate.py", "exec", dont_inherit=True)
+    except (SyntaxError, ValueError, OverflowError, RecursionError) as error:
+        return b"S", "{}: {}".format(*_describe(error)).encode("utf-8", "replace")
+    try:
+        exec(code, module.__dict__)
+    except BaseException as error:
+        return b"E", "\n".join(_describe(error)).encode("utf-8", "replace")
+    return b"L", b""
+
+
+class _Unknown(Exception):
+    """The candidate has no global of this name."""
+
+
+def _find(name, module):
+    """A global of the candidate, or for `Class.method` the method of a new object."""
+    owner, _, method = name.partition(".")
+    if owner not in module.__dict__:
+        raise _Unknown
+    value = module.__dict__[owner]
+    return getattr(value(), method) if method else value
+
+
+def _perform(module, operation, target, *rest):
+    """What a request asks for: a global's meaning, a call, an attribute, or to set one."""
+    value = _find(target, module) if type(target) is str else target
+    if operation == "name":
+        return ("module", value.__name__) if type(value) is type(sys) else ("value", value)
+    if operation == "get":
+        return getattr(value, *rest)
+    if operation == "set":
+        return setattr(value, *rest)
+    args, kwargs = rest
+    return value(*args, **kwargs)
+
+
+def _answer(request, module):
+    """The reply to a request: a value, an exception, an unknown name, or that the value cannot cross."""
+    try:
+        return b"V" + encode(_perform(module, *decode(request, _resolve)), _refer)
+    except CannotCross as error:
+        return b"C" + str(error).encode()
+    except _Unknown:
+        return b"U"
+    except BaseException as error:
+        return b"E" + encode(_describe(error), _refer)
+
+
+def _serve():
+    module = type(sys)("candidate")
+    sys.modules["candidate"] = module
+    while True:
+        frame = _read(int.from_bytes(_read(4), "big"))
+        token, kind, content = frame[:8], frame[8:9], frame[9:]
+        if kind == b"P":
+            _reply(token, *_load(content.decode("utf-8", "surrogatepass"), module))
+        else:
+            _reply(token, _answer(content, module))
+
+
+_serve()

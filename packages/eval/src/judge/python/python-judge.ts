@@ -1,0 +1,131 @@
+import { setTimeout } from 'node:timers/promises';
+import type { Program, PythonCalls } from '../../benchmark.ts';
+import { HarnessError } from '../../errors.ts';
+import type { Sandbox } from '../../sandbox/box.ts';
+import type { Limits } from '../../sandbox/limits.ts';
+import type { Judgement } from '../../verdict.ts';
+import { verdictOfEnd } from '../verdict-of-end.ts';
+import { type Candidate, openCandidate, pythonCommand, scriptFiles } from './candidate.ts';
+import { openTester, type Tester } from './tester.ts';
+
+/** Judges Python programs one at a time, the tests in another box than the candidate. */
+export interface PythonJudge {
+  judge(program: Program & { readonly tests: PythonCalls }, limits: Limits): Promise<Judgement>;
+  close(): Promise<void>;
+}
+
+export interface JudgeOptions {
+  readonly sandbox: Sandbox;
+  /** Judges that work at the same time need different lanes. */
+  readonly lane: number;
+}
+
+const candidateFiles = scriptFiles('candidate.py');
+
+type Outcome = Omit<Judgement, 'seconds' | 'assurance'>;
+
+/** Milliseconds that tests may go on once the candidate they call is gone. */
+const graceMs = 1000;
+
+/**
+ * The tests run in a warm box and call stubs; the candidate's box, which holds its program and nothing of the
+ * tests, answers. Values cross as plain data (codec.py). A pass needs the tests' word that they ran to the end,
+ * a candidate that kept to the protocol, and no limit reached.
+ */
+export function openPythonJudge({ sandbox, lane }: JudgeOptions): PythonJudge {
+  let tester: Tester | null = null;
+
+  async function judgeOnce({ source, tests }: Program & { tests: PythonCalls }, limits: Limits) {
+    const started = performance.now();
+    if (!tester?.isOpen) tester = openTester(sandbox, 4 * lane);
+    const candidate = openCandidate({
+      sandbox,
+      limits,
+      lane: 4 * lane + 1,
+      command: pythonCommand('/flex/candidate.py'),
+      files: candidateFiles,
+    });
+    try {
+      const outcome = await outcomeOf(candidate, source, tests, tester);
+      return { ...outcome, assurance: 'isolated' as const, seconds: (performance.now() - started) / 1000 };
+    } catch (error) {
+      await tester.close();
+      tester = null;
+      throw error;
+    } finally {
+      candidate.kill();
+      await candidate.ended;
+    }
+  }
+
+  return {
+    async judge(program, limits) {
+      try {
+        return await judgeOnce(program, limits);
+      } catch (error) {
+        if (!(error instanceof HarnessError)) throw error;
+        return await judgeOnce(program, limits);
+      }
+    },
+    async close() {
+      await tester?.close();
+      tester = null;
+    },
+  };
+}
+
+async function outcomeOf(
+  candidate: Candidate,
+  source: string,
+  tests: PythonCalls,
+  tester: Tester,
+): Promise<Outcome> {
+  const loaded = await candidate.ask('load', source);
+  const result = loaded && (loadFailure(loaded) ?? (await testResult(candidate, tests, tester)));
+  candidate.kill();
+  const end = await candidate.ended;
+  if (candidate.broken !== null) {
+    return { verdict: 'blocked', failure: 'blocked', detail: candidate.broken };
+  }
+  const hitLimit = end.stopped !== null && end.stopped !== 'closed';
+  return result === null || hitLimit ? verdictOfEnd(end) : result;
+}
+
+/** The outcome by the tests' word, or null when the candidate's end decides. */
+async function testResult(candidate: Candidate, tests: PythonCalls, tester: Tester): Promise<Outcome | null> {
+  const check = tester.check(tests, (call) => candidate.ask('call', call));
+  const overdue = candidate.ended.then(() => setTimeout(graceMs, overdueMark));
+  const result = await Promise.race([check, overdue]);
+  if (result === overdueMark) {
+    tester.kill();
+    await check.catch(ignoreHarnessError);
+    return null;
+  }
+  if (result === null) return { verdict: 'passed', failure: null, detail: '' };
+  if (result.failure === 'exited' && result.detail === '') return null;
+  return { verdict: result.failure === 'memory' ? 'memory' : 'failed', ...result };
+}
+
+const overdueMark = Symbol('overdue');
+
+/** The tester was killed while it worked: that its check ends so is what was wanted. */
+function ignoreHarnessError(error: unknown): void {
+  if (!(error instanceof HarnessError)) throw error;
+}
+
+/** What the candidate said when its program did not load; null where it did. */
+function loadFailure(reply: Buffer): Outcome | null {
+  const text = reply.toString('utf8', 1);
+  switch (String.fromCharCode(reply[0])) {
+    case 'L':
+      return null;
+    case 'S':
+      return { verdict: 'compile_error', failure: 'compile', detail: text };
+    default: {
+      const [name, ...message] = text.split('\n');
+      const detail = `${name}: ${message.join(' ')}`;
+      if (name === 'MemoryError') return { verdict: 'memory', failure: 'memory', detail };
+      return { verdict: 'failed', failure: name === 'SystemExit' ? 'exited' : 'exception', detail };
+    }
+  }
+}

@@ -1,0 +1,153 @@
+"""Runs in a box of its own: for each check a fork executes the tests, whose calls the candidate's box answers."""
+
+import builtins
+import json
+import os
+import random
+import sys
+
+from flex_codec import CannotCross, Remote, decode, encode
+
+
+class CandidateStopped(BaseException):
+    """The candidate ended the program, or is gone: no test may catch this."""
+
+
+class CandidateError(Exception):
+    """An exception of a class that only the candidate has."""
+
+
+def read_exactly(size):
+    parts = b""
+    while len(parts) < size:
+        part = os.read(0, size - len(parts))
+        if not part:
+            os._exit(0)
+        parts += part
+    return parts
+
+
+def read_frame():
+    return read_exactly(int.from_bytes(read_exactly(4), "big"))
+
+
+def write_frame(content):
+    data = len(content).to_bytes(4, "big") + content
+    while data:
+        data = data[os.write(CHANNEL, data) :]
+
+
+def no_references(value):
+    raise CannotCross(f"a {type(value).__name__} of the tests is not plain data")
+
+
+def ask(operation, target, *rest):
+    """Sends a request and gives the value of its reply; raises what the candidate raised."""
+    write_frame(b"C" + encode((operation, target, *rest), no_references))
+    reply = read_frame()
+    kind, content = reply[:1], reply[1:]
+    if kind == b"V":
+        return decode(content, resolve)
+    if kind == b"U":
+        raise NameError(f"name {target!r} is not defined")
+    if kind == b"C":
+        raise CannotCross(content.decode("utf-8", "replace"))
+    if kind == b"E":
+        raise remote_error(*decode(content, resolve))
+    raise CandidateStopped("")
+
+
+def resolve(reference):
+    return Remote(reference, ask)
+
+
+def remote_error(name, text):
+    """The candidate's exception as one of the tests' own: a builtin by name, else a CandidateError."""
+    kind = getattr(builtins, name, None)
+    if isinstance(kind, type) and issubclass(kind, BaseException) and not issubclass(kind, Exception):
+        return CandidateStopped(f"{name}: {text}")
+    known = isinstance(kind, type) and issubclass(kind, Exception)
+    try:
+        error = kind(text) if known else CandidateError(f"{name}: {text}")
+    except TypeError:
+        error = CandidateError(f"{name}: {text}")
+    error.candidate = f"{name}: {text}"
+    return error
+
+
+class Globals(dict):
+    """The tests' globals: a name they leave undefined is a builtin, or the candidate's."""
+
+    def __missing__(self, name):
+        if hasattr(builtins, name):
+            return getattr(builtins, name)
+        kind, value = ask("name", name)
+        if kind == "module":
+            if value != name or name not in sys.stdlib_module_names:
+                raise CannotCross(f"the candidate's module {value} as {name}")
+            value = __import__(name)
+        self[name] = value
+        return value
+
+
+def entry_point(name):
+    return lambda *args, **kwargs: ask("call", name, args, kwargs)
+
+
+def check(setup, code, entry_points):
+    """Runs the tests; gives None, or [failure, detail]."""
+    random.seed(0)
+    scope = Globals(__name__="tests", __builtins__=builtins)
+    try:
+        exec(compile(setup, "setup.py", "exec", dont_inherit=True), scope)
+        for name in entry_points:
+            scope[name.rpartition(".")[2]] = entry_point(name)
+        exec(compile(code, "tests.py", "exec", dont_inherit=True), scope)
+    except CandidateStopped as error:
+        return ["exited", str(error)]
+    except CannotCross as error:
+        return ["exception", f"a value cannot cross to the tests: {error}"]
+    except BaseException as error:
+        return describe(error, code)
+    return None
+
+
+def describe(error, code):
+    """Tells a failed assertion of the tests from an exception of the candidate or of the tests."""
+    candidate = getattr(error, "candidate", None)
+    if candidate is not None:
+        return ["memory" if isinstance(error, MemoryError) else "exception", candidate]
+    if isinstance(error, AssertionError):
+        return ["assertion", str(error)[:300] or failed_line(error, code)]
+    return ["exception", f"{type(error).__name__}: {str(error)[:300]}"]
+
+
+def failed_line(error, code):
+    """The line of the tests that failed."""
+    line = ""
+    trace = error.__traceback__
+    while trace:
+        if trace.tb_frame.f_code.co_filename == "tests.py":
+            line = code.split("\n")[trace.tb_lineno - 1].strip()
+        trace = trace.tb_next
+    return line[:300]
+
+
+def answer(frame):
+    request = json.loads(frame)
+    failure = check(request["setup"], request["code"], request["entryPoints"])
+    text = json.dumps(failure) if failure else "null"
+    write_frame(b"D" + text.encode())
+
+
+CHANNEL = os.dup(1)
+os.dup2(2, 1)
+while True:
+    frame = read_frame()
+    child = os.fork()
+    if child == 0:
+        answer(frame)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    if status != 0:
+        write_frame(b"X" + str(status).encode())

@@ -1,0 +1,38 @@
+import type { BoxEnd } from '../sandbox/box.ts';
+import type { Failure, Verdict } from '../verdict.ts';
+
+/** Why a program whose box ended did not pass. */
+export interface EndVerdict {
+  readonly verdict: Exclude<Verdict, 'passed' | 'missing'>;
+  readonly failure: Failure;
+  readonly detail: string;
+}
+
+const SIGSYS = 31;
+/** Bubblewrap, as a shell, gives 128 + n for a program that signal n ended. */
+const signalCode = 128;
+
+/**
+ * The verdict on a program whose box ended before its tests had passed: stopped at a limit, killed by the
+ * system call filter, or ended by itself. A wall limit that was reached with less than half of it spent
+ * computing is `never-stopped`.
+ */
+export function verdictOfEnd({ stopped, code, cpuSeconds, seconds }: BoxEnd): EndVerdict {
+  switch (stopped) {
+    case 'memory':
+      return { verdict: 'memory', failure: 'memory', detail: 'used more memory than its limit' };
+    case 'output':
+      return { verdict: 'output_limit', failure: 'output', detail: 'printed more than its limit' };
+    case 'cpu':
+      return { verdict: 'timeout', failure: 'timeout', detail: 'used more processor time than its limit' };
+    case 'wall': {
+      const failure = cpuSeconds < seconds / 2 ? 'never-stopped' : 'timeout';
+      return { verdict: 'timeout', failure, detail: 'did not end within its time limit' };
+    }
+    default:
+      if (code === signalCode + SIGSYS) {
+        return { verdict: 'blocked', failure: 'blocked', detail: 'killed for a forbidden system call' };
+      }
+      return { verdict: 'failed', failure: 'exited', detail: `ended with code ${code} before the tests did` };
+  }
+}
