@@ -46,6 +46,8 @@ export interface PythonCalls {
    * method f of a fresh `Solution()`.
    */
   readonly entryPoints: readonly string[];
+  /** What follows the source where the tests have to run in the candidate's own process. */
+  readonly inProcess: string;
 }
 
 /** Java tests that run in a JVM of their own, compiled against stubs of the candidate's methods. */

@@ -1,6 +1,7 @@
 export * from './adapter-file.ts';
 export { adaptedPaths, adapterName, parseAdapterName, type Side } from './adapter-names.ts';
 export * from './lora.ts';
+export * from './merge.ts';
 export * from './regularizer.ts';
 export {
   type FourierOptions,

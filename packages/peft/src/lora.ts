@@ -134,7 +134,8 @@ export function withLora(
   };
 }
 
-function pairsOf(adapters: Parameters, config: LoraConfig): Map<string, Pair> {
+/** The adapters' A and B by module path. Throws ConfigError as `withLora` does. */
+export function pairsOf(adapters: Parameters, config: LoraConfig): Map<string, Pair> {
   const pairs = new Map<string, Pair>();
   for (const name of adapters.keys()) {
     const parsed = parseAdapterName(name);

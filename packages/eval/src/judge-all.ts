@@ -1,0 +1,185 @@
+import { createHash } from 'node:crypto';
+import type { Program } from './benchmark.ts';
+import { canonicalJson } from './benchmarks/data-digest.ts';
+import { inProcess, type Judge, limitsOf, openJudge } from './judge/judge.ts';
+import type { JudgementCache } from './judgement-cache.ts';
+import type { Language } from './language.ts';
+import type { Box, Sandbox } from './sandbox/box.ts';
+import type { Judgement } from './verdict.ts';
+
+/** Goes up with every change of judging that can change a verdict: earlier judgements are not taken then. */
+export const judgeVersion = 1;
+
+/** A program to judge, and the problem's canonical solution as a program, null where it has none. */
+export interface Job {
+  readonly program: Program;
+  readonly canonical: Program | null;
+}
+
+export interface JudgeAllOptions {
+  readonly sandbox: Sandbox;
+  /** Programs judged at once. */
+  readonly lanes: number;
+  /** Seconds of one program's whole check; null takes each language's own. */
+  readonly timeout: number | null;
+  /** Versions of the languages' toolchains, part of what a judgement depends on. */
+  readonly toolchains: Readonly<Partial<Record<Language, string>>>;
+  readonly cache: JudgementCache;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: JudgeProgress) => void;
+}
+
+/** How far judging is, in programs; equal programs count once. */
+export interface JudgeProgress {
+  readonly done: number;
+  readonly total: number;
+  readonly passed: number;
+  /** Of `done`, those taken from the cache. */
+  readonly cached: number;
+}
+
+/**
+ * Judges programs, each distinct one once, and gives the judgements in their order. What is in the cache is
+ * not judged again, and every judgement is in it before it counts as done.
+ *
+ * A program whose wall limit ran out while it used little processor time may have been starved by its
+ * neighbours: it is judged again, alone, at the end. A program that fails its isolated tests is judged in its
+ * own process if the problem's canonical solution fails them too and passes there: then the tests cannot be
+ * isolated. Throws the signal's reason when aborted and HarnessError where judging failed; nothing that was
+ * judged is lost.
+ */
+export async function judgeAll(jobs: readonly Job[], options: JudgeAllOptions): Promise<Judgement[]> {
+  const { cache, lanes, signal, onProgress = () => {} } = options;
+  signal?.throwIfAborted();
+  const keys = jobs.map(({ program }) => keyOf(program, options));
+  const distinct = new Map(jobs.map((job, i) => [keys[i], job]));
+  const queue = [...distinct].filter(([key]) => cache.get(key) === undefined);
+  const progress = { done: 0, total: distinct.size, passed: 0, cached: distinct.size - queue.length };
+  const count = (judgement: Judgement | undefined) => {
+    if (judgement === undefined) return;
+    progress.done++;
+    if (judgement.verdict === 'passed') progress.passed++;
+  };
+  for (const key of distinct.keys()) count(cache.get(key));
+  onProgress({ ...progress });
+
+  const { sandbox, killAll } = killable(options.sandbox);
+  const needsOwnProcess = newNeedsOwnProcess(options);
+  const { aborted, release } = rejectOnAbort(signal);
+
+  const starved: [string, Job][] = [];
+  const judgeNext = async (judge: Judge, [key, job]: [string, Job], isAlone: boolean) => {
+    const judgement = await judgeJob(judge, job, needsOwnProcess);
+    signal?.throwIfAborted();
+    if (judgement.failure === 'never-stopped' && !isAlone) return void starved.push([key, job]);
+    await cache.add(key, judgement);
+    count(judgement);
+    onProgress({ ...progress });
+  };
+  const work = async (lane: number, isAlone: boolean, jobsLeft: [string, Job][]) => {
+    const judge = openJudge({ ...options, sandbox, lane });
+    try {
+      for (let job = jobsLeft.shift(); job; job = jobsLeft.shift()) await judgeNext(judge, job, isAlone);
+    } finally {
+      await judge.close();
+    }
+  };
+  const together = Array.from({ length: Math.min(lanes, queue.length) }, (_, lane) =>
+    work(lane, false, queue),
+  );
+  try {
+    await Promise.race([Promise.all(together), aborted]);
+    await Promise.race([work(0, true, starved), aborted]);
+  } finally {
+    release();
+    queue.length = 0;
+    starved.length = 0;
+    killAll();
+    await Promise.allSettled(together);
+  }
+  return keys.map((key) => cache.get(key) as Judgement);
+}
+
+/** The hash of all that a judgement depends on. */
+function keyOf(program: Program, { sandbox, timeout, toolchains }: JudgeAllOptions): string {
+  const { language } = program;
+  const limits = limitsOf(language, timeout);
+  const parts = {
+    judgeVersion,
+    sandbox: sandbox.mode,
+    limits,
+    toolchain: toolchains[language] ?? null,
+    program,
+  };
+  return createHash('sha256').update(canonicalJson(parts)).digest('hex');
+}
+
+type NeedsOwnProcess = (canonical: Program, judge: Judge) => Promise<boolean>;
+
+async function judgeJob(
+  judge: Judge,
+  { program, canonical }: Job,
+  needsOwnProcess: NeedsOwnProcess,
+): Promise<Judgement> {
+  const judgement = await judge.judge(program);
+  const together = inProcess(program);
+  const mayBeIsolation = judgement.verdict === 'failed' && together !== null && canonical !== null;
+  return mayBeIsolation && (await needsOwnProcess(canonical, judge))
+    ? await judge.judge(together)
+    : judgement;
+}
+
+/** Tells, once for each canonical solution, whether its tests fail in isolation alone. */
+function newNeedsOwnProcess(options: JudgeAllOptions): NeedsOwnProcess {
+  const known = new Map<string, Promise<boolean>>();
+  const { cache } = options;
+  const verdictOf = async (program: Program, judge: Judge) => {
+    const key = keyOf(program, options);
+    const judgement = cache.get(key) ?? (await judge.judge(program));
+    if (cache.get(key) === undefined && judgement.verdict !== 'timeout') await cache.add(key, judgement);
+    return judgement.verdict;
+  };
+  const decide = async (canonical: Program, judge: Judge) => {
+    const together = inProcess(canonical);
+    if (together === null || (await verdictOf(canonical, judge)) !== 'failed') return false;
+    return (await verdictOf(together, judge)) === 'passed';
+  };
+  return (canonical, judge) => {
+    const key = keyOf(canonical, options);
+    const decision = known.get(key) ?? decide(canonical, judge);
+    known.set(key, decision);
+    return decision;
+  };
+}
+
+/** A promise that never resolves, and rejects with the signal's reason when it is aborted. */
+function rejectOnAbort(signal: AbortSignal | undefined): { aborted: Promise<never>; release: () => void } {
+  let abort = () => {};
+  const aborted = new Promise<never>((_, reject) => {
+    abort = () => reject(signal?.reason);
+  });
+  // It may reject when nobody waits any more.
+  aborted.catch(() => {});
+  signal?.addEventListener('abort', abort);
+  return { aborted, release: () => signal?.removeEventListener('abort', abort) };
+}
+
+/** The sandbox, with a way to kill all boxes that are open. */
+function killable(sandbox: Sandbox): { sandbox: Sandbox; killAll: () => void } {
+  const open = new Set<Box>();
+  return {
+    sandbox: {
+      mode: sandbox.mode,
+      open(options) {
+        const box = sandbox.open(options);
+        open.add(box);
+        const forget = () => void open.delete(box);
+        box.ended.then(forget, forget);
+        return box;
+      },
+    },
+    killAll() {
+      for (const box of open) box.kill();
+    },
+  };
+}

@@ -1,0 +1,31 @@
+import { addScaled, cast, matmul, scope, type Tensor } from '@flex/tensor';
+import { type Linear, type LoraConfig, pairsOf } from './lora.ts';
+import type { Parameters } from './regularizer.ts';
+
+/** What merging needs of a model. */
+export interface MergeableModel {
+  /** W f32 or f16 [out, in] by the checkpoint's names, `<module path>.weight`. */
+  readonly weights: ReadonlyMap<string, Tensor>;
+  readonly linear: Linear;
+}
+
+/**
+ * y = x·(W + s·B·A)ᵀ on the layers that `adapters` has, the model's own on the others; x f32 [.., in]. The sum
+ * is computed in f32 and rounded once to W's dtype, which is where a merged adapter differs from an unmerged
+ * one: at f16 a delta of 1 % of W keeps about 2 % of relative error. The model's weights stay as they are.
+ * Throws what `withLora` throws.
+ */
+export function withMergedLora(model: MergeableModel, adapters: Parameters, config: LoraConfig): Linear {
+  const merged = new Map<string, Tensor>();
+  for (const [path, { a, b, scale }] of pairsOf(adapters, config)) {
+    const weight = model.weights.get(`${path}.weight`);
+    if (!weight) throw new Error(`merge: the model has no weight of ${path}`);
+    // NUMERICS: one rounding, at the end.
+    const sum = scope(() => cast(addScaled(cast(weight, 'f32'), matmul(b, a), scale), weight.dtype));
+    merged.set(path, sum);
+  }
+  return (x, path) => {
+    const weight = merged.get(path);
+    return weight ? matmul(x, weight, { transposeB: true }) : model.linear(x, path);
+  };
+}
