@@ -1,0 +1,189 @@
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { ConfigError, DataError } from './errors.ts';
+import { type Language, languages } from './language.ts';
+import {
+  assurances,
+  failures,
+  incompletes,
+  passKeys,
+  protocolHash,
+  type Results,
+  resultFiles,
+  type SampleRow,
+} from './results.ts';
+import { score } from './score.ts';
+import { verdicts } from './verdict.ts';
+
+/** A problem with the rows of all its samples, missing ones too. */
+export interface ResultProblem {
+  readonly id: string;
+  readonly language: Language;
+  readonly samples: readonly SampleRow[];
+}
+
+/** A result folder as read. */
+export interface ResultFolder {
+  readonly folder: string;
+  readonly results: Results;
+  /** In the order in which samples.jsonl first names them. */
+  readonly problems: readonly ResultProblem[];
+}
+
+const count = z.int().nonnegative();
+const share = z.number().min(0).max(1);
+const counts = <K extends string>(names: readonly K[]) => z.record(z.enum(names), count);
+
+const sampleSchema = z
+  .looseObject({
+    task_id: z.union([z.string(), z.number()], { error: 'needs a string or a number' }),
+    completion: z.string().optional(),
+    program: z.string().optional(),
+    solution: z.string().optional(),
+    verdict: z.enum(verdicts),
+    failure: z.enum(failures).nullable(),
+    detail: z.string(),
+    assurance: z.enum(assurances).nullable(),
+    seconds: z.number().nonnegative(),
+    language: z.enum(languages),
+  })
+  .refine(({ verdict, failure }) => (verdict === 'passed') === (failure === null), {
+    path: ['failure'],
+    message: 'must be null for a pass, and only then',
+  })
+  .refine(
+    ({ verdict, completion, program, solution }) =>
+      [completion, program, solution].filter((text) => text !== undefined).length ===
+      (verdict === 'missing' ? 0 : 1),
+    { path: ['completion'], message: 'needs a completion or a program, and neither where it is missing' },
+  );
+
+const resultsSchema = z.looseObject({
+  'pass@1': share,
+  n: count.min(1),
+  ci95: z.tuple([share, share]),
+  counts: counts(verdicts),
+  protocol: z.string(),
+  benchmark: z.string(),
+  samples_per_problem: count.min(1),
+  incomplete: z.enum(incompletes),
+  dropped: count,
+  failures: counts(failures),
+  languages: z.partialRecord(z.enum(languages), z.object({ n: count, 'pass@1': share })),
+  assurance: counts(assurances),
+  protocol_parts: z.record(z.string(), z.unknown()),
+});
+
+/**
+ * Reads a result folder, and checks that its files agree: the samples give the results' pass@k and counts,
+ * and the protocol's parts its hash. Throws DataError, one line with the file and where in it, for a folder
+ * or file that is missing, what is malformed, and what does not agree.
+ */
+export function readResults(folder: string): ResultFolder {
+  refuseOther(folder);
+  const resultsPath = join(folder, resultFiles.results);
+  const samplesPath = join(folder, resultFiles.samples);
+  const results = parse(readFileSync(resultsPath), resultsSchema, resultsPath) as unknown as Results;
+  const problems = readProblems(samplesPath);
+  const { samples_per_problem: n, incomplete } = results;
+  const k = passKeys(results).map((key) => Number(key.slice('pass@'.length)));
+  const again = rescored(problems, { n, incomplete, k }, samplesPath);
+  const stated = [
+    ...passKeys(results).map((key) => [key, results[key], again[key]] as const),
+    ...verdicts.map(
+      (verdict) => [`counts.${verdict}`, results.counts[verdict], again.counts[verdict]] as const,
+    ),
+    ['n', results.n, again.n] as const,
+    ['dropped', results.dropped, again.dropped] as const,
+  ];
+  for (const [key, told, found] of stated) {
+    if (Math.abs(told - found) > 1e-9) {
+      throw new DataError(`${resultsPath}: ${key} is ${told}, but the rows of ${samplesPath} give ${found}`);
+    }
+  }
+  if (results.protocol !== protocolHash(results.protocol_parts)) {
+    throw new DataError(
+      `${resultsPath}: protocol is not the hash of protocol_parts; one of them was changed`,
+    );
+  }
+  return { folder, results, problems };
+}
+
+/** Throws DataError for what is no result folder, and says what it is instead. */
+function refuseOther(folder: string): void {
+  if (!existsSync(folder)) throw new DataError(`${folder}: there is no such folder`);
+  if (!statSync(folder).isDirectory()) {
+    throw new DataError(`${folder}: is a file; needs a folder that flex eval wrote with --out`);
+  }
+  const has = (file: string) => existsSync(join(folder, file));
+  if (!has(resultFiles.results) && has('config.yaml') && has('metrics.jsonl')) {
+    throw new DataError(
+      `${folder}: holds a training run; needs a folder that flex eval wrote with --out, scores of its model`,
+    );
+  }
+  for (const file of Object.values(resultFiles)) {
+    if (!has(file)) {
+      throw new DataError(`${folder}: has no ${file}; needs a folder that flex eval wrote with --out`);
+    }
+  }
+}
+
+function readProblems(path: string): ResultProblem[] {
+  const problems = new Map<string, { id: string; language: Language; samples: SampleRow[] }>();
+  for (const { row, at } of rows(path)) {
+    const id = String(row.task_id);
+    const problem = problems.get(id) ?? { id, language: row.language, samples: [] };
+    if (problem.language !== row.language) {
+      throw new DataError(`${at}: language: ${row.language}, but ${id} came before in ${problem.language}`);
+    }
+    problem.samples.push(row);
+    problems.set(id, problem);
+  }
+  return [...problems.values()];
+}
+
+/** The rows of samples.jsonl, each with its place; decoded line by line, for the file may exceed a string. */
+function* rows(path: string): Generator<{ row: SampleRow; at: string }> {
+  const bytes = readFileSync(path);
+  let line = 0;
+  for (let start = 0; start < bytes.length; ) {
+    const newline = bytes.indexOf(0x0a, start);
+    const end = newline < 0 ? bytes.length : newline;
+    line++;
+    const at = `${path}:${line}`;
+    const text = bytes.subarray(start, end);
+    if (text.length > 0) yield { row: parse(text, sampleSchema, at) as SampleRow, at };
+    start = end + 1;
+  }
+}
+
+/** JSON of this shape; throws DataError that begins with `at` for anything else. */
+function parse<T>(bytes: Uint8Array, schema: z.ZodType<T>, at: string): T {
+  const result = schema.safeParse(json(bytes, at));
+  if (result.success) return result.data;
+  const { path, message } = result.error.issues[0];
+  throw new DataError(`${at}: ${path.length > 0 ? `${path.join('.')}: ` : ''}${message}`);
+}
+
+function json(bytes: Uint8Array, at: string): unknown {
+  try {
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+  } catch (error) {
+    // V8 quotes the text, line breaks included.
+    throw new DataError(`${at}: is not JSON: ${(error as Error).message.replaceAll(/\s+/g, ' ')}`);
+  }
+}
+
+function rescored(
+  problems: readonly ResultProblem[],
+  options: Parameters<typeof score>[1],
+  path: string,
+): ReturnType<typeof score> {
+  try {
+    return score(problems, options);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    throw new DataError(`${path}: its rows do not fit the results: ${error.message}`);
+  }
+}
