@@ -1,0 +1,43 @@
+import type { Answer, Benchmark, Problem, Program } from '../benchmark.ts';
+import { ConfigError, DataError } from '../errors.ts';
+import { dataDigest } from './data-digest.ts';
+
+/** Says how rows become problems, and answers programs. */
+export interface FromRows<Row extends { readonly id: string }> {
+  readonly name: string;
+  /** Further options; the digest of the data is added as `data`. */
+  readonly options: Readonly<Record<string, unknown>>;
+  readonly rows: readonly Row[];
+  /** Further rows that decide scores, such as examples in prompts: they count in the digest. */
+  readonly examples?: readonly Row[];
+  readonly problem: (row: Row) => Problem;
+  readonly program: (row: Row, problem: Problem, answer: Answer) => Program;
+}
+
+/** The benchmark of these rows. Throws DataError where two have the same id, and where there are none. */
+export function fromRows<Row extends { readonly id: string }>(spec: FromRows<Row>): Benchmark {
+  const { name, rows, examples = [], problem, program } = spec;
+  if (rows.length === 0) throw new DataError(`${name}: has no rows`);
+  const byId = new Map<string, Row>();
+  for (const row of rows) {
+    if (byId.has(row.id)) throw new DataError(`${name}: two rows have the id ${row.id}; ids must be unique`);
+    byId.set(row.id, row);
+  }
+  return {
+    name,
+    options: { ...spec.options, data: dataDigest([...examples, ...rows]) },
+    async *problems() {
+      for (const row of rows) yield problem(row);
+    },
+    program(task, answer) {
+      const row = byId.get(task.id);
+      if (!row) throw new ConfigError(`${name}: has no problem ${task.id}`);
+      return program(row, task, answer);
+    },
+  };
+}
+
+/** The candidate's whole source: the prompt and the completion after it, or the program itself. */
+export function sourceOf(problem: Problem, answer: Answer): string {
+  return answer.kind === 'program' ? answer.text : problem.prompt + answer.text;
+}

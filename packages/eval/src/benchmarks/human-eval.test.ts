@@ -1,0 +1,95 @@
+import { describe, expect, test } from 'vitest';
+import type { Problem, PythonCalls } from '../benchmark.ts';
+import { DataError } from '../errors.ts';
+import { hasPython, runPython } from '../testing/run-python.ts';
+import { collect } from '../testing/temporary-folder.ts';
+import { type HumanEvalPrompt, humanEval, readHumanEvalRow } from './human-eval.ts';
+
+const row = {
+  task_id: 'HumanEval/900',
+  prompt: '\ndef twice(x):\n    return 2 * x\n\n\ndef four(x):\n    """Four times x."""\n  \n',
+  entry_point: 'four',
+  canonical_solution: '    return twice(twice(x))\n',
+  test: 'def check(candidate):\n    assert candidate(3) == twice(6)',
+};
+const read = (more: object = {}) => readHumanEvalRow({ ...row, ...more }, 'rows.jsonl:7');
+
+async function open(prompt: HumanEvalPrompt) {
+  const benchmark = humanEval([read()], { prompt });
+  const [problem] = await collect(benchmark.problems());
+  return { benchmark, problem };
+}
+
+describe.each(['raw', 'stripped'] as const)('with the %s prompt', (prompt) => {
+  const run = async (text: (problem: Problem) => string) => {
+    const { benchmark, problem } = await open(prompt);
+    const { source, tests } = benchmark.program(problem, { kind: 'completion', text: text(problem) });
+    return runPython(source + (tests as PythonCalls).inProcess).error;
+  };
+
+  test.runIf(hasPython)('the canonical solution passes, and the empty one fails', async () => {
+    expect(await run(({ canonical }) => canonical ?? '')).toBe('');
+    expect(await run(({ empty }) => empty)).toContain('AssertionError');
+  });
+
+  test('nothing stands between the prompt and the completion', async () => {
+    const { benchmark, problem } = await open(prompt);
+    const { source } = benchmark.program(problem, { kind: 'completion', text: '\n    return 1' });
+    expect(source).toBe(`${problem.prompt}\n    return 1`);
+  });
+});
+
+test('the stripped prompt has no blanks around it; its solution begins with what was stripped', async () => {
+  const { problem } = await open('stripped');
+  expect(problem.prompt).toBe(row.prompt.trim());
+  expect(problem.canonical).toBe(`\n  \n${row.canonical_solution}`);
+});
+
+test('the tests have the prompt around them, and call the candidate by its name', async () => {
+  const { benchmark, problem } = await open('stripped');
+  expect(benchmark.program(problem, { kind: 'program', text: 'whole' })).toEqual({
+    language: 'py',
+    source: 'whole',
+    tests: {
+      kind: 'python-calls',
+      setup: row.prompt,
+      code: `${row.test}\ncheck(four)\n`,
+      entryPoints: ['four'],
+      inProcess: `\n${row.test}\ncheck(four)\n`,
+    },
+  });
+});
+
+test('the prompt counts among the options, and does not change the digest of the data', async () => {
+  const [raw, stripped] = [humanEval([read()]).options, humanEval([read()], { prompt: 'stripped' }).options];
+  expect(stripped).toEqual({ ...raw, prompt: 'stripped' });
+  expect(humanEval([read({ test: 'pass' })]).options.data).not.toBe(raw.data);
+});
+
+test('a row may have no solution', () => {
+  expect(read({ canonical_solution: undefined }).canonical).toBeNull();
+});
+
+test.each([
+  [{ prompt: 3 }, 'rows.jsonl:7: prompt must be a text, got 3'],
+  [{ test: null }, 'rows.jsonl:7: test must be a text, got null'],
+  [{ task_id: 1.5 }, 'rows.jsonl:7: task_id must be a text or a whole number, got 1.5'],
+  [{ task_id: '' }, 'rows.jsonl:7: task_id must be a text or a whole number, got ""'],
+  [{ entry_point: 'f(x)' }, 'rows.jsonl:7: entry_point must be the name of a function, got "f(x)"'],
+  [{ canonical_solution: ['x'] }, 'rows.jsonl:7: canonical_solution must be a text, got ["x"]'],
+])('a row with %j is refused', (wrong, message) => {
+  expect(() => read(wrong)).toThrow(new DataError(message));
+});
+
+test('a row that lacks a key is refused with the key it may have meant', () => {
+  const { entry_point, ...rest } = row;
+  const wrong = { ...rest, entrypoint: entry_point };
+  expect(() => readHumanEvalRow(wrong, 'a:1')).toThrow(
+    'a:1: has no entry_point, which must be a text; is it entrypoint?',
+  );
+});
+
+test('rows of one id, and no rows, are refused', () => {
+  expect(() => humanEval([read(), read()])).toThrow(DataError);
+  expect(() => humanEval([])).toThrow('humaneval: has no rows');
+});

@@ -1,0 +1,148 @@
+import { describe, expect, test } from 'vitest';
+import type { PythonCalls } from '../benchmark.ts';
+import { ConfigError, DataError } from '../errors.ts';
+import { hasPython, runPython } from '../testing/run-python.ts';
+import { collect } from '../testing/temporary-folder.ts';
+import { type MbppOptions, mbpp, readMbppRow } from './mbpp.ts';
+
+const row = {
+  task_id: 11,
+  text: 'Add one,\r\nplease.',
+  code: 'def one(x):\r\n\treturn x + start',
+  test_setup_code: 'start = 1\r\n',
+  test_list: ['assert one(1) == 2', 'assert one(2) == 3'],
+  challenge_test_list: ['assert False'],
+};
+const read = (more: object = {}) => readMbppRow({ ...row, ...more }, 'rows.jsonl:7');
+const examples = [1, 2, 3, 4].map((task_id) =>
+  read({ task_id, text: `Task ${task_id}.`, code: `c = ${task_id}` }),
+);
+
+async function open(options: MbppOptions, more: object = {}) {
+  const benchmark = mbpp([read(more)], options);
+  const [problem] = await collect(benchmark.problems());
+  return { benchmark, problem };
+}
+
+describe('the prompt', () => {
+  test('docstring shows the task and its first test', async () => {
+    const { problem } = await open({});
+    expect(problem.prompt).toBe('"""\nAdd one,\nplease.\nassert one(1) == 2\n"""\n');
+  });
+
+  test('all-tests shows every test', async () => {
+    const { problem } = await open({ prompt: 'all-tests' });
+    expect(problem.prompt).toBe('"""\nAdd one,\nplease.\nassert one(1) == 2\nassert one(2) == 3\n"""\n');
+  });
+
+  test('few-shot shows tasks 2, 3 and 4 solved, and then the task', async () => {
+    const { problem } = await open({ prompt: 'few-shot', examples });
+    const parts = problem.prompt.split('[BEGIN]\n');
+    expect(parts.map((part) => /Task \d|Add one/.exec(part)?.[0])).toEqual([
+      'Task 2',
+      'Task 3',
+      'Task 4',
+      'Add one',
+      undefined,
+    ]);
+    expect(parts[1]).toMatch(/^c = 2\n\[DONE\]\n\nYou are an expert/);
+    expect(parts[3]).toContain(`${row.test_list.join('\n')}\n`);
+    expect(problem.stop).toEqual(['[DONE]']);
+  });
+
+  test('few-shot is refused where an example is missing or unsolved, or is asked for', () => {
+    const open = (shown: typeof examples, task_id = 11) =>
+      mbpp([read({ task_id })], { prompt: 'few-shot', examples: shown });
+    expect(() => open(examples.slice(2))).toThrow('task 2 is one, which the data lacks');
+    expect(() => open([...examples.slice(0, 3), { ...examples[3], code: null }])).toThrow(DataError);
+    expect(() => open(examples, 3)).toThrow('mbpp: prompt few-shot shows task 3 solved');
+  });
+
+  test('and its examples count in the options', async () => {
+    const all = [
+      (await open({})).benchmark,
+      (await open({ prompt: 'all-tests' })).benchmark,
+      (await open({ prompt: 'few-shot', examples })).benchmark,
+      (await open({ prompt: 'few-shot', examples: examples.map((e) => ({ ...e, text: 'Else.' })) }))
+        .benchmark,
+    ];
+    expect(new Set(all.map(({ options }) => JSON.stringify(options))).size).toBe(all.length);
+    expect((await open({ examples })).benchmark.options).toEqual(all[0].options);
+  });
+});
+
+describe('a program', () => {
+  test('is prompt + completion after a docstring, and the completion alone after few-shot', async () => {
+    for (const prompt of ['docstring', 'all-tests', 'few-shot'] as const) {
+      const { benchmark, problem } = await open({ prompt, examples });
+      const { source } = benchmark.program(problem, { kind: 'completion', text: 'code' });
+      expect(source).toBe(prompt === 'few-shot' ? 'code' : `${problem.prompt}code`);
+      expect(benchmark.program(problem, { kind: 'program', text: 'whole' }).source).toBe('whole');
+    }
+  });
+
+  test('is tested by test_list alone, after the setup, with \\n for line ends', async () => {
+    const { benchmark, problem } = await open({});
+    expect(problem.canonical).toBe('def one(x):\n\treturn x + start\n');
+    expect(benchmark.program(problem, { kind: 'completion', text: '' }).tests).toEqual({
+      kind: 'python-calls',
+      setup: 'start = 1',
+      code: 'assert one(1) == 2\nassert one(2) == 3\n',
+      entryPoints: ['one'],
+      inProcess: '\nstart = 1\nassert one(1) == 2\nassert one(2) == 3\n',
+    });
+  });
+
+  test.runIf(hasPython)('passes if it is the solution, and fails if it is empty', async () => {
+    const { benchmark, problem } = await open({});
+    const errors = [problem.canonical ?? '', problem.empty].map((text) => {
+      const { source, tests } = benchmark.program(problem, { kind: 'completion', text });
+      return runPython(source + (tests as PythonCalls).inProcess).error;
+    });
+    expect(errors[0]).toBe('');
+    expect(errors[1]).toContain("NameError: name 'one' is not defined");
+  });
+
+  test('binds only functions of the solution that the tests call, called like builtins or not', async () => {
+    const code =
+      'import re\ndef sum(a):\n  def inner(): pass\n  return a\ndef helper(): pass\nclass Pair: pass';
+    const { benchmark, problem } = await open(
+      {},
+      { code, test_list: ['assert sum(Pair) == inner(sumhelper())'] },
+    );
+    const { tests } = benchmark.program(problem, { kind: 'completion', text: '' });
+    expect((tests as PythonCalls).entryPoints).toEqual(['sum']);
+  });
+});
+
+describe('a row', () => {
+  test.each([11, '11', 'Mbpp/11', 'MBPP/11'])('may have the task id %j', (task_id) => {
+    expect(read({ task_id }).id).toBe('11');
+  });
+
+  test('may be of the sanitized shape', () => {
+    const { text, test_setup_code, ...rest } = row;
+    const sanitized = readMbppRow({ ...rest, prompt: text, test_imports: ['import math'] }, 'a:1');
+    expect(sanitized).toEqual({ ...read(), setup: 'import math' });
+  });
+
+  test.each([
+    [{ test_list: [] }, 'test_list is empty'],
+    [{ test_list: 'assert 1' }, 'test_list must be a list of texts, got "assert 1"'],
+    [{ test_list: [1] }, 'test_list must be a list of texts, got [1]'],
+    [{ text: 7 }, 'text must be a text, got 7'],
+    [{ code: {} }, 'code must be a text, got {}'],
+    [{ task_id: null }, 'task_id must be a text or a whole number, got null'],
+    [{ test_setup_code: 1 }, 'test_setup_code must be a text, got 1'],
+  ])('with %j is refused', (wrong, message) => {
+    expect(() => read(wrong)).toThrow(DataError);
+    expect(() => read(wrong)).toThrow(`rows.jsonl:7: ${message}`);
+  });
+
+  test('that is not in the benchmark has no program', async () => {
+    const { benchmark, problem } = await open({});
+    expect(() => benchmark.program({ ...problem, id: '12' }, { kind: 'program', text: '' })).toThrow(
+      ConfigError,
+    );
+  });
+});

@@ -1,0 +1,133 @@
+import { createHash } from 'node:crypto';
+import type { Answer, Problem } from './benchmark.ts';
+import { canonicalJson } from './benchmarks/data-digest.ts';
+import { type CacheEntry, openCompletionCache } from './completion-cache.ts';
+import { HarnessError } from './errors.ts';
+import { type Truncation, truncateAnswer } from './truncate.ts';
+
+/** How text is decoded. All of it goes into the cache's key and the protocol. */
+export interface Decoding {
+  readonly maxNewTokens: number;
+  /** Further settings of the generator, such as temperature, topP or beams. */
+  readonly [setting: string]: unknown;
+}
+
+export interface GenerateRequest {
+  readonly prompt: string;
+  /** Texts that may end the generation early; what comes after the first is cut in any case. */
+  readonly stop: readonly string[];
+  /** A whole number below 2³², of this request alone: a batch's make-up need not change a result. */
+  readonly seed: number;
+  readonly decoding: Decoding;
+}
+
+/** Continues each prompt; gives the texts after the prompts, in order. */
+export type Generate = (
+  requests: readonly GenerateRequest[],
+  signal: AbortSignal | undefined,
+) => Promise<readonly string[]>;
+
+export interface CompleteOptions {
+  readonly problems: Iterable<Problem> | AsyncIterable<Problem>;
+  readonly generate: Generate;
+  /** What decides the model's texts: the digests of its weights, adapter and tokenizer. */
+  readonly model: string;
+  readonly decoding: Decoding;
+  readonly seed: number;
+  /** Samples of each problem. */
+  readonly n: number;
+  /** Requests in one call of `generate`; the last may be smaller. */
+  readonly batchSize: number;
+  /** File of finished completions, which is made if it is not there; null keeps none. */
+  readonly cache: string | null;
+  readonly truncation?: Truncation;
+  readonly signal?: AbortSignal;
+}
+
+export interface Completion {
+  readonly problem: Problem;
+  /** From 0 to n − 1. */
+  readonly sample: number;
+  readonly answer: Answer;
+  /** Whether it came from the cache. */
+  readonly cached: boolean;
+}
+
+interface Request extends GenerateRequest {
+  readonly problem: Problem;
+  readonly sample: number;
+  readonly key: string;
+}
+
+/**
+ * n completions of each problem, in the order of problems and samples. With a cache, what is there is not
+ * generated again, and what is generated is there before it is given, so that an interrupted run goes on
+ * where it stopped. The cache holds texts before truncation.
+ *
+ * Throws the signal's reason when it is aborted, RangeError for n or batchSize below 1, DataError for a
+ * damaged cache, and HarnessError where `generate` does not give a text a request.
+ */
+export async function* complete(options: CompleteOptions): AsyncGenerator<Completion> {
+  const { n, batchSize, truncation = 'stop-list', signal } = options;
+  if (![n, batchSize].every((count) => Number.isSafeInteger(count) && count >= 1)) {
+    throw new RangeError(`n and batchSize must be whole numbers from 1, got n=${n}, batchSize=${batchSize}`);
+  }
+  signal?.throwIfAborted();
+  const cache = await openCompletionCache(options.cache);
+  try {
+    for await (const group of groups(options, (key) => !cache.has(key))) {
+      signal?.throwIfAborted();
+      const wanted = [...new Map(group.map((request) => [request.key, request])).values()];
+      const fresh = wanted.filter(({ key }) => !cache.has(key));
+      if (fresh.length > 0) await cache.add(await generateAll(fresh, options));
+      const made = new Set(fresh.map(({ key }) => key));
+      for (const { problem, sample, key } of group) {
+        const answer = truncateAnswer({ kind: 'completion', text: cache.get(key) }, problem, truncation);
+        yield { problem, sample, answer, cached: !made.has(key) };
+      }
+    }
+  } finally {
+    await cache.close();
+  }
+}
+
+/** The requests in order, in groups that hold batchSize keys to generate, the last perhaps fewer. */
+async function* groups(
+  options: CompleteOptions,
+  isFresh: (key: string) => boolean,
+): AsyncGenerator<Request[]> {
+  let group: Request[] = [];
+  const fresh = new Set<string>();
+  for await (const problem of options.problems) {
+    for (let sample = 0; sample < options.n; sample++) {
+      const request = requestOf(problem, sample, options);
+      group.push(request);
+      if (isFresh(request.key)) fresh.add(request.key);
+      if (fresh.size > 0 && fresh.size < options.batchSize) continue;
+      yield group;
+      group = [];
+      fresh.clear();
+    }
+  }
+  if (group.length > 0) yield group;
+}
+
+function requestOf(problem: Problem, sample: number, { model, decoding, seed }: CompleteOptions): Request {
+  const { prompt, stop } = problem;
+  const hash = createHash('sha256')
+    .update(canonicalJson({ model, decoding, seed, prompt, stop, sample }))
+    .digest();
+  return { problem, sample, prompt, stop, decoding, seed: hash.readUInt32BE(), key: hash.toString('hex') };
+}
+
+async function generateAll(
+  requests: readonly Request[],
+  { generate, signal }: CompleteOptions,
+): Promise<CacheEntry[]> {
+  const asked = requests.map(({ prompt, stop, seed, decoding }) => ({ prompt, stop, seed, decoding }));
+  const texts = await generate(asked, signal);
+  if (texts.length !== requests.length || texts.some((text) => typeof text !== 'string')) {
+    throw new HarnessError(`generate: must give a text for each of ${requests.length} requests`);
+  }
+  return requests.map(({ key }, i) => ({ key, text: texts[i] }));
+}

@@ -1,0 +1,179 @@
+import { gzipSync } from 'node:zlib';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import type { Problem } from './benchmark.ts';
+import { ConfigError, DataError } from './errors.ts';
+import { readSamples } from './samples.ts';
+import { collect, jsonl, temporaryFile } from './testing/temporary-folder.ts';
+
+const problem = (id: string): Problem => ({
+  id,
+  language: 'py',
+  prompt: 'p',
+  stop: [],
+  canonical: null,
+  empty: '',
+});
+const problems = ['HumanEval/0', 'HumanEval/1', '11', '0007', 'HumanEval_23_strlen'].map(problem);
+
+const read = (content: string | Uint8Array) =>
+  collect(readSamples(temporaryFile('samples.jsonl', content), problems));
+const readRows = (...rows: unknown[]) => read(jsonl(...rows));
+
+describe('a row', () => {
+  test.each([
+    [{ task_id: 'HumanEval/1', completion: 'c', extra: 1 }, 'HumanEval/1', 'completion', 'c'],
+    [{ task_id: 'HumanEval/1', program: 'c' }, 'HumanEval/1', 'program', 'c'],
+    [{ task_id: 'Mbpp/11', solution: 'c' }, '11', 'program', 'c'],
+    [{ task_id: 'MBPP/11', completion: '' }, '11', 'completion', ''],
+    [{ task_id: 11, completion: 'c' }, '11', 'completion', 'c'],
+    [{ task_id: 7, completion: 'c' }, '0007', 'completion', 'c'],
+    [
+      { task_id: '11', completion: 'c', verdict: 'failed', seconds: 1, failure: 'assertion' },
+      '11',
+      'completion',
+      'c',
+    ],
+  ])('%j is an answer, and is kept as it is', async (row, id, kind, text) => {
+    expect(await readRows(row)).toEqual([
+      {
+        problem: problems.find((known) => known.id === id),
+        answer: { kind, text },
+        row,
+        where: 'samples.jsonl:1',
+      },
+    ]);
+  });
+
+  test('of MultiPL-E is an answer for each completion', async () => {
+    const samples = await readRows({ name: 'HumanEval_23_strlen', language: 'lua', completions: ['a', 'b'] });
+    expect(samples.map(({ answer }) => answer.text)).toEqual(['a', 'b']);
+    expect(samples[1].row).toEqual({ task_id: 'HumanEval_23_strlen', completion: 'b' });
+  });
+
+  test('that was judged missing gives none', async () => {
+    const rows = [
+      { task_id: '11', verdict: 'missing', seconds: 0 },
+      { task_id: '11', completion: 'c' },
+    ];
+    expect(await readRows(...rows)).toHaveLength(1);
+  });
+
+  test('of a problem may come many times, in any order', async () => {
+    const ids = ['11', 'HumanEval/1', '11', 'HumanEval/0', '11'];
+    const samples = await readRows(...ids.map((task_id, i) => ({ task_id, completion: `${i}` })));
+    expect(samples.map((sample) => sample.problem.id)).toEqual(ids);
+    expect(samples.map(({ answer }) => answer.text)).toEqual(['0', '1', '2', '3', '4']);
+    expect(samples[3].where).toBe('samples.jsonl:4');
+  });
+});
+
+test('lists of programs go to the problems in order', async () => {
+  const lists = [['a', 'b'], [], ['c']];
+  for (const content of [
+    JSON.stringify(lists),
+    JSON.stringify(lists, null, 1),
+    gzipSync(JSON.stringify(lists)),
+  ]) {
+    const samples = await read(content);
+    expect(samples.map((sample) => [sample.problem.id, sample.answer.kind, sample.answer.text])).toEqual([
+      ['HumanEval/0', 'program', 'a'],
+      ['HumanEval/0', 'program', 'b'],
+      ['11', 'program', 'c'],
+    ]);
+    expect(samples[2].row).toEqual({ task_id: '11', program: 'c' });
+  }
+});
+
+test('the rows of samples can be read again, with the same answers', async () => {
+  const id = fc.constantFrom(...problems.map((known) => known.id));
+  const row = fc.oneof(
+    fc.record({ task_id: id, completion: fc.string() }),
+    fc.record({ task_id: id, program: fc.string() }),
+    fc.record({ task_id: id, solution: fc.string() }),
+    fc.record({ name: id, completions: fc.array(fc.string()) }),
+  );
+  await fc.assert(
+    fc.asyncProperty(fc.array(row, { minLength: 1 }), fc.boolean(), async (rows, zip) => {
+      const text = jsonl(...rows);
+      const first = await read(zip ? gzipSync(text) : text);
+      fc.pre(first.length > 0);
+      const again = await read(
+        jsonl(...first.map((sample) => ({ ...sample.row, verdict: 'passed', seconds: 1 }))),
+      );
+      expect(again.map((sample) => [sample.problem, sample.answer])).toEqual(
+        first.map((sample) => [sample.problem, sample.answer]),
+      );
+    }),
+    { numRuns: 30 },
+  );
+});
+
+test('samples come before the file is read to its end', async () => {
+  const rows = readSamples(
+    temporaryFile('a.jsonl', `${jsonl({ task_id: '11', completion: 'c' })}not JSON\n`),
+    problems,
+  );
+  expect((await rows.next()).value?.answer.text).toBe('c');
+  await expect(rows.next()).rejects.toThrow('a.jsonl:2: is not JSON');
+});
+
+describe('a file is refused, with the place, for', () => {
+  const good = { task_id: '11', completion: 'c' };
+  test.each<[string, unknown, string]>([
+    ['a line that is torn', '{"task_id": "11", "compl', 'is not JSON'],
+    ['a row that is no object', '"x"', 'a row must be a JSON object, got "x"'],
+    [
+      'an unknown id',
+      { task_id: 'HumanEval/2', completion: 'c' },
+      'unknown task id "HumanEval/2"; is it HumanEval/0?',
+    ],
+    [
+      'an id far from all',
+      { task_id: 'x', completion: 'c' },
+      'unknown task id "x"; ids are like HumanEval/0, Hum',
+    ],
+    ['no id', { completion: 'c' }, 'has no task_id, which must be a text or a whole number'],
+    [
+      'an id that is a list',
+      { task_id: [], completion: 'c' },
+      'task_id must be a text or a whole number, got []',
+    ],
+    ['no answer', { task_id: '11' }, 'has none of completion, program, solution; its keys are task_id'],
+    ['a misspelt answer', { task_id: '11', completoin: 'c' }, 'is it completoin?'],
+    ['two answers', { ...good, solution: 'c' }, 'has completion and solution, of which a row may have one'],
+    ['an answer that is no text', { task_id: '11', completion: 3 }, 'completion must be a text, got 3'],
+    ['an answer that is null', { task_id: '11', completion: null }, 'completion must be a text, got null'],
+    ['completions that are no list', { name: '11', completions: 'c' }, 'completions must be a list of texts'],
+    [
+      'completions that are no texts',
+      { name: '11', completions: [1] },
+      'completions must be a list of texts, got [1]',
+    ],
+    ['a verdict without an answer', { task_id: '11', verdict: 'failed' }, 'has none of completion'],
+  ])('%s', async (_, row, message) => {
+    const error = await readRows(good, row).catch((thrown: unknown) => thrown);
+    expect(error).toBeInstanceOf(DataError);
+    expect((error as Error).message).toContain(`samples.jsonl:2: `);
+    expect((error as Error).message).toContain(message);
+    expect((error as Error).message).not.toContain('\n');
+  });
+
+  test.each([
+    [
+      'more lists than problems',
+      JSON.stringify(Array(6).fill(['a'])),
+      'samples.jsonl:1: is list 6, and there are 5',
+    ],
+    ['a list of no texts', '[["a"],\n[1]]', 'samples.jsonl:2: a list must hold programs as texts, got 1'],
+    ['no rows', '', 'samples.jsonl: has no rows'],
+    ['no lists', '[]', 'samples.jsonl: has no rows'],
+  ])('%s', async (_, content, message) => {
+    await expect(read(content)).rejects.toThrow(DataError);
+    await expect(read(content)).rejects.toThrow(message);
+  });
+
+  test('its absence', async () => {
+    await expect(collect(readSamples('no/file.jsonl', problems))).rejects.toThrow(ConfigError);
+  });
+});

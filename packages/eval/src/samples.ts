@@ -1,0 +1,111 @@
+import { basename } from 'node:path';
+import type { Answer, Problem } from './benchmark.ts';
+import { id, object, type RawRow, show, text, texts } from './benchmarks/fields.ts';
+import { type JsonRow, readJsonRows } from './benchmarks/json-rows.ts';
+import { nearest } from './benchmarks/nearest.ts';
+import { DataError } from './errors.ts';
+
+/** One answer that a file gives. */
+export interface Sample {
+  readonly problem: Problem;
+  readonly answer: Answer;
+  /**
+   * The row as it was; for one of several answers in a row, `{task_id, completion}` or `{task_id, program}`.
+   */
+  readonly row: RawRow;
+  /** File and line, for messages. */
+  readonly where: string;
+}
+
+/** Keys that hold an answer, and what each holds. Evalplus's `solution` is a whole program. */
+const answerKeys = { completion: 'completion', program: 'program', solution: 'program' } as const;
+
+/**
+ * The samples of a file of JSON Lines or of one JSON list, gzipped or not, one at a time. The rows may be
+ *
+ * - `{task_id, completion}`, `{task_id, program}` or evalplus's `{task_id, solution}`, whose ids may be
+ *   `Mbpp/11`;
+ * - MultiPL-E's `{name, completions: […]}`, a sample for each completion;
+ * - lists of whole programs, one list a problem in the problems' order (bigcode's generations.json);
+ * - rows that were judged before: their judgement says nothing, and those of the verdict `missing` are
+ *   skipped.
+ *
+ * Throws DataError with file and line for a malformed row and an unknown id, and where there is no row at
+ * all.
+ */
+export async function* readSamples(path: string, problems: readonly Problem[]): AsyncGenerator<Sample> {
+  const find = finder(problems);
+  let position = 0;
+  for await (const row of readJsonRows(path)) {
+    yield* Array.isArray(row.value) ? programsOf(row, problems, position) : samplesOf(row, find);
+    position++;
+  }
+  if (position === 0)
+    throw new DataError(`${basename(path)}: has no rows; a row is {"task_id", "completion"}`);
+}
+
+type Find = (given: string, where: string) => Problem;
+
+function* samplesOf({ value, where }: JsonRow, find: Find): Generator<Sample> {
+  const row = object(value, where);
+  if (Object.hasOwn(row, 'completions')) {
+    const problem = find(id(row, Object.hasOwn(row, 'task_id') ? 'task_id' : 'name', where), where);
+    for (const completion of texts(row, 'completions', where)) {
+      const answer: Answer = { kind: 'completion', text: completion };
+      yield { problem, answer, row: { task_id: problem.id, completion }, where };
+    }
+    return;
+  }
+  const problem = find(id(row, 'task_id', where), where);
+  const keys = (Object.keys(answerKeys) as (keyof typeof answerKeys)[]).filter((key) =>
+    Object.hasOwn(row, key),
+  );
+  if (keys.length === 0 && row.verdict === 'missing') return;
+  if (keys.length !== 1) throw new DataError(`${where}: ${answerTrouble(row, keys)}`);
+  const answer: Answer = { kind: answerKeys[keys[0]], text: text(row, keys[0], where) };
+  yield { problem, answer, row, where };
+}
+
+function answerTrouble(row: RawRow, keys: readonly string[]): string {
+  if (keys.length > 1) return `has ${keys.join(' and ')}, of which a row may have one`;
+  const known = Object.keys(answerKeys).join(', ');
+  const meant = Object.keys(row).find((key) => nearest(key, Object.keys(answerKeys)));
+  return `has none of ${known}; ${meant ? `is it ${meant}?` : `its keys are ${Object.keys(row).join(', ')}`}`;
+}
+
+function* programsOf(
+  { value, where }: JsonRow,
+  problems: readonly Problem[],
+  position: number,
+): Generator<Sample> {
+  const problem = problems[position];
+  if (!problem) {
+    throw new DataError(
+      `${where}: is list ${position + 1}, and there are ${problems.length} problems; one list each`,
+    );
+  }
+  for (const program of value as readonly unknown[]) {
+    if (typeof program !== 'string') {
+      throw new DataError(`${where}: a list must hold programs as texts, got ${show(program)}`);
+    }
+    const answer: Answer = { kind: 'program', text: program };
+    yield { problem, answer, row: { task_id: problem.id, program }, where };
+  }
+}
+
+/** Finds a problem by its id, also with `Mbpp/` before it or zeros before its number. */
+function finder(problems: readonly Problem[]): Find {
+  const byId = new Map(problems.map((problem) => [problem.id, problem]));
+  const bySimple = new Map(problems.map((problem) => [simple(problem.id), problem]));
+  return (given, where) => {
+    const problem = byId.get(given) ?? bySimple.get(simple(given));
+    if (problem) return problem;
+    const meant = nearest(given, byId.keys());
+    const hint = meant ? `is it ${meant}?` : `ids are like ${[...byId.keys()].slice(0, 3).join(', ')}`;
+    throw new DataError(`${where}: unknown task id ${JSON.stringify(given)}; ${hint}`);
+  };
+}
+
+function simple(given: string): string {
+  return given.replace(/^mbpp\//i, '').replace(/^0+(?=\d+$)/, '');
+}

@@ -1,0 +1,1 @@
+export { type BenchmarkReport, checkBenchmark, type JudgeOne } from './check-benchmark.ts';
