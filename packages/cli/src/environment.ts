@@ -7,4 +7,6 @@ export const environment = {
    * also how long each op's kernels took, for which every dispatch is timed and the whole runs slower.
    */
   debug: Number(process.env.FLEX_DEBUG ?? 0),
+  /** FLEX_DATA: the folder in which `flex eval` looks for benchmarks that --data does not name. */
+  data: process.env.FLEX_DATA ?? 'data',
 } as const;

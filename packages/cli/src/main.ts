@@ -1,6 +1,9 @@
 import { chalkStderr } from 'chalk';
 import { Command } from 'commander';
+import { auditNumberCommand } from './commands/audit-number.ts';
+import { compareCommand } from './commands/compare.ts';
 import { doctorCommand } from './commands/doctor.ts';
+import { evalCommand } from './commands/eval.ts';
 import { generateCommand } from './commands/generate.ts';
 import { logitsCommand } from './commands/logits.ts';
 import { spectrumCommand } from './commands/spectrum.ts';
@@ -30,6 +33,9 @@ function program(): Command {
     generateCommand(),
     logitsCommand(),
     spectrumCommand(),
+    evalCommand(),
+    compareCommand(),
+    auditNumberCommand(),
     doctorCommand(),
   ]) {
     flex.addCommand(command.exitOverride().showSuggestionAfterError().configureOutput(oneLine));

@@ -1,17 +1,19 @@
 import { type Linear, type LlamaModel, loadLlama, readLlamaConfig, type WeightDType } from '@flex/llama';
-import { readAdapter, withLora } from '@flex/peft';
+import { readAdapter, withLora, withMergedLora } from '@flex/peft';
 import { type Backend, ConfigError } from '@flex/tensor';
 import { openBackend } from './device.ts';
 
 export interface ModelOptions {
   readonly model: string;
   readonly adapter?: string;
+  /** Whether the adapter is folded into the weights. */
+  readonly merged?: boolean;
   readonly device: string;
   /** f32, f16, or auto: f32 for a checkpoint in f32, else f16. */
   readonly dtype: string;
 }
 
-/** A model ready to run, with its adapter, unmerged, where one was named. */
+/** A model ready to run, with its adapter where one was named. */
 export interface RunnableModel {
   readonly backend: Backend;
   readonly model: LlamaModel;
@@ -26,13 +28,19 @@ export async function openModel(options: ModelOptions, say: (line: string) => vo
   const dtype = storageOf(options);
   const backend = await openBackend(options.device, say);
   const model = loadLlama(backend, options.model, { dtype });
-  const adapter = options.adapter === undefined ? null : readAdapter(backend, options.adapter, model.linears);
   return {
     backend,
     model,
-    linear: adapter ? withLora(model.linear, adapter.params, adapter.config) : model.linear,
+    linear: adapted(backend, model, options),
     close: () => backend.close(),
   };
+}
+
+/** The model's linear layers with the adapter, where one was named. */
+function adapted(backend: Backend, model: LlamaModel, { adapter: dir, merged }: ModelOptions): Linear {
+  if (dir === undefined) return model.linear;
+  const { params, config } = readAdapter(backend, dir, model.linears);
+  return merged ? withMergedLora(model, params, config) : withLora(model.linear, params, config);
 }
 
 function storageOf({ model, dtype }: ModelOptions): WeightDType {

@@ -1,4 +1,5 @@
 import { availableParallelism, cpus, totalmem } from 'node:os';
+import { allToolchains, openSandbox, SandboxError, type Toolchain } from '@flex/eval';
 import { type AdapterInfo, describeAdapter, findAdapter } from '@flex/tensor';
 import chalk from 'chalk';
 import Table from 'cli-table3';
@@ -22,7 +23,7 @@ export function doctorCommand(): Command {
 
 async function run(options: CommonOptions): Promise<void> {
   const output = outputOf(options);
-  const adapter = await findAdapter();
+  const [adapter, evaluation] = await Promise.all([findAdapter(), lookAtEvaluation()]);
   const info = adapter && describeAdapter(adapter);
   const advice = adviceFor(info);
   const machine = {
@@ -32,7 +33,7 @@ async function run(options: CommonOptions): Promise<void> {
     cores: availableParallelism(),
     memory_bytes: totalmem(),
   };
-  output.emit({ machine, adapter: info, advice });
+  output.emit({ machine, adapter: info, advice, evaluation });
   const table = new Table({ style: { head: [], border: ['dim'] } });
   table.push(
     ['Node', machine.node],
@@ -52,6 +53,37 @@ async function run(options: CommonOptions): Promise<void> {
   }
   output.print(table.toString());
   for (const line of advice) output.print(line);
+  output.print('\nevaluation');
+  output.print(evaluationTable(evaluation));
+}
+
+/** What judging programs needs. */
+interface Evaluation {
+  /** How programs are boxed; null where they cannot be, and then why. */
+  readonly sandbox: string | null;
+  readonly refusal: string | null;
+  readonly languages: readonly Toolchain[];
+}
+
+async function lookAtEvaluation(): Promise<Evaluation> {
+  const refused = (error: unknown) => {
+    if (error instanceof SandboxError) return { sandbox: null, refusal: error.message };
+    throw error;
+  };
+  const [box, languages] = await Promise.all([
+    openSandbox().then(({ mode }) => ({ sandbox: mode, refusal: null }), refused),
+    allToolchains(),
+  ]);
+  return { ...box, languages };
+}
+
+function evaluationTable({ sandbox, refusal, languages }: Evaluation): string {
+  const table = new Table({ style: { head: [], border: ['dim'] } });
+  table.push(['sandbox', sandbox ?? chalk.yellow(wrap((refusal ?? '').replace(/^sandbox: /, '').split(' ')))]);
+  for (const { name, version, install } of languages) {
+    table.push([name, version ?? chalk.yellow(`none; ${install}`)]);
+  }
+  return table.toString();
 }
 
 /** What to install or expect, a line each. */

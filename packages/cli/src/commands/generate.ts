@@ -5,6 +5,8 @@ import { z } from 'zod';
 import { type CommonOptions, outputOf, withCommonOptions, withDevice } from '../context.ts';
 import { parseJson } from '../json-input.ts';
 import { dtypeHelp, type ModelOptions, openModel } from '../open-model.ts';
+import { number, whole } from '../option-values.ts';
+import { checkSampling } from '../sampling-options.ts';
 
 interface GenerateCommandOptions extends CommonOptions, ModelOptions {
   readonly prompt?: string;
@@ -55,6 +57,9 @@ async function run(options: GenerateCommandOptions): Promise<void> {
   );
   if (given.length !== 1) throw new ConfigError('generate: give one of --prompt, --ids and --input');
   checkSampling(options);
+  if (options.numBeams > 1 && options.stop.length > 0) {
+    throw new ConfigError('--num-beams: above 1 takes no --stop');
+  }
   const tokenizer = tokenizerOf(options);
   const prompts = promptsOf(options, tokenizer);
   const { model, linear, close } = await openModel(options, output.note);
@@ -71,29 +76,6 @@ async function run(options: GenerateCommandOptions): Promise<void> {
   }
   output.emit({ completions });
   await close();
-}
-
-/** Throws ConfigError for options that would have no effect or are out of range. */
-function checkSampling({
-  numBeams,
-  temperature,
-  topK,
-  topP,
-  stop,
-  maxNewTokens,
-}: GenerateCommandOptions): void {
-  const samples = topK !== undefined || topP !== undefined;
-  if (numBeams < 1) throw new ConfigError(`--num-beams: must be at least 1, got ${numBeams}`);
-  if (maxNewTokens < 1) throw new ConfigError(`--max-new-tokens: must be at least 1, got ${maxNewTokens}`);
-  if (!(temperature >= 0)) throw new ConfigError(`--temperature: must be at least 0, got ${temperature}`);
-  if (numBeams > 1 && (temperature > 0 || samples || stop.length > 0)) {
-    throw new ConfigError('--num-beams: above 1 takes no --temperature, --top-k, --top-p or --stop');
-  }
-  if (samples && temperature === 0) {
-    throw new ConfigError(
-      '--top-k and --top-p: need --temperature above 0; at 0 the likeliest token is taken',
-    );
-  }
 }
 
 /** The model's tokenizer; ids can be continued without one, as long as nothing asks for text. */
@@ -122,19 +104,6 @@ function promptsOf(
   const content = input === undefined ? { prompts: [prompt as string] } : readInput(input);
   if ('input_ids' in content) return content.input_ids;
   return content.prompts.map((text) => (tokenizer as Tokenizer).encode(text));
-}
-
-function whole(text: string): number {
-  if (!/^\d{1,10}$/.test(text) || Number(text) >= 2 ** 32) {
-    throw new InvalidArgumentError('It must be a whole number from 0 to 2^32 - 1.');
-  }
-  return Number(text);
-}
-
-function number(text: string): number {
-  const value = Number(text);
-  if (text.trim() === '' || !Number.isFinite(value)) throw new InvalidArgumentError('It must be a number.');
-  return value;
 }
 
 function idList(text: string): number[] {

@@ -1,0 +1,168 @@
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import {
+  complete,
+  type Generate,
+  type Problem,
+  readSamples,
+  type Submission,
+  type Truncation,
+} from '@flex/eval';
+import { generate, openTokenizer, type Tokenizer } from '@flex/llama';
+import { ConfigError } from '@flex/tensor';
+import { digestAll, digestJson, digestModel } from '@flex/train';
+import type { Output } from './context.ts';
+import type { EvalProgress } from './eval-progress.ts';
+import { openModel, type RunnableModel } from './open-model.ts';
+import { checkSampling } from './sampling-options.ts';
+
+/** Where `flex eval` takes its answers from: a file, or a model. */
+export interface AnswerOptions {
+  readonly samples?: string;
+  readonly model?: string;
+  readonly adapter?: string;
+  readonly merged?: boolean;
+  readonly device: string;
+  readonly dtype?: string;
+  readonly n?: number;
+  readonly temperature?: number;
+  readonly topP?: number;
+  readonly topK?: number;
+  readonly numBeams?: number;
+  readonly maxNewTokens?: number;
+  readonly seed?: number;
+  readonly truncate?: Truncation;
+}
+
+export interface AnswerSource {
+  /** Equal for equal files, or equal models. */
+  readonly identity: string;
+  /** How the answers are decoded; null for a file, which does not say. */
+  readonly decoding: Readonly<Record<string, unknown>> | null;
+  readonly truncation: Truncation;
+  submissions(place: AnswerPlace): Promise<Submission[]>;
+}
+
+export interface AnswerPlace {
+  readonly problems: readonly Problem[];
+  /** The folder of results, where finished completions are kept. */
+  readonly out: string;
+  readonly output: Output;
+  readonly progress: EvalProgress;
+  readonly signal: AbortSignal;
+}
+
+/** The source that the options name. Throws ConfigError for options that do not go together. */
+export function answerSource(options: AnswerOptions): AnswerSource {
+  const { samples, model } = options;
+  if ((samples === undefined) === (model === undefined)) {
+    throw new ConfigError('eval: give --samples FILE or --model DIR, one of them');
+  }
+  return samples === undefined ? fromModel(options, model as string) : fromFile(options, samples);
+}
+
+/** Options that say how a model is run. */
+const modelOnly = {
+  adapter: '--adapter',
+  merged: '--merged',
+  dtype: '--dtype',
+  temperature: '--temperature',
+  topP: '--top-p',
+  topK: '--top-k',
+  numBeams: '--num-beams',
+  maxNewTokens: '--max-new-tokens',
+  seed: '--seed',
+} as const satisfies Partial<Record<keyof AnswerOptions, string>>;
+
+function fromFile(options: AnswerOptions, path: string): AnswerSource {
+  const keys = Object.keys(modelOnly) as (keyof typeof modelOnly)[];
+  const stray = keys.find((key) => options[key] !== undefined);
+  if (stray) throw new ConfigError(`${modelOnly[stray]}: belongs to --model, and --samples was given`);
+  return {
+    identity: digestJson(digestAll(path).map(({ sha256 }) => sha256)),
+    decoding: null,
+    truncation: options.truncate ?? 'none',
+    async submissions({ problems }) {
+      const submissions: Submission[] = [];
+      for await (const sample of readSamples(path, problems)) submissions.push(sample);
+      return submissions;
+    },
+  };
+}
+
+function fromModel(options: AnswerOptions, dir: string): AnswerSource {
+  const {
+    adapter,
+    merged = false,
+    n = 1,
+    seed = 0,
+    truncate: truncation = 'stop-list',
+    dtype = 'auto',
+  } = options;
+  const { temperature = 0, topP, topK, numBeams = 1, maxNewTokens = 512 } = options;
+  const sampling = { maxNewTokens, temperature, topP, topK, numBeams };
+  checkSampling(sampling);
+  if (n > 1 && temperature === 0) {
+    throw new ConfigError('--n: above 1 needs --temperature above 0; else all samples are the same');
+  }
+  if (merged && adapter === undefined) throw new ConfigError('--merged: needs --adapter, which it folds in');
+  // What is undefined is left out.
+  const decoding = JSON.parse(JSON.stringify(sampling)) as typeof sampling;
+  const identity = digestJson({
+    model: contentsOf(dir),
+    adapter: adapter === undefined ? null : contentsOf(adapter),
+    merged,
+    dtype,
+  });
+  return {
+    identity,
+    decoding: { ...decoding, seed, dtype, merged },
+    truncation,
+    async submissions({ problems, out, output, progress, signal }) {
+      mkdirSync(out, { recursive: true });
+      const tokenizer = openTokenizer(dir);
+      const opened = await openModel({ ...options, model: dir, dtype }, output.note);
+      const submissions: Submission[] = [];
+      const completions = complete({
+        problems:
+          truncation === 'stop-list' ? problems : problems.map((problem) => ({ ...problem, stop: [] })),
+        generate: generatorOf(opened, tokenizer),
+        model: identity,
+        decoding,
+        seed,
+        n,
+        batchSize: 1,
+        cache: join(out, 'completions.jsonl'),
+        truncation,
+        signal,
+      });
+      for await (const { problem, answer } of completions) {
+        submissions.push({ problem, answer, row: { task_id: problem.id, completion: answer.text } });
+        progress.generated(submissions.length, problems.length * n);
+      }
+      await opened.close();
+      return submissions;
+    },
+  };
+}
+
+const contentsOf = (folder: string) => digestModel(folder).map(({ sha256 }) => sha256);
+
+/**
+ * Generates one prompt after the other. A prompt that leaves fewer tokens of the context than were asked for
+ * gets those it leaves; one that leaves none gets an empty completion.
+ */
+function generatorOf({ model, linear }: RunnableModel, tokenizer: Tokenizer): Generate {
+  const { maxPositions } = model.config;
+  return async (requests, signal) => {
+    const texts: string[] = [];
+    for (const { prompt, stop, seed, decoding } of requests) {
+      signal?.throwIfAborted();
+      const ids = tokenizer.encode(prompt);
+      const maxNewTokens = Math.min(decoding.maxNewTokens, maxPositions - ids.length);
+      const options = { ...decoding, maxNewTokens, seed, stop, tokenizer, linear };
+      texts.push(maxNewTokens < 1 ? '' : (await generate(model, ids, options)).text);
+    }
+    return texts;
+  };
+}

@@ -1,0 +1,187 @@
+import { createHash } from 'node:crypto';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import {
+  type Benchmark,
+  evaluate,
+  type Incomplete,
+  incompletes,
+  openBenchmark,
+  openSandbox,
+  type Problem,
+  passKeys,
+  type Results,
+  toolchainVersions,
+  truncations,
+} from '@flex/eval';
+import Table from 'cli-table3';
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { type AnswerOptions, type AnswerSource, answerSource } from '../answer-source.ts';
+import {
+  bold,
+  type CommonOptions,
+  dim,
+  type Output,
+  outputOf,
+  withCommonOptions,
+  withDevice,
+} from '../context.ts';
+import { environment } from '../environment.ts';
+import { newEvalProgress } from '../eval-progress.ts';
+import { exitCode } from '../failure.ts';
+import { dtypeHelp } from '../open-model.ts';
+import { number, positive, whole } from '../option-values.ts';
+
+interface EvalCommandOptions extends CommonOptions, AnswerOptions {
+  readonly benchmark: string;
+  readonly data?: string;
+  readonly split?: string;
+  readonly prompt?: string;
+  readonly k: readonly number[];
+  readonly incomplete: Incomplete;
+  readonly out?: string;
+  readonly timeout?: number;
+  readonly jobs: number;
+}
+
+export function evalCommand(): Command {
+  const command = new Command('eval')
+    .description(
+      'generate completions for a benchmark, or take a file of them; judge them in a sandbox; report pass@k',
+    )
+    .requiredOption('--benchmark <name>', 'humaneval, mbpp, multipl-e:LANG, mbxp:java, apps, or FILE.jsonl')
+    .option(
+      '--data <path>',
+      "the benchmark's own file or folder; else it is looked up in FLEX_DATA, or ./data",
+    )
+    .option('--split <split>', 'train, validation, test, prompt, all, or task ids such as 11-510')
+    .option('--prompt <format>', 'raw or stripped (HumanEval); docstring, all-tests or few-shot (MBPP)')
+    .option(
+      '--samples <file>',
+      'completions to judge: JSON Lines {"task_id", "completion"}, and other harnesses\' files',
+    )
+    .option('--model <dir>', 'a Hugging Face Llama directory that generates the completions')
+    .option('--adapter <dir>', 'a PEFT adapter on top of it')
+    .option('--merged', 'with the adapter folded into the weights, rounded to their type')
+    .option('--n <n>', 'samples a problem; more than one needs --temperature with a model', positive)
+    .option('--k <list>', 'the k of pass@k, such as 1,10', kList, [1])
+    .option('--temperature <t>', '0: greedy; above: sampled', number)
+    .option('--top-p <p>', 'sample among the likeliest tokens that reach p', number)
+    .option('--top-k <k>', 'sample among the k likeliest tokens', positive)
+    .option('--num-beams <n>', 'above 1: beam search', positive)
+    .option('--max-new-tokens <n>', 'tokens of a completion at most', positive)
+    .option('--seed <n>', 'of the sampling', whole)
+    .option('--dtype <name>', dtypeHelp)
+    .addOption(
+      new Option(
+        '--truncate <preset>',
+        'what is cut off a completion; stop-list with a model, else none',
+      ).choices(truncations),
+    )
+    .addOption(
+      new Option('--incomplete <policy>', 'problems with too few samples')
+        .choices(incompletes)
+        .default('fail'),
+    )
+    .option('--out <dir>', 'the folder of results; the same command goes on from what is there')
+    .option('--timeout <seconds>', "seconds of one program's whole check; else 10, and 15 for Java", seconds)
+    .option('--jobs <n>', 'programs judged at once', positive, availableParallelism());
+  return withCommonOptions(withDevice(command)).action(run);
+}
+
+async function run(options: EvalCommandOptions, command: Command): Promise<void> {
+  const output = outputOf(options);
+  const source = answerSource(options);
+  const benchmark = await openBenchmark({
+    name: options.benchmark,
+    data: options.data,
+    split: options.split,
+    prompt: options.prompt,
+    dataFolder: environment.data,
+    warn: output.note,
+  });
+  const problems: Problem[] = [];
+  for await (const problem of benchmark.problems()) problems.push(problem);
+  const sandbox = await openSandbox();
+  await toolchainVersions(problems.map(({ language }) => language));
+
+  const out = options.out ?? join('runs', 'eval', folderName(benchmark, source));
+  const interrupt = new AbortController();
+  const onSignal = () => interrupt.abort(new Error('interrupted'));
+  process.on('SIGINT', onSignal);
+  const progress = newEvalProgress(options.quiet ?? false);
+  try {
+    const place = { problems, out, output, progress, signal: interrupt.signal };
+    const { results } = await evaluate({
+      ...source,
+      benchmark,
+      problems,
+      sandbox,
+      out,
+      n: options.n ?? null,
+      k: options.k,
+      incomplete: options.incomplete,
+      submissions: await source.submissions(place),
+      jobs: options.jobs,
+      timeout: options.timeout ?? null,
+      signal: interrupt.signal,
+      onProgress: progress.judged,
+    });
+    progress.stop();
+    output.emit({ ...results, out });
+    describe(results, output);
+    output.print(dim(`results: ${out}`));
+  } catch (error) {
+    if (!interrupt.signal.aborted) throw error;
+    progress.stop();
+    output.warn(`interrupted: what is done is kept in ${out}, and the same command goes on`);
+    command.setOptionValue('exitCode', exitCode.interrupted);
+  } finally {
+    progress.stop();
+    process.off('SIGINT', onSignal);
+  }
+}
+
+/** `humaneval-1a2b3c4d`: the same for the same benchmark and answers, so that a second run goes on. */
+function folderName({ name, options }: Benchmark, { identity, decoding, truncation }: AnswerSource): string {
+  const parts = JSON.stringify([name, options, identity, decoding, truncation]);
+  const digest = createHash('sha256').update(parts).digest('hex');
+  return `${name.replaceAll(/[^\w.-]+/g, '-')}-${digest.slice(0, 8)}`;
+}
+
+function describe(results: Results, output: Output): void {
+  const table = new Table({ style: { head: [], border: ['dim'] }, colAligns: ['left', 'right'] });
+  const [low, high] = results.ci95.map(percent);
+  for (const key of passKeys(results)) {
+    const interval = key === 'pass@1' ? `  (95 %: ${low} to ${high})` : '';
+    table.push([bold(key), `${percent(results[key])}${interval}`]);
+  }
+  const dropped = results.dropped > 0 ? `, ${results.dropped} dropped for want of samples` : '';
+  table.push(['problems', `${results.n}${dropped}`], ['samples a problem', results.samples_per_problem]);
+  const tallies = [
+    ...Object.entries(results.counts).filter(([, count]) => count > 0),
+    ...Object.entries(results.assurance).filter(([name, count]) => name !== 'isolated' && count > 0),
+  ];
+  for (const [name, count] of tallies) table.push([name.replaceAll('_', ' '), count]);
+  output.print(table.toString());
+  const failures = Object.entries(results.failures).filter(([, count]) => count > 0);
+  if (failures.length > 0) {
+    output.print(`why not: ${failures.map(([name, count]) => `${name} ${count}`).join(', ')}`);
+  }
+  output.print(`protocol: ${results.protocol}`);
+}
+
+const percent = (share: number) => `${(100 * share).toFixed(2)} %`;
+
+function kList(text: string): number[] {
+  if (!/^[1-9]\d{0,5}(,[1-9]\d{0,5})*$/.test(text)) {
+    throw new InvalidArgumentError('It must be whole numbers from 1 with commas, such as 1,10.');
+  }
+  return text.split(',').map(Number);
+}
+
+function seconds(text: string): number {
+  const value = number(text);
+  if (value <= 0) throw new InvalidArgumentError('It must be a number above 0.');
+  return value;
+}

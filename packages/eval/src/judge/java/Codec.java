@@ -1,0 +1,390 @@
+package flexjudge;
+
+import java.io.ByteArrayOutputStream;
+import java.io.DataOutputStream;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.lang.reflect.Array;
+import java.math.BigDecimal;
+import java.math.BigInteger;
+import java.nio.ByteBuffer;
+import java.util.AbstractMap;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Collections;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.OptionalDouble;
+import java.util.OptionalInt;
+import java.util.OptionalLong;
+import java.util.Set;
+import java.util.regex.Pattern;
+
+/**
+ * Plain data as bytes and back. A value is a tag and its content; containers carry their count first. Reading
+ * makes plain classes of the JDK and javatuples, whatever the writer's classes were, and trusts no byte:
+ * every count is checked against the bytes that are left, and depth and number of values are bounded.
+ */
+final class Codec {
+  /** Most bytes of one message. */
+  static final int MAX_BYTES = 8 << 20;
+  /** Most values in one message; the elements of an array of primitives do not count. */
+  static final int MAX_VALUES = 1 << 18;
+  /** Most containers within containers. */
+  static final int MAX_DEPTH = 100;
+  /** Most bytes of a BigInteger: writing one out in decimals takes time quadratic in them. */
+  static final int MAX_INTEGER_BYTES = 1 << 16;
+
+  private static final List<String> TUPLES = List.of(
+      "Unit", "Pair", "Triplet", "Quartet", "Quintet", "Sextet", "Septet", "Octet", "Ennead", "Decade");
+  private static final String TUPLE_PACKAGE = "org.javatuples.";
+  private static final Pattern PLAIN_ARRAY =
+      Pattern.compile("\\[{1,8}([ZBSCIJFD]|Ljava\\.(lang|util|math)\\.[A-Z]\\w*(\\$[A-Z]\\w*)?;)");
+  private static final Pattern TUPLE_ARRAY =
+      Pattern.compile("\\[{1,8}Lorg\\.javatuples\\.(" + String.join("|", TUPLES) + ");");
+
+  private static final ClassLoader LOADER = Codec.class.getClassLoader();
+
+  private Codec() {}
+
+  /** The value has no form as plain data; the message says which. */
+  static final class CannotCross extends RuntimeException {
+    final String what;
+
+    CannotCross(String what) {
+      super("cannot cross: " + what);
+      this.what = what;
+    }
+  }
+
+  /** Bytes that no writer makes. */
+  static final class Malformed extends RuntimeException {
+    Malformed(String what) {
+      super(what);
+    }
+  }
+
+  /** Builds one message. */
+  static final class Writer {
+    private final ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+    private final DataOutputStream out = new DataOutputStream(bytes);
+    private int values = 0;
+
+    byte[] toBytes() {
+      return bytes.toByteArray();
+    }
+
+    Writer tag(char tag) {
+      return put(() -> out.writeByte(tag), 1);
+    }
+
+    Writer number(int number) {
+      return put(() -> out.writeInt(number), 4);
+    }
+
+    Writer bits(long bits) {
+      return put(() -> out.writeLong(bits), 8);
+    }
+
+    /** UTF-16, lone surrogates and all. */
+    Writer text(String text) {
+      number(text.length());
+      return put(() -> out.writeChars(text), 2L * text.length());
+    }
+
+    Writer block(byte[] block) {
+      number(block.length);
+      return put(() -> out.write(block), block.length);
+    }
+
+    Writer value(Object value) {
+      return value(value, 0);
+    }
+
+    private interface Action {
+      void run() throws IOException;
+    }
+
+    private Writer put(Action action, long size) {
+      if (bytes.size() + size > MAX_BYTES) throw new CannotCross("more than " + MAX_BYTES + " bytes");
+      try {
+        action.run();
+      } catch (IOException impossible) {
+        throw new UncheckedIOException(impossible);
+      }
+      return this;
+    }
+
+    private Writer value(Object value, int depth) {
+      if (depth > MAX_DEPTH) throw new CannotCross("values nested more than " + MAX_DEPTH + " deep");
+      if (++values > MAX_VALUES) throw new CannotCross("more than " + MAX_VALUES + " values");
+      if (value == null) return tag('0');
+      if (value instanceof Boolean v) return tag(v ? '+' : '-');
+      if (value instanceof Byte v) return tag('B').bits(v);
+      if (value instanceof Short v) return tag('S').bits(v);
+      if (value instanceof Character v) return tag('C').bits(v);
+      if (value instanceof Integer v) return tag('I').bits(v);
+      if (value instanceof Long v) return tag('J').bits(v);
+      if (value instanceof Float v) return tag('F').bits(Float.floatToRawIntBits(v));
+      if (value instanceof Double v) return tag('D').bits(Double.doubleToRawLongBits(v));
+      if (value instanceof String v) return tag('s').text(v);
+      if (value instanceof BigInteger v) return tag('N').integer(v);
+      if (value instanceof BigDecimal v) return tag('M').number(v.scale()).integer(v.unscaledValue());
+      if (value instanceof Optional<?> v) return tag('O').value(v.orElse(null), depth + 1);
+      if (value instanceof OptionalInt v) return tag('i').value(v.isPresent() ? v.getAsInt() : null);
+      if (value instanceof OptionalLong v) return tag('j').value(v.isPresent() ? v.getAsLong() : null);
+      if (value instanceof OptionalDouble v) return tag('d').value(v.isPresent() ? v.getAsDouble() : null);
+      if (value.getClass().isArray()) return array(value, depth);
+      if (value instanceof List<?> v) return tag('L').tag(Containers.kindOf(v)).all(v, depth);
+      if (value instanceof Set<?> v) return tag('H').tag(Containers.kindOf(v)).all(v, depth);
+      if (value instanceof Map<?, ?> v) return map(v, depth);
+      if (value instanceof Map.Entry<?, ?> v) {
+        tag('e').tag(Containers.isFixed(v) ? 'F' : 'M');
+        return value(v.getKey(), depth + 1).value(v.getValue(), depth + 1);
+      }
+      // A lambda's own name has an address in it.
+      String name = value.getClass().isHidden() ? "a lambda's class" : value.getClass().getName();
+      if (name.startsWith(TUPLE_PACKAGE) && TUPLES.contains(name.substring(TUPLE_PACKAGE.length()))) {
+        return tag('t').all((Iterable<?>) value, depth);
+      }
+      throw new CannotCross("a value of " + name);
+    }
+
+    private Writer integer(BigInteger value) {
+      byte[] bytes = value.toByteArray();
+      if (bytes.length <= MAX_INTEGER_BYTES) return block(bytes);
+      throw new CannotCross("an integer of more than " + MAX_INTEGER_BYTES + " bytes");
+    }
+
+    /** The elements as they are iterated; a size that lies does not matter. */
+    private Writer all(Iterable<?> elements, int depth) {
+      List<Object> seen = new ArrayList<>();
+      for (Object element : elements) add(seen, element);
+      number(seen.size());
+      for (Object element : seen) value(element, depth + 1);
+      return this;
+    }
+
+    private Writer map(Map<?, ?> map, int depth) {
+      List<Object> seen = new ArrayList<>();
+      for (Map.Entry<?, ?> entry : map.entrySet()) {
+        add(seen, entry.getKey());
+        add(seen, entry.getValue());
+      }
+      tag('m').tag(Containers.kindOf(map)).number(seen.size() / 2);
+      for (Object part : seen) value(part, depth + 1);
+      return this;
+    }
+
+    private static void add(List<Object> seen, Object element) {
+      if (seen.size() >= MAX_VALUES) throw new CannotCross("more than " + MAX_VALUES + " values");
+      seen.add(element);
+    }
+
+    private Writer array(Object array, int depth) {
+      String name = array.getClass().getName();
+      if (!PLAIN_ARRAY.matcher(name).matches() && !TUPLE_ARRAY.matcher(name).matches()) {
+        throw new CannotCross("an array of " + array.getClass().getComponentType().getName());
+      }
+      int length = Array.getLength(array);
+      tag('[').text(name).number(length);
+      if (!array.getClass().getComponentType().isPrimitive()) {
+        for (Object element : (Object[]) array) value(element, depth + 1);
+        return this;
+      }
+      int width = width(name.charAt(1));
+      if ((long) length * width > MAX_BYTES) throw new CannotCross("more than " + MAX_BYTES + " bytes");
+      ByteBuffer buffer = ByteBuffer.allocate(length * width);
+      for (int i = 0; i < length; i++) {
+        switch (name.charAt(1)) {
+          case 'Z' -> buffer.put((byte) (Array.getBoolean(array, i) ? 1 : 0));
+          case 'B' -> buffer.put(Array.getByte(array, i));
+          case 'S' -> buffer.putShort(Array.getShort(array, i));
+          case 'C' -> buffer.putChar(Array.getChar(array, i));
+          case 'I' -> buffer.putInt(Array.getInt(array, i));
+          case 'F' -> buffer.putInt(Float.floatToRawIntBits(Array.getFloat(array, i)));
+          case 'D' -> buffer.putLong(Double.doubleToRawLongBits(Array.getDouble(array, i)));
+          default -> buffer.putLong(Array.getLong(array, i));
+        }
+      }
+      return put(() -> out.write(buffer.array()), buffer.capacity());
+    }
+  }
+
+  /** Takes one message apart; throws Malformed where it is none. */
+  static final class Reader {
+    private final ByteBuffer in;
+    private boolean interning = false;
+    private int values = 0;
+
+    Reader(byte[] bytes) {
+      this.in = ByteBuffer.wrap(bytes);
+    }
+
+    /** From here on equal strings are one object, and the same as an equal literal. */
+    Reader interning() {
+      interning = true;
+      return this;
+    }
+
+    void end() {
+      if (in.hasRemaining()) throw new Malformed("bytes after the end");
+    }
+
+    char tag() {
+      return (char) need(1).get();
+    }
+
+    int number() {
+      return need(4).getInt();
+    }
+
+    /** A number of things that take at least `width` bytes each. */
+    int count(int width) {
+      int count = number();
+      if (count < 0 || (long) count * width > in.remaining()) throw new Malformed("a count of " + count);
+      return count;
+    }
+
+    long bits() {
+      return need(8).getLong();
+    }
+
+    String text() {
+      char[] chars = new char[count(2)];
+      in.asCharBuffer().get(chars);
+      in.position(in.position() + 2 * chars.length);
+      return new String(chars);
+    }
+
+    byte[] block() {
+      byte[] block = new byte[count(1)];
+      in.get(block);
+      return block;
+    }
+
+    Object value() {
+      try {
+        return value(0);
+      } catch (ClassCastException | NullPointerException | IllegalArgumentException e) {
+        throw new Malformed("a value that cannot be: " + e.getClass().getName());
+      } catch (ReflectiveOperationException e) {
+        throw new Malformed("a value of no class here");
+      }
+    }
+
+    private ByteBuffer need(int bytes) {
+      if (in.remaining() < bytes) throw new Malformed("an early end");
+      return in;
+    }
+
+    private Object value(int depth) throws ReflectiveOperationException {
+      if (depth > MAX_DEPTH) throw new Malformed("too deep");
+      if (++values > MAX_VALUES) throw new Malformed("too many values");
+      char tag = tag();
+      switch (tag) {
+        case '0': return null;
+        case '+': return true;
+        case '-': return false;
+        case 'B': return (byte) bits();
+        case 'S': return (short) bits();
+        case 'C': return (char) bits();
+        case 'I': return (int) bits();
+        case 'J': return bits();
+        case 'F': return Float.intBitsToFloat((int) bits());
+        case 'D': return Double.longBitsToDouble(bits());
+        case 's': return interning ? text().intern() : text();
+        case 'N': return integer();
+        case 'M': {
+          int scale = number();
+          return new BigDecimal(integer(), scale);
+        }
+        case 'O': return Optional.ofNullable(value(depth + 1));
+        case 'i': return value(depth + 1) instanceof Integer v ? OptionalInt.of(v) : OptionalInt.empty();
+        case 'j': return value(depth + 1) instanceof Long v ? OptionalLong.of(v) : OptionalLong.empty();
+        case 'd': return value(depth + 1) instanceof Double v ? OptionalDouble.of(v) : OptionalDouble.empty();
+        case '[': return array(depth);
+        case 'L': return Containers.list(tag(), all(depth));
+        case 'H': return Containers.set(tag(), all(depth));
+        case 'm': return map(tag(), depth);
+        case 'e': {
+          boolean fixed = tag() == 'F';
+          Object key = value(depth + 1);
+          Object value = value(depth + 1);
+          if (fixed) return new AbstractMap.SimpleImmutableEntry<>(key, value);
+          return new AbstractMap.SimpleEntry<>(key, value);
+        }
+        case 't': return tuple(all(depth));
+        default: throw new Malformed("the tag " + (int) tag);
+      }
+    }
+
+    private BigInteger integer() {
+      byte[] bytes = block();
+      if (bytes.length > MAX_INTEGER_BYTES) throw new Malformed("an integer too large");
+      return new BigInteger(bytes);
+    }
+
+    private List<Object> all(int depth) throws ReflectiveOperationException {
+      int count = count(1);
+      List<Object> elements = new ArrayList<>();
+      for (int i = 0; i < count; i++) elements.add(value(depth + 1));
+      return elements;
+    }
+
+    private Map<Object, Object> map(char kind, int depth) throws ReflectiveOperationException {
+      Map<Object, Object> map = Containers.newMap(kind);
+      int count = count(2);
+      for (int i = 0; i < count; i++) {
+        Object key = value(depth + 1);
+        map.put(key, value(depth + 1));
+      }
+      return kind == 'U' ? Collections.unmodifiableMap(map) : map;
+    }
+
+    private Object tuple(List<Object> parts) throws ReflectiveOperationException {
+      if (parts.isEmpty() || parts.size() > TUPLES.size()) throw new Malformed("a tuple of " + parts.size());
+      Class<?>[] types = new Class<?>[parts.size()];
+      Arrays.fill(types, Object.class);
+      Class<?> tuple = Class.forName(TUPLE_PACKAGE + TUPLES.get(parts.size() - 1));
+      return tuple.getConstructor(types).newInstance(parts.toArray());
+    }
+
+    private Object array(int depth) throws ReflectiveOperationException {
+      String name = text();
+      boolean plain = PLAIN_ARRAY.matcher(name).matches();
+      if (!plain && !TUPLE_ARRAY.matcher(name).matches()) throw new Malformed("an array of no plain class");
+      Class<?> component = Class.forName(name, false, plain ? null : LOADER).getComponentType();
+      int length = count(component.isPrimitive() ? width(name.charAt(1)) : 1);
+      if (!component.isPrimitive() && length > MAX_VALUES) throw new Malformed("too many values");
+      Object array = Array.newInstance(component, length);
+      for (int i = 0; i < length; i++) {
+        Array.set(array, i, component.isPrimitive() ? element(name.charAt(1)) : value(depth + 1));
+      }
+      return array;
+    }
+
+    private Object element(char type) {
+      return switch (type) {
+        case 'Z' -> in.get() != 0;
+        case 'B' -> in.get();
+        case 'S' -> in.getShort();
+        case 'C' -> in.getChar();
+        case 'I' -> in.getInt();
+        case 'F' -> Float.intBitsToFloat(in.getInt());
+        case 'D' -> Double.longBitsToDouble(in.getLong());
+        default -> in.getLong();
+      };
+    }
+  }
+
+  private static int width(char primitive) {
+    return switch (primitive) {
+      case 'Z', 'B' -> 1;
+      case 'S', 'C' -> 2;
+      case 'I', 'F' -> 4;
+      default -> 8;
+    };
+  }
+}

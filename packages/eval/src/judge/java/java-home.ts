@@ -1,0 +1,31 @@
+import { existsSync, readFileSync, realpathSync } from 'node:fs';
+import { delimiter, dirname, join } from 'node:path';
+import { SandboxError } from '../../errors.ts';
+
+const oldest = 17;
+
+/**
+ * The folder of a JDK that boxes see, so below /usr: JAVA_HOME, else the first `javac` on the PATH, else
+ * Debian's default. Throws SandboxError, one line that names the cure, where there is none of version 17 or
+ * later.
+ */
+export function findJavaHome(environment: NodeJS.ProcessEnv = process.env): string {
+  const { JAVA_HOME, PATH = '' } = environment;
+  const folders = [...(JAVA_HOME ? [join(JAVA_HOME, 'bin')] : []), ...PATH.split(delimiter).filter(Boolean)];
+  for (const folder of [...folders, '/usr/lib/jvm/default-java/bin']) {
+    const javac = join(folder, 'javac');
+    if (!existsSync(javac)) continue;
+    const home = dirname(dirname(realpathSync(javac)));
+    if (home.startsWith('/usr/') && versionOf(home) >= oldest) return home;
+  }
+  throw new SandboxError(
+    `sandbox: Java programs need a JDK of version ${oldest} or later below /usr: apt-get install default-jdk-headless`,
+  );
+}
+
+/** The feature version that a JDK's own `release` file states; 0 where it states none. */
+function versionOf(home: string): number {
+  const release = join(home, 'release');
+  if (!existsSync(release)) return 0;
+  return Number(/^JAVA_VERSION="(\d+)/m.exec(readFileSync(release, 'utf8'))?.[1] ?? 0);
+}

@@ -1,0 +1,143 @@
+import type { JavaCalls } from '../../benchmark.ts';
+import { HarnessError } from '../../errors.ts';
+import type { Box, BoxEnd, BoxOptions } from '../../sandbox/box.ts';
+import { frame, newFrameReader } from '../../sandbox/frames.ts';
+import type { Judgement } from '../../verdict.ts';
+import { verdictOfEnd } from '../verdict-of-end.ts';
+import { message, oneLine, tagOf, textAt } from './java-messages.ts';
+import { maxFrameBytes } from './java-programs.ts';
+import type { JavaWorker } from './java-worker.ts';
+
+/** What was found about a program. */
+export type Finding = Pick<Judgement, 'verdict' | 'failure' | 'detail'>;
+
+/** One of the judge's own processes ended; nothing was found about the program. */
+export interface Breakdown {
+  readonly breakdown: string;
+  /** Whether it was compiling; a source can bring the compiler down. */
+  readonly inCompiler?: true;
+}
+
+/** Seconds that the tests may go on once the candidate has ended. */
+const graceSeconds = 2;
+
+export interface TestRun {
+  readonly worker: JavaWorker;
+  readonly tests: JavaCalls;
+  /** Opens the candidate's box. */
+  readonly open: (onOutput: BoxOptions['onOutput']) => Box;
+}
+
+/** Runs the tests in the worker and answers their calls from a candidate's process of its own. */
+export async function runTests({ worker, tests, open }: TestRun): Promise<Finding | Breakdown> {
+  const state: RunState = { ready: false, pending: false, violation: null, late: false };
+  const candidate = openCandidate({ worker, tests, open }, state);
+  const lastWord = new Promise<Buffer | null>((resolve) => {
+    worker.ask(message('T', tests.mainClass, tests.tester), (answer) => {
+      if (answer === null || tagOf(answer) !== 'c') return resolve(answer && Buffer.from(answer));
+      state.pending = true;
+      candidate.write(frame(answer.subarray(1)));
+    });
+  });
+  let grace: NodeJS.Timeout | undefined;
+  let tested = false;
+  const ended = candidate.ended.finally(() => {
+    if (tested) return;
+    worker.send(message('G'));
+    grace = setTimeout(() => {
+      state.late = true;
+      worker.kill();
+    }, graceSeconds * 1000);
+  });
+  // Its rejection is met below, after the tests.
+  ended.catch(() => {});
+  const word = await lastWord;
+  tested = true;
+  clearTimeout(grace);
+  candidate.kill();
+  if (word && kindOf(word) === 'f') worker.kill();
+  return finding(state, await ended, word);
+}
+
+interface RunState {
+  /** The candidate's process has started. */
+  ready: boolean;
+  /** A call waits for its reply. */
+  pending: boolean;
+  /** What the candidate wrote that no driver writes. */
+  violation: string | null;
+  /** The tests went on for too long after the candidate's end. */
+  late: boolean;
+}
+
+function openCandidate({ worker, open }: TestRun, state: RunState): Box {
+  const reader = newFrameReader(maxFrameBytes, (payload) => {
+    if (!state.ready) state.ready = payload.length === 0;
+    else if (state.pending) {
+      state.pending = false;
+      worker.send(Buffer.concat([Buffer.from('R'), payload]));
+      return;
+    } else throw new RangeError('there was no call');
+  });
+  const candidate = open((chunk) => {
+    if (state.violation !== null) return;
+    try {
+      reader.push(chunk);
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      state.violation = `wrote what is no reply: ${error.message}`;
+      candidate.kill();
+    }
+  });
+  return candidate;
+}
+
+function finding(state: RunState, end: BoxEnd, word: Buffer | null): Finding | Breakdown {
+  const { violation, ready, late } = state;
+  // Tests that call nothing may end before it has started.
+  if (!ready && end.stopped !== 'closed') {
+    return {
+      breakdown: `the candidate's process did not start: code ${end.code}, stopped: ${end.stopped}. ${end.stderr}`,
+    };
+  }
+  if (violation !== null) return { verdict: 'blocked', failure: 'blocked', detail: violation };
+  if (end.stopped !== null && end.stopped !== 'closed') return verdictOfEnd(end);
+  if (late) {
+    return { verdict: 'timeout', failure: 'timeout', detail: 'the tests did not end with what it returned' };
+  }
+  if (word === null) return { breakdown: "the tests' process ended" };
+  return ofWord(kindOf(word), oneLine(textAt(word, 2)), end);
+}
+
+/** How the tests ended, in a letter of the worker's. */
+const kindOf = (word: Buffer) => String.fromCharCode(word[1]);
+
+/** By what the worker says of the tests; `Worker.java` has the letters. */
+function ofWord(kind: string, detail: string, end: BoxEnd): Finding {
+  switch (kind) {
+    case 'p':
+      return { verdict: 'passed', failure: null, detail };
+    case 'a':
+      return { verdict: 'failed', failure: 'assertion', detail };
+    case 'x':
+      return { verdict: 'failed', failure: 'exception', detail };
+    case 'm':
+    case 'f':
+      return { verdict: 'memory', failure: 'memory', detail };
+    case 'b':
+      return { verdict: 'blocked', failure: 'blocked', detail };
+    case 'g':
+      return ranOutOfMemory(end)
+        ? { verdict: 'memory', failure: 'memory', detail: outOfMemory }
+        : verdictOfEnd(end);
+    default:
+      throw new HarnessError(`java: ${detail}`);
+  }
+}
+
+const outOfMemory = 'java.lang.OutOfMemoryError';
+
+/** How a JVM with ExitOnOutOfMemoryError ends. */
+function ranOutOfMemory({ code, stderr }: BoxEnd): boolean {
+  return code === 3 && stderr.includes(`Terminating due to ${outOfMemory}`);
+}
