@@ -102,7 +102,12 @@ describe('an index of attacks is refused', () => {
     ['with a pass', (a) => Object.assign(a, { verdicts: ['failed', 'passed'] }), /cannot be right/],
     ['with a missing answer', (a) => Object.assign(a, { verdicts: ['missing'] }), /cannot be right/],
     ['with a verdict twice', (a) => Object.assign(a, { verdicts: ['failed', 'failed'] }), /cannot be right/],
-    ['with a control that may fail', (a) => Object.assign(a, { family: 'control' }), /cannot be right/],
+    ['with a control that fails', (a) => Object.assign(a, { family: 'control' }), /cannot be right/],
+    [
+      'with a control that may fail',
+      (a) => Object.assign(a, { family: 'control', verdicts: ['passed', 'failed'] }),
+      /cannot be right/,
+    ],
     ['with a note of two lines', (a) => Object.assign(a, { note: 'a\nb' }), /one line/],
     ['with an empty note', (a) => Object.assign(a, { note: '' }), /one line/],
   ])('%s', (_, change, message) => {

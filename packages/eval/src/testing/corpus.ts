@@ -99,7 +99,7 @@ export function readSabotages(folder = join(fixtures, 'java-solutions')): Sabota
     };
     const parts = solutions.get(sabotage.problem)?.split(sabotage.find).length;
     if (parts === undefined) throw new DataError(`${where}: there is no solution of ${sabotage.problem}`);
-    if (!sabotage.find || parts !== 2 || sabotage.find === sabotage.replace) {
+    if (parts !== 2 || sabotage.find === sabotage.replace) {
       throw new DataError(`${where}: ${show(sabotage.find)} must occur once in the solution, and change`);
     }
     unique(seen, JSON.stringify(sabotage), where);
