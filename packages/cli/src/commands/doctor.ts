@@ -79,7 +79,10 @@ async function lookAtEvaluation(): Promise<Evaluation> {
 
 function evaluationTable({ sandbox, refusal, languages }: Evaluation): string {
   const table = new Table({ style: { head: [], border: ['dim'] } });
-  table.push(['sandbox', sandbox ?? chalk.yellow(wrap((refusal ?? '').replace(/^sandbox: /, '').split(' ')))]);
+  table.push([
+    'sandbox',
+    sandbox ?? chalk.yellow(wrap((refusal ?? '').replace(/^sandbox: /, '').split(' '))),
+  ]);
   for (const { name, version, install } of languages) {
     table.push([name, version ?? chalk.yellow(`none; ${install}`)]);
   }

@@ -9,16 +9,17 @@ import { type Finding, findingOfEnd, passed } from './appended/finding.ts';
 import { limitsFor, runners } from './appended/judge-appended.ts';
 import { oneLine } from './appended/one-line.ts';
 import { type Place, runBox } from './appended/run-box.ts';
+import type { Plain, Signs } from './appended/runner.ts';
 
 /**
- * Judges a program by what it prints for given inputs, each in a fresh box; the expected output is never there,
- * so the program can only pass by printing it. All cases together have the limits' seconds, and judging stops at
- * the first that fails. A case passes if the program ends with exit code 0 and `sameOutput` holds.
+ * Judges a program by what it prints for given inputs, each in a fresh box; the expected output is never
+ * there, so the program can only pass by printing it. All cases together have the limits' seconds; judging
+ * stops at the first that fails. A case passes if the program ends with exit code 0 and `sameOutput` holds.
  *
  * Python runs isolated from the user's settings (-I) but with its site packages: programs of contests call
  * `exit()`, which `site` defines, and may import what the machine's packages offer, such as numpy. Throws
- * ConfigError where the language's toolchain is missing or its programs cannot be run this way (Java, Go), and
- * DataError where there is no case.
+ * ConfigError where the language's toolchain is missing or its programs cannot be run this way (Java, Go),
+ * and DataError where there is no case.
  */
 export async function judgeTranscripts(
   place: Place,
@@ -46,7 +47,7 @@ async function check(
   if (!Buffer.isBuffer(program)) return program;
 
   const left = limitsFor(runner, limits);
-  const signs = { ...runner.signs, unparsable: plain.unparsable, assertion: undefined };
+  const signs = plainSigns(runner.signs, plain);
   let [seconds, cpuSeconds] = [0, 0];
   for (const [i, { input, output }] of cases.entries()) {
     const parts: Buffer[] = [];
@@ -75,6 +76,11 @@ async function check(
     }
   }
   return passed;
+}
+
+/** A failed assertion is the program's own here, and no driver tells by an exit code what does not parse. */
+function plainSigns({ unparsable, line }: Signs, plain: Plain): Signs {
+  return { unparsable: plain.unparsable ?? (typeof unparsable === 'number' ? undefined : unparsable), line };
 }
 
 function shown(output: string): string {

@@ -17,7 +17,7 @@ const cpp: Runner = {
   seal(parts) {
     const first = 'char flex_nonce[64] = ""; std::fgets(flex_nonce, 64, stdin);';
     const last = 'std::fputs("\\n", stdout); std::fputs(flex_nonce, stdout);';
-    const shape = { head: /\bmain\s*\([^)]*\)\s*\{/g, tail: /(?:return\s+0\s*;\s*)?\}\s*$/ };
+    const shape = { head: /\bmain\s*\([^)]{0,99}\)\s*\{/g, tail: /(?:return\s+0\s*;\s*)?\}\s*$/ };
     return `#include <cstdio>\n#line 1\n${inMain(parts, { ...shape, first, last })}`;
   },
   input: 'nonce',
@@ -39,12 +39,17 @@ const rs: Runner = {
       first:
         'let mut flex_nonce = ::std::string::String::new(); ' +
         '::std::io::stdin().read_line(&mut flex_nonce).unwrap();',
-      last: '::std::io::Write::write_all(&mut ::std::io::stdout(), ["\\n", &flex_nonce].concat().as_bytes()).unwrap();',
+      last:
+        'let flex_line = ["\\n", &flex_nonce].concat(); ' +
+        '::std::io::Write::write_all(&mut ::std::io::stdout(), flex_line.as_bytes()).unwrap();',
     }),
   input: 'nonce',
   sealed: () => ({ command: execute }),
   plain: executable,
-  signs: { assertion: /panicked at .*\n?assertion.*failed/, line: /panicked at .*(?:\n(?!note|stack).*)?/ },
+  signs: {
+    assertion: /^thread .{0,300}panicked at (?:'|.{0,300}\n)assertion/m,
+    line: /panicked at .*(?:\n(?!note|stack).*)?/,
+  },
 };
 
 /** Package testing calls this in place of running the tests, and leaves it to say how the program ends. */
@@ -80,17 +85,16 @@ const go: Runner = {
   sealed: () => ({ command: execute }),
   plain: null,
   reserves: true,
-  signs: { assertion: 1, line: /^panic: .*$|^\s+\S+_test\.go:\d+: .*$/m },
+  signs: { assertion: 1, line: /^panic: .*$|^[ \t]+\S+_test\.go:\d+: .*$/m },
 };
 
+/** A program that names no package does not compile, whatever is said here. */
 function goPackage(text: string): string {
-  const name = /^\s*package\s+(\w+)/m.exec(text)?.[1];
-  if (name === undefined) throw new DataError('prompt: a Go program must name its package');
-  return name;
+  return /^[ \t]*package\s+(\w+)/m.exec(text)?.[1] ?? 'program_test';
 }
 
 const javatuples = '/usr/share/java/javatuples.jar';
-const javaMain = /\bvoid\s+main\s*\([^)]*\)[^{;]*\{/g;
+const javaMain = /\bvoid\s+main\s*\([^)]{0,99}\)[^{;]{0,99}\{/g;
 const fastJvm = ['-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC', '-XX:-UsePerfData', '-Xshare:auto'];
 const javaFlags = [...fastJvm, '-ea', '-Xss8m', '-Xmx512m', '-XX:MaxMetaspaceSize=128m'];
 
@@ -134,7 +138,7 @@ function javaMainClass(text: string): string {
 }
 
 function javaFile(text: string): string {
-  const name = /^\s*public\s+(?:(?:final|abstract)\s+)*class\s+(\w+)/m.exec(text)?.[1];
+  const name = /^[ \t]*public\s+(?:(?:final|abstract)\s+)?class\s+(\w+)/m.exec(text)?.[1];
   return `/flex/${name ?? 'Program'}.java`;
 }
 
@@ -142,8 +146,8 @@ const ts: Runner = {
   ...js,
   compiler: {
     files: (text) => ({ '/flex/program.ts': text }),
-    // As MultiPL-E does it: type errors count. To skip the checks of the library's own declarations would halve
-    // the time, but let pass a `function open`, which is an error next to the one of the browser.
+    // As MultiPL-E does it: type errors count. To skip the checks of the library's own declarations would
+    // halve the time, but let pass a `function open`, which is an error next to the one of the browser.
     script: () => 'tsc --target esnext --outDir out /flex/program.ts && mv out/program.js program',
     seconds: 20,
   },

@@ -1,7 +1,7 @@
 import { unparsableCode } from './runner.ts';
 
-// Each reads a whole program from standard input, leaving nothing there, and runs it as the main program. None
-// keeps the text where the program could look it up by name.
+// Each reads a whole program from standard input, leaving nothing there, and runs it as the main program.
+// None keeps the text where the program could look it up by name.
 
 export const pythonDriver = `import sys, types
 

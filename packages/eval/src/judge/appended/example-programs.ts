@@ -21,10 +21,10 @@ export interface Examples {
   readonly bodies: Bodies;
 }
 
-/** Shell commands that print, a line each, whatever looks like a nonce and can be found without a debugger. */
+/** Shell commands that print, a line each, what looks like a nonce and can be read without a debugger. */
 const snoop =
-  '{ cat; cat /proc/$PPID/cmdline /proc/$PPID/environ /proc/$PPID/exe /flex/* /tmp/*; env; } 2>/dev/null' +
-  ' | grep -aoE [0-9a-f]{32} || true';
+  'echo; { cat; cd /proc/$PPID; cat cmdline environ /flex/* /tmp/*; head -c 9999999 exe; env; }' +
+  ' 2>/dev/null | grep -aoE [0-9a-f]{32} || true';
 
 const node = {
   right: 'return 2 * x + 1;',
@@ -69,13 +69,20 @@ export const examplePrograms: Readonly<Record<Language, Examples>> = {
     bodies: {
       ...node,
       broken: 'return "a type error";',
-      exits: `eval('require')('node:child_process').execSync('${snoop}', { stdio: 'inherit' }); process.exit(0); return 0;`,
+      exits: `eval('require')('node:child_process').execSync('${snoop}', { stdio: 'inherit' });
+  process.exit(0);
+  return 0;`,
     },
   },
   cpp: {
     source: (body) => `#include <cassert>\n#include <cstdlib>\nlong f(long x) {\n    ${body}\n`,
-    tests:
-      '}\nint main() {\n    auto candidate = f;\n    assert(candidate(1) == 3);\n    assert(candidate(5) == 11);\n}\n',
+    tests: `}
+int main() {
+    auto candidate = f;
+    assert(candidate(1) == 3);
+    assert(candidate(5) == 11);
+}
+`,
     bodies: {
       right: 'return 2 * x + 1;',
       wrong: 'return 2 * x;',
@@ -87,20 +94,39 @@ export const examplePrograms: Readonly<Record<Language, Examples>> = {
   },
   rs: {
     source: (body) => `fn f(x: isize) -> isize {\n    ${body}\n`,
-    tests:
-      '}\nfn main() {\n    let candidate = f;\n    assert_eq!(candidate(1), 3);\n    assert_eq!(candidate(5), 11);\n}\n',
+    tests: `}
+fn main() {
+    let candidate = f;
+    assert_eq!(candidate(1), 3);
+    assert_eq!(candidate(5), 11);
+}
+`,
     bodies: {
       right: '2 * x + 1',
       wrong: '2 * x',
       raises: 'panic!("no")',
       loops: 'loop {}',
       broken: '2 * y',
-      exits: `std::process::Command::new("sh").args(&["-c", "${snoop}"]).status().ok(); std::process::exit(0)`,
+      exits: `std::process::Command::new("sh").args(&["-c", "${snoop}"]).status().ok();
+    std::process::exit(0)`,
     },
   },
   go: {
     source: (body) =>
-      `package f_test\n\nimport (\n    "os"\n    "os/exec"\n    "testing"\n)\n\nvar _, _ = os.Exit, exec.Command\n\nfunc f(x int) int {\n    ${body}\n}\n`,
+      `package f_test
+
+import (
+    "os"
+    "os/exec"
+    "testing"
+)
+
+var _, _ = os.Exit, exec.Command
+
+func f(x int) int {
+    ${body}
+}
+`,
     tests: '\nfunc TestF(t *testing.T) {\n  if f(1) != 3 || f(5) != 11 { t.Errorf("wrong") }\n}\n',
     bodies: {
       right: 'return 2 * x + 1',
@@ -108,21 +134,33 @@ export const examplePrograms: Readonly<Record<Language, Examples>> = {
       raises: 'panic("no")',
       loops: 'for {}',
       broken: 'return 2 * y',
-      exits: `c := exec.Command("sh", "-c", "${snoop}"); c.Stdin, c.Stdout = os.Stdin, os.Stdout; c.Run(); os.Exit(0); return 0`,
+      exits: `c := exec.Command("sh", "-c", "${snoop}")
+    c.Stdin, c.Stdout = os.Stdin, os.Stdout
+    c.Run()
+    os.Exit(0)
+    return 0`,
     },
   },
   java: {
     source: (body) =>
       `class Problem {\n    public static long f(long x) throws Exception {\n        ${body}\n`,
-    tests:
-      '    }\n    public static void main(String[] args) throws Exception {\n    assert(f(1) == 3);\n    assert(f(5) == 11);\n    }\n\n}\n',
+    tests: `    }
+    public static void main(String[] args) throws Exception {
+    assert(f(1) == 3);
+    assert(f(5) == 11);
+    }
+
+}
+`,
     bodies: {
       right: 'return 2 * x + 1;',
       wrong: 'return 2 * x;',
       raises: 'throw new IllegalStateException("no");',
       loops: 'while (true);',
       broken: 'return 2 * y;',
-      exits: `new ProcessBuilder("sh", "-c", "${snoop}").inheritIO().start().waitFor(); Runtime.getRuntime().halt(0); return 0;`,
+      exits: `new ProcessBuilder("sh", "-c", "${snoop}").inheritIO().start().waitFor();
+        Runtime.getRuntime().halt(0);
+        return 0;`,
     },
   },
   pl: {

@@ -4,7 +4,7 @@ export interface LineFinder {
   readonly found: boolean;
 }
 
-/** Finds a line that is exactly this text, which must be short and of ASCII; the stream's first line is none. */
+/** Finds a line that is exactly this short ASCII text; the stream's first line does not count. */
 export function findLine(line: string): LineFinder {
   const wanted = Buffer.from(`\n${line}\n`);
   let held = Buffer.alloc(0);

@@ -11,8 +11,13 @@ export type Finding = Pick<Judgement, 'verdict' | 'failure' | 'detail'>;
 export const passed: Finding = { verdict: 'passed', failure: null, detail: '' };
 
 /** How languages say that they got no memory. */
-const outOfMemory =
-  /MemoryError|out of memory|bad_alloc|memory allocation of \d+ bytes failed|Allowed memory size|not enough memory|cannot allocate (?:memory|vector)/i;
+const outOfMemory = new RegExp(
+  [
+    ...['MemoryError', 'out of memory', 'bad_alloc', 'memory allocation of \\d+ bytes failed'],
+    ...['Allowed memory size', 'not enough memory', 'cannot allocate (?:memory|vector)'],
+  ].join('|'),
+  'i',
+);
 
 /** Why a program did not pass, by how its box ended and what it printed. */
 export function findingOfEnd(end: BoxEnd, signs: Signs, stdout: string): Finding {

@@ -33,13 +33,13 @@ export const js = ending((nonce) => `require('node:process').stdout.write('\\n${
   plain: {
     path: '/flex/program.js',
     command: [env, 'node', '/flex/program.js'],
-    unparsable: /^SyntaxError: .*\n\s+at (?:wrapSafe|internalCompileFunction)\b/m,
+    unparsable: /^SyntaxError: .*\n {4}at (?:wrapSafe|internalCompileFunction)\b/m,
   },
   reserves: true,
   signs: {
     unparsable: unparsableCode,
     assertion: /^AssertionError/m,
-    line: /^[\w.]*Error\b[\s\S]*?(?=\n {4}at )|^Uncaught\b.*(?:\n.*)?/m,
+    line: /^[\w.]*Error\b[\s\S]{0,300}?(?=\n {4}at )|^Uncaught\b.*(?:\n.*)?/m,
   },
 });
 
@@ -63,7 +63,7 @@ const rb = ending((nonce) => `${runTestUnit}\nSTDOUT.write("\\n${nonce}\\n")`, {
   sealed: () => ({ command: [env, 'ruby', '-'] }),
   plain: { path: '/flex/program.rb', command: [env, 'ruby', '/flex/program.rb'] },
   signs: {
-    unparsable: /^(?:-: )?-:\d+: syntax errors?\b/m,
+    unparsable: /^(?:\S+: )?\S+:\d+: syntax errors?\b/m,
     assertion: /^Failure: /m,
     line: /^<.*> .*(?:\n<.*)?|^Error: .*\n.*|^-:\d+(?::in .*)?: .*$/m,
   },

@@ -115,6 +115,11 @@ describe.skipIf(absent('py')).concurrent('a Python program', () => {
   });
 });
 
+test.skipIf(absent('js'))('a runtime that reserves memory can use what its limit allows', async () => {
+  const source = 'const held = Buffer.alloc(700 * 2 ** 20, 1);\n';
+  expectEnd(await judge('js', source, '\nif (held.at(-1) !== 1) throw 1;'), 'passed', null);
+});
+
 describe.concurrent('at the end of the tests', () => {
   test.skipIf(absent('sh'))('the exit code of the last command counts, without `set -e`', async () => {
     expectEnd(await judge('sh', 'true\n', '\nfalse'), 'failed', 'assertion');
@@ -132,6 +137,9 @@ describe.concurrent('at the end of the tests', () => {
   });
   test.skipIf(absent('cpp'))('a `return 0` is not in the way', async () => {
     expectEnd(await judge('cpp', 'int f() { return 1; }\n', 'int main() { return 0; }'), 'passed', null);
+  });
+  test.skipIf(absent('go'))('a program of no package is a compile error', async () => {
+    expectEnd(await judge('go', 'func f() {}\n', ''), 'compile_error', 'compile');
   });
   test.skipIf(absent('cpp'))('a signal is named', async () => {
     const judgement = await judge('cpp', '#include <csignal>\n', 'int main() { std::raise(SIGSEGV); }');

@@ -19,18 +19,18 @@ export const runners: Readonly<Record<Language, Runner>> = { ...interpreted, ...
 const keptBytes = 64 * 1024;
 
 /**
- * Judges a program whose tests run in the candidate's own process. A pass needs exit code 0, no limit reached,
- * and a line of standard output that is exactly a random nonce, which the program prints after its tests.
+ * Judges a program whose tests run in the candidate's own process. A pass needs exit code 0, no limit
+ * reached, and a line of standard output that is exactly a random nonce, which is printed after the tests.
  *
- * This cannot be sound: the candidate shares memory with its tests, and can replace what they call or search its
- * own process for the nonce. It takes no chance finds, though: the nonce is new each time, is in no file,
- * argument or environment variable of the box, nothing of it is left on standard input when the candidate first
- * runs, and ending before the tests have ended, with whatever exit code, is not a pass. Every judgement says
- * `in-process`.
+ * This cannot be sound: the candidate shares a process with its tests, so it can replace what they call, or
+ * search its own memory for the nonce, and every judgement says `in-process`. What holds is that a candidate
+ * does not pass by ending before its tests do, with whatever exit code, nor by printing all it can read: the
+ * nonce is new each time, in no file, argument or environment variable of the box, and nothing of it is left
+ * on standard input when the tests begin.
  *
- * A compiled program is compiled first, in a box of its own, with 20 seconds of its own (Go: 60); the limits are
- * those of the run. Throws ConfigError where the language's toolchain is missing, and DataError for tests that
- * do not end as the language's must.
+ * A compiled program is compiled first, in a box of its own, with 20 seconds of its own (Go: 60); the limits
+ * are those of the run. Throws ConfigError where the language's toolchain is missing, and DataError for tests
+ * that do not end as the language's must.
  */
 export async function judgeAppended(
   place: Place,

@@ -32,7 +32,7 @@ export interface Runner {
    */
   seal(parts: Parts, nonce: string): string;
   readonly input: 'program' | 'nonce';
-  /** Starts a sealed program; with a compiler and a nonce on standard input, the result is `/flex/program`. */
+  /** Starts a sealed program; a compiled one that takes the nonce on standard input is `/flex/program`. */
   sealed(text: string): Launch;
   /** Starts an unchanged program, whose standard input is its own; null where nothing needs that. */
   readonly plain: Plain | null;
@@ -53,7 +53,7 @@ export interface Plain {
 
 /** What a program's words (standard error, then standard output) tell about why it failed. */
 export interface Signs {
-  /** It could not be parsed, where no compiler has said so already; an exit code where a driver says it. */
+  /** It could not be parsed, where no compiler has said so; an exit code where a driver says it. */
   readonly unparsable?: RegExp | number;
   /** A test's assertion failed; an exit code where the tests say it by that. */
   readonly assertion?: RegExp | number;

@@ -1,0 +1,78 @@
+import { languages, SandboxError, type Toolchain } from '@flex/eval';
+import { afterEach, describe, expect, test, vi } from 'vitest';
+import { main } from '../main.ts';
+
+const boxed = async () => ({ mode: 'bubblewrap' });
+const sandbox = vi.hoisted((): { open: () => Promise<unknown> } => ({ open: async () => null }));
+vi.mock('@flex/tensor', async (original) => ({
+  ...(await original<typeof import('@flex/tensor')>()),
+  findAdapter: async () => null,
+}));
+/** As on a machine without Racket. */
+vi.mock('@flex/eval', async (original) => {
+  const real = await original<typeof import('@flex/eval')>();
+  const without = (tool: Toolchain) => ({ ...tool, version: null, missing: 'racket is not here' });
+  return {
+    ...real,
+    openSandbox: () => sandbox.open(),
+    allToolchains: async () =>
+      (await real.allToolchains()).map((tool) => (tool.language === 'rkt' ? without(tool) : tool)),
+  };
+});
+
+afterEach(() => vi.restoreAllMocks());
+
+async function doctor(...args: string[]): Promise<{ code: number; stdout: string }> {
+  let stdout = '';
+  vi.spyOn(process.stdout, 'write').mockImplementation((text) => {
+    stdout += String(text);
+    return true;
+  });
+  return { code: await main(['doctor', ...args]), stdout };
+}
+
+const refusal = 'sandbox: bubblewrap is not installed; install it with: apt-get install bubblewrap';
+
+describe('doctor', () => {
+  test('tells how programs are judged, language by language', async () => {
+    sandbox.open = boxed;
+    const { code, stdout } = await doctor('--json');
+    expect(code).toBe(0);
+    const { evaluation } = JSON.parse(stdout);
+    expect(evaluation).toMatchObject({ sandbox: 'bubblewrap', refusal: null });
+    expect(evaluation.languages.map(({ language }: { language: string }) => language)).toEqual(languages);
+    for (const { version, missing, install } of evaluation.languages) {
+      expect(version === null).toBe(missing !== null);
+      expect(install).toMatch(/^apt-get install /);
+    }
+  });
+
+  test('prints the version of each language, or what installs it', async () => {
+    sandbox.open = boxed;
+    const { evaluation } = JSON.parse((await doctor('--json')).stdout);
+    const { code, stdout } = await doctor();
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/\nevaluation\n.*sandbox .*bubblewrap /s);
+    for (const { name, version, install } of evaluation.languages) {
+      const row = stdout.split('\n').find((line) => line.includes(` ${name} `));
+      expect(row).toContain(version ?? `none; ${install}`);
+    }
+    expect(stdout).toContain('none; apt-get install racket');
+  });
+
+  test('a machine without a safe sandbox is described, not refused', async () => {
+    sandbox.open = () => Promise.reject(new SandboxError(refusal));
+    const json = await doctor('--json');
+    expect(json.code).toBe(0);
+    expect(JSON.parse(json.stdout).evaluation).toMatchObject({ sandbox: null, refusal });
+    const { code, stdout } = await doctor();
+    expect(code).toBe(0);
+    expect(stdout).toContain('bubblewrap is not installed');
+  });
+
+  test('an error of another kind is not taken for a refusal', async () => {
+    vi.spyOn(process.stderr, 'write').mockReturnValue(true);
+    sandbox.open = () => Promise.reject(new Error('broken'));
+    expect((await doctor('--json')).code).toBe(1);
+  });
+});

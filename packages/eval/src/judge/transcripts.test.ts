@@ -1,0 +1,184 @@
+import { describe, expect, test } from 'vitest';
+import { ConfigError, DataError, SandboxError } from '../errors.ts';
+import type { Language } from '../language.ts';
+import type { BoxOptions, Sandbox } from '../sandbox/box.ts';
+import { openSandbox } from '../sandbox/sandbox.ts';
+import { allToolchains } from '../toolchain.ts';
+import type { Failure, Judgement, Verdict } from '../verdict.ts';
+import { limitsOf } from './judge.ts';
+import { judgeTranscripts } from './transcripts.ts';
+
+const sandbox = await machineSandbox();
+const missing = new Map((await allToolchains()).map((found) => [found.language, found.missing]));
+const absent = (language: Language) => sandbox === null || missing.get(language) !== null;
+
+async function machineSandbox(): Promise<Sandbox | null> {
+  try {
+    return await openSandbox();
+  } catch (error) {
+    if (error instanceof SandboxError) return null;
+    throw error;
+  }
+}
+
+type Cases = readonly (readonly [input: string, output: string])[];
+const doubles: Cases = [
+  ['1\n', '2\n'],
+  ['21', '42'],
+  ['-3', '-6'],
+];
+
+interface Watched {
+  readonly judgement: Judgement;
+  readonly boxes: readonly BoxOptions[];
+}
+
+/** Judges a program, and remembers what boxes it was given. */
+async function judge(
+  source: string,
+  cases: Cases = doubles,
+  language: Language = 'py',
+  timeout: number | null = null,
+): Promise<Watched> {
+  const boxes: BoxOptions[] = [];
+  const watched: Sandbox = {
+    mode: sandbox!.mode,
+    open(options) {
+      boxes.push(options);
+      return sandbox!.open(options);
+    },
+  };
+  const tests = { kind: 'transcripts', cases: cases.map(([input, output]) => ({ input, output })) } as const;
+  const program = { language, source, tests };
+  const judgement = await judgeTranscripts(
+    { sandbox: watched, lane: 2 },
+    program,
+    limitsOf(language, timeout),
+  );
+  return { judgement, boxes };
+}
+
+function expectEnd({ judgement }: Watched, verdict: Verdict, failure: Failure | null, detail: string): void {
+  expect(judgement, judgement.detail).toMatchObject({ verdict, failure, assurance: 'isolated' });
+  expect(judgement.detail).toContain(detail);
+}
+
+describe.skipIf(absent('py'))('a Python program', () => {
+  test('that answers every input passes, with a fresh box for each', async () => {
+    const watched = await judge('print(2 * int(input()))');
+    expectEnd(watched, 'passed', null, '');
+    expect(watched.boxes).toHaveLength(3);
+  });
+
+  test('leaves nothing for the next case', async () => {
+    const source = 'import os\nprint(2 * int(input()) + len(os.listdir("/tmp")))\nopen("/tmp/x", "w")';
+    expectEnd(await judge(source), 'passed', null, '');
+  });
+
+  test('never has the expected output in its box', async () => {
+    const { boxes } = await judge('print(2 * int(input()))', [['2', '4444']]);
+    expect(JSON.stringify(boxes.map(({ command, files }) => [command, String(files)]))).not.toContain('4444');
+  });
+
+  test('fails at the first wrong answer, and is not run for the rest', async () => {
+    const watched = await judge('print(min(2 * int(input()), 40))');
+    expectEnd(watched, 'failed', 'assertion', 'case 2 of 3: printed "40" where "42" is expected');
+    expect(watched.boxes).toHaveLength(2);
+  });
+
+  test('that prints nothing, or everything, fails', async () => {
+    expectEnd(await judge('pass'), 'failed', 'assertion', 'case 1 of 3: printed ""');
+    expectEnd(await judge('print(2, 42, -6)'), 'failed', 'assertion', 'case 1 of 3');
+  });
+
+  test('that raises fails, even after a right answer', async () => {
+    const source = 'print(2 * int(input()))\nassert False, "late"';
+    expectEnd(await judge(source), 'failed', 'exception', 'case 1 of 3: AssertionError: late');
+    expectEnd(await judge('print(2 * int(input()))\nexit(3)'), 'failed', 'exception', 'ended with code 3');
+  });
+
+  test('that does not parse is a compile error; one that fails to parse a text is not', async () => {
+    expectEnd(await judge('print(2 *'), 'compile_error', 'compile', "'(' was never closed");
+    expectEnd(await judge('eval("2 *")'), 'failed', 'exception', 'SyntaxError');
+  });
+
+  test('may end by exit() and import what is installed beside Python', async () => {
+    const source = 'import sys, site\nprint(2 * int(input()))\nexit()';
+    expectEnd(await judge(source), 'passed', null, '');
+  });
+
+  test('has the limit of seconds for all cases together', async () => {
+    const source = 'import time\ntime.sleep(0.4)\nprint(2 * int(input()))';
+    const watched = await judge(source, doubles, 'py', 1);
+    expectEnd(watched, 'timeout', 'never-stopped', 'did not end within its time limit');
+    expect(watched.boxes.length).toBeLessThanOrEqual(3);
+    expect(watched.judgement.seconds).toBeLessThan(5);
+    const [first, second] = watched.boxes.map(({ limits }) => limits.wallSeconds);
+    expect(first).toBe(1);
+    expect(second).toBeLessThan(0.6);
+  });
+
+  test('has the processor seconds for all cases together, too', async () => {
+    const { boxes } = await judge('sum(range(10**7))\nprint(2 * int(input()))', doubles, 'py', 9);
+    const [first, second, third] = boxes.map(({ limits }) => limits.cpuSeconds);
+    expect(first).toBe(9);
+    expect(second).toBeLessThan(first);
+    expect(third).toBeLessThan(second);
+  });
+
+  test('meets the limits of memory and output', async () => {
+    expectEnd(await judge('x = [0] * 10**9'), 'memory', 'memory', 'case 1 of 3: MemoryError');
+    expectEnd(await judge('while True: print("x" * 9999)'), 'output_limit', 'output', 'case 1 of 3');
+  });
+
+  test('can print more than a box keeps, in Unicode', async () => {
+    const output = 'é'.repeat(300_000);
+    expectEnd(await judge('print("é" * 300000)', [['', output]]), 'passed', null, '');
+    expectEnd(await judge('print("é" * 299999)', [['', output]]), 'failed', 'assertion', '…');
+  });
+
+  test('can take a large input, or leave it', async () => {
+    const input = `${'7 '.repeat(500_000)}\n`;
+    expectEnd(await judge('print(len(input().split()))', [[input, '500000']]), 'passed', null, '');
+    expectEnd(await judge('print(1)', [[input, '1']]), 'passed', null, '');
+  });
+});
+
+const others: readonly [Language, right: string, broken: string | null][] = [
+  ['js', "console.log(2 * Number(require('fs').readFileSync(0, 'utf8')));", 'console.log(2 * ;'],
+  ['pl', 'print 2 * <STDIN>, "\\n";', 'print 2 * ;'],
+  ['rb', 'puts 2 * gets.to_i', 'puts 2 *'],
+  ['php', '<?php echo 2 * (int) fgets(STDIN), "\\n";', '<?php echo 2 * ;'],
+  ['lua', 'print(2 * io.read("n"))', 'print(2 *'],
+  ['sh', 'read -r x; echo $(( 2 * x ))', 'echo $('],
+  ['r', 'cat(2 * as.numeric(readLines(file("stdin"), warn = FALSE)), "\\n")', null],
+  ['rkt', '#lang racket\n(displayln (* 2 (read)))', null],
+  [
+    'cpp',
+    '#include <iostream>\nint main() { long x; std::cin >> x; std::cout << 2 * x; }',
+    'int main() { y; }',
+  ],
+  [
+    'rs',
+    'fn main() { let mut s = String::new(); std::io::stdin().read_line(&mut s).unwrap();\n' +
+      'println!("{}", 2 * s.trim().parse::<i64>().unwrap()); }',
+    'fn main() { y; }',
+  ],
+];
+
+describe.each(others)('in %s', (language, right, broken) => {
+  test.skipIf(absent(language))('a right program passes', async () => {
+    expectEnd(await judge(right, doubles.slice(1), language), 'passed', null, '');
+  });
+  test.skipIf(absent(language) || broken === null)('one that does not parse is a compile error', async () => {
+    expectEnd(await judge(broken!, doubles, language), 'compile_error', 'compile', '');
+  });
+});
+
+test.skipIf(absent('py'))('a program without cases is refused, as it would always pass', async () => {
+  await expect(judge('print(1)', [])).rejects.toThrow(DataError);
+});
+
+test.skipIf(absent('go'))('languages whose programs are not whole in one file are refused', async () => {
+  await expect(judge('package main', doubles, 'go')).rejects.toThrow(ConfigError);
+});
