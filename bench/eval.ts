@@ -49,7 +49,13 @@ async function judged(what: string, name: string, limit: number, completion: (pr
   const judgements = await judgeAll(jobs, { sandbox, lanes, timeout: null, toolchains, cache });
   const seconds = (performance.now() - started) / 1000;
   const passed = judgements.filter(({ verdict }) => verdict === 'passed').length;
-  return { what, programs: new Set(jobs.map(({ program }) => JSON.stringify(program))).size, passed, seconds, limit };
+  return {
+    what,
+    programs: new Set(jobs.map(({ program }) => JSON.stringify(program))).size,
+    passed,
+    seconds,
+    limit,
+  };
 }
 
 /** What starting a bare interpreter for each program costs, one after the other: no judge can do without it. */
@@ -57,7 +63,13 @@ function bareInterpreter(programs: number): Row {
   const started = performance.now();
   for (let i = 0; i < programs; i++) spawnSync('/usr/bin/python3', ['-s', '-S', '-B', '-c', 'pass']);
   const seconds = (performance.now() - started) / 1000 / lanes;
-  return { what: `bare interpreter, a ${lanes}th of its time`, programs, passed: programs, seconds, limit: null };
+  return {
+    what: `bare interpreter, a ${lanes}th of its time`,
+    programs,
+    passed: programs,
+    seconds,
+    limit: null,
+  };
 }
 
 const canonical = ({ canonical }: Problem) => canonical as string;
@@ -77,7 +89,13 @@ const rows: Row[] = [
   await judged('HumanEval, each printing 7 MiB', 'humaneval', 60, flood),
 ];
 const peakMiB = process.resourceUsage().maxRSS / 1024;
-const report = { machine: `${cpus().length} × ${cpus()[0]?.model}`, node: process.version, lanes, rows, peakMiB };
+const report = {
+  machine: `${cpus().length} × ${cpus()[0]?.model}`,
+  node: process.version,
+  lanes,
+  rows,
+  peakMiB,
+};
 for (const { what, programs, passed, seconds, limit } of rows) {
   const allowed = limit === null ? '' : `  (limit ${limit} s)`;
   console.log(`${what}: ${programs} programs, ${passed} passed, ${seconds.toFixed(1)} s${allowed}`);
@@ -86,4 +104,5 @@ console.log(`harness: at most ${peakMiB.toFixed(0)} MiB resident (limit 512)`);
 if (options.save) {
   writeFileSync(join(import.meta.dirname, 'results', 'eval.json'), `${JSON.stringify(report, null, 2)}\n`);
 }
-if (peakMiB > 512 || rows.some(({ seconds, limit }) => limit !== null && seconds > limit)) process.exitCode = 1;
+if (peakMiB > 512 || rows.some(({ seconds, limit }) => limit !== null && seconds > limit))
+  process.exitCode = 1;

@@ -7,10 +7,10 @@ import {
   readResults,
 } from '@flex/eval';
 import chalk from 'chalk';
-import Table from 'cli-table3';
 import { Command } from 'commander';
 import { structuredPatch } from 'diff';
 import { bold, type CommonOptions, dim, outputOf, withCommonOptions } from '../context.ts';
+import { newTable } from '../table.ts';
 
 interface CompareOptions extends CommonOptions {
   readonly force?: boolean;
@@ -52,9 +52,8 @@ function run(folderA: string, folderB: string, { force = false, diff, ...common 
 }
 
 function tableOf({ a, b, benchmark, n }: Comparison): string {
-  const table = new Table({
+  const table = newTable({
     head: [printable(benchmark), bold('A'), bold('B')],
-    style: { head: [], border: ['dim'] },
     colAligns: ['left', 'right', 'right'],
   });
   const sides = [a, b];

@@ -2,9 +2,9 @@ import { availableParallelism, cpus, totalmem } from 'node:os';
 import { allToolchains, openSandbox, SandboxError, type Toolchain } from '@flex/eval';
 import { type AdapterInfo, describeAdapter, findAdapter } from '@flex/tensor';
 import chalk from 'chalk';
-import Table from 'cli-table3';
 import { Command } from 'commander';
 import { type CommonOptions, outputOf, withCommonOptions } from '../context.ts';
+import { newTable } from '../table.ts';
 
 /** Limits that decide which tensors fit. */
 const shownLimits = [
@@ -34,7 +34,7 @@ async function run(options: CommonOptions): Promise<void> {
     memory_bytes: totalmem(),
   };
   output.emit({ machine, adapter: info, advice, evaluation });
-  const table = new Table({ style: { head: [], border: ['dim'] } });
+  const table = newTable();
   table.push(
     ['Node', machine.node],
     ['platform', machine.platform],
@@ -78,7 +78,7 @@ async function lookAtEvaluation(): Promise<Evaluation> {
 }
 
 function evaluationTable({ sandbox, refusal, languages }: Evaluation): string {
-  const table = new Table({ style: { head: [], border: ['dim'] } });
+  const table = newTable();
   table.push([
     'sandbox',
     sandbox ?? chalk.yellow(wrap((refusal ?? '').replace(/^sandbox: /, '').split(' '))),

@@ -14,7 +14,6 @@ import {
   toolchainVersions,
   truncations,
 } from '@flex/eval';
-import Table from 'cli-table3';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { type AnswerOptions, type AnswerSource, answerSource } from '../answer-source.ts';
 import {
@@ -31,6 +30,7 @@ import { newEvalProgress } from '../eval-progress.ts';
 import { exitCode } from '../failure.ts';
 import { dtypeHelp } from '../open-model.ts';
 import { number, positive, whole } from '../option-values.ts';
+import { newTable } from '../table.ts';
 
 interface EvalCommandOptions extends CommonOptions, AnswerOptions {
   readonly benchmark: string;
@@ -150,7 +150,7 @@ function folderName({ name, options }: Benchmark, { identity, decoding, truncati
 }
 
 function describe(results: Results, output: Output): void {
-  const table = new Table({ style: { head: [], border: ['dim'] }, colAligns: ['left', 'right'] });
+  const table = newTable({ colAligns: ['left', 'right'] });
   const [low, high] = results.ci95.map(percent);
   for (const key of passKeys(results)) {
     const interval = key === 'pass@1' ? `  (95 %: ${low} to ${high})` : '';

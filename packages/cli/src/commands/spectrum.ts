@@ -1,9 +1,9 @@
 import { fourierOptions, readAdapterTensors, type Spectrum, spectrumOf } from '@flex/peft';
 import chalk from 'chalk';
-import Table from 'cli-table3';
 import { Command } from 'commander';
 import { type CommonOptions, outputOf, withCommonOptions, withDevice } from '../context.ts';
 import { openBackend } from '../device.ts';
+import { newTable } from '../table.ts';
 
 interface SpectrumCommandOptions extends CommonOptions {
   readonly adapter: string;
@@ -60,9 +60,8 @@ function tableOf(spectra: ReadonlyMap<string, Spectrum>, threshold: number): str
     `above ${threshold}`,
     'power by frequency',
   ];
-  const table = new Table({
+  const table = newTable({
     head,
-    style: { head: [], border: ['dim'] },
     colAligns: ['left', 'right', 'right', 'right', 'right'],
   });
   for (const [name, { bins, penalty, below, above, bands }] of spectra) {

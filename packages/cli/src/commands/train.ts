@@ -12,13 +12,13 @@ import {
   train,
 } from '@flex/train';
 import chalk from 'chalk';
-import Table from 'cli-table3';
 import { Command } from 'commander';
 import { type CommonOptions, type Output, outputOf, withCommonOptions, withDevice } from '../context.ts';
 import { openBackend } from '../device.ts';
 import { exitCode } from '../failure.ts';
 import { duration, newProgress } from '../progress.ts';
 import { quickstart } from '../quickstart.ts';
+import { newTable } from '../table.ts';
 
 interface TrainCommandOptions extends CommonOptions {
   readonly device: string;
@@ -165,9 +165,8 @@ function describeEnd(
       `at most ${(peak_memory_bytes / 2 ** 20).toFixed(0)} MiB of tensors`,
   );
   if (Object.keys(summary.eval).length > 0) {
-    const table = new Table({
+    const table = newTable({
       head: ['held-out loss, nats a token', 'before', 'after'],
-      style: { head: [], border: ['dim'] },
     });
     for (const [name, { before, after }] of Object.entries(summary.eval)) {
       table.push([name, before.toFixed(4), after.toFixed(4)]);

@@ -1,1 +1,2 @@
 export { type BenchmarkReport, checkBenchmark, type JudgeOne } from './check-benchmark.ts';
+export { withoutSandbox } from './without-sandbox.ts';

@@ -1,0 +1,321 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+import { stripVTControlCharacters } from 'node:util';
+import { withoutSandbox } from '@flex/eval/testing';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { main } from '../main.ts';
+
+const sandboxTest = test.skipIf(withoutSandbox);
+
+const bin = join(import.meta.dirname, '../../bin/flex.mjs');
+const micro = join(import.meta.dirname, '../../assets/micro');
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'flex-eval-'));
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+/** A HumanEval-shaped problem of our own: a function that adds n. */
+const problem = (n: number) => ({
+  task_id: `own/${n}`,
+  prompt: `def add${n}(x):\n    """x and ${n} together."""\n`,
+  entry_point: `add${n}`,
+  canonical_solution: `    return x + ${n}\n`,
+  test: `def check(candidate):\n    assert candidate(1) == ${n + 1}\n    assert candidate(-2) == ${n - 2}\n`,
+});
+
+function write(name: string, rows: readonly unknown[]): string {
+  const path = join(folder, name);
+  writeFileSync(path, rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
+  return path;
+}
+
+const problems = (count: number) =>
+  write(
+    'own.jsonl',
+    Array.from({ length: count }, (_, n) => problem(n)),
+  );
+const right = (n: number) => ({ task_id: `own/${n}`, completion: problem(n).canonical_solution });
+const wrong = (n: number) => ({ task_id: `own/${n}`, completion: '    return None\n' });
+const slow = (n: number) => ({
+  task_id: `own/${n}`,
+  completion: `    import time\n    time.sleep(0.5)\n    return x + ${n}\n`,
+});
+
+interface Ended {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+function start(
+  args: readonly string[],
+  env: NodeJS.ProcessEnv = process.env,
+): { child: ChildProcess; ended: Promise<Ended> } {
+  const child = spawn(process.execPath, [bin, 'eval', ...args], { env, cwd: folder });
+  const written = { stdout: '', stderr: '' };
+  child.stdout.on('data', (chunk) => {
+    written.stdout += chunk;
+  });
+  child.stderr.on('data', (chunk) => {
+    written.stderr += stripVTControlCharacters(String(chunk));
+  });
+  const ended = new Promise<Ended>((resolve) => child.once('close', (code) => resolve({ code, ...written })));
+  return { child, ended };
+}
+
+/** Runs the command in this process. */
+async function run(...args: string[]): Promise<Ended> {
+  const written = { stdout: '', stderr: '' };
+  const spies = (['stdout', 'stderr'] as const).map((name) =>
+    vi.spyOn(process[name], 'write').mockImplementation((text) => {
+      written[name] += stripVTControlCharacters(String(text));
+      return true;
+    }),
+  );
+  try {
+    return { code: await main(['eval', ...args]), ...written };
+  } finally {
+    for (const spy of spies) spy.mockRestore();
+  }
+}
+
+const results = (out: string) => JSON.parse(readFileSync(join(out, 'results.json'), 'utf8'));
+const rows = (out: string) =>
+  readFileSync(join(out, 'samples.jsonl'), 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+
+/** Lets the evaluation make some judgements, then does something to its process. */
+async function interrupt(args: readonly string[], out: string, signal: NodeJS.Signals): Promise<Ended> {
+  const { child, ended } = start(args);
+  const log = join(out, 'judgements.jsonl');
+  while (!existsSync(log) || readFileSync(log, 'utf8').split('\n').length < 3) await setTimeout(20);
+  child.kill(signal);
+  return await ended;
+}
+
+sandboxTest('scores a file of completions: passed, failed and missing', async () => {
+  const out = join(folder, 'out');
+  const samples = write('samples.jsonl', [right(0), wrong(1), right(2)]);
+  const { code, stdout, stderr } = await run(
+    ...['--benchmark', problems(4), '--samples', samples, '--out', out, '--json', '--k', '1'],
+  );
+  expect({ code, stderr }).toMatchObject({ code: 0 });
+  expect(JSON.parse(stdout)).toMatchObject({ 'pass@1': 0.5, n: 4, out });
+  expect(results(out)).toMatchObject({
+    'pass@1': 0.5,
+    n: 4,
+    counts: { passed: 2, failed: 1, missing: 1, timeout: 0 },
+    failures: { assertion: 1, missing: 1 },
+    protocol: expect.stringMatching(/^[0-9a-f]{64}$/),
+  });
+  const [low, high] = results(out).ci95;
+  expect(low).toBeCloseTo(0.15, 3);
+  expect(high).toBeCloseTo(0.85, 3);
+  expect(rows(out).map(({ task_id, verdict, assurance }) => [task_id, verdict, assurance])).toEqual([
+    ['own/0', 'passed', 'isolated'],
+    ['own/1', 'failed', 'isolated'],
+    ['own/2', 'passed', 'isolated'],
+    ['own/3', 'missing', null],
+  ]);
+});
+
+sandboxTest('leaves problems without a sample out only where that is asked for', async () => {
+  const samples = write('samples.jsonl', [right(0), wrong(1)]);
+  const out = join(folder, 'out');
+  const args = ['--benchmark', problems(4), '--samples', samples, '--out', out];
+  await run(...args, '--incomplete', 'drop');
+  expect(results(out)).toMatchObject({ 'pass@1': 0.5, n: 2, dropped: 2, incomplete: 'drop' });
+  const { protocol } = results(out);
+  await run(...args);
+  expect(results(out)).toMatchObject({ 'pass@1': 0.25, n: 4 });
+  expect(results(out).protocol).not.toBe(protocol);
+});
+
+sandboxTest('takes several samples a problem, and gives pass@k', async () => {
+  const samples = write('samples.jsonl', [right(0), wrong(0), wrong(1), wrong(1)]);
+  const out = join(folder, 'out');
+  await run('--benchmark', problems(2), '--samples', samples, '--k', '1,2', '--out', out);
+  expect(results(out)).toMatchObject({ 'pass@1': 0.25, 'pass@2': 0.5, n: 2, samples_per_problem: 2 });
+});
+
+sandboxTest('a second run judges nothing anew and writes the same bytes', async () => {
+  const samples = write('samples.jsonl', [right(0), wrong(1)]);
+  const out = join(folder, 'out');
+  const args = ['--benchmark', problems(2), '--samples', samples, '--out', out];
+  await run(...args);
+  const files = ['results.json', 'samples.jsonl', 'judgements.jsonl'];
+  const before = files.map((name) => readFileSync(join(out, name), 'utf8'));
+  await run(...args);
+  expect(files.map((name) => readFileSync(join(out, name), 'utf8'))).toEqual(before);
+});
+
+sandboxTest('SIGINT keeps what is done, and the same command goes on', { timeout: 60_000 }, async () => {
+  const samples = write(
+    'samples.jsonl',
+    Array.from({ length: 12 }, (_, n) => slow(n)),
+  );
+  const args = [
+    '--benchmark',
+    problems(12),
+    '--samples',
+    samples,
+    '--jobs',
+    '2',
+    '--out',
+    join(folder, 'out'),
+  ];
+  const { code, stderr } = await interrupt(args, join(folder, 'out'), 'SIGINT');
+  expect(code).toBe(130);
+  expect(stderr).toContain('the same command goes on');
+  expect(existsSync(join(folder, 'out/results.json'))).toBe(false);
+  const kept = readFileSync(join(folder, 'out/judgements.jsonl'), 'utf8');
+  expect((await run(...args)).code).toBe(0);
+  expect(results(join(folder, 'out'))).toMatchObject({ 'pass@1': 1, n: 12 });
+  expect(readFileSync(join(folder, 'out/judgements.jsonl'), 'utf8').startsWith(kept)).toBe(true);
+});
+
+sandboxTest(
+  'kill -9 leaves nothing of its boxes alive, and a second run gives the results of one never killed',
+  { timeout: 60_000 },
+  async () => {
+    const marker = `flex-eval-marker-${process.pid}-${Date.now()}`;
+    const sleeper = (n: number) => ({
+      task_id: `own/${n}`,
+      completion:
+        `    import subprocess, time\n` +
+        `    subprocess.Popen(['${marker}', '60'], executable='/usr/bin/sleep', start_new_session=True)\n` +
+        `    time.sleep(0.5)\n    return x + ${n}\n`,
+    });
+    const samples = write(
+      'samples.jsonl',
+      Array.from({ length: 12 }, (_, n) => sleeper(n)),
+    );
+    const args = ['--benchmark', problems(12), '--samples', samples, '--jobs', '2'];
+    const [killed, whole] = [join(folder, 'killed'), join(folder, 'whole')];
+    await interrupt([...args, '--out', killed], killed, 'SIGKILL');
+    await setTimeout(1000);
+    expect(processesWith(marker)).toEqual([]);
+    expect((await run(...args, '--out', killed)).code).toBe(0);
+    expect((await run(...args, '--out', whole)).code).toBe(0);
+    expect(readFileSync(join(killed, 'results.json'))).toEqual(readFileSync(join(whole, 'results.json')));
+    const verdicts = (out: string) => rows(out).map(({ seconds, ...row }) => row);
+    expect(verdicts(killed)).toEqual(verdicts(whole));
+  },
+);
+
+/** Command lines of the machine's processes that hold this word. */
+function processesWith(word: string): string[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map((pid) => {
+      try {
+        return readFileSync(`/proc/${pid}/cmdline`, 'utf8');
+      } catch (error) {
+        if (['ENOENT', 'ESRCH'].includes((error as NodeJS.ErrnoException).code ?? '')) return '';
+        throw error;
+      }
+    })
+    .filter((line) => line.includes(word));
+}
+
+sandboxTest(
+  'a model generates, its completions are kept, and merging is part of the protocol',
+  { timeout: 120_000 },
+  async () => {
+    const out = join(folder, 'out');
+    const args = [
+      '--benchmark',
+      problems(2),
+      '--model',
+      micro,
+      '--device',
+      'cpu',
+      '--max-new-tokens',
+      '4',
+      '--out',
+      out,
+    ];
+    const first = await run(...args);
+    expect({ code: first.code, stderr: first.stderr }).toMatchObject({ code: 0 });
+    expect(rows(out)).toHaveLength(2);
+    for (const { completion } of rows(out)) expect(typeof completion).toBe('string');
+    const kept = readFileSync(join(out, 'completions.jsonl'), 'utf8');
+    expect(kept.trim().split('\n')).toHaveLength(2);
+    expect(results(out).protocol_parts.decoding).toMatchObject({
+      temperature: 0,
+      maxNewTokens: 4,
+      merged: false,
+    });
+    const before = readFileSync(join(out, 'results.json'), 'utf8');
+    await run(...args);
+    expect(readFileSync(join(out, 'completions.jsonl'), 'utf8')).toBe(kept);
+    expect(readFileSync(join(out, 'results.json'), 'utf8')).toBe(before);
+    // What it wrote is a file of samples like any other.
+    await run(
+      '--benchmark',
+      problems(2),
+      '--samples',
+      join(out, 'samples.jsonl'),
+      '--out',
+      join(folder, 'again'),
+    );
+    expect(results(join(folder, 'again')).counts).toEqual(results(out).counts);
+  },
+);
+
+test('without bubblewrap: exit code 3 and the one line that mends it', async () => {
+  const samples = write('samples.jsonl', [right(0)]);
+  const args = ['--benchmark', problems(1), '--samples', samples];
+  const { code, stdout, stderr } = await start(args, { ...process.env, PATH: folder }).ended;
+  expect({ code, stdout }).toEqual({ code: 3, stdout: '' });
+  expect(stderr.trim().split('\n')).toHaveLength(1);
+  expect(stderr).toContain('apt-get install bubblewrap');
+  expect(existsSync(join(folder, 'runs'))).toBe(false);
+});
+
+test.each([
+  [['--benchmark', 'humanevl', '--samples', 'S'], 'humaneval'],
+  [['--benchmark', 'OWN'], '--samples FILE or --model DIR'],
+  [['--benchmark', 'OWN', '--samples', 'S', '--model', micro], 'one of them'],
+  [['--benchmark', 'OWN', '--samples', 'nowhere.jsonl'], 'nowhere.jsonl'],
+  [['--benchmark', 'nowhere.jsonl', '--samples', 'S'], 'nowhere.jsonl'],
+  [['--benchmark', 'OWN', '--samples', 'S', '--temperature', '1'], '--temperature: belongs to --model'],
+  [['--benchmark', 'OWN', '--samples', 'S', '--merged'], '--merged: belongs to --model'],
+  [['--benchmark', 'OWN', '--model', micro, '--merged'], '--merged: needs --adapter'],
+  [['--benchmark', 'OWN', '--model', micro, '--n', '5'], '--n: above 1 needs --temperature'],
+  [['--benchmark', 'OWN', '--samples', 'S', '--k', '0'], 'whole numbers from 1'],
+  [['--benchmark', 'OWN', '--samples', 'S', '--timeout', '0'], 'above 0'],
+  [['--benchmark', 'OWN', '--samples', 'S', '--jobs', '0'], 'from 1'],
+  [['--benchmark', 'OWN', '--samples', 'S', '--truncate', 'sometimes'], 'stop-list'],
+  [['--benchmark', 'OWN', '--samples', 'S', '--prompt', 'rew'], 'raw'],
+])('%j is one clear line and exit code 2', async (args, words) => {
+  const files: Record<string, string> = { OWN: problems(1), S: write('samples.jsonl', [right(0)]) };
+  const { code, stdout, stderr } = await run(...args.map((arg) => files[arg] ?? arg));
+  expect({ code, stdout, stderr }).toMatchObject({ code: 2, stdout: '' });
+  expect(stderr.trim().split('\n')).toHaveLength(1);
+  expect(stderr).toContain(words);
+});
+
+sandboxTest.each([
+  ['{"task_id": "own/9", "completion": "x"}', ['samples.jsonl:1', 'own/9']],
+  ['{"task_id": "own/0"}', ['samples.jsonl:1', 'completion']],
+  ['{"task_id": "own/0", "completion": 5}', ['samples.jsonl:1', 'completion']],
+  ['{"task_id": "own/0", "completion": "x"', ['samples.jsonl:1']],
+  ['', ['samples.jsonl', 'no rows']],
+])('the row %s is one line that names the place, and nothing is written', async (row, words) => {
+  const samples = join(folder, 'samples.jsonl');
+  writeFileSync(samples, row);
+  const out = join(folder, 'out');
+  const { code, stderr } = await run('--benchmark', problems(1), '--samples', samples, '--out', out);
+  expect({ code, stderr }).toMatchObject({ code: 2 });
+  expect(stderr.trim().split('\n')).toHaveLength(1);
+  for (const word of words) expect(stderr).toContain(word);
+  expect(existsSync(out)).toBe(false);
+});

@@ -1,0 +1,56 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, test } from 'vitest';
+import type { Benchmark, Problem } from './benchmark.ts';
+import { openBenchmark } from './benchmarks/open-benchmark.ts';
+import { judgeAll } from './judge-all.ts';
+import { openJudgementCache } from './judgement-cache.ts';
+import { openSandbox } from './sandbox/sandbox.ts';
+import { readJavaSolutions, readSabotages } from './testing/corpus.ts';
+import { withoutSandbox } from './testing/without-sandbox.ts';
+import { toolchainVersions } from './toolchain.ts';
+
+const data = join(import.meta.dirname, '../../../../shared/data/multipl-e/humaneval-java.jsonl');
+const solutions = existsSync(data) ? readJavaSolutions() : [];
+
+describe.skipIf(withoutSandbox || !existsSync(data))("MultiPL-E's Java problems", () => {
+  let benchmark: Benchmark;
+  const problems = new Map<string, Problem>();
+  beforeAll(async () => {
+    benchmark = await openBenchmark({ name: 'multipl-e:java', data });
+    for await (const problem of benchmark.problems()) problems.set(problem.id, problem);
+  });
+
+  async function verdictsOf(answers: readonly { problem: string; text: string }[]) {
+    const jobs = answers.map(({ problem: id, text }) => ({
+      program: benchmark.program(problems.get(id) as Problem, { kind: 'completion', text }),
+      canonical: null,
+    }));
+    const judgements = await judgeAll(jobs, {
+      sandbox: await openSandbox(),
+      lanes: 2,
+      timeout: null,
+      toolchains: await toolchainVersions(['java']),
+      cache: await openJudgementCache(null),
+    });
+    return answers.map(({ problem }, i) => ({ problem, ...judgements[i] }));
+  }
+
+  test('are passed by our own solutions, at least forty of them', { timeout: 120_000 }, async () => {
+    expect(problems.size).toBe(158);
+    expect(solutions.length).toBeGreaterThanOrEqual(40);
+    const judged = await verdictsOf(solutions);
+    expect(judged.filter(({ verdict }) => verdict !== 'passed')).toEqual([]);
+    expect(judged.every(({ assurance }) => assurance === 'isolated')).toBe(true);
+  });
+
+  test('are failed by the same solutions with one token changed', { timeout: 240_000 }, async () => {
+    const sabotages = readSabotages().map(({ problem, find, replace }) => {
+      const { text } = solutions.find((solution) => solution.problem === problem) as { text: string };
+      return { problem, text: text.replace(find, () => replace) };
+    });
+    expect(new Set(sabotages.map(({ problem }) => problem)).size).toBe(solutions.length);
+    const judged = await verdictsOf(sabotages);
+    expect(judged.filter(({ verdict }) => verdict !== 'failed')).toEqual([]);
+  });
+});
