@@ -48,7 +48,8 @@ describe('closeJavaUnit', () => {
   });
 
   test('keeps any text, however broken, as the beginning', () => {
-    const broken = fc.string({ unit: fc.constantFrom('{', '}', '"', "'", '\\', '/', '*', '\n', 'a', '😀') });
+    const unit = fc.constantFrom('{', '}', '"', "'", '\\', '/', '*', '\n', 'a', '😀');
+    const broken = fc.string({ unit });
     fc.assert(
       fc.property(broken, (text) => {
         expect(closeJavaUnit(text).startsWith(text)).toBe(true);

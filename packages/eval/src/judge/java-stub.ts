@@ -8,9 +8,9 @@ export interface JavaSignature {
 }
 
 /**
- * The source with the braces it leaves open closed at its end; a source that leaves none open comes back as it
- * is. Braces in comments, strings, text blocks and characters do not count, nor do those written as Unicode
- * escapes.
+ * The source with the braces it leaves open closed at its end; a source that leaves none open comes back as
+ * it is. Braces in comments, strings, text blocks and characters do not count, nor do those written as
+ * Unicode escapes.
  */
 export function closeJavaUnit(source: string): string {
   const open = openBraces(javaTokens(source)).length;
@@ -18,8 +18,8 @@ export function closeJavaUnit(source: string): string {
 }
 
 /**
- * The static method whose body is still open at the end of a prompt. Throws DataError, which says what is wrong,
- * where there is none.
+ * The static method whose body is still open at the end of a prompt. Throws DataError, which says what is
+ * wrong, where there is none.
  */
 export function javaSignature(prompt: string): JavaSignature {
   const tokens = javaTokens(prompt);
@@ -43,9 +43,9 @@ export function javaSignature(prompt: string): JavaSignature {
 }
 
 /**
- * A unit with the prompt's imports, helpers and all, in which the method that the prompt ends in hands its calls
- * to the candidate's process. `tests` is what follows the body of that method, from its closing brace on. Throws
- * DataError where the prompt does not end in a static method.
+ * A unit with the prompt's imports, helpers and all, in which the method that the prompt ends in hands its
+ * calls to the candidate's process. `tests` is what follows the body of that method, from its closing brace
+ * on. Throws DataError where the prompt does not end in a static method.
  */
 export function javaTester({ prompt, tests }: { prompt: string; tests: string }): string {
   const { parameters, isVoid } = javaSignature(prompt);

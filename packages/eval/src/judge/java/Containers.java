@@ -91,7 +91,10 @@ final class Containers {
 
   private static boolean isUnmodifiable(String className) {
     return className.startsWith("java.util.ImmutableCollections$")
-        || className.matches("java\\.util\\.Collections\\$(Unmodifiable|Empty|Singleton|Copies).*");
+        || className.startsWith("java.util.Collections$Unmodifiable")
+        || className.startsWith("java.util.Collections$Empty")
+        || className.startsWith("java.util.Collections$Singleton")
+        || className.startsWith("java.util.Collections$Copies");
   }
 
   static boolean isFixed(Map.Entry<?, ?> entry) {

@@ -65,13 +65,19 @@ public final class Driver {
     for (Class<?> in = classNamed(type); in != null; in = in.getSuperclass()) {
       for (Method method : in.getDeclaredMethods()) {
         if (!Modifier.isStatic(method.getModifiers()) || !method.getName().equals(name)) continue;
-        String[] types = Arrays.stream(method.getParameterTypes()).map(Class::getName).toArray(String[]::new);
+        String[] types = names(method.getParameterTypes());
         if (Arrays.equals(types, parameters)) exact.add(method);
         else if (types.length == parameters.length) others.add(method);
       }
     }
     exact.addAll(others);
     return exact;
+  }
+
+  static String[] names(Class<?>[] types) {
+    String[] names = new String[types.length];
+    for (int i = 0; i < names.length; i++) names[i] = types[i].getName();
+    return names;
   }
 
   private static Class<?> classNamed(String name) {

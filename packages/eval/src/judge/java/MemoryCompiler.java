@@ -1,7 +1,6 @@
 package flexjudge;
 
 import java.io.ByteArrayOutputStream;
-import java.io.DataOutputStream;
 import java.io.FileDescriptor;
 import java.io.FileOutputStream;
 import java.io.IOException;
@@ -30,8 +29,7 @@ import javax.tools.ToolProvider;
 
 /**
  * javac in memory: no class file is written, no annotation processor runs, no other source is looked for.
- * As a program it compiles the files it is given and writes their classes, one jar in one frame, to standard
- * output.
+ * As a program it compiles the files it is given and writes their classes, as one jar, to standard output.
  */
 final class MemoryCompiler {
   /** Most bytes that the classes of one compilation may have together. */
@@ -91,10 +89,7 @@ final class MemoryCompiler {
     for (String path : paths) sources.add(new Source(Files.readString(Path.of(path))));
     Result result = new MemoryCompiler(List.of()).compile(sources);
     if (result.error != null) throw new IllegalArgumentException(result.error);
-    byte[] jar = jar(result.classes);
-    DataOutputStream out = new DataOutputStream(new FileOutputStream(FileDescriptor.out));
-    out.writeInt(jar.length);
-    out.write(jar);
+    new FileOutputStream(FileDescriptor.out).write(jar(result.classes));
   }
 
   private static final class Source extends SimpleJavaFileObject {

@@ -2,7 +2,6 @@ package flexjudge;
 
 import java.io.IOException;
 import java.lang.reflect.Array;
-import java.util.Arrays;
 
 /** What the stubs in the tests call: hands a call to the candidate's process and waits for its answer. */
 public final class Remote {
@@ -38,8 +37,7 @@ public final class Remote {
   @SuppressWarnings("unchecked")
   public static synchronized <T> T call(Object[] arguments) {
     StackWalker.StackFrame stub = STACK.walk(frames -> frames.skip(1).findFirst().orElseThrow());
-    Class<?>[] types = stub.getMethodType().parameterArray();
-    String[] names = Arrays.stream(types).map(Class::getName).toArray(String[]::new);
+    String[] names = Driver.names(stub.getMethodType().parameterArray());
     if (gone) throw new Gone();
     int number = ++calls;
     Codec.Writer call = new Codec.Writer().tag('c').number(number);

@@ -1,7 +1,6 @@
 package flexjudge;
 
 import java.lang.reflect.Constructor;
-import java.util.regex.Pattern;
 
 /**
  * What a candidate threw, as it crosses: the name of its class for people, the nearest class of java.lang or
@@ -9,11 +8,10 @@ import java.util.regex.Pattern;
  */
 record Thrown(String name, Throwable exception) {
   private static final int MAX_MESSAGE = 1000;
-  private static final Pattern PLAIN = Pattern.compile("java\\.(lang|util)\\.[A-Z]\\w*");
 
   static void write(Codec.Writer out, Throwable thrown) {
     Class<?> plain = thrown.getClass();
-    while (!PLAIN.matcher(plain.getName()).matches()) plain = plain.getSuperclass();
+    while (!Codec.isPlain(plain.getName())) plain = plain.getSuperclass();
     out.text(cut(thrown.getClass().getName())).text(plain.getName()).value(messageOf(thrown));
   }
 
@@ -21,7 +19,7 @@ record Thrown(String name, Throwable exception) {
     String name = cut(in.text());
     String plain = in.text();
     Object message = in.value();
-    if (!PLAIN.matcher(plain).matches() || !(message == null || message instanceof String)) {
+    if (!Codec.isPlain(plain) || !(message == null || message instanceof String)) {
       throw new Codec.Malformed("an exception that is none");
     }
     return new Thrown(name, make(plain, message == null ? null : cut((String) message)));

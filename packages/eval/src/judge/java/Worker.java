@@ -65,7 +65,8 @@ public final class Worker {
   }
 
   /**
-   * How tests ended: p(assed), a(ssertion), x (exception), g(one), b(locked), u(nusable tests), m(emory), f(ull here).
+   * How tests ended: p(assed), a(ssertion), x (exception), g(one), b(locked), u(nusable tests), m(emory of
+   * the candidate's process full), f(ull here).
    */
   private record Word(char kind, String detail) {}
 
@@ -91,8 +92,9 @@ public final class Worker {
     Throwable end = inTests ? cause.getCause() : cause;
     Thrown candidates = Remote.thrownBy(end);
     if (end instanceof Remote.Gone) return new Word('g', "");
-    if (candidates != null) return new Word(end instanceof OutOfMemoryError ? 'm' : 'x', candidates.toString());
-    if (end instanceof OutOfMemoryError) return new Word('f', "what it returned fills the memory of the tests");
+    boolean outOfMemory = end instanceof OutOfMemoryError;
+    if (candidates != null) return new Word(outOfMemory ? 'm' : 'x', candidates.toString());
+    if (outOfMemory) return new Word('f', "what it returned fills the memory of the tests");
     if (end instanceof Codec.Malformed) return new Word('b', "a malformed reply: " + end.getMessage());
     if (end instanceof Codec.CannotCross) return new Word('x', end.getMessage());
     if (end instanceof AssertionError) return new Word('a', "assertion failed: " + failedLine(end, source));

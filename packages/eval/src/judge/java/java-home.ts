@@ -3,23 +3,31 @@ import { delimiter, dirname, join } from 'node:path';
 import { SandboxError } from '../../errors.ts';
 
 const oldest = 17;
+const install = 'apt-get install default-jdk-headless';
+
+/** Where to look, other than in this process's environment and below /usr. */
+export interface JavaSearch {
+  readonly environment?: NodeJS.ProcessEnv;
+  /** The folder that boxes see. */
+  readonly below?: string;
+}
 
 /**
  * The folder of a JDK that boxes see, so below /usr: JAVA_HOME, else the first `javac` on the PATH, else
  * Debian's default. Throws SandboxError, one line that names the cure, where there is none of version 17 or
  * later.
  */
-export function findJavaHome(environment: NodeJS.ProcessEnv = process.env): string {
+export function findJavaHome({ environment = process.env, below = '/usr' }: JavaSearch = {}): string {
   const { JAVA_HOME, PATH = '' } = environment;
   const folders = [...(JAVA_HOME ? [join(JAVA_HOME, 'bin')] : []), ...PATH.split(delimiter).filter(Boolean)];
-  for (const folder of [...folders, '/usr/lib/jvm/default-java/bin']) {
+  for (const folder of [...folders, join(below, 'lib/jvm/default-java/bin')]) {
     const javac = join(folder, 'javac');
     if (!existsSync(javac)) continue;
     const home = dirname(dirname(realpathSync(javac)));
-    if (home.startsWith('/usr/') && versionOf(home) >= oldest) return home;
+    if (home.startsWith(`${below}/`) && versionOf(home) >= oldest) return home;
   }
   throw new SandboxError(
-    `sandbox: Java programs need a JDK of version ${oldest} or later below /usr: apt-get install default-jdk-headless`,
+    `sandbox: Java needs a JDK of version ${oldest} or later below ${below}: ${install}`,
   );
 }
 

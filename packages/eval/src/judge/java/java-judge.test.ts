@@ -62,7 +62,13 @@ describe.skipIf(machine === null)('a Java program', () => {
     ['exits', 'System.exit(0);\nreturn 2;', 'failed', 'exited', 'code 0'],
     ['halts', 'Runtime.getRuntime().halt(7);\nreturn 2;', 'failed', 'exited', 'code 7'],
     ['exits as it starts', 'return 2;\n}\nstatic {\nSystem.exit(0);', 'failed', 'exited', 'code 0'],
-    ['fills the heap', 'return new long[1 << 28];', 'memory', 'memory', 'OutOfMemory'],
+    [
+      'fills the heap',
+      'try { return new long[1 << 28]; } catch (Error e) { return x + 1; }',
+      'memory',
+      'memory',
+      'OutOfMemory',
+    ],
     ['says it has no memory', 'throw new OutOfMemoryError();', 'memory', 'memory', 'OutOfMemory'],
     [
       'prints without end',
@@ -94,7 +100,7 @@ describe.skipIf(machine === null)('a Java program', () => {
     expect(await judged({ ...right, whole: 'class Problem {}' })).toEqual(passed);
   });
 
-  test("that MBXP's tests find unequal failed an assertion; another exception of the tests is none", async () => {
+  test("that MBXP's tests find unequal failed an assertion, their other exceptions are none", async () => {
     const mbxp = 'Exception -- test case 3 did not pass. x3 = 7';
     const throwing = (message: string) => ({
       ...right,
@@ -104,7 +110,7 @@ describe.skipIf(machine === null)('a Java program', () => {
     expect(await judged(throwing('other'))).toEqual(['failed', 'exception', 'java.lang.Exception: other']);
   });
 
-  test('has the environment of a program: output goes nowhere, input is empty, libraries are there', async () => {
+  test('finds what programs find: output that goes nowhere, empty input, libraries', async () => {
     const body = `System.out.println("{}"); System.err.println(); if (System.in.read() != -1) return 0;
       java.security.MessageDigest.getInstance("MD5").digest("é".getBytes("UTF-8")); return x + 1;`;
     expect(await judged({ header: 'static Object f(int x) throws Exception', body })).toEqual(passed);
@@ -137,6 +143,20 @@ describe.skipIf(machine === null)('a Java program', () => {
     expect(verdict).toBe('passed');
   });
 
+  test('with overloads is called by the types of the tests', async () => {
+    const methods = ['static int f(long x) { return 1; }', 'static int f(Object x) { return 2; }'];
+    for (const ordered of [methods, methods.toReversed()]) {
+      const source = `class Problem { ${ordered.join(' ')} }`;
+      for (const [header, result] of [
+        ['static int f(long x)', 1],
+        ['static int f(Object x)', 2],
+      ] as const) {
+        const program = fixture({ header, body: '', tests: `assert f(0L) == ${result};` });
+        expect((await judge.judge({ ...program, source }, testLimits)).detail).toBe('');
+      }
+    }
+  });
+
   test('without the class or the method is told which', async () => {
     const source = (text: string) => judge.judge({ ...fixture(right), source: text }, testLimits);
     const noClass = 'java.lang.NoClassDefFoundError: Problem';
@@ -145,20 +165,36 @@ describe.skipIf(machine === null)('a Java program', () => {
     expect(await source('class Problem {}')).toMatchObject({ failure: 'exception', detail: noMethod });
   });
 
+  test('that writes replies of its own is blocked', async () => {
+    const header = 'static Object f(int x) throws Exception';
+    const writing = (bytes: string) => ({
+      header,
+      body: `new FileOutputStream(FileDescriptor.out).write(${bytes}); while (true) Thread.sleep(1);`,
+    });
+    const [verdict, failure, detail] = await judged(writing('"hello world".getBytes()'));
+    expect([verdict, failure]).toEqual(['blocked', 'blocked']);
+    expect(detail).toBe('wrote what is no reply: a frame of 1751477356 bytes, 8388672 are allowed');
+    const twoFrames = await judged(writing('new byte[] {0, 0, 0, 1, 7, 0, 0, 0, 1, 7}'));
+    expect(twoFrames).toEqual(['blocked', 'blocked', 'wrote what is no reply: there was no call']);
+    const oneFrame = await judged(writing('new byte[] {0, 0, 0, 1, 7}'));
+    expect(oneFrame).toEqual(['blocked', 'blocked', 'a malformed reply: an early end']);
+  });
+
   test('whatever it did, it was the first worker that judged it', () => {
     expect(workers()).toBe(1);
   });
 });
 
 describe.skipIf(machine === null)('the judge', () => {
-  test('replaces a compiler that a source holds up, and calls that a compile error the second time', async () => {
+  test('replaces a compiler that a source holds up; the second time it is a compile error', async () => {
     const { judge, judged, workers } = newJudge();
     // Each level is attributed twice to find the type of the lambda.
     let value = '1';
     for (let i = 0; i < 40; i++) {
       value = `c(() -> { return new A<Object>() { public Object a() { return ${value}; } }; })`;
     }
-    const body = `return ${value}; } interface A<T> { T a(); } static <T> T c(A<T> a) { return null; } static {`;
+    const types = 'interface A<T> { T a(); } static <T> T c(A<T> a) { return null; }';
+    const body = `return ${value}; } ${types} static {`;
     const detail = 'the compiler did not end in 10 s';
     expect(await judged({ body })).toEqual(['compile_error', 'compile', detail]);
     expect(await judged(right)).toEqual(passed);
@@ -204,6 +240,31 @@ describe.skipIf(machine === null)('the judge', () => {
     await twice.judge.close();
   });
 
+  test('passes no program whose process was stopped at a limit, whatever the tests say', async () => {
+    const stopping: Sandbox = {
+      mode: 'test',
+      open(options) {
+        const box = machine!.open(options);
+        if (options.lane !== 3) return box;
+        return { ...box, ended: box.ended.then((end) => ({ ...end, stopped: 'memory' })) };
+      },
+    };
+    const { judge, judged } = newJudge(stopping);
+    expect(await judged(right)).toEqual(['memory', 'memory', expect.any(String)]);
+    await judge.close();
+  });
+
+  test('ends tests that go on after the program has', async () => {
+    const { judge, judged, workers } = newJudge();
+    const body = 'new Thread(() -> Runtime.getRuntime().halt(0)).start();\nreturn x + 1;';
+    const tests = 'try { f(1); } finally { while (true) Thread.sleep(1); }';
+    const detail = 'the tests did not end with what it returned';
+    expect(await judged({ body, tests })).toEqual(['timeout', 'timeout', detail]);
+    expect(await judged(right)).toEqual(passed);
+    expect(workers()).toBe(2);
+    await judge.close();
+  });
+
   test('does not blame a program whose process could not start', async () => {
     const broken: Sandbox = {
       mode: 'test',
@@ -211,7 +272,9 @@ describe.skipIf(machine === null)('the judge', () => {
         machine!.open(options.lane === 3 ? { ...options, command: ['/usr/bin/false'] } : options),
     };
     const { judge, judged } = newJudge(broken);
-    await expect(judged(right)).rejects.toThrow(/HarnessError|did not start: code 1/);
+    await expect(judged(right)).rejects.toThrow(
+      /^java: a process of the judge's ended twice: candidate: code 1, stopped: null/,
+    );
     await judge.close();
   });
 

@@ -18,9 +18,10 @@ export interface JavaProgram extends Program {
 
 export interface JavaJudge {
   /**
-   * Compiles the program as its publisher would, then runs its tests against it: tests and candidate each in a
-   * process of its own, in boxes of their own, with nothing between them but plain data. `limits` hold for the
-   * candidate's process. One program at a time. Throws HarnessError where the judge's own processes fail twice.
+   * Compiles the program as its publisher would, then runs its tests against it: tests and candidate each in
+   * a box of its own, with nothing between them but plain data. `limits` hold for the candidate's process.
+   * One program at a time. Throws HarnessError where a process of the judge's ends twice, and for tests that
+   * do not compile.
    */
   judge(program: JavaProgram, limits: Limits): Promise<Judgement>;
   close(): Promise<void>;
@@ -65,7 +66,8 @@ export function openJavaJudge({ sandbox, lane }: { sandbox: Sandbox; lane: numbe
       let found = await attempt(program, limits);
       if ('breakdown' in found) found = await attempt(program, limits);
       if ('breakdown' in found) {
-        if (!found.inCompiler) throw new HarnessError(`java: twice, ${found.breakdown.trim()}`);
+        if (!found.inCompiler)
+          throw new HarnessError(`java: a process of the judge's ended twice: ${oneLine(found.breakdown)}`);
         found = compileError(found.breakdown);
       }
       return { ...found, assurance: 'isolated', seconds: (performance.now() - started) / 1000 };
@@ -78,7 +80,7 @@ export function openJavaJudge({ sandbox, lane }: { sandbox: Sandbox; lane: numbe
 }
 
 /**
- * Its classes as a jar, the compiler's complaint, or word that the compiler's process ended or had to be. Such a
+ * Its classes as a jar, the compiler's complaint, or word that the compiler's process ended or had to. Such a
  * source is tried again: the machine may have been busy.
  */
 async function compile(worker: JavaWorker, source: string): Promise<{ jar: Buffer } | Finding | Breakdown> {
@@ -92,7 +94,7 @@ async function compile(worker: JavaWorker, source: string): Promise<{ jar: Buffe
   });
   clearTimeout(timer);
   if (late) return { breakdown: `the compiler did not end in ${compileSeconds} s`, inCompiler: true };
-  if (answer === null) return { breakdown: "the compiler's process ended", inCompiler: true };
+  if (answer === null) return { breakdown: `compiler: ${await worker.ended}`, inCompiler: true };
   if (tagOf(answer) === 'J') return { jar: answer.subarray(5) };
   return compileError(textAt(answer, 1));
 }

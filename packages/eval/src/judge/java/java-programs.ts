@@ -1,7 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { HarnessError } from '../../errors.ts';
 import type { BoxOptions, Sandbox } from '../../sandbox/box.ts';
-import { newFrameReader } from '../../sandbox/frames.ts';
 import { javaLimits, type Limits } from '../../sandbox/limits.ts';
 
 /** Most bytes of a frame between the host and its boxes. */
@@ -29,6 +28,9 @@ const flags = [
   ...['-Xshare:auto', '-XX:+DisplayVMOutputToStderr', '-Xlog:disable', '-Xlog:all=error:stderr'],
   '-XX:+SuppressFatalErrorMessage',
 ];
+
+/** Seconds that compiling the judge may take, on a machine busy with others. */
+const buildSeconds = 120;
 
 /** The judge's own processes compile and test for as long as there is work. */
 const ownLimits: Limits = {
@@ -83,16 +85,12 @@ async function build(sandbox: Sandbox, home: string, lane: number): Promise<Uint
       readFileSync(new URL(`./${name}.java`, import.meta.url), 'utf8'),
     ]),
   );
-  let jar: Uint8Array | null = null;
-  const reader = newFrameReader(maxFrameBytes, (payload) => {
-    jar = Uint8Array.from(payload);
-  });
   const paths = Object.keys(files);
   const command = [`${home}/bin/java`, ...flags, paths[0], ...paths];
-  const box = sandbox.open({ command, files, limits: javaLimits, lane, onOutput: reader.push });
+  const limits = { ...javaLimits, wallSeconds: buildSeconds, cpuSeconds: buildSeconds };
+  const chunks: Buffer[] = [];
+  const box = sandbox.open({ command, files, limits, lane, onOutput: (chunk) => chunks.push(chunk) });
   const { code, stopped, stderr } = await box.ended;
-  if (jar === null || code !== 0) {
-    throw new HarnessError(`java: the judge cannot be compiled (code ${code}, ${stopped}): ${stderr.trim()}`);
-  }
-  return jar;
+  if (code === 0) return Buffer.concat(chunks);
+  throw new HarnessError(`java: the judge cannot be compiled (code ${code}, ${stopped}): ${stderr.trim()}`);
 }

@@ -11,8 +11,9 @@ import type { JavaWorker } from './java-worker.ts';
 /** What was found about a program. */
 export type Finding = Pick<Judgement, 'verdict' | 'failure' | 'detail'>;
 
-/** One of the judge's own processes ended; nothing was found about the program. */
+/** A process ended for no reason of the program's; nothing was found about it. */
 export interface Breakdown {
+  /** Which process, and its end. */
   readonly breakdown: string;
   /** Whether it was compiling; a source can bring the compiler down. */
   readonly inCompiler?: true;
@@ -56,7 +57,10 @@ export async function runTests({ worker, tests, open }: TestRun): Promise<Findin
   clearTimeout(grace);
   candidate.kill();
   if (word && kindOf(word) === 'f') worker.kill();
-  return finding(state, await ended, word);
+  const end = await ended;
+  return (
+    byProcesses(state, end) ?? (word ? byWord(word, end) : { breakdown: `tests: ${await worker.ended}` })
+  );
 }
 
 interface RunState {
@@ -72,12 +76,13 @@ interface RunState {
 
 function openCandidate({ worker, open }: TestRun, state: RunState): Box {
   const reader = newFrameReader(maxFrameBytes, (payload) => {
-    if (!state.ready) state.ready = payload.length === 0;
-    else if (state.pending) {
-      state.pending = false;
-      worker.send(Buffer.concat([Buffer.from('R'), payload]));
+    if (!state.ready) {
+      state.ready = true;
       return;
-    } else throw new RangeError('there was no call');
+    }
+    if (!state.pending) throw new RangeError('there was no call');
+    state.pending = false;
+    worker.send(Buffer.concat([Buffer.from('R'), payload]));
   });
   const candidate = open((chunk) => {
     if (state.violation !== null) return;
@@ -92,29 +97,25 @@ function openCandidate({ worker, open }: TestRun, state: RunState): Box {
   return candidate;
 }
 
-function finding(state: RunState, end: BoxEnd, word: Buffer | null): Finding | Breakdown {
-  const { violation, ready, late } = state;
+/** What can be said whatever the tests say; null where it is for them to say. */
+function byProcesses({ violation, ready, late }: RunState, end: BoxEnd): Finding | Breakdown | null {
   // Tests that call nothing may end before it has started.
   if (!ready && end.stopped !== 'closed') {
-    return {
-      breakdown: `the candidate's process did not start: code ${end.code}, stopped: ${end.stopped}. ${end.stderr}`,
-    };
+    return { breakdown: `candidate: code ${end.code}, stopped: ${end.stopped}. ${end.stderr}` };
   }
   if (violation !== null) return { verdict: 'blocked', failure: 'blocked', detail: violation };
   if (end.stopped !== null && end.stopped !== 'closed') return verdictOfEnd(end);
-  if (late) {
-    return { verdict: 'timeout', failure: 'timeout', detail: 'the tests did not end with what it returned' };
-  }
-  if (word === null) return { breakdown: "the tests' process ended" };
-  return ofWord(kindOf(word), oneLine(textAt(word, 2)), end);
+  if (!late) return null;
+  return { verdict: 'timeout', failure: 'timeout', detail: 'the tests did not end with what it returned' };
 }
 
 /** How the tests ended, in a letter of the worker's. */
 const kindOf = (word: Buffer) => String.fromCharCode(word[1]);
 
 /** By what the worker says of the tests; `Worker.java` has the letters. */
-function ofWord(kind: string, detail: string, end: BoxEnd): Finding {
-  switch (kind) {
+function byWord(word: Buffer, end: BoxEnd): Finding {
+  const detail = oneLine(textAt(word, 2));
+  switch (kindOf(word)) {
     case 'p':
       return { verdict: 'passed', failure: null, detail };
     case 'a':

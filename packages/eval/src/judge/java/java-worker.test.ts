@@ -41,7 +41,7 @@ describe.skipIf(machine === null)("the worker, whatever a candidate's process se
   });
   afterAll(() => worker.kill());
 
-  /** Runs tests whose calls get these replies, each behind the number of its call; then the candidate is gone. */
+  /** Runs tests whose calls get these replies, each with its number before it; then the candidate is gone. */
   const lastWord = (tester: string, replies: readonly Buffer[], mainClass = 'Problem') =>
     new Promise<string>((resolve) => {
       let next = 0;
@@ -104,9 +104,10 @@ describe.skipIf(machine === null)("the worker, whatever a candidate's process se
   });
 
   test('makes a plain exception where it cannot make the one that was thrown', async () => {
-    const tests = `try { f(1); } catch (RuntimeException e) { assert e.getMessage().equals("java.lang.Nothing: m"); }
-      try { f(1); } catch (RuntimeException e) { assert e.getMessage().equals("java.lang.VerifyErrors"); return; }
-      assert false;`;
+    const caught = (message: string) =>
+      `try { f(1); assert false; }
+      catch (RuntimeException e) { assert e.getMessage().equals("${message}"); }`;
+    const tests = caught('java.lang.Nothing: m') + caught('java.lang.VerifyErrors');
     const first = bytes('X', text('A'), text('java.lang.Nothing'), 's', text('m'));
     const second = bytes('X', text('A'), text('java.lang.VerifyErrors'), '0');
     expect(await lastWord(testerOf(tests), [first, second])).toBe('p ');
@@ -148,8 +149,8 @@ describe.skipIf(machine === null)("the worker, whatever a candidate's process se
     const judge = openJavaJudge({ sandbox, lane: 0 });
     const body = `return new Object[] {1, 2L, 'c', (byte) 3, 0.5f, 0.5, true, null, "text", BigInteger.TEN,
       new BigDecimal("1.5"), List.of(1), Arrays.asList(2), new LinkedList<>(List.of(3)), Set.of("a"),
-      new TreeSet<>(List.of(1, 2)), new HashMap<>(Map.of(1, "b")), Map.entry(1, 2), Optional.of(1), OptionalInt.of(2),
-      OptionalDouble.empty(), new int[] {1, 2}, new String[][] {{"x"}, null}};`;
+      new TreeSet<>(List.of(1, 2)), new HashMap<>(Map.of(1, "b")), Map.entry(1, 2), Optional.of(1),
+      OptionalInt.of(2), OptionalDouble.empty(), new int[] {1, 2}, new String[][] {{"x"}, null}};`;
     const { detail } = await judge.judge(fixture({ body, tests: 'assert f(1) != null;' }), testLimits);
     expect(detail).toBe('');
     await judge.close();

@@ -24,7 +24,13 @@ export async function openJavaWorker(open: (onOutput: BoxOptions['onOutput']) =>
   let onAnswer: (answer: Buffer | null) => void = () => {};
   const reader = newFrameReader(maxFrameBytes, (payload) => onAnswer(payload));
   const box = open((chunk) => {
-    if (!dead) reader.push(chunk);
+    if (dead) return;
+    try {
+      reader.push(chunk);
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      worker.kill();
+    }
   });
   const ended = box.ended.then(({ code, signal, stopped, stderr }) => {
     dead = true;

@@ -64,7 +64,8 @@ export function fixture({
   tests = 'assert f(1).equals(2);\nassert f(41).equals(42);',
   whole,
 }: Fixture): JavaProgram {
-  const prompt = `import java.io.*;\nimport java.math.*;\nimport java.util.*;\nclass Problem {\n${header} {\n`;
+  const imports = 'import java.io.*;\nimport java.math.*;\nimport java.util.*;\n';
+  const prompt = `${imports}class Problem {\n${header} {\n`;
   const main = `}\npublic static void main(String[] args) throws Throwable {\n${tests}\n}\n}\n`;
   return {
     language: 'java',
