@@ -3,7 +3,7 @@ import { type FileHandle, open, truncate } from 'node:fs/promises';
 
 /** A file of JSON Lines that is only ever appended to, so that whatever was written survives a crash. */
 export interface AppendLog {
-  /** Resolves when the values are written, a line each. */
+  /** Resolves when the values are written, a line each. After a write that failed there are no more. */
   append(values: readonly unknown[]): Promise<void>;
   close(): Promise<void>;
 }
@@ -25,8 +25,13 @@ export async function openAppendLog(
     await file.close();
     throw error;
   }
+  let written = Promise.resolve();
   return {
-    append: (values) => file.appendFile(values.map((value) => `${JSON.stringify(value)}\n`).join('')),
+    append(values) {
+      const lines = values.map((value) => `${JSON.stringify(value)}\n`).join('');
+      written = written.then(() => file.appendFile(lines));
+      return written;
+    },
     close: () => file.close(),
   };
 }

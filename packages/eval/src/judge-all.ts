@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Program } from './benchmark.ts';
 import { canonicalJson } from './benchmarks/data-digest.ts';
+import { HarnessError } from './errors.ts';
 import { inProcess, type Judge, limitsOf, openJudge } from './judge/judge.ts';
 import type { JudgementCache } from './judgement-cache.ts';
 import type { Language } from './language.ts';
@@ -49,9 +50,10 @@ export interface JudgeProgress {
  * judged is lost.
  */
 export async function judgeAll(jobs: readonly Job[], options: JudgeAllOptions): Promise<Judgement[]> {
-  const { cache, lanes, signal, onProgress = () => {} } = options;
+  const { lanes, signal, onProgress = () => {} } = options;
   signal?.throwIfAborted();
-  const keys = jobs.map(({ program }) => keyOf(program, options));
+  const { sandbox, cache, stop } = stoppable(options);
+  const keys = jobs.map((job) => keyOf(job, options));
   const distinct = new Map(jobs.map((job, i) => [keys[i], job]));
   const queue = [...distinct].filter(([key]) => cache.get(key) === undefined);
   const progress = { done: 0, total: distinct.size, passed: 0, cached: distinct.size - queue.length };
@@ -63,14 +65,12 @@ export async function judgeAll(jobs: readonly Job[], options: JudgeAllOptions): 
   for (const key of distinct.keys()) count(cache.get(key));
   onProgress({ ...progress });
 
-  const { sandbox, killAll } = killable(options.sandbox);
-  const needsOwnProcess = newNeedsOwnProcess(options);
+  const needsOwnProcess = newNeedsOwnProcess({ ...options, cache });
   const { aborted, release } = rejectOnAbort(signal);
 
   const starved: [string, Job][] = [];
   const judgeNext = async (judge: Judge, [key, job]: [string, Job], isAlone: boolean) => {
     const judgement = await judgeJob(judge, job, needsOwnProcess);
-    signal?.throwIfAborted();
     if (judgement.failure === 'never-stopped' && !isAlone) return void starved.push([key, job]);
     await cache.add(key, judgement);
     count(judgement);
@@ -84,24 +84,22 @@ export async function judgeAll(jobs: readonly Job[], options: JudgeAllOptions): 
       await judge.close();
     }
   };
-  const together = Array.from({ length: Math.min(lanes, queue.length) }, (_, lane) =>
-    work(lane, false, queue),
-  );
+  const atOnce = Math.min(lanes, queue.length);
+  const workers = Array.from({ length: atOnce }, (_, lane) => work(lane, atOnce === 1, queue));
   try {
-    await Promise.race([Promise.all(together), aborted]);
-    await Promise.race([work(0, true, starved), aborted]);
+    await Promise.race([Promise.all(workers), aborted]);
+    workers.push(work(0, true, starved));
+    await Promise.race([Promise.all(workers), aborted]);
   } finally {
     release();
-    queue.length = 0;
-    starved.length = 0;
-    killAll();
-    await Promise.allSettled(together);
+    stop();
+    await Promise.allSettled(workers);
   }
   return keys.map((key) => cache.get(key) as Judgement);
 }
 
-/** The hash of all that a judgement depends on. */
-function keyOf(program: Program, { sandbox, timeout, toolchains }: JudgeAllOptions): string {
+/** The hash of all that a judgement depends on; without a canonical solution, that of the isolated tests alone. */
+function keyOf({ program, canonical }: Job, { sandbox, timeout, toolchains }: JudgeAllOptions): string {
   const { language } = program;
   const limits = limitsOf(language, timeout);
   const parts = {
@@ -110,6 +108,7 @@ function keyOf(program: Program, { sandbox, timeout, toolchains }: JudgeAllOptio
     limits,
     toolchain: toolchains[language] ?? null,
     program,
+    canonical,
   };
   return createHash('sha256').update(canonicalJson(parts)).digest('hex');
 }
@@ -134,9 +133,11 @@ function newNeedsOwnProcess(options: JudgeAllOptions): NeedsOwnProcess {
   const known = new Map<string, Promise<boolean>>();
   const { cache } = options;
   const verdictOf = async (program: Program, judge: Judge) => {
-    const key = keyOf(program, options);
-    const judgement = cache.get(key) ?? (await judge.judge(program));
-    if (cache.get(key) === undefined && judgement.verdict !== 'timeout') await cache.add(key, judgement);
+    const key = keyOf({ program, canonical: null }, options);
+    const known = cache.get(key);
+    if (known !== undefined) return known.verdict;
+    const judgement = await judge.judge(program);
+    if (judgement.verdict !== 'timeout') await cache.add(key, judgement);
     return judgement.verdict;
   };
   const decide = async (canonical: Program, judge: Judge) => {
@@ -145,7 +146,7 @@ function newNeedsOwnProcess(options: JudgeAllOptions): NeedsOwnProcess {
     return (await verdictOf(together, judge)) === 'passed';
   };
   return (canonical, judge) => {
-    const key = keyOf(canonical, options);
+    const key = keyOf({ program: canonical, canonical: null }, options);
     const decision = known.get(key) ?? decide(canonical, judge);
     known.set(key, decision);
     return decision;
@@ -164,13 +165,25 @@ function rejectOnAbort(signal: AbortSignal | undefined): { aborted: Promise<neve
   return { aborted, release: () => signal?.removeEventListener('abort', abort) };
 }
 
-/** The sandbox, with a way to kill all boxes that are open. */
-function killable(sandbox: Sandbox): { sandbox: Sandbox; killAll: () => void } {
+/**
+ * The sandbox and the cache until judging stops: then all boxes are killed, no more are opened, and what comes of
+ * programs that were killed is not kept.
+ */
+function stoppable({ sandbox, cache }: JudgeAllOptions): {
+  sandbox: Sandbox;
+  cache: JudgementCache;
+  stop: () => void;
+} {
   const open = new Set<Box>();
+  let isStopped = false;
+  const goOn = () => {
+    if (isStopped) throw new HarnessError('judging has stopped');
+  };
   return {
     sandbox: {
       mode: sandbox.mode,
       open(options) {
+        goOn();
         const box = sandbox.open(options);
         open.add(box);
         const forget = () => void open.delete(box);
@@ -178,7 +191,15 @@ function killable(sandbox: Sandbox): { sandbox: Sandbox; killAll: () => void } {
         return box;
       },
     },
-    killAll() {
+    cache: {
+      ...cache,
+      async add(key, judgement) {
+        goOn();
+        await cache.add(key, judgement);
+      },
+    },
+    stop() {
+      isStopped = true;
       for (const box of open) box.kill();
     },
   };

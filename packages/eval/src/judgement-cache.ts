@@ -1,8 +1,10 @@
 import { createHash } from 'node:crypto';
 import { cpus, hostname } from 'node:os';
 import { basename } from 'node:path';
+import { z } from 'zod';
 import { openAppendLog } from './append-log.ts';
 import { DataError } from './errors.ts';
+import { assurances, failures } from './results.ts';
 import { type Judgement, verdicts } from './verdict.ts';
 
 /** Judgements by the key of what was judged and how, in memory and in a file. */
@@ -27,8 +29,8 @@ export async function openJudgementCache(path: string | null): Promise<Judgement
   const judgements = new Map<string, Judgement>();
   const log = await openAppendLog(path, (json, line) => {
     const entry = readEntry(json, `${basename(path ?? '')}:${line}`);
-    if (entry.machine === undefined || entry.machine === thisMachine)
-      judgements.set(entry.key, entry.judgement);
+    if (entry.machine !== undefined && entry.machine !== thisMachine) return;
+    judgements.set(entry.key, entry.judgement);
   });
   return {
     get: (key) => judgements.get(key),
@@ -41,18 +43,30 @@ export async function openJudgementCache(path: string | null): Promise<Judgement
   };
 }
 
-interface Entry {
-  readonly key: string;
-  readonly judgement: Judgement;
-  readonly machine?: string;
+const entrySchema = z.strictObject({
+  key: z.string(),
+  judgement: z.strictObject({
+    verdict: z.enum(verdicts),
+    failure: z.enum(failures).nullable(),
+    detail: z.string(),
+    assurance: z.enum(assurances),
+    seconds: z.number().nonnegative(),
+  }),
+  machine: z.string().optional(),
+});
+
+function readEntry(json: string, where: string): z.infer<typeof entrySchema> {
+  const entry = entrySchema.safeParse(parsed(json));
+  if (entry.success) return entry.data;
+  throw new DataError(`${where}: is no judgement {"key", "judgement"}; delete the file to judge anew`);
 }
 
-function readEntry(json: string, where: string): Entry {
+/** The value of a JSON text; undefined where it is none. */
+function parsed(json: string): unknown {
   try {
-    const entry = JSON.parse(json) as Entry;
-    if (typeof entry.key === 'string' && verdicts.includes(entry.judgement.verdict)) return entry;
+    return JSON.parse(json);
   } catch (error) {
-    if (!(error instanceof SyntaxError || error instanceof TypeError)) throw error;
+    if (error instanceof SyntaxError) return undefined;
+    throw error;
   }
-  throw new DataError(`${where}: is no judgement {"key", "judgement"}; delete the file to judge anew`);
 }

@@ -17,6 +17,7 @@ export const failures = [
   'never-stopped',
   'memory',
   'output',
+  'protocol',
   'blocked',
   'missing',
 ] as const satisfies readonly Failure[];

@@ -14,8 +14,8 @@ export type Verdict = (typeof verdicts)[number];
 /**
  * Why a program did not pass, finer than its verdict: `assertion` a test's assertion failed; `exception` it
  * raised; `exited` it ended before the tests did; `compile` it does not compile or parse; `timeout` it used up
- * its seconds computing, `never-stopped` it used them up waiting or asleep; `memory`, `output` and `blocked` as
- * the verdicts say; `missing` there was no sample.
+ * its seconds computing, `never-stopped` it used them up waiting or asleep; `protocol` it sent the judge what is
+ * no answer to a call; `memory`, `output` and `blocked` as the verdicts say; `missing` there was no sample.
  */
 export type Failure =
   | 'assertion'
@@ -26,6 +26,7 @@ export type Failure =
   | 'never-stopped'
   | 'memory'
   | 'output'
+  | 'protocol'
   | 'blocked'
   | 'missing';
 

@@ -1,3 +1,4 @@
+import { HarnessError } from '../errors.ts';
 import type { BoxEnd } from '../sandbox/box.ts';
 import type { Failure, Verdict } from '../verdict.ts';
 
@@ -15,9 +16,10 @@ const signalCode = 128;
 /**
  * The verdict on a program whose box ended before its tests had passed: stopped at a limit, killed by the
  * system call filter, or ended by itself. A wall limit that was reached with less than half of it spent
- * computing is `never-stopped`.
+ * computing is `never-stopped`. Throws HarnessError where the box was killed by anyone but its limits: that says
+ * nothing about the program.
  */
-export function verdictOfEnd({ stopped, code, cpuSeconds, seconds }: BoxEnd): EndVerdict {
+export function verdictOfEnd({ stopped, code, signal, cpuSeconds, seconds }: BoxEnd): EndVerdict {
   switch (stopped) {
     case 'memory':
       return { verdict: 'memory', failure: 'memory', detail: 'used more memory than its limit' };
@@ -30,6 +32,9 @@ export function verdictOfEnd({ stopped, code, cpuSeconds, seconds }: BoxEnd): En
       return { verdict: 'timeout', failure, detail: 'did not end within its time limit' };
     }
     default:
+      if (stopped === 'closed' || code === null) {
+        throw new HarnessError(`a box was killed (${stopped ?? signal}) before its program had ended`);
+      }
       if (code === signalCode + SIGSYS) {
         return { verdict: 'blocked', failure: 'blocked', detail: 'killed for a forbidden system call' };
       }

@@ -1,7 +1,9 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, type IOType, spawn } from 'node:child_process';
+import { openSync } from 'node:fs';
 import type { Duplex } from 'node:stream';
-import { HarnessError } from '../errors.ts';
+import { HarnessError, SandboxError } from '../errors.ts';
 import type { Box, BoxEnd, BoxOptions, Stop } from './box.ts';
+import { inheritableFiles } from './inheritable-files.ts';
 import { keepText } from './kept-text.ts';
 import { treeUsage } from './process-tree.ts';
 
@@ -12,29 +14,39 @@ const keptBytes = 64 * 1024;
 /** Milliseconds after a box's end within which its pipes must have closed. */
 const closeMs = 5000;
 
+/** File descriptor of the gate: a line each way before the box's program starts. */
+export const gateFd = 3;
+
 export interface Launch {
-  /** Program and arguments outside. */
+  /** Program and arguments outside: what makes the box, writes a line at the gate, and waits for one. */
   readonly command: readonly string[];
   /** The user and group to start it as; undefined keeps the harness's own. */
   readonly uid?: number;
-  /** Contents for the descriptors from 3 on. */
+  /** Contents for the descriptors after the gate's. */
   readonly data: readonly (string | Uint8Array)[];
 }
 
-/** Starts a program and watches its limits until all of it is gone. */
+/**
+ * Starts a program and watches its limits until all of it is gone.
+ *
+ * A box dies with the process that holds it, but only once it is made: bubblewrap that dies before leaves
+ * behind what it has forked. So nothing runs in a box until it says at its gate that it is made and hears that
+ * it may go on; one that nobody answers, since it was stopped or the harness died, ends itself there.
+ */
 export function startBox(launch: Launch, { limits, onOutput }: BoxOptions): Box {
-  const [file, ...args] = launch.command;
+  const [file] = launch.command;
   const started = performance.now();
-  const child = spawn(file, args, {
-    stdio: ['pipe', 'pipe', 'pipe', ...launch.data.map(() => 'pipe' as const)],
-    env: {},
-    cwd: '/',
-    ...(launch.uid === undefined ? {} : { uid: launch.uid, gid: launch.uid }),
-  });
-  for (const [i, bytes] of launch.data.entries()) feed(child.stdio[3 + i] as Duplex, bytes);
+  const child = start(launch);
+  const [gate, ...pipes] = (child.stdio ?? []).slice(gateFd) as Duplex[];
+  for (const [i, bytes] of launch.data.entries()) pipes[i]?.on('error', ignoreClosedPipe).end(bytes);
   // A program may end without reading its input; what it leaves is of no interest.
   child.stdin?.on('error', ignoreClosedPipe);
 
+  let isMade = false;
+  gate?.on('error', ignoreClosedPipe).once('data', () => {
+    isMade = true;
+    gate.end('\n');
+  });
   let stopped: Stop | null = null;
   let cpuSeconds = 0;
   let residentBytes = 0;
@@ -42,7 +54,8 @@ export function startBox(launch: Launch, { limits, onOutput }: BoxOptions): Box 
     if (stopped !== null || child.exitCode !== null || child.signalCode !== null) return;
     look();
     stopped = reason;
-    killAll(child);
+    if (isMade) killAll(child);
+    else gate?.destroy();
   };
   const look = () => {
     if (child.pid === undefined) return;
@@ -86,6 +99,10 @@ export function startBox(launch: Launch, { limits, onOutput }: BoxOptions): Box 
     });
     child.once('close', (code, signal) => {
       clearTimeout(guard);
+      if (!isMade && stopped === null) {
+        const said = stderr.text().trim().split('\n').at(-1) || `code ${code ?? signal}`;
+        return reject(new HarnessError(`sandbox: a box could not be made: ${said}`));
+      }
       resolve({
         code,
         signal,
@@ -109,9 +126,31 @@ export function startBox(launch: Launch, { limits, onOutput }: BoxOptions): Box 
   };
 }
 
-function feed(pipe: Duplex, bytes: string | Uint8Array): void {
-  pipe.on('error', ignoreClosedPipe);
-  pipe.end(bytes);
+function start({ command: [file, ...args], uid, data }: Launch): ChildProcess {
+  try {
+    const stdio: (IOType | number)[] = Array(gateFd + 1 + data.length).fill('pipe');
+    for (const fd of inheritableFiles()) {
+      while (stdio.length <= fd) stdio.push('ignore');
+      if (stdio[fd] === 'ignore') stdio[fd] = nullDevice();
+    }
+    return spawn(file, args, {
+      stdio,
+      env: {},
+      cwd: '/',
+      ...(uid === undefined ? {} : { uid, gid: uid }),
+    });
+  } catch (error) {
+    if (error instanceof SandboxError) throw error;
+    throw new HarnessError(`sandbox: ${file} cannot be started: ${(error as Error).message}`);
+  }
+}
+
+let openNullDevice: number | null = null;
+
+/** What takes the place of the harness's own files in a box. */
+function nullDevice(): number {
+  openNullDevice ??= openSync('/dev/null', 'r');
+  return openNullDevice;
 }
 
 function ignoreClosedPipe(error: NodeJS.ErrnoException): void {

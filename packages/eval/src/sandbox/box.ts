@@ -11,7 +11,10 @@ export interface BoxOptions {
   readonly limits: Limits;
   /** Which of the lanes that run at once this is: each has a user id of its own, from 0. */
   readonly lane: number;
-  /** Takes standard output as it comes. Without it standard output is kept, as standard error always is. */
+  /**
+   * Takes standard output as it comes; it does not count towards `outputBytes`. Without it standard output is
+   * kept, as standard error always is.
+   */
   readonly onOutput?: (chunk: Buffer) => void;
 }
 
@@ -39,12 +42,13 @@ export interface Box {
   endInput(): void;
   /** Kills everything in it; `ended` resolves soon after. */
   kill(): void;
+  /** Rejects with HarnessError where the box itself could not be made: its program never ran. */
   readonly ended: Promise<BoxEnd>;
 }
 
 /** A way of boxing programs that a probe has found safe on this machine. */
 export interface Sandbox {
-  /** `bubblewrap`, `bubblewrap-as-root`, or `none` after an explicit request. */
+  /** `bubblewrap` or `bubblewrap-as-root`: part of the protocol. */
   readonly mode: string;
   open(options: BoxOptions): Box;
 }

@@ -1,12 +1,13 @@
 import { lstatSync, readdirSync, readlinkSync } from 'node:fs';
 import type { BoxOptions } from './box.ts';
+import { gateFd } from './box-process.ts';
 
 /** How bubblewrap is started: under an unused user id, by the ordinary user as such, or as real root. */
 export type Mode = 'bubblewrap' | 'bubblewrap-as-root';
 
 /** File descriptor of the seccomp filter; files follow it. */
-export const filterFd = 3;
-export const firstFileFd = 4;
+const filterFd = gateFd + 1;
+const firstFileFd = filterFd + 1;
 
 /** User and group id of a lane outside, when the harness runs as root. */
 export const uidOf = (lane: number) => 60_000 + lane;
@@ -16,7 +17,8 @@ const insideUid = '65534';
 /**
  * The command line that makes a box: every namespace new, user namespaces disabled, no capabilities, /usr and
  * the few parts of /etc that toolchains read bound read-only, bounded /tmp and /dev/shm, all else read-only or
- * absent; then resource limits, then the command. Needs the filter and the files at the descriptors above.
+ * absent; then resource limits, then the gate, then the command. Needs the filter and the files at the
+ * descriptors above.
  */
 export function boxCommand(bwrap: string, mode: Mode, options: BoxOptions): string[] {
   const { command, files = {}, limits, lane } = options;
@@ -31,6 +33,8 @@ export function boxCommand(bwrap: string, mode: Mode, options: BoxOptions): stri
     ...['--setenv', 'PATH', boxPath, '--setenv', 'LANG', 'C.UTF-8', '--setenv', 'HOME', '/tmp'],
     ...systemFolders(),
     ...['--proc', '/proc', '--remount-ro', '/proc', '--dev', '/dev'],
+    // Mapped as shared, /dev/zero is memory that no limit counts.
+    ...['--dev-bind', '/dev/null', '/dev/zero'],
     ...[...scratch, '--tmpfs', '/tmp', ...scratch, '--tmpfs', '/dev/shm'],
     ...Object.keys(files).flatMap((path, i) => [
       ...['--perms', '0444', '--ro-bind-data', String(firstFileFd + i), path],
@@ -38,6 +42,7 @@ export function boxCommand(bwrap: string, mode: Mode, options: BoxOptions): stri
     ...['--remount-ro', '/dev', '--remount-ro', '/', '--chdir', '/tmp', '--seccomp', String(filterFd), '--'],
     ...(mode === 'bubblewrap' ? [] : dropRoot(lane)),
     ...resourceLimits(options),
+    ...gate,
     ...command,
   ];
 }
@@ -73,6 +78,9 @@ function resourceLimits({ limits }: BoxOptions): string[] {
     ...['--core=0', '--memlock=0', '--msgqueue=0', '--'],
   ];
 }
+
+/** Starts a command, without the gate's descriptor, when its line is answered. */
+const gate = ['/bin/sh', '-c', `echo >&${gateFd} && read -r _ <&${gateFd} && exec "$@" ${gateFd}>&-`, 'sh'];
 
 /** What toolchains read outside /usr. */
 const configuration = ['alternatives', 'ld.so.cache', 'localtime', 'R', 'php', 'perl', 'racket'];

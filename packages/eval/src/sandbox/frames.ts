@@ -1,35 +1,32 @@
 /** Splits a stream into frames: four bytes of length, big endian, then that many bytes. */
 export interface FrameReader {
-  /** Takes the next bytes; throws RangeError at a frame longer than `maxBytes`. */
+  /** Takes the next bytes; throws RangeError at a frame longer than `maxBytes`, after which it is of no use. */
   push(chunk: Buffer): void;
 }
 
-/** Calls `onFrame` for each whole frame. At most `maxBytes` and one chunk are held. */
+/** Calls `onFrame` for each whole frame, in bytes of its own. However a stream is cut, one frame is held. */
 export function newFrameReader(maxBytes: number, onFrame: (payload: Buffer) => void): FrameReader {
-  let held: Buffer = Buffer.alloc(0);
-  let parts: Buffer[] = [];
-  let size = 0;
-  let needed = 4;
+  const header = Buffer.alloc(4);
+  let payload: Buffer | null = null;
+  let filled = 0;
   return {
     push(chunk) {
-      parts.push(chunk);
-      size += chunk.length;
-      if (size < needed) return;
-      held = parts.length === 1 ? parts[0] : Buffer.concat(parts);
-      let at = 0;
-      for (;;) {
-        needed = 4;
-        if (held.length - at < needed) break;
-        const length = held.readUInt32BE(at);
-        if (length > maxBytes) throw new RangeError(`a frame of ${length} bytes, ${maxBytes} are allowed`);
-        needed = 4 + length;
-        if (held.length - at < needed) break;
-        onFrame(held.subarray(at + 4, at + needed));
-        at += needed;
+      for (let at = 0; ; ) {
+        const target: Buffer = payload ?? header;
+        const copied = chunk.copy(target, filled, at);
+        at += copied;
+        filled += copied;
+        if (filled < target.length) return;
+        filled = 0;
+        if (payload === null) {
+          const length = header.readUInt32BE();
+          if (length > maxBytes) throw new RangeError(`a frame of ${length} bytes, ${maxBytes} are allowed`);
+          payload = Buffer.allocUnsafe(length);
+        } else {
+          payload = null;
+          onFrame(target);
+        }
       }
-      held = held.subarray(at);
-      parts = held.length === 0 ? [] : [held];
-      size = held.length;
     },
   };
 }

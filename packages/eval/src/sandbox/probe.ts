@@ -1,6 +1,6 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, readlinkSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
-import { SandboxError } from '../errors.ts';
+import { HarnessError, SandboxError } from '../errors.ts';
 import type { Sandbox } from './box.ts';
 import { defaultLimits, type Limits } from './limits.ts';
 import { userIdsOf } from './process-tree.ts';
@@ -13,8 +13,7 @@ const limits: Limits = { ...defaultLimits, wallSeconds: 10 };
 /**
  * What a sandbox does not hold of what it must, found by running boxes: one that looks at itself
  * (capabilities, filter, mounts, sockets, namespaces, process limit), one that sleeps past its wall limit, one
- * whose user is read from outside.
- * Empty where the sandbox is safe to use.
+ * whose user is read from outside. Empty where the sandbox is safe to use.
  */
 export async function probe(sandbox: Sandbox): Promise<string[]> {
   if (!existsSync(python)) {
@@ -22,14 +21,20 @@ export async function probe(sandbox: Sandbox): Promise<string[]> {
       'sandbox: Python 3 is not installed in /usr/bin; install it with: apt-get install python3',
     );
   }
-  const looks = [lookInside(sandbox), sleepTooLong(sandbox), lookAtUser(sandbox)];
-  return (await Promise.all(looks)).flat();
+  const looks = [lookInside, sleepTooLong, lookAtUser].map((look) => look(sandbox).catch(complaintOf));
+  return [...new Set((await Promise.all(looks)).flat())];
+}
+
+/** That a box cannot be made is what the probe is there to find. */
+function complaintOf(error: unknown): string[] {
+  if (!(error instanceof HarnessError)) throw error;
+  return [error.message.replace(/^sandbox: /, '')];
 }
 
 async function lookInside(sandbox: Sandbox): Promise<string[]> {
   const command = [
     ...[python, '-I', '-S', '/flex/probe.py'],
-    ...[String(limits.fileBytes), String(limits.processes)],
+    ...[String(limits.fileBytes), String(limits.processes), JSON.stringify(namespacesToHide(sandbox))],
   ];
   const box = sandbox.open({ command, files: { '/flex/probe.py': script }, limits, lane: 0 });
   const { code, stopped, stdout, stderr } = await box.ended;
@@ -37,6 +42,12 @@ async function lookInside(sandbox: Sandbox): Promise<string[]> {
     return [stderr.trim().split('\n').at(-1) || `the probe ended with ${stopped ?? code}`];
   }
   return JSON.parse(stdout) as string[];
+}
+
+/** The harness's own namespaces that a box must not be in, by kind. Root inside a box is root of its users. */
+function namespacesToHide({ mode }: Sandbox): Record<string, string> {
+  const kinds = ['ipc', 'mnt', 'net', 'pid', 'uts', ...(mode === 'bubblewrap' ? ['user'] : [])];
+  return Object.fromEntries(kinds.map((kind) => [kind, readlinkSync(`/proc/self/ns/${kind}`)]));
 }
 
 async function sleepTooLong(sandbox: Sandbox): Promise<string[]> {
@@ -52,6 +63,8 @@ async function lookAtUser(sandbox: Sandbox): Promise<string[]> {
   const end = box.ended.finally(() => {
     ended = true;
   });
+  // A rejection is met below.
+  end.catch(() => {});
   let users: number[] = [];
   while (users.length === 0 && !ended && box.pid !== undefined) {
     await setTimeout(5);
@@ -59,5 +72,6 @@ async function lookAtUser(sandbox: Sandbox): Promise<string[]> {
   }
   box.kill();
   await end;
-  return users.length > 0 && !users.includes(0) ? [] : ["its program runs as the machine's root"];
+  if (users.length === 0) return ['its program cannot be seen from outside'];
+  return users.includes(0) ? ["its program runs as the machine's root"] : [];
 }

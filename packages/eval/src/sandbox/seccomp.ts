@@ -38,17 +38,20 @@ const newNamespaces =
   0x00020000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000 | 0x40000000;
 /** Among unshare's flags only: in clone's this bit belongs to the exit signal. */
 const CLONE_NEWTIME = 0x80;
+const MAP_SHARED = 0x01;
+const MAP_ANONYMOUS = 0x20;
 const TIOCSTI = 0x5412;
 const TIOCLINUX = 0x541c;
 
 /**
  * The filter of system calls as instructions. Allowed unless named: sockets are AF_UNIX alone; no new
- * namespaces; no pushing input into a terminal; `denied` fails with EPERM; clone3, whose flags a filter cannot
- * see, fails with ENOSYS, at which C libraries fall back on clone. A call of another architecture or of x32
- * kills the process. Throws SandboxError where there is no table for the architecture.
+ * namespaces; no pushing input into a terminal; no anonymous shared memory, whose pages stay when no process has
+ * them resident; `denied` fails with EPERM; clone3, whose flags a filter cannot see, fails with ENOSYS, at which
+ * C libraries fall back on clone. A call of another architecture or of x32 kills the process. Throws
+ * SandboxError where there is no table for the architecture.
  */
 export function seccompInstructions(architecture: string): Instruction[] {
-  if (!(architecture in auditArch)) {
+  if (!Object.hasOwn(auditArch, architecture)) {
     throw new SandboxError(
       `sandbox: there is no seccomp table for ${architecture}; run on x86-64 or aarch64 Linux`,
     );
@@ -85,6 +88,12 @@ export function seccompInstructions(architecture: string): Instruction[] {
     ...onlyUnix(call.socketpair),
     ...withoutBits(call.clone, newNamespaces),
     ...withoutBits(call.unshare, newNamespaces | CLONE_NEWTIME),
+    whenEqual(call.mmap, 5),
+    load(argument(3)),
+    whenAnyBit(MAP_ANONYMOUS, 2),
+    whenAnyBit(MAP_SHARED, 1),
+    give(fail(EPERM)),
+    give(allow),
     whenEqual(call.ioctl, 5),
     load(argument(1)),
     whenEqual(TIOCSTI, 1),

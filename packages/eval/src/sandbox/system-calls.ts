@@ -6,8 +6,8 @@ export const auditArch: Readonly<Record<Architecture, number>> = { x64: 0xc00000
 
 /** Numbers of the system calls that are decided by an argument: asm/unistd_64.h and asm-generic/unistd.h. */
 export const conditional: Readonly<Record<Architecture, Readonly<Record<string, number>>>> = {
-  x64: { socket: 41, socketpair: 53, clone: 56, ioctl: 16, unshare: 272, clone3: 435 },
-  arm64: { socket: 198, socketpair: 199, clone: 220, ioctl: 29, unshare: 97, clone3: 435 },
+  x64: { mmap: 9, ioctl: 16, socket: 41, socketpair: 53, clone: 56, unshare: 272, clone3: 435 },
+  arm64: { mmap: 222, ioctl: 29, socket: 198, socketpair: 199, clone: 220, unshare: 97, clone3: 435 },
 };
 
 /** Calls numbered alike everywhere, 424 and above. */

@@ -165,19 +165,19 @@ describe.skipIf(machine === null)('a Java program', () => {
     expect(await source('class Problem {}')).toMatchObject({ failure: 'exception', detail: noMethod });
   });
 
-  test('that writes replies of its own is blocked', async () => {
+  test('that writes replies of its own fails', async () => {
     const header = 'static Object f(int x) throws Exception';
     const writing = (bytes: string) => ({
       header,
       body: `new FileOutputStream(FileDescriptor.out).write(${bytes}); while (true) Thread.sleep(1);`,
     });
     const [verdict, failure, detail] = await judged(writing('"hello world".getBytes()'));
-    expect([verdict, failure]).toEqual(['blocked', 'blocked']);
+    expect([verdict, failure]).toEqual(['failed', 'protocol']);
     expect(detail).toBe('wrote what is no reply: a frame of 1751477356 bytes, 8388672 are allowed');
     const twoFrames = await judged(writing('new byte[] {0, 0, 0, 1, 7, 0, 0, 0, 1, 7}'));
-    expect(twoFrames).toEqual(['blocked', 'blocked', 'wrote what is no reply: there was no call']);
+    expect(twoFrames).toEqual(['failed', 'protocol', 'wrote what is no reply: there was no call']);
     const oneFrame = await judged(writing('new byte[] {0, 0, 0, 1, 7}'));
-    expect(oneFrame).toEqual(['blocked', 'blocked', 'a malformed reply: an early end']);
+    expect(oneFrame).toEqual(['failed', 'protocol', 'a malformed reply: an early end']);
   });
 
   test('whatever it did, it was the first worker that judged it', () => {

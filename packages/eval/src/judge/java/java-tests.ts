@@ -58,6 +58,9 @@ export async function runTests({ worker, tests, open }: TestRun): Promise<Findin
   candidate.kill();
   if (word && kindOf(word) === 'f') worker.kill();
   const end = await ended;
+  const hitLimit = end.stopped !== null && end.stopped !== 'closed';
+  // What a program writes after its tests have passed comes too late to count either way.
+  if (word && kindOf(word) === 'p' && !hitLimit) return byWord(word, end);
   return (
     byProcesses(state, end) ?? (word ? byWord(word, end) : { breakdown: `tests: ${await worker.ended}` })
   );
@@ -103,8 +106,8 @@ function byProcesses({ violation, ready, late }: RunState, end: BoxEnd): Finding
   if (!ready && end.stopped !== 'closed') {
     return { breakdown: `candidate: code ${end.code}, stopped: ${end.stopped}. ${end.stderr}` };
   }
-  if (violation !== null) return { verdict: 'blocked', failure: 'blocked', detail: violation };
   if (end.stopped !== null && end.stopped !== 'closed') return verdictOfEnd(end);
+  if (violation !== null) return { verdict: 'failed', failure: 'protocol', detail: violation };
   if (!late) return null;
   return { verdict: 'timeout', failure: 'timeout', detail: 'the tests did not end with what it returned' };
 }
@@ -126,7 +129,7 @@ function byWord(word: Buffer, end: BoxEnd): Finding {
     case 'f':
       return { verdict: 'memory', failure: 'memory', detail };
     case 'b':
-      return { verdict: 'blocked', failure: 'blocked', detail };
+      return { verdict: 'failed', failure: 'protocol', detail };
     case 'g':
       return ranOutOfMemory(end)
         ? { verdict: 'memory', failure: 'memory', detail: outOfMemory }

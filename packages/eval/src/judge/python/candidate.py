@@ -60,7 +60,7 @@ def _describe(error):
 def _load(source, module):
     try:
         code = compile(source, "candidate.py", "exec", dont_inherit=True)
-    except (SyntaxError, ValueError, OverflowError, RecursionError) as error:
+    except Exception as error:
         return b"S", "{}: {}".format(*_describe(error)).encode("utf-8", "replace")
     try:
         exec(code, module.__dict__)

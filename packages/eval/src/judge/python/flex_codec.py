@@ -212,6 +212,8 @@ def _decode(data, at, resolve, depth):
         return _CONSTANTS[tag], at + 1
     if tag == b"X":
         reference, end = _decode(data, at + 1, resolve, depth + 1)
+        if type(reference) is not int:
+            raise CannotCross("bytes that are no value: a reference is a number")
         return resolve(reference), end
     size = int.from_bytes(data[at + 1 : at + 5], "big")
     at += 5

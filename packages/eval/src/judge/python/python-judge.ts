@@ -29,8 +29,9 @@ const graceMs = 1000;
 
 /**
  * The tests run in a warm box and call stubs; the candidate's box, which holds its program and nothing of the
- * tests, answers. Values cross as plain data (codec.py). A pass needs the tests' word that they ran to the end,
- * a candidate that kept to the protocol, and no limit reached.
+ * tests, answers. Values cross as plain data (flex_codec.py). A pass needs the tests' word that they ran to the
+ * end, a candidate that answered every call and kept to the protocol, and no limit reached. Throws HarnessError
+ * where the judge's own process fails twice.
  */
 export function openPythonJudge({ sandbox, lane }: JudgeOptions): PythonJudge {
   let tester: Tester | null = null;
@@ -84,25 +85,32 @@ async function outcomeOf(
   const result = loaded && (loadFailure(loaded) ?? (await testResult(candidate, tests, tester)));
   candidate.kill();
   const end = await candidate.ended;
-  if (candidate.broken !== null) {
-    return { verdict: 'blocked', failure: 'blocked', detail: candidate.broken };
+  if (end.stopped !== null && end.stopped !== 'closed') return verdictOfEnd(end);
+  // What a program sends after its tests have passed comes too late to count either way.
+  if (candidate.broken !== null && result?.verdict !== 'passed') {
+    return { verdict: 'failed', failure: 'protocol', detail: candidate.broken };
   }
-  const hitLimit = end.stopped !== null && end.stopped !== 'closed';
-  return result === null || hitLimit ? verdictOfEnd(end) : result;
+  return result ?? verdictOfEnd(end);
 }
 
 /** The outcome by the tests' word, or null when the candidate's end decides. */
 async function testResult(candidate: Candidate, tests: PythonCalls, tester: Tester): Promise<Outcome | null> {
-  const check = tester.check(tests, (call) => candidate.ask('call', call));
-  const overdue = candidate.ended.then(() => setTimeout(graceMs, overdueMark));
+  let isUnanswered = false;
+  const check = tester.check(tests, async (call) => {
+    const reply = await candidate.ask('call', call);
+    isUnanswered ||= reply === null;
+    return reply;
+  });
+  const overdue = candidate.ended.then(() => setTimeout(graceMs, overdueMark, { ref: false }));
   const result = await Promise.race([check, overdue]);
   if (result === overdueMark) {
     tester.kill();
     await check.catch(ignoreHarnessError);
     return null;
   }
+  // Tests that catch everything go on without the candidate.
+  if (isUnanswered) return null;
   if (result === null) return { verdict: 'passed', failure: null, detail: '' };
-  if (result.failure === 'exited' && result.detail === '') return null;
   return { verdict: result.failure === 'memory' ? 'memory' : 'failed', ...result };
 }
 

@@ -1,4 +1,9 @@
-"""Runs in a box of its own: for each check a fork executes the tests, whose calls the candidate's box answers."""
+"""
+Runs in a box of its own: for each check a fork executes the tests, whose calls the candidate's box answers.
+
+Frames to the harness: C a call; D the result, as JSON; X the status a fork ended with, after which comes the next
+check. Back: to a call, V a value, U unknown name, C a value that cannot cross, E an exception, A no candidate.
+"""
 
 import builtins
 import json
@@ -10,7 +15,7 @@ from flex_codec import CannotCross, Remote, decode, encode
 
 
 class CandidateStopped(BaseException):
-    """The candidate ended the program, or is gone: no test may catch this."""
+    """The candidate ended the program, or is gone: not what tests mean by `except Exception`."""
 
 
 class CandidateError(Exception):
@@ -118,8 +123,16 @@ def describe(error, code):
     if candidate is not None:
         return ["memory" if isinstance(error, MemoryError) else "exception", candidate]
     if isinstance(error, AssertionError):
-        return ["assertion", str(error)[:300] or failed_line(error, code)]
-    return ["exception", f"{type(error).__name__}: {str(error)[:300]}"]
+        return ["assertion", text_of(error) or failed_line(error, code)]
+    return ["exception", f"{type(error).__name__}: {text_of(error)}"]
+
+
+def text_of(error):
+    """The exception's text, unless it holds a number too long to print."""
+    try:
+        return str(error)[:300]
+    except ValueError as no_text:
+        return str(no_text)
 
 
 def failed_line(error, code):
@@ -149,5 +162,4 @@ while True:
         answer(frame)
         os._exit(0)
     _, status = os.waitpid(child, 0)
-    if status != 0:
-        write_frame(b"X" + str(status).encode())
+    write_frame(b"X" + str(status).encode())

@@ -26,10 +26,21 @@ const limits = { ...defaultLimits, wallSeconds: Infinity, cpuSeconds: Infinity }
 const testerFiles = scriptFiles('tester.py');
 const gone = frame('A');
 
+/** The check that runs. */
+interface Check {
+  readonly answer: (call: Buffer) => Promise<Buffer | null>;
+  readonly resolve: (result: TestResult) => void;
+  readonly reject: (error: unknown) => void;
+  /** What it said; counts once its fork has ended. */
+  result?: TestResult;
+}
+
 export function openTester(sandbox: Sandbox, lane: number): Tester {
-  let onFrame: (payload: Buffer) => void = () => {};
+  let current: Check | null = null;
   let isOpen = true;
-  const reader = newFrameReader(maxFrameBytes, (payload) => onFrame(payload));
+  const reader = newFrameReader(maxFrameBytes, (payload) => {
+    if (current !== null) take(current, String.fromCharCode(payload[0]), payload.subarray(1));
+  });
   const box = sandbox.open({
     command: pythonCommand('/flex/tester.py'),
     files: testerFiles,
@@ -40,40 +51,40 @@ export function openTester(sandbox: Sandbox, lane: number): Tester {
   const ended = box.ended.finally(() => {
     isOpen = false;
   });
-  ended.catch(() => {});
+  ended.then(
+    ({ stopped, code, stderr }) =>
+      current?.reject(new HarnessError(`tester: its box ended (${stopped ?? code}): ${lastLine(stderr)}`)),
+    (error) => current?.reject(error),
+  );
 
-  async function check(tests: PythonCalls, answer: (call: Buffer) => Promise<Buffer | null>) {
-    if (!isOpen) throw new HarnessError('tester: its box has ended');
-    const result = new Promise<TestResult>((resolve, reject) => {
-      onFrame = (payload) => {
-        const content = payload.subarray(1);
-        switch (String.fromCharCode(payload[0])) {
-          case 'C':
-            answer(Buffer.from(content)).then(
-              (reply) => box.write(reply === null ? gone : frame(reply)),
-              reject,
-            );
-            break;
-          case 'D':
-            resolve(readResult(content));
-            break;
-          default:
-            reject(new HarnessError(`tester: a check ended with status ${content}`));
-        }
-      };
-      ended.then(
-        ({ stopped, code, stderr }) =>
-          reject(new HarnessError(`tester: its box ended (${stopped ?? code}): ${lastLine(stderr)}`)),
-        reject,
-      );
-    });
-    const { setup, code, entryPoints } = tests;
-    box.write(frame(JSON.stringify({ setup, code, entryPoints })));
-    return await result;
+  /** A call, the result, or how the fork ended. */
+  function take(check: Check, kind: string, content: Buffer): void {
+    switch (kind) {
+      case 'C':
+        check.answer(content).then((reply) => box.write(reply === null ? gone : frame(reply)), check.reject);
+        break;
+      case 'D':
+        check.result = readResult(content);
+        break;
+      default:
+        if (check.result === undefined) {
+          check.reject(new HarnessError(`tester: a check ended with status ${content} and no result`));
+        } else check.resolve(check.result);
+    }
   }
 
   return {
-    check,
+    async check({ setup, code, entryPoints }, answer) {
+      if (!isOpen) throw new HarnessError('tester: its box has ended');
+      try {
+        return await new Promise<TestResult>((resolve, reject) => {
+          current = { answer, resolve, reject };
+          box.write(frame(JSON.stringify({ setup, code, entryPoints })));
+        });
+      } finally {
+        current = null;
+      }
+    },
     get isOpen() {
       return isOpen;
     },
