@@ -26,21 +26,21 @@ const root = join(import.meta.dirname, '..');
 const dataFolder = process.env.FLEX_DATA ?? join(root, '..', 'shared', 'data');
 const solutions = join(root, 'packages', 'eval', 'fixtures', 'java-solutions');
 
-/** HumanEval's canonical solutions and, by turns, empty ones; every second of our Java solutions. */
+/**
+ * Every HumanEval problem with its canonical solution and every Java problem that we solved; by turns
+ * unsolved.
+ */
 async function suite(): Promise<Map<string, Job>> {
   const jobs = new Map<string, Job>();
   for (const name of ['humaneval', 'multipl-e:java']) {
     const benchmark = await openBenchmark({ name, dataFolder });
-    let n = 0;
     for await (const problem of benchmark.problems()) {
       const own = join(solutions, `${problem.id}.java`);
       const solution = problem.canonical ?? (existsSync(own) ? readFileSync(own, 'utf8') : null);
-      if (solution === null || (name !== 'humaneval' && n++ % 2 === 1)) continue;
-      const text = n++ % 2 === 0 ? solution : problem.empty;
-      jobs.set(problem.id, {
-        program: benchmark.program(problem, { kind: 'completion', text }),
-        canonical: null,
-      });
+      if (solution === null) continue;
+      const text = jobs.size % 2 === 0 ? solution : problem.empty;
+      const program = benchmark.program(problem, { kind: 'completion', text });
+      jobs.set(problem.id, { program, canonical: null });
     }
   }
   return jobs;

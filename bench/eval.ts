@@ -58,7 +58,9 @@ async function judged(what: string, name: string, limit: number, completion: (pr
   };
 }
 
-/** What starting a bare interpreter for each program costs, one after the other: no judge can do without it. */
+/**
+ * What starting a bare interpreter for each program costs, one after the other: no judge can do without it.
+ */
 function bareInterpreter(programs: number): Row {
   const started = performance.now();
   for (let i = 0; i < programs; i++) spawnSync('/usr/bin/python3', ['-s', '-S', '-B', '-c', 'pass']);

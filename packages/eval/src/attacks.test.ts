@@ -3,8 +3,8 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { beforeAll, describe, expect, test } from 'vitest';
+import { withoutSandbox } from './testing/describe-sandbox.ts';
 import { type JudgedAttack, judgeAttacks } from './testing/judge-attacks.ts';
-import { withoutSandbox } from './testing/without-sandbox.ts';
 
 /** What hostile programs leave behind where they can has this in its name. */
 const marker = 'flex-attack-';

@@ -1,4 +1,6 @@
-/** No safe sandbox can be made here. The message is one line that names the cure; commands exit with code 3. */
+/**
+ * No safe sandbox can be made here. The message is one line that names the cure; commands exit with code 3.
+ */
 export class SandboxError extends Error {
   override readonly name = 'SandboxError';
 }

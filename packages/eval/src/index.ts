@@ -1,6 +1,6 @@
 export * from './audit-number.ts';
 export * from './benchmark.ts';
-export { openBenchmark, type OpenBenchmarkOptions } from './benchmarks/open-benchmark.ts';
+export { type OpenBenchmarkOptions, openBenchmark } from './benchmarks/open-benchmark.ts';
 export * from './compare.ts';
 export * from './errors.ts';
 export * from './evaluate.ts';

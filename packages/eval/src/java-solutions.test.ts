@@ -7,7 +7,7 @@ import { judgeAll } from './judge-all.ts';
 import { openJudgementCache } from './judgement-cache.ts';
 import { openSandbox } from './sandbox/sandbox.ts';
 import { readJavaSolutions, readSabotages } from './testing/corpus.ts';
-import { withoutSandbox } from './testing/without-sandbox.ts';
+import { withoutSandbox } from './testing/describe-sandbox.ts';
 import { toolchainVersions } from './toolchain.ts';
 
 const data = join(import.meta.dirname, '../../../../shared/data/multipl-e/humaneval-java.jsonl');

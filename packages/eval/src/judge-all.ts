@@ -98,7 +98,10 @@ export async function judgeAll(jobs: readonly Job[], options: JudgeAllOptions): 
   return keys.map((key) => cache.get(key) as Judgement);
 }
 
-/** The hash of all that a judgement depends on; without a canonical solution, that of the isolated tests alone. */
+/**
+ * The hash of all that a judgement depends on; without a canonical solution, that of the isolated tests
+ * alone.
+ */
 function keyOf({ program, canonical }: Job, { sandbox, timeout, toolchains }: JudgeAllOptions): string {
   const { language } = program;
   const limits = limitsOf(language, timeout);
@@ -166,8 +169,8 @@ function rejectOnAbort(signal: AbortSignal | undefined): { aborted: Promise<neve
 }
 
 /**
- * The sandbox and the cache until judging stops: then all boxes are killed, no more are opened, and what comes of
- * programs that were killed is not kept.
+ * The sandbox and the cache until judging stops: then all boxes are killed, no more are opened, and what
+ * comes of programs that were killed is not kept.
  */
 function stoppable({ sandbox, cache }: JudgeAllOptions): {
   sandbox: Sandbox;

@@ -22,8 +22,8 @@ const thisMachine = createHash('sha256')
   .slice(0, 16);
 
 /**
- * The cache in a file of JSON Lines, appended to as judgements come; null keeps it in memory. Throws DataError
- * with file and line for a line that is none of its own.
+ * The cache in a file of JSON Lines, appended to as judgements come; null keeps it in memory. Throws
+ * DataError with file and line for a line that is none of its own.
  */
 export async function openJudgementCache(path: string | null): Promise<JudgementCache> {
   const judgements = new Map<string, Judgement>();

@@ -30,8 +30,8 @@ export interface Launch {
  * Starts a program and watches its limits until all of it is gone.
  *
  * A box dies with the process that holds it, but only once it is made: bubblewrap that dies before leaves
- * behind what it has forked. So nothing runs in a box until it says at its gate that it is made and hears that
- * it may go on; one that nobody answers, since it was stopped or the harness died, ends itself there.
+ * behind what it has forked. So nothing runs in a box until it says at its gate that it is made and hears
+ * that it may go on; one that nobody answers, since it was stopped or the harness died, ends itself there.
  */
 export function startBox(launch: Launch, { limits, onOutput }: BoxOptions): Box {
   const [file] = launch.command;

@@ -16,8 +16,8 @@ const insideUid = '65534';
 
 /**
  * The command line that makes a box: every namespace new, user namespaces disabled, no capabilities, /usr and
- * the few parts of /etc that toolchains read bound read-only, bounded /tmp and /dev/shm, all else read-only or
- * absent; then resource limits, then the gate, then the command. Needs the filter and the files at the
+ * the few parts of /etc that toolchains read bound read-only, bounded /tmp and /dev/shm, all else read-only
+ * or absent; then resource limits, then the gate, then the command. Needs the filter and the files at the
  * descriptors above.
  */
 export function boxCommand(bwrap: string, mode: Mode, options: BoxOptions): string[] {

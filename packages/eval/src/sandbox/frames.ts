@@ -1,6 +1,8 @@
 /** Splits a stream into frames: four bytes of length, big endian, then that many bytes. */
 export interface FrameReader {
-  /** Takes the next bytes; throws RangeError at a frame longer than `maxBytes`, after which it is of no use. */
+  /**
+   * Takes the next bytes; throws RangeError at a frame longer than `maxBytes`, after which it is of no use.
+   */
   push(chunk: Buffer): void;
 }
 

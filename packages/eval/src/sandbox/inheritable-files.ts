@@ -4,9 +4,10 @@ import { SandboxError } from '../errors.ts';
 const O_CLOEXEC = 0o2000000;
 
 /**
- * Descriptors above standard error that every program this process starts is handed: what it was itself started
- * with, and what native code opened without closing it on exec. Node's own files are not among them. Throws
- * SandboxError where the kernel hides them from the process itself.
+ * Descriptors above standard error that every program this process starts is handed: what it was itself
+ * started with (Node closes only those up to the first gap), and what native code opened without closing it
+ * on exec. Node's own files are not among them. Throws SandboxError where the kernel hides them from the
+ * process itself.
  */
 export function inheritableFiles(): number[] {
   try {
@@ -16,7 +17,7 @@ export function inheritableFiles(): number[] {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EACCES') throw error;
     throw new SandboxError(
-      'sandbox: a process that has changed its user cannot see its own open files, so boxes could inherit them; ' +
+      'sandbox: a process that has changed its user cannot see its own open files, which boxes could inherit; ' +
         'start it as that user',
     );
   }

@@ -41,9 +41,6 @@ for _ in range(4):
         time.sleep(60)
 time.sleep(60)`;
     expect(await limited({ cpuSeconds: 2.5 * each }, burning)).toMatchObject(stoppedAt('cpu'));
-    const end = await limited({ cpuSeconds: 10, wallSeconds: 3 }, burning);
-    expect(end).toMatchObject(stoppedAt('wall'));
-    expect(end.cpuSeconds).toBeGreaterThan(3 * each);
   });
   test('at its resident memory, which all of its processes share', async () => {
     const holding = (processes: number) => `
@@ -126,7 +123,8 @@ except OSError as error:
 import mmap, os
 def zero():
     return os.open('/dev/zero', os.O_RDWR)
-for make in (lambda: os.memfd_create('x'), lambda: mmap.mmap(-1, 1 << 20), lambda: mmap.mmap(zero(), 1 << 20)):
+size = 1 << 20
+for make in (lambda: os.memfd_create('x'), lambda: mmap.mmap(-1, size), lambda: mmap.mmap(zero(), size)):
     try:
         make()
         print('made')

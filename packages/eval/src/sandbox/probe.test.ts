@@ -13,7 +13,9 @@ import { seccompFilter } from './seccomp.ts';
 
 const isRoot = process.getuid?.() === 0;
 
-/** Changes to a command line: arguments in a row that are left out or replaced, and some put before others. */
+/**
+ * Changes to a command line: arguments in a row that are left out or replaced, and some put before others.
+ */
 interface Leak {
   readonly drop?: readonly string[][];
   readonly replace?: readonly (readonly [readonly string[], readonly string[]])[];
@@ -22,7 +24,9 @@ interface Leak {
   readonly hands?: string;
 }
 
-/** A sandbox by a bubblewrap of which a protection is left out. Each change must apply to the command line. */
+/**
+ * A sandbox by a bubblewrap of which a protection is left out. Each change must apply to the command line.
+ */
 function leaky({ drop = [], replace = [], mode = 'bubblewrap', hands = '/dev/null' }: Leak): Sandbox {
   const changes = [...drop.map((row) => [row, []]), ...replace];
   const folder = temporaryFolder();

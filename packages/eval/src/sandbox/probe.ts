@@ -12,8 +12,8 @@ const limits: Limits = { ...defaultLimits, wallSeconds: 10 };
 
 /**
  * What a sandbox does not hold of what it must, found by running boxes: one that looks at itself
- * (capabilities, filter, mounts, sockets, namespaces, process limit), one that sleeps past its wall limit, one
- * whose user is read from outside. Empty where the sandbox is safe to use.
+ * (capabilities, filter, mounts, sockets, namespaces, process limit), one that sleeps past its wall limit,
+ * one whose user is read from outside. Empty where the sandbox is safe to use.
  */
 export async function probe(sandbox: Sandbox): Promise<string[]> {
   if (!existsSync(python)) {
@@ -44,7 +44,9 @@ async function lookInside(sandbox: Sandbox): Promise<string[]> {
   return JSON.parse(stdout) as string[];
 }
 
-/** The harness's own namespaces that a box must not be in, by kind. Root inside a box is root of its users. */
+/**
+ * The harness's own namespaces that a box must not be in, by kind. Root inside a box is root of its users.
+ */
 function namespacesToHide({ mode }: Sandbox): Record<string, string> {
   const kinds = ['ipc', 'mnt', 'net', 'pid', 'uts', ...(mode === 'bubblewrap' ? ['user'] : [])];
   return Object.fromEntries(kinds.map((kind) => [kind, readlinkSync(`/proc/self/ns/${kind}`)]));

@@ -160,7 +160,7 @@ changed = [action.__name__ for action, arguments in [
     (os.unlink, ('/flex/program.py',)), (os.rename, ('/flex/program.py', '/flex/x')),
     (os.chmod, ('/flex/program.py', 0o777)), (os.mkdir, ('/flex/x',)), (os.symlink, ('/', '/flex/x')),
     (os.mkdir, ('/x',)), (os.rename, ('/usr', '/tmp/usr')), (os.chroot, ('/tmp',)),
-    (os.chown, ('/tmp', 0, 0)), (os.setuid, (0,)), (os.sethostname if hasattr(os, 'sethostname') else os.setgid, (0,)),
+    (os.chown, ('/tmp', 0, 0)), (os.setuid, (0,)), (os.setgid, (0,)), (os.setgroups, ([0],)),
 ] if works(action, *arguments)]
 print(json.dumps({'made': sorted(made), 'opened': opened, 'changed': changed}))`),
     );

@@ -13,9 +13,9 @@ let opened: Promise<Sandbox> | null = null;
 
 /**
  * The safest sandbox this machine allows, found once a process by making a box and looking at it from inside:
- * bubblewrap under an unused user id (as the ordinary user where the harness is one), else, for root where user
- * namespaces are forbidden, bubblewrap that gives up root inside. Throws SandboxError, one line that names the
- * cure, where neither holds what it must.
+ * bubblewrap under an unused user id (as the ordinary user where the harness is one), else, for root where
+ * user namespaces are forbidden, bubblewrap that gives up root inside. Throws SandboxError, one line that
+ * names the cure, where neither holds what it must.
  */
 export function openSandbox(): Promise<Sandbox> {
   opened ??= findSandbox();

@@ -12,7 +12,9 @@ export interface Instruction {
 // Offsets in linux/seccomp.h's seccomp_data: nr, arch, instruction pointer, six 64-bit arguments.
 const number = 0;
 const arch = 4;
-/** The low half of argument i; both architectures are little endian, and the kernel reads these as 32 bits. */
+/**
+ * The low half of argument i; both architectures are little endian, and the kernel reads these as 32 bits.
+ */
 const argument = (i: number) => 16 + 8 * i;
 
 const allow = 0x7fff0000;
@@ -45,9 +47,9 @@ const TIOCLINUX = 0x541c;
 
 /**
  * The filter of system calls as instructions. Allowed unless named: sockets are AF_UNIX alone; no new
- * namespaces; no pushing input into a terminal; no anonymous shared memory, whose pages stay when no process has
- * them resident; `denied` fails with EPERM; clone3, whose flags a filter cannot see, fails with ENOSYS, at which
- * C libraries fall back on clone. A call of another architecture or of x32 kills the process. Throws
+ * namespaces; no pushing input into a terminal; no anonymous shared memory, whose pages stay when no process
+ * has them resident; `denied` fails with EPERM; clone3, whose flags a filter cannot see, fails with ENOSYS,
+ * at which C libraries fall back on clone. A call of another architecture or of x32 kills the process. Throws
  * SandboxError where there is no table for the architecture.
  */
 export function seccompInstructions(architecture: string): Instruction[] {

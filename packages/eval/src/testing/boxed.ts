@@ -33,7 +33,10 @@ export const sleeper = (marker: string): RunProgram => ({
   command: ['/bin/sh', '-c', 'sleep 60; :', marker],
 });
 
-/** Starts three daemons, each in a session of its own, with the marker in their command line, and sleeps or ends. */
+/**
+ * Starts three daemons, each in a session of its own, with the marker in their command line, and sleeps or
+ * ends.
+ */
 export const daemons = (marker: string, { ends = false } = {}): RunProgram =>
   python(
     `
@@ -42,7 +45,8 @@ for _ in range(3):
     if os.fork() == 0:
         os.setsid()
         if os.fork() == 0:
-            os.execv(sys.executable, ['python3', '-ISc', 'import time; print("up", flush=True); time.sleep(60)', sys.argv[1]])
+            code = 'import time; print("up", flush=True); time.sleep(60)'
+            os.execv(sys.executable, ['python3', '-ISc', code, sys.argv[1]])
         os._exit(0)
     os.wait()
 time.sleep(${ends ? 0.3 : 60})`,

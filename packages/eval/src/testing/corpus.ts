@@ -130,8 +130,8 @@ export function readAttackProblems(folder = join(fixtures, 'attacks')): AttackPr
 const places = { py: { folder: 'python', ending: 'py' }, java: { folder: 'java', ending: 'java' } } as const;
 
 /**
- * All attacks, in the order of their index. Throws DataError at an entry with a wrong, missing or unknown member,
- * and at a program that the index does not list.
+ * All attacks, in the order of their index. Throws DataError at an entry with a wrong, missing or unknown
+ * member, and at a program that the index does not list.
  */
 export function readAttacks(folder = join(fixtures, 'attacks')): Attack[] {
   const { canonical } = readAttackProblems(folder);

@@ -3,12 +3,14 @@ import { SandboxError } from '../errors.ts';
 import { findBubblewrap } from '../sandbox/sandbox.ts';
 
 /**
- * `describe` for what needs boxes: skipped, and counted so, where bubblewrap is not installed. With
- * FLEX_REQUIRE_SANDBOX=1 it runs, and fails, there too. A bubblewrap that cannot make safe boxes fails anywhere.
+ * Whether tests that need boxes are to be skipped, and counted as such: where bubblewrap is not installed.
+ * With FLEX_REQUIRE_SANDBOX=1 they run, and fail, there too. A bubblewrap that cannot make safe boxes fails
+ * anywhere.
  */
-export const describeSandbox: (name: string, body: () => void) => void = describe.skipIf(
-  process.env.FLEX_REQUIRE_SANDBOX !== '1' && !hasBubblewrap(),
-);
+export const withoutSandbox: boolean = process.env.FLEX_REQUIRE_SANDBOX !== '1' && !hasBubblewrap();
+
+/** `describe` for what needs boxes. */
+export const describeSandbox: (name: string, body: () => void) => void = describe.skipIf(withoutSandbox);
 
 function hasBubblewrap(): boolean {
   try {

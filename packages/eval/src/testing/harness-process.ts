@@ -33,7 +33,8 @@ def files():
     targets = {os.readlink(f'/proc/self/fd/{fd}') for fd in os.listdir('/proc/self/fd') if int(fd) > 3}
     return sorted(targets - {'/dev/null'})
 print(os.getuid(), result(open, '/x', 'w'), result(open, '/usr/x', 'w'), result(open, '/tmp/x', 'w'),
-      result(socket.socket), result(os.kill, -1, 0), files(), len([p for p in os.listdir('/proc') if p.isdigit()]))
+      result(socket.socket), result(os.kill, -1, 0), files(),
+      len([name for name in os.listdir('/proc') if name.isdigit()]))
 `;
 
 async function look(marker: string): Promise<Look> {

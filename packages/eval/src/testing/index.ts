@@ -1,2 +1,2 @@
 export { type BenchmarkReport, checkBenchmark, type JudgeOne } from './check-benchmark.ts';
-export { withoutSandbox } from './without-sandbox.ts';
+export { withoutSandbox } from './describe-sandbox.ts';

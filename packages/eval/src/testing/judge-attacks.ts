@@ -17,7 +17,7 @@ export interface JudgedAttack {
 /** Judges the hostile programs that `accepts` chooses, in the machine's sandbox, two at a time. */
 export async function judgeAttacks(
   accepts: (attack: Attack) => boolean = () => true,
-  { timeout }: { timeout: number } = { timeout: 5 },
+  { timeout }: { timeout: number } = { timeout: 3 },
 ): Promise<JudgedAttack[]> {
   const { python, java } = readAttackProblems();
   const benchmarks = { py: humanEval(python, { prompt: 'raw' }), java: multiplE(java) };

@@ -23,7 +23,7 @@ async function machineSandbox(): Promise<Sandbox | null> {
   try {
     return await openSandbox();
   } catch (error) {
-    if (error instanceof SandboxError) return null;
+    if (error instanceof SandboxError && process.env.FLEX_REQUIRE_SANDBOX !== '1') return null;
     throw error;
   }
 }

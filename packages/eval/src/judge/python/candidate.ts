@@ -38,12 +38,13 @@ export function openCandidate({ sandbox, lane, limits, command, files }: Candida
     box.kill();
   };
   const reader = newFrameReader(maxFrameBytes, (payload) => {
+    if (broken !== null) return;
     if (waiting === null || !payload.subarray(0, tokenBytes).equals(waiting.token)) {
       return breach('sent an answer that nobody asked for');
     }
     const { resolve } = waiting;
     waiting = null;
-    resolve(Buffer.from(payload.subarray(tokenBytes)));
+    resolve(payload.subarray(tokenBytes));
   });
   const onOutput = (chunk: Buffer) => {
     if (broken !== null) return;

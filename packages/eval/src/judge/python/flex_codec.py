@@ -46,7 +46,7 @@ def encode(value, refer):
 
 
 def decode(data, resolve):
-    """The value of bytes that may have been made by anyone. resolve(int) gives what a reference stands for."""
+    """The value of bytes that anyone may have made. resolve(int) gives what a reference stands for."""
     value, end = _decode(data, 0, resolve, 0)
     if end != len(data):
         raise CannotCross("bytes after the value")

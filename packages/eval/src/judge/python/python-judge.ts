@@ -29,9 +29,9 @@ const graceMs = 1000;
 
 /**
  * The tests run in a warm box and call stubs; the candidate's box, which holds its program and nothing of the
- * tests, answers. Values cross as plain data (flex_codec.py). A pass needs the tests' word that they ran to the
- * end, a candidate that answered every call and kept to the protocol, and no limit reached. Throws HarnessError
- * where the judge's own process fails twice.
+ * tests, answers. Values cross as plain data (flex_codec.py). A pass needs the tests' word that they ran to
+ * the end, a candidate that answered every call and kept to the protocol, and no limit reached. Throws
+ * HarnessError where the judge's own process fails twice.
  */
 export function openPythonJudge({ sandbox, lane }: JudgeOptions): PythonJudge {
   let tester: Tester | null = null;

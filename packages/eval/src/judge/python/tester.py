@@ -1,8 +1,8 @@
 """
 Runs in a box of its own: for each check a fork executes the tests, whose calls the candidate's box answers.
 
-Frames to the harness: C a call; D the result, as JSON; X the status a fork ended with, after which comes the next
-check. Back: to a call, V a value, U unknown name, C a value that cannot cross, E an exception, A no candidate.
+Frames to the harness: C a call; D the result, as JSON; X the status a fork ended with, after which comes the
+next check. Back, to a call: V a value, U an unknown name, C a value that cannot cross, E an exception, A nobody.
 """
 
 import builtins
@@ -81,16 +81,19 @@ def remote_error(name, text):
 
 
 class Globals(dict):
-    """The tests' globals: a name they leave undefined is a builtin, or the candidate's."""
+    """
+    The tests' globals: a name they leave undefined is a builtin, or the candidate's. Where the candidate has a
+    name of the standard library's modules, the tests get the module itself, whatever the candidate made of it.
+    """
 
     def __missing__(self, name):
         if hasattr(builtins, name):
             return getattr(builtins, name)
         kind, value = ask("name", name)
-        if kind == "module":
-            if value != name or name not in sys.stdlib_module_names:
-                raise CannotCross(f"the candidate's module {value} as {name}")
+        if name in sys.stdlib_module_names:
             value = __import__(name)
+        elif kind == "module":
+            raise CannotCross(f"the candidate's module {value} as {name}")
         self[name] = value
         return value
 
