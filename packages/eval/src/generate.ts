@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Answer, Problem } from './benchmark.ts';
-import { canonicalJson } from './benchmarks/data-digest.ts';
+import { canonicalJson } from './canonical-json.ts';
 import { type CacheEntry, openCompletionCache } from './completion-cache.ts';
 import { HarnessError } from './errors.ts';
 import { type Truncation, truncateAnswer } from './truncate.ts';
@@ -115,7 +115,7 @@ async function* groups(
 function requestOf(problem: Problem, sample: number, { model, decoding, seed }: CompleteOptions): Request {
   const { prompt, stop } = problem;
   const hash = createHash('sha256')
-    .update(canonicalJson({ model, decoding, seed, prompt, stop, sample }))
+    .update(canonicalJson({ model, decoding, seed, prompt, stop, sample }, 'key'))
     .digest();
   return { problem, sample, prompt, stop, decoding, seed: hash.readUInt32BE(), key: hash.toString('hex') };
 }

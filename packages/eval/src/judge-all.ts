@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Program } from './benchmark.ts';
-import { canonicalJson } from './benchmarks/data-digest.ts';
+import { canonicalJson } from './canonical-json.ts';
 import { HarnessError } from './errors.ts';
 import { inProcess, type Judge, limitsOf, openJudge } from './judge/judge.ts';
 import type { JudgementCache } from './judgement-cache.ts';
@@ -113,7 +113,7 @@ function keyOf({ program, canonical }: Job, { sandbox, timeout, toolchains }: Ju
     program,
     canonical,
   };
-  return createHash('sha256').update(canonicalJson(parts)).digest('hex');
+  return createHash('sha256').update(canonicalJson(parts, 'key')).digest('hex');
 }
 
 type NeedsOwnProcess = (canonical: Program, judge: Judge) => Promise<boolean>;

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Problem } from './benchmark.ts';
-import { ConfigError } from './errors.ts';
+import { canonicalJson } from './canonical-json.ts';
 import { type Language, languages } from './language.ts';
 import { type Assurance, type Failure, type Judgement, type Verdict, verdicts } from './verdict.ts';
 
@@ -156,9 +156,8 @@ export function passKeys(score: object): `pass@${number}`[] {
 }
 
 /**
- * The fingerprint of a protocol: SHA-256, in hexadecimal, of its parts as JSON without spaces, the keys of
- * every object sorted by their UTF-16 code units. Throws ConfigError, with the key path, for what JSON cannot
- * say: undefined, a number that is not finite, a function, an object with a prototype of its own.
+ * The fingerprint of a protocol: SHA-256, in hexadecimal, of its parts as canonical JSON. Throws as that
+ * does.
  */
 export function protocolHash(parts: Readonly<Record<string, unknown>>): string {
   return createHash('sha256').update(canonicalJson(parts, 'protocol')).digest('hex');
@@ -166,31 +165,4 @@ export function protocolHash(parts: Readonly<Record<string, unknown>>): string {
 
 function inOrder<K extends string>(counts: Readonly<Record<K, number>>, order: readonly K[]) {
   return Object.fromEntries(order.map((key) => [key, counts[key]]));
-}
-
-/** Equal texts for equal JSON values, whatever the order of their keys; `path` is where `value` lies. */
-function canonicalJson(value: unknown, path: string): string {
-  if (value === null || typeof value === 'string' || typeof value === 'boolean') return JSON.stringify(value);
-  if (typeof value === 'number' && Number.isFinite(value)) return JSON.stringify(value);
-  if (Array.isArray(value)) {
-    return `[${Array.from(value, (item, i) => canonicalJson(item, `${path}.${i}`)).join()}]`;
-  }
-  if (typeof value === 'object' && isPlain(value)) {
-    const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
-    const members = entries.map(
-      ([key, item]) => `${JSON.stringify(key)}:${canonicalJson(item, `${path}.${key}`)}`,
-    );
-    return `{${members.join()}}`;
-  }
-  throw new ConfigError(`${path}: needs a JSON value, got ${kindOf(value)}`);
-}
-
-function isPlain(value: object): boolean {
-  const prototype: unknown = Object.getPrototypeOf(value);
-  return prototype === Object.prototype || prototype === null;
-}
-
-function kindOf(value: unknown): string {
-  if (typeof value === 'number' || value === undefined) return String(value);
-  return typeof value === 'object' ? `a ${value?.constructor?.name ?? 'object'}` : `a ${typeof value}`;
 }

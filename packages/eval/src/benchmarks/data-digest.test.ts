@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { canonicalJson, dataDigest } from './data-digest.ts';
+import { canonicalJson } from '../canonical-json.ts';
+import { dataDigest } from './data-digest.ts';
 
 /** The same value with the keys of its objects in the opposite order. */
 function reversed(value: unknown): unknown {
@@ -33,6 +34,6 @@ describe('the digest of data', () => {
     // printf '{"a":[{"c":2,"d":1}],"b":null}\n' | sha256sum
     const expected = '962c6a86e1481bd413adc285817a0c470ca9ffd3cfee2155393d3232e56037cb';
     expect(dataDigest([{ b: null, a: [{ d: 1, c: 2 }] }])).toBe(expected);
-    expect(canonicalJson({ b: null, a: [{ d: 1, c: 2 }] })).toBe('{"a":[{"c":2,"d":1}],"b":null}');
+    expect(canonicalJson({ b: null, a: [{ d: 1, c: 2 }] }, 'value')).toBe('{"a":[{"c":2,"d":1}],"b":null}');
   });
 });
