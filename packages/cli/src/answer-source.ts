@@ -1,8 +1,8 @@
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   complete,
   type Generate,
+  makeFolder,
   type Problem,
   readSamples,
   type Submission,
@@ -119,7 +119,7 @@ function fromModel(options: AnswerOptions, dir: string): AnswerSource {
     decoding: { ...decoding, seed, dtype, merged },
     truncation,
     async submissions({ problems, out, output, progress, signal }) {
-      mkdirSync(out, { recursive: true });
+      makeFolder(out);
       const tokenizer = openTokenizer(dir);
       const opened = await openModel({ ...options, model: dir, dtype }, output.note);
       const submissions: Submission[] = [];

@@ -1,10 +1,11 @@
-import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, openSync, renameSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Answer, Benchmark, Problem } from './benchmark.ts';
 import { limitsOf } from './judge/judge.ts';
 import { type Job, type JudgeProgress, judgeAll, judgeVersion } from './judge-all.ts';
 import { openJudgementCache } from './judgement-cache.ts';
 import type { Language } from './language.ts';
+import { makeFolder } from './make-folder.ts';
 import {
   encodeResults,
   encodeSample,
@@ -17,7 +18,7 @@ import {
   sampleRow,
 } from './results.ts';
 import type { Sandbox } from './sandbox/box.ts';
-import { score } from './score.ts';
+import { type JudgedSample, score } from './score.ts';
 import { toolchainVersions } from './toolchain.ts';
 import { type Truncation, truncateAnswer } from './truncate.ts';
 import type { Judgement } from './verdict.ts';
@@ -73,8 +74,16 @@ export async function evaluate(options: EvaluationOptions): Promise<Evaluation> 
   const { benchmark, problems, submissions, out, n, k, incomplete } = options;
   const languages = [...new Set(problems.map(({ language }) => language))];
   const toolchains = await toolchainVersions(languages);
-  const protocol_parts = protocolParts(options, languages, toolchains);
-  if (out !== null) mkdirSync(out, { recursive: true });
+  const asked = new Map(problems.map((problem): [string, Submission[]] => [problem.id, []]));
+  for (const submission of submissions) asked.get(submission.problem.id)?.push(submission);
+  const scoreOf = (judgementsOf: (problem: Problem) => readonly JudgedSample[]) =>
+    score(
+      problems.map((problem) => ({ ...problem, samples: judgementsOf(problem) })),
+      { n, k, incomplete },
+    );
+  // What cannot be scored is refused before anything is judged.
+  scoreOf(({ id }) => (asked.get(id) ?? []).map(() => unjudged));
+  if (out !== null) makeFolder(out);
   const cache = await openJudgementCache(out === null ? null : join(out, judgementsFile));
   let judgements: Judgement[];
   try {
@@ -88,13 +97,11 @@ export async function evaluate(options: EvaluationOptions): Promise<Evaluation> 
     judged.get(problem.id)?.push({ row, judgement: judgements[i] });
   }
   const samplesOf = ({ id }: Problem) => judged.get(id) ?? [];
-  const scored = score(
-    problems.map((problem) => ({
-      ...problem,
-      samples: samplesOf(problem).map(({ judgement }) => judgement),
-    })),
-    { n, k, incomplete },
-  );
+  const scored = scoreOf((problem) => samplesOf(problem).map(({ judgement }) => judgement));
+  const protocol_parts = {
+    ...protocolParts(options, languages, toolchains),
+    samples_per_problem: scored.samples_per_problem,
+  };
   const protocol = protocolHash(protocol_parts);
   const results = { ...scored, benchmark: benchmark.name, protocol, protocol_parts };
   const rows = problems.flatMap((problem) => {
@@ -108,6 +115,8 @@ export async function evaluate(options: EvaluationOptions): Promise<Evaluation> 
   }
   return { results, rows };
 }
+
+const unjudged: JudgedSample = { verdict: 'failed', failure: null, assurance: null };
 
 interface Judged {
   readonly row: Submission['row'];

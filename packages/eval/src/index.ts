@@ -9,6 +9,7 @@ export * from './judge/judge.ts';
 export * from './judge-all.ts';
 export * from './judgement-cache.ts';
 export * from './language.ts';
+export * from './make-folder.ts';
 export * from './pass-at-k.ts';
 export * from './read-results.ts';
 export * from './results.ts';

@@ -3,6 +3,7 @@ import type { Program } from './benchmark.ts';
 import { canonicalJson } from './canonical-json.ts';
 import { HarnessError } from './errors.ts';
 import { inProcess, type Judge, limitsOf, openJudge } from './judge/judge.ts';
+import { oneLine } from './judge/one-line.ts';
 import type { JudgementCache } from './judgement-cache.ts';
 import type { Language } from './language.ts';
 import type { Box, Sandbox } from './sandbox/box.ts';
@@ -70,7 +71,9 @@ export async function judgeAll(jobs: readonly Job[], options: JudgeAllOptions): 
 
   const starved: [string, Job][] = [];
   const judgeNext = async (judge: Judge, [key, job]: [string, Job], isAlone: boolean) => {
-    const judgement = await judgeJob(judge, job, needsOwnProcess);
+    const found = await judgeJob(judge, job, needsOwnProcess);
+    const seconds = Math.round(found.seconds * 1e4) / 1e4;
+    const judgement = { ...found, seconds, detail: oneLine(found.detail) };
     if (judgement.failure === 'never-stopped' && !isAlone) return void starved.push([key, job]);
     await cache.add(key, judgement);
     count(judgement);

@@ -292,6 +292,7 @@ test.each([
   [['--benchmark', 'OWN', '--model', micro, '--n', '5'], '--n: above 1 needs --temperature'],
   [['--benchmark', 'OWN', '--samples', 'S', '--k', '0'], 'whole numbers from 1'],
   [['--benchmark', 'OWN', '--samples', 'S', '--timeout', '0'], 'above 0'],
+  [['--benchmark', 'OWN', '--samples', 'S', '--timeout', '3000000'], 'at most 86400'],
   [['--benchmark', 'OWN', '--samples', 'S', '--jobs', '0'], 'from 1'],
   [['--benchmark', 'OWN', '--samples', 'S', '--truncate', 'sometimes'], 'stop-list'],
   [['--benchmark', 'OWN', '--samples', 'S', '--prompt', 'rew'], 'raw'],
@@ -317,5 +318,33 @@ sandboxTest.each([
   expect({ code, stderr }).toMatchObject({ code: 2 });
   expect(stderr.trim().split('\n')).toHaveLength(1);
   for (const word of words) expect(stderr).toContain(word);
+  expect(existsSync(out)).toBe(false);
+});
+
+sandboxTest.each(['a file', 'a folder in a file', 'a folder where none can be'])(
+  'results cannot go into %s: one line, exit code 2',
+  async (what) => {
+    const samples = write('samples.jsonl', [right(0)]);
+    const out = { 'a file': samples, 'a folder in a file': join(samples, 'out') }[what] ?? '/proc/out';
+    const { code, stderr } = await run('--benchmark', problems(1), '--samples', samples, '--out', out);
+    expect({ code, stderr }).toMatchObject({ code: 2, stderr: expect.stringContaining(out) });
+  },
+);
+
+sandboxTest('the number of samples a problem is part of the protocol', async () => {
+  const samples = write('samples.jsonl', [right(0), right(1)]);
+  const args = ['--benchmark', problems(2), '--samples', samples];
+  await run(...args, '--out', join(folder, 'one'));
+  await run(...args, '--n', '2', '--out', join(folder, 'two'));
+  const [one, two] = ['one', 'two'].map((name) => results(join(folder, name)));
+  expect([one['pass@1'], two['pass@1']]).toEqual([1, 0.5]);
+  expect(one.protocol).not.toBe(two.protocol);
+});
+
+sandboxTest('a k that no problem has samples for is refused before anything is judged', async () => {
+  const samples = write('samples.jsonl', [right(0)]);
+  const out = join(folder, 'out');
+  const { code } = await run('--benchmark', problems(1), '--samples', samples, '--k', '5', '--out', out);
+  expect(code).toBe(2);
   expect(existsSync(out)).toBe(false);
 });

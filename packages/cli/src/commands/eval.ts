@@ -26,7 +26,7 @@ import {
   withDevice,
 } from '../context.ts';
 import { environment } from '../environment.ts';
-import { newEvalProgress } from '../eval-progress.ts';
+import { type EvalProgress, newEvalProgress } from '../eval-progress.ts';
 import { exitCode } from '../failure.ts';
 import { dtypeHelp } from '../open-model.ts';
 import { number, positive, whole } from '../option-values.ts';
@@ -84,7 +84,11 @@ export function evalCommand(): Command {
         .default('fail'),
     )
     .option('--out <dir>', 'the folder of results; the same command goes on from what is there')
-    .option('--timeout <seconds>', "seconds of one program's whole check; else 10, and 15 for Java", seconds)
+    .option(
+      '--timeout <seconds>',
+      "seconds of one program's check; else 10, and 15 for Java, whose compiler has its own",
+      seconds,
+    )
     .option('--jobs <n>', 'programs judged at once', positive, availableParallelism());
   return withCommonOptions(withDevice(command)).action(run);
 }
@@ -92,49 +96,16 @@ export function evalCommand(): Command {
 async function run(options: EvalCommandOptions, command: Command): Promise<void> {
   const output = outputOf(options);
   const source = answerSource(options);
-  const benchmark = await openBenchmark({
-    name: options.benchmark,
-    data: options.data,
-    split: options.split,
-    prompt: options.prompt,
-    dataFolder: environment.data,
-    warn: output.note,
-  });
-  const problems: Problem[] = [];
-  for await (const problem of benchmark.problems()) problems.push(problem);
-  const sandbox = await openSandbox();
-  await toolchainVersions(problems.map(({ language }) => language));
-
-  const out = options.out ?? join('runs', 'eval', folderName(benchmark, source));
   const interrupt = new AbortController();
   const onSignal = () => interrupt.abort(new Error('interrupted'));
   process.on('SIGINT', onSignal);
   const progress = newEvalProgress(options.quiet ?? false);
   try {
-    const place = { problems, out, output, progress, signal: interrupt.signal };
-    const { results } = await evaluate({
-      ...source,
-      benchmark,
-      problems,
-      sandbox,
-      out,
-      n: options.n ?? null,
-      k: options.k,
-      incomplete: options.incomplete,
-      submissions: await source.submissions(place),
-      jobs: options.jobs,
-      timeout: options.timeout ?? null,
-      signal: interrupt.signal,
-      onProgress: progress.judged,
-    });
-    progress.stop();
-    output.emit({ ...results, out });
-    describe(results, output);
-    output.print(dim(`results: ${out}`));
+    await evaluateAll(options, { source, output, progress, signal: interrupt.signal });
   } catch (error) {
     if (!interrupt.signal.aborted) throw error;
     progress.stop();
-    output.warn(`interrupted: what is done is kept in ${out}, and the same command goes on`);
+    output.warn('interrupted: what is done is kept, and the same command goes on');
     command.setOptionValue('exitCode', exitCode.interrupted);
   } finally {
     progress.stop();
@@ -142,9 +113,49 @@ async function run(options: EvalCommandOptions, command: Command): Promise<void>
   }
 }
 
-/** `humaneval-1a2b3c4d`: the same for the same benchmark and answers, so that a second run goes on. */
-function folderName({ name, options }: Benchmark, { identity, decoding, truncation }: AnswerSource): string {
-  const parts = JSON.stringify([name, options, identity, decoding, truncation]);
+interface Place {
+  readonly source: AnswerSource;
+  readonly output: Output;
+  readonly progress: EvalProgress;
+  readonly signal: AbortSignal;
+}
+
+async function evaluateAll(
+  options: EvalCommandOptions,
+  { source, output, progress, signal }: Place,
+): Promise<void> {
+  const { data, split, prompt, k, incomplete, jobs, n = null, timeout = null } = options;
+  const benchmark = await openBenchmark({
+    ...{ name: options.benchmark, data, split, prompt },
+    ...{ dataFolder: environment.data, warn: output.note },
+  });
+  const problems: Problem[] = [];
+  for await (const problem of benchmark.problems()) problems.push(problem);
+  const sandbox = await openSandbox();
+  await toolchainVersions(problems.map(({ language }) => language));
+  signal.throwIfAborted();
+  const settings = { k, incomplete, n, timeout };
+  const out = options.out ?? join('runs', 'eval', folderName(benchmark, source, settings));
+  const { results } = await evaluate({
+    ...source,
+    ...settings,
+    ...{ benchmark, problems, sandbox, out, jobs, signal },
+    submissions: await source.submissions({ problems, out, output, progress, signal }),
+    onProgress: progress.judged,
+  });
+  progress.stop();
+  output.emit({ ...results, out });
+  describe(results, output);
+  output.print(dim(`results: ${out}`));
+}
+
+/** `humaneval-1a2b3c4d`: the same for the same benchmark, answers and settings, so that a second run goes on. */
+function folderName(
+  { name, options }: Benchmark,
+  { identity, decoding, truncation }: AnswerSource,
+  settings: Readonly<Record<string, unknown>>,
+): string {
+  const parts = JSON.stringify([name, options, identity, decoding, truncation, settings]);
   const digest = createHash('sha256').update(parts).digest('hex');
   return `${name.replaceAll(/[^\w.-]+/g, '-')}-${digest.slice(0, 8)}`;
 }
@@ -182,6 +193,8 @@ function kList(text: string): number[] {
 
 function seconds(text: string): number {
   const value = number(text);
-  if (value <= 0) throw new InvalidArgumentError('It must be a number above 0.');
+  if (value <= 0 || value > 86_400) {
+    throw new InvalidArgumentError('It must be a number above 0, at most 86400.');
+  }
   return value;
 }

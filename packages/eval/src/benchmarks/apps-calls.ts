@@ -73,7 +73,9 @@ export function callTarget(source: string, name: string): string {
 
 /** The candidate's program with the prelude before it, after its imports from `__future__` if it has any. */
 export function withPrelude(source: string): string {
-  const future = [...source.matchAll(/^from __future__ import (?:\([^)]*\)|[^\n(]*)(?:\n|$)/gm)].at(-1);
+  const future = [...source.matchAll(/^from __future__ import (?:\([^)]{0,1000}\)|[^\n(]*)(?:\n|$)/gm)].at(
+    -1,
+  );
   if (!future) return callPrelude + source;
   const at = future.index + future[0].length;
   return `${source.slice(0, at).replace(/\n?$/, '\n')}${callPrelude}${source.slice(at)}`;

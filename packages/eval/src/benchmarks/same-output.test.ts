@@ -90,4 +90,11 @@ describe('output', () => {
   ])('%j for %j: %s', (actual, expected, same) => {
     expect(sameOutput(actual, expected)).toBe(same);
   });
+
+  test('of millions of digits is compared at once', () => {
+    const started = performance.now();
+    expect(sameOutput(`${'1'.repeat(4_000_000)}x`, '1.5')).toBe(false);
+    expect(sameOutput(`${'1'.repeat(4_000_000)}.`, '1.5')).toBe(false);
+    expect(performance.now() - started).toBeLessThan(2000);
+  });
 });

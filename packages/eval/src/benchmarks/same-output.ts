@@ -41,7 +41,7 @@ function sameWord(actual: string, expected: string): boolean {
 }
 
 function isDecimal(word: string): boolean {
-  return /^[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?$/i.test(word);
+  return /^[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?$/i.test(word);
 }
 
 function isWhole(word: string): boolean {

@@ -7,9 +7,9 @@ import type { Judgement } from '../verdict.ts';
 import { compile } from './appended/compile.ts';
 import { type Finding, findingOfEnd, passed } from './appended/finding.ts';
 import { limitsFor, runners } from './appended/judge-appended.ts';
-import { oneLine } from './appended/one-line.ts';
 import { type Place, runBox } from './appended/run-box.ts';
 import type { Plain, Signs } from './appended/runner.ts';
+import { oneLine } from './one-line.ts';
 
 /**
  * Judges a program by what it prints for given inputs, each in a fresh box; the expected output is never

@@ -13,6 +13,8 @@ const pollMs = 50;
 const keptBytes = 64 * 1024;
 /** Milliseconds after a box's end within which its pipes must have closed. */
 const closeMs = 5000;
+/** Seconds that a timer of Node's can wait, 24 days; a longer wall limit is none. */
+const longestTimer = 2 ** 31 / 1000;
 
 /** File descriptor of the gate: a line each way before the box's program starts. */
 export const gateFd = 3;
@@ -68,9 +70,8 @@ export function startBox(launch: Launch, { limits, onOutput }: BoxOptions): Box 
     if (residentBytes > limits.residentBytes) stop('memory');
     else if (cpuSeconds > limits.cpuSeconds) stop('cpu');
   }, pollMs);
-  const wall = Number.isFinite(limits.wallSeconds)
-    ? setTimeout(() => stop('wall'), limits.wallSeconds * 1000)
-    : undefined;
+  const wall =
+    limits.wallSeconds < longestTimer ? setTimeout(() => stop('wall'), limits.wallSeconds * 1000) : undefined;
 
   const stdout = keepText(keptBytes);
   const stderr = keepText(keptBytes);

@@ -1,8 +1,8 @@
 import { HarnessError } from '../../errors.ts';
 import { defaultLimits, type Limits } from '../../sandbox/limits.ts';
+import { oneLine } from '../one-line.ts';
 import { verdictOfEnd } from '../verdict-of-end.ts';
 import type { Finding } from './finding.ts';
-import { oneLine } from './one-line.ts';
 import { type Place, runBox } from './run-box.ts';
 import type { Compiler } from './runner.ts';
 

@@ -1,8 +1,8 @@
 import { constants } from 'node:os';
 import type { BoxEnd } from '../../sandbox/box.ts';
 import type { Judgement } from '../../verdict.ts';
+import { oneLine } from '../one-line.ts';
 import { verdictOfEnd } from '../verdict-of-end.ts';
-import { oneLine } from './one-line.ts';
 import type { Signs } from './runner.ts';
 
 /** What a judge found out about a program. */

@@ -19,9 +19,3 @@ export function textAt(bytes: Buffer, at: number): string {
     .swap16()
     .toString('utf16le');
 }
-
-/** One short line, whatever the text. */
-export function oneLine(text: string): string {
-  const line = text.replace(/[\p{C}\s]+/gu, ' ').trim();
-  return line.length <= 300 ? line : `${line.slice(0, 299)}…`;
-}

@@ -3,8 +3,9 @@ import { HarnessError } from '../../errors.ts';
 import type { Box, BoxEnd, BoxOptions } from '../../sandbox/box.ts';
 import { frame, newFrameReader } from '../../sandbox/frames.ts';
 import type { Judgement } from '../../verdict.ts';
+import { oneLine } from '../one-line.ts';
 import { verdictOfEnd } from '../verdict-of-end.ts';
-import { message, oneLine, tagOf, textAt } from './java-messages.ts';
+import { message, tagOf, textAt } from './java-messages.ts';
 import { maxFrameBytes } from './java-programs.ts';
 import type { JavaWorker } from './java-worker.ts';
 

@@ -445,3 +445,40 @@ describeSandbox('a judge', () => {
     );
   });
 });
+
+describeSandbox('a reply that a program forges with the token it found', () => {
+  /** A candidate whose f sends this expression of bytes in place of its reply. */
+  const forging = (bytes: string) => `
+import sys, time
+from flex_codec import encode
+
+def f(x):
+    frame = sys._getframe()
+    while "token" not in frame.f_locals:
+        frame = frame.f_back
+    frame.f_globals["_reply"](frame.f_locals["token"], ${bytes})
+    time.sleep(60)
+`;
+
+  test.each([
+    ['nothing', 'b""', 'sent a reply of no known kind'],
+    ['no value', 'b"V"', /^sent bytes that are no value/],
+    ['an exception of three parts', 'b"E" + encode(("a", "b", "c"), None)', /^sent an exception without/],
+    ['an exception that is a number', 'b"E" + encode(5, None)', /^sent an exception without/],
+  ])('%s is a broken protocol', async (_, bytes, detail) => {
+    const judgement = await judged(forging(bytes), 'assert f(2) == 4');
+    const expected = typeof detail === 'string' ? detail : expect.stringMatching(detail);
+    expect(judgement).toMatchObject(failed('protocol', expected));
+  });
+
+  test.each([
+    ['an exception', 'b"E" + encode(("ValueError", "\\0" * 8_388_000), None)', 'ValueError'],
+    ['the name of an exception', 'b"E" + encode(("\\0" * 8_388_000, ""), None)', ''],
+    ['a reason', 'b"C" + b"\\xff" * 8_388_000', 'cannot cross'],
+  ])('%s of 8 MiB is cut short and ends nothing but the check', async (_, bytes, words) => {
+    const judgement = await judged(forging(bytes), 'assert f(2) == 4');
+    expect(judgement).toMatchObject(failed('exception', expect.stringContaining(words)));
+    expect(judgement.detail.length).toBeLessThan(2000);
+    expect(await judged(double, 'assert f(2) == 4')).toMatchObject(passed);
+  });
+});

@@ -14,8 +14,15 @@ import sys
 from flex_codec import CannotCross, Remote, decode, encode
 
 
+LONGEST = 1000  # characters of an exception's name and text
+
+
 class CandidateStopped(BaseException):
     """The candidate ended the program, or is gone: not what tests mean by `except Exception`."""
+
+
+class BrokenProtocol(BaseException):
+    """What the candidate's box sent is no reply."""
 
 
 class CandidateError(Exception):
@@ -52,22 +59,34 @@ def ask(operation, target, *rest):
     reply = read_frame()
     kind, content = reply[:1], reply[1:]
     if kind == b"V":
-        return decode(content, resolve)
+        return received(content)
     if kind == b"U":
         raise NameError(f"name {target!r} is not defined")
     if kind == b"C":
-        raise CannotCross(content.decode("utf-8", "replace"))
+        raise CannotCross(content[:LONGEST].decode("utf-8", "replace"))
     if kind == b"E":
-        raise remote_error(*decode(content, resolve))
-    raise CandidateStopped("")
+        raise remote_error(received(content))
+    if kind == b"A":
+        raise CandidateStopped("")
+    raise BrokenProtocol("a reply of no known kind")
+
+
+def received(content):
+    try:
+        return decode(content, resolve)
+    except CannotCross as error:
+        raise BrokenProtocol(str(error)) from None
 
 
 def resolve(reference):
     return Remote(reference, ask)
 
 
-def remote_error(name, text):
+def remote_error(value):
     """The candidate's exception as one of the tests' own: a builtin by name, else a CandidateError."""
+    if type(value) is not tuple or [type(part) for part in value] != [str, str]:
+        raise BrokenProtocol("an exception without a name and a text")
+    name, text = (part[:LONGEST] for part in value)
     kind = getattr(builtins, name, None)
     if isinstance(kind, type) and issubclass(kind, BaseException) and not issubclass(kind, Exception):
         return CandidateStopped(f"{name}: {text}")
@@ -89,7 +108,10 @@ class Globals(dict):
     def __missing__(self, name):
         if hasattr(builtins, name):
             return getattr(builtins, name)
-        kind, value = ask("name", name)
+        meaning = ask("name", name)
+        if type(meaning) is not tuple or len(meaning) != 2:
+            raise BrokenProtocol("a name without a meaning")
+        kind, value = meaning
         if name in sys.stdlib_module_names:
             value = __import__(name)
         elif kind == "module":
@@ -112,7 +134,9 @@ def check(setup, code, entry_points):
             scope[name.rpartition(".")[2]] = entry_point(name)
         exec(compile(code, "tests.py", "exec", dont_inherit=True), scope)
     except CandidateStopped as error:
-        return ["exited", str(error)]
+        return ["exited", str(error) or "ended before the tests did"]
+    except BrokenProtocol as error:
+        return ["protocol", f"sent {error}"]
     except CannotCross as error:
         return ["exception", f"a value cannot cross to the tests: {error}"]
     except BaseException as error:
@@ -152,8 +176,9 @@ def failed_line(error, code):
 def answer(frame):
     request = json.loads(frame)
     failure = check(request["setup"], request["code"], request["entryPoints"])
-    text = json.dumps(failure) if failure else "null"
-    write_frame(b"D" + text.encode())
+    if failure:
+        failure[1] = failure[1][:LONGEST]
+    write_frame(b"D" + json.dumps(failure).encode())
 
 
 CHANNEL = os.dup(1)

@@ -46,7 +46,15 @@ export function openTester(sandbox: Sandbox, lane: number): Tester {
     files: testerFiles,
     limits,
     lane,
-    onOutput: reader.push,
+    onOutput(chunk) {
+      try {
+        reader.push(chunk);
+      } catch (error) {
+        if (!(error instanceof RangeError)) throw error;
+        current?.reject(new HarnessError(`tester: sent ${error.message}`));
+        box.kill();
+      }
+    },
   });
   const ended = box.ended.finally(() => {
     isOpen = false;
