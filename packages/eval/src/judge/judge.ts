@@ -4,7 +4,7 @@ import type { Sandbox } from '../sandbox/box.ts';
 import { defaultLimits, javaLimits, type Limits } from '../sandbox/limits.ts';
 import type { Judgement } from '../verdict.ts';
 import { judgeAppended } from './appended/judge-appended.ts';
-import { openJavaJudge } from './java/java-judge.ts';
+import { type JavaJudge, openJavaJudge } from './java/java-judge.ts';
 import { openPythonJudge } from './python/python-judge.ts';
 import { judgeTranscripts } from './transcripts.ts';
 
@@ -31,20 +31,25 @@ export function limitsOf(language: Language, timeout: number | null): Limits {
 
 /** A judge of programs in every language. */
 export function openJudge({ sandbox, lane, timeout }: JudgeOptions): Judge {
-  const place = { sandbox, lane };
-  const python = openPythonJudge(place);
-  const java = openJavaJudge(place);
+  const python = openPythonJudge({ sandbox, lane });
+  // A JDK is looked for where there is Java to judge.
+  let java: JavaJudge | null = null;
+  // Each judge numbers four boxes a lane; those of one process take the candidate's.
+  const place = { sandbox, lane: 4 * lane + 1 };
   return {
     judge(program) {
       const limits = limitsOf(program.language, timeout);
       if (has(program, 'python-calls')) return python.judge(program, limits);
-      if (has(program, 'java-calls')) return java.judge(program, limits);
+      if (has(program, 'java-calls')) {
+        java ??= openJavaJudge({ sandbox, lane });
+        return java.judge(program, limits);
+      }
       if (has(program, 'transcripts')) return judgeTranscripts(place, program, limits);
       if (has(program, 'appended')) return judgeAppended(place, program, limits);
       throw new TypeError(`judge: unknown tests ${JSON.stringify(program.tests)}`);
     },
     async close() {
-      await Promise.all([python.close(), java.close()]);
+      await Promise.all([python.close(), java?.close()]);
     },
   };
 }
