@@ -66,7 +66,7 @@ function bareInterpreter(programs: number): Row {
   for (let i = 0; i < programs; i++) spawnSync('/usr/bin/python3', ['-s', '-S', '-B', '-c', 'pass']);
   const seconds = (performance.now() - started) / 1000 / lanes;
   return {
-    what: `bare interpreter, a ${lanes}th of its time`,
+    what: `bare interpreters, their time shared by ${lanes} lanes`,
     programs,
     passed: programs,
     seconds,
