@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
-import { ConfigError, DataError, SandboxError } from '../errors.ts';
+import { ConfigError, DataError } from '../errors.ts';
 import type { Language } from '../language.ts';
 import type { BoxOptions, Sandbox } from '../sandbox/box.ts';
-import { openSandbox } from '../sandbox/sandbox.ts';
+import { machineSandbox } from '../testing/describe-sandbox.ts';
 import { allToolchains } from '../toolchain.ts';
 import type { Failure, Judgement, Verdict } from '../verdict.ts';
 import { limitsOf } from './judge.ts';
@@ -11,15 +11,6 @@ import { judgeTranscripts } from './transcripts.ts';
 const sandbox = await machineSandbox();
 const missing = new Map((await allToolchains()).map((found) => [found.language, found.missing]));
 const absent = (language: Language) => sandbox === null || missing.get(language) !== null;
-
-async function machineSandbox(): Promise<Sandbox | null> {
-  try {
-    return await openSandbox();
-  } catch (error) {
-    if (error instanceof SandboxError && process.env.FLEX_REQUIRE_SANDBOX !== '1') return null;
-    throw error;
-  }
-}
 
 type Cases = readonly (readonly [input: string, output: string])[];
 const doubles: Cases = [

@@ -1,6 +1,7 @@
 import { describe } from 'vitest';
 import { SandboxError } from '../errors.ts';
-import { findBubblewrap } from '../sandbox/sandbox.ts';
+import type { Sandbox } from '../sandbox/box.ts';
+import { findBubblewrap, openSandbox } from '../sandbox/sandbox.ts';
 
 /**
  * Whether tests that need boxes are to be skipped, and counted as such: where bubblewrap is not installed.
@@ -11,6 +12,10 @@ export const withoutSandbox: boolean = process.env.FLEX_REQUIRE_SANDBOX !== '1' 
 
 /** `describe` for what needs boxes. */
 export const describeSandbox: (name: string, body: () => void) => void = describe.skipIf(withoutSandbox);
+
+/** The machine's sandbox; null, for tests to skip, where `withoutSandbox`. */
+export const machineSandbox = (): Promise<Sandbox | null> =>
+  withoutSandbox ? Promise.resolve(null) : openSandbox();
 
 function hasBubblewrap(): boolean {
   try {

@@ -2,10 +2,9 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { readMultiplERow } from '../../benchmarks/multipl-e.ts';
-import { DataError, SandboxError } from '../../errors.ts';
+import { DataError } from '../../errors.ts';
 import { type Language, languages } from '../../language.ts';
-import type { Sandbox } from '../../sandbox/box.ts';
-import { openSandbox } from '../../sandbox/sandbox.ts';
+import { machineSandbox } from '../../testing/describe-sandbox.ts';
 import { allToolchains } from '../../toolchain.ts';
 import type { Failure, Judgement, Verdict } from '../../verdict.ts';
 import { limitsOf } from '../judge.ts';
@@ -18,15 +17,6 @@ const sandbox = await machineSandbox();
 const missing = new Map((await allToolchains()).map((found) => [found.language, found.missing]));
 /** Languages that cannot run here. */
 const absent = (language: Language) => sandbox === null || missing.get(language) !== null;
-
-async function machineSandbox(): Promise<Sandbox | null> {
-  try {
-    return await openSandbox();
-  } catch (error) {
-    if (error instanceof SandboxError && process.env.FLEX_REQUIRE_SANDBOX !== '1') return null;
-    throw error;
-  }
-}
 
 const freeLanes = [0, 1];
 const waiting: (() => void)[] = [];
