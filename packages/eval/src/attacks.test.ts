@@ -64,13 +64,17 @@ describe
   });
 });
 
-/** Processes that hold the marker, and boxes of this process or of one that is gone. */
+/**
+ * Processes that hold the marker, and boxes of this process or of one that is gone.
+ * What is dead but not waited for (a zombie) is not alive: a machine's first process may wait late or never.
+ */
 function leftAlive(): string[] {
   return namesIn('/proc')
     .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
     .map((pid) => {
-      const [name, parent] = nameAndParent(pid);
-      const owner = nameAndParent(parent)[0];
+      const { name, state, parent } = statusOf(pid);
+      if (state === 'Z') return '';
+      const owner = statusOf(parent).name;
       const isLeft = name === 'bwrap' && (Number(parent) === process.pid || !/^(bwrap|node)/.test(owner));
       const line = readIfThere(`/proc/${pid}/cmdline`).replaceAll('\0', ' ');
       return isLeft || line.includes(marker) ? `${pid} of ${owner}: ${line}` : '';
@@ -78,10 +82,14 @@ function leftAlive(): string[] {
     .filter((line) => line !== '');
 }
 
-/** A process's name, and its parent's id. */
-function nameAndParent(pid: string): [name: string, parent: string] {
+/** A process's name, its state's letter and its parent's id. */
+function statusOf(pid: string): { name: string; state: string; parent: string } {
   const status = readIfThere(`/proc/${pid}/status`);
-  return [/^Name:\t(.*)$/m.exec(status)?.[1] ?? '', /^PPid:\t(\d+)$/m.exec(status)?.[1] ?? '0'];
+  return {
+    name: /^Name:\t(.*)$/m.exec(status)?.[1] ?? '',
+    state: /^State:\t(.)/m.exec(status)?.[1] ?? '',
+    parent: /^PPid:\t(\d+)$/m.exec(status)?.[1] ?? '0',
+  };
 }
 
 function judgeAsOrdinaryUser(): Promise<JudgedAttack[]> {

@@ -5,7 +5,7 @@ import { HarnessError, SandboxError } from '../errors.ts';
 import type { Box, BoxEnd, BoxOptions, Stop } from './box.ts';
 import { inheritableFiles } from './inheritable-files.ts';
 import { keepText } from './kept-text.ts';
-import { treeUsage } from './process-tree.ts';
+import { childrenOf, treeUsage } from './process-tree.ts';
 
 /** Milliseconds between two looks at a box's memory and processor time. */
 const pollMs = 50;
@@ -56,7 +56,7 @@ export function startBox(launch: Launch, { limits, onOutput }: BoxOptions): Box 
     if (stopped !== null || child.exitCode !== null || child.signalCode !== null) return;
     look();
     stopped = reason;
-    if (isMade) killAll(child);
+    if (isMade && child.pid !== undefined) killAll(child.pid);
     else gate?.destroy();
   };
   const look = () => {
@@ -105,8 +105,8 @@ export function startBox(launch: Launch, { limits, onOutput }: BoxOptions): Box 
         return reject(new HarnessError(`sandbox: a box could not be made: ${said}`));
       }
       resolve({
-        code,
-        signal,
+        code: stopped === null ? code : null,
+        signal: stopped === null ? signal : null,
         stopped,
         stdout: stdout.text(),
         stderr: stderr.text(),
@@ -158,11 +158,15 @@ function ignoreClosedPipe(error: NodeJS.ErrnoException): void {
   if (error.code !== 'EPIPE' && error.code !== 'ECONNRESET') throw error;
 }
 
-/** SIGKILL to bubblewrap, whose death takes the box's process namespace along. */
-function killAll(child: ChildProcess): void {
-  if (child.pid === undefined) return;
+/**
+ * SIGKILL to the first process in the box, with which its process namespace ends; bubblewrap, outside, waits
+ * for it and ends too. Were bubblewrap killed, the first process would die as well, but an orphan: a zombie
+ * wherever the machine's own first process does not wait, as in most containers.
+ */
+function killAll(bubblewrap: number): void {
+  const [first = bubblewrap] = childrenOf(bubblewrap);
   try {
-    process.kill(child.pid, 'SIGKILL');
+    process.kill(first, 'SIGKILL');
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
   }

@@ -20,7 +20,9 @@ export interface BoxOptions {
 
 /** How a box ended. All its processes are gone by then. */
 export interface BoxEnd {
+  /** The program's exit code, 128 + n where signal n ended it; null where the box was stopped or killed. */
   readonly code: number | null;
+  /** What killed the box, where it was neither stopped nor ended by itself. */
   readonly signal: NodeJS.Signals | null;
   readonly stopped: Stop | null;
   /** The first bytes of standard output (when nobody took it) and of standard error, as UTF-8. */

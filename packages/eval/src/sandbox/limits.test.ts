@@ -11,7 +11,7 @@ const limited = (limits: Partial<Limits>, source: string): Promise<BoxEnd> =>
   run(python(source), { ...defaultLimits, ...limits });
 
 /** Ended from outside, at this limit, with nothing of its own to say. */
-const stoppedAt = (stopped: BoxEnd['stopped']) => ({ stopped, code: null, signal: 'SIGKILL' });
+const stoppedAt = (stopped: BoxEnd['stopped']) => ({ stopped, code: null, signal: null });
 
 describeSandbox('a box is stopped', () => {
   test('at its wall-clock seconds, asleep', async () => {

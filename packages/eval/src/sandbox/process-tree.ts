@@ -55,8 +55,8 @@ function* tree(root: number): Generator<number> {
   }
 }
 
-/** The children of every thread of a process. */
-function childrenOf(pid: number): number[] {
+/** The children of every thread of a process; none where it has ended. */
+export function childrenOf(pid: number): number[] {
   let threads: string[];
   try {
     threads = readdirSync(`/proc/${pid}/task`);

@@ -1,7 +1,8 @@
 /**
  * A harness in a process of its own, for tests that start it as another user, hand it open files, or kill it:
- * `look MARKER` makes a few boxes and prints what came of them as JSON; `loop MARKER` makes boxes until it is
- * killed, some of which sleep, with daemons, while others are killed as they are made.
+ * `look MARKER` makes a few boxes and prints what came of them as JSON; `kill MARKER` makes a few and kills
+ * them; `loop MARKER` makes boxes until it is killed, some of which sleep, with daemons, while others are
+ * killed as they are made.
  */
 import { setTimeout } from 'node:timers/promises';
 import { defaultLimits } from '../sandbox/limits.ts';
@@ -53,6 +54,21 @@ async function look(marker: string): Promise<Look> {
   };
 }
 
+async function kill(marker: string): Promise<void> {
+  const sandbox = await openSandbox();
+  const limits = { ...defaultLimits, wallSeconds: 30 };
+  for (let i = 0; i < 20; i++) {
+    let isUp = () => {};
+    const up = new Promise<void>((resolve) => {
+      isUp = resolve;
+    });
+    const box = sandbox.open({ ...daemons(marker), limits, lane: i % 2, onOutput: () => isUp() });
+    await up;
+    box.kill();
+    await box.ended;
+  }
+}
+
 async function loop(marker: string): Promise<never> {
   const sandbox = await openSandbox();
   const limits = { ...defaultLimits, wallSeconds: 60 };
@@ -74,4 +90,5 @@ const [task, marker] = process.argv.slice(2);
 // A harness that nobody kills must not stay.
 setTimeout(30_000, undefined, { ref: false }).then(() => process.exit(1));
 if (task === 'loop') await loop(marker);
+else if (task === 'kill') await kill(marker);
 else process.stdout.write(JSON.stringify(await look(marker)));
