@@ -213,14 +213,14 @@ describeSandbox('judging many programs', () => {
 });
 
 describeSandbox('a program that waited until its time was over', () => {
-  const waiting = calling('import time\ndef f(x):\n  time.sleep(0.5)\n  return 4');
+  const waiting = calling('import time\ndef f(x):\n  time.sleep(3)\n  return 4');
   /** Candidates of the first round have little time, as if starved. */
   const starving = (jobs: number) =>
     watched((options, candidates) => {
       const { limits } = options;
       return {
         ...options,
-        limits: { ...limits, wallSeconds: candidates <= jobs ? 0.3 : limits.wallSeconds },
+        limits: { ...limits, wallSeconds: candidates <= jobs ? 1.5 : limits.wallSeconds },
       };
     });
   test('is judged again, alone, after all others', async () => {
@@ -238,13 +238,13 @@ describeSandbox('a program that waited until its time was over', () => {
   });
   test('has timed out if it does so again', async () => {
     const { sandbox, seen } = await watched();
-    const [judgement] = await judge([job(sleeping), job(double)], { sandbox, timeout: 0.6 });
+    const [judgement] = await judge([job(sleeping), job(double)], { sandbox, timeout: 1.5 });
     expect(judgement).toMatchObject({ verdict: 'timeout', failure: 'never-stopped' });
     expect(seen.candidates).toBe(3);
   });
   test('is not judged again where it was alone', async () => {
     const { sandbox, seen } = await watched();
-    const [judgement] = await judge([job(sleeping)], { sandbox, timeout: 0.6 });
+    const [judgement] = await judge([job(sleeping)], { sandbox, timeout: 1.5 });
     expect(judgement).toMatchObject({ verdict: 'timeout', failure: 'never-stopped' });
     expect(seen.candidates).toBe(1);
   });

@@ -71,10 +71,10 @@ export async function judgeAll(jobs: readonly Job[], options: JudgeAllOptions): 
 
   const starved: [string, Job][] = [];
   const judgeNext = async (judge: Judge, [key, job]: [string, Job], isAlone: boolean) => {
-    const found = await judgeJob(judge, job, needsOwnProcess);
+    const { starved: isStarved, ...found } = await judgeJob(judge, job, needsOwnProcess);
     const seconds = Math.round(found.seconds * 1e4) / 1e4;
     const judgement = { ...found, seconds, detail: oneLine(found.detail) };
-    if (judgement.failure === 'never-stopped' && !isAlone) return void starved.push([key, job]);
+    if (isStarved && !isAlone) return void starved.push([key, job]);
     await cache.add(key, judgement);
     count(judgement);
     onProgress({ ...progress });
@@ -142,7 +142,7 @@ function newNeedsOwnProcess(options: JudgeAllOptions): NeedsOwnProcess {
     const key = keyOf({ program, canonical: null }, options);
     const known = cache.get(key);
     if (known !== undefined) return known.verdict;
-    const judgement = await judge.judge(program);
+    const { starved: _, ...judgement } = await judge.judge(program);
     if (judgement.verdict !== 'timeout') await cache.add(key, judgement);
     return judgement.verdict;
   };

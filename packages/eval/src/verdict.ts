@@ -14,8 +14,8 @@ export type Verdict = (typeof verdicts)[number];
 /**
  * Why a program did not pass, finer than its verdict: `assertion` a test's assertion failed; `exception` it
  * raised; `exited` it ended before the tests did; `compile` it does not compile or parse; `timeout` it used up
- * its seconds computing, `never-stopped` it used them up waiting or asleep; `protocol` it sent the judge what is
- * no answer to a call; `memory`, `output` and `blocked` as the verdicts say; `missing` there was no sample.
+ * its seconds, `never-stopped` it did nothing for nine in ten of them; `protocol` it sent the judge what is no
+ * answer to a call; `memory`, `output` and `blocked` as the verdicts say; `missing` there was no sample.
  */
 export type Failure =
   | 'assertion'
@@ -43,4 +43,6 @@ export interface Judgement {
   readonly assurance: Assurance;
   /** Wall-clock seconds of the whole check. */
   readonly seconds: number;
+  /** It used up its seconds with less than half of them of a processor: alone, it may end otherwise. */
+  readonly starved?: true;
 }

@@ -1,5 +1,6 @@
 import { gather, reshape, scope, slice, type Tensor, tensor } from '@flex/tensor';
-import { forward, type KvCache, type Linear, type LlamaModel, logits } from './model.ts';
+import { forward, type Linear, type LlamaModel, logits } from './model.ts';
+import { causalPast, type KvCache } from './past.ts';
 
 /** The model between two tokens: what it said last for each row, and its cache. */
 export interface DecodingState {
@@ -30,12 +31,10 @@ export function newDecoder(model: LlamaModel, linear: Linear): Decoder {
     const t = tokens.length / b;
     const [last, next] = scope((): [Tensor, KvCache] => {
       const ids = tensor(backend, Int32Array.from(tokens), [b, t], 'i32');
-      const result = forward(model, ids, { linear, cache });
-      const end = reshape(slice(result.hidden, [0, t - 1, 0], [b, 1, config.hiddenSize]), [
-        b,
-        config.hiddenSize,
-      ]);
-      return [logits(model, end, linear), result.cache];
+      const past = causalPast(model, t, cache);
+      const hidden = forward(model, ids, { linear, past });
+      const end = slice(hidden, [0, t - 1, 0], [b, 1, config.hiddenSize]);
+      return [logits(model, reshape(end, [b, config.hiddenSize]), linear), past.cache()];
     });
     const data = Float32Array.from(await last.data());
     last.dispose();

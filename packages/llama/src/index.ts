@@ -1,8 +1,11 @@
 export * from './checkpoint-files.ts';
 export * from './config.ts';
+export type { Completion, ContinuationOptions } from './continuation.ts';
 export * from './decoder.ts';
 export * from './generate.ts';
 export * from './model.ts';
+export * from './past.ts';
 export * from './sample.ts';
+export { newSlots, type Slots } from './slots.ts';
 export * from './tokenizer.ts';
 export * from './weights.ts';

@@ -1,8 +1,6 @@
 import {
   add,
   type Backend,
-  causalSoftmax,
-  concat,
   crossEntropy,
   DataError,
   gather,
@@ -12,7 +10,6 @@ import {
   type RopeTables,
   reshape,
   rmsNorm,
-  rope,
   ShapeError,
   show,
   sum,
@@ -21,6 +18,7 @@ import {
   tensor,
 } from '@flex/tensor';
 import { inverseFrequencies, type LlamaConfig, readLlamaConfig } from './config.ts';
+import { causalPast, type Past } from './past.ts';
 import { type LinearSize, linearSizes, loadWeights, type WeightDType } from './weights.ts';
 
 /**
@@ -46,17 +44,11 @@ export interface LlamaModel {
   dispose(): void;
 }
 
-/** Keys and values of the tokens so far: f32 [b·kv heads, tokens, d] a layer. */
-export interface KvCache {
-  readonly tokens: number;
-  readonly layers: readonly { readonly k: Tensor; readonly v: Tensor }[];
-}
-
 export interface ForwardOptions {
   /** Left out: the model's own weights alone. */
   readonly linear?: Linear;
-  /** Tokens before these. */
-  readonly cache?: KvCache;
+  /** Left out: nothing comes before these tokens, and nothing is kept of them. */
+  readonly past?: Past;
   /** Runs a layer; the default just calls it. Activation checkpointing goes here. */
   readonly runLayer?: (layer: () => Tensor, x: Tensor, index: number) => Tensor;
 }
@@ -118,78 +110,57 @@ function ropeTables(backend: Backend, config: LlamaConfig, positions: number): R
 }
 
 /**
- * The last hidden states, after the final norm. ids i32 [b, t] → f32 [b, t, e], with the cache that these
- * tokens leave. Rows are right-padded: a causal model's states before the padding do not depend on it.
+ * The last hidden states, after the final norm. ids i32 [b, t] → f32 [b, t, e]. Rows are right-padded: a causal
+ * model's states before the padding do not depend on it.
  */
-export function forward(
-  model: LlamaModel,
-  ids: Tensor,
-  options: ForwardOptions = {},
-): { hidden: Tensor; cache: KvCache } {
+export function forward(model: LlamaModel, ids: Tensor, options: ForwardOptions = {}): Tensor {
   if (ids.shape.length !== 2) throw new ShapeError(`forward: needs ids [b, t], got ${show(ids)}`);
   const { config, weights } = model;
-  const { cache, linear = model.linear, runLayer = (layer) => layer() } = options;
-  const offset = cache?.tokens ?? 0;
-  const tokens = offset + ids.shape[1];
-  const tables = model.rope(tokens);
+  const { linear = model.linear, runLayer = (layer) => layer() } = options;
+  const past = options.past ?? causalPast(model, ids.shape[1]);
   const norm = (x: Tensor, name: string) => rmsNorm(x, weights.get(`${name}.weight`)!, config.rmsNormEps);
-  const layers: { k: Tensor; v: Tensor }[] = [];
   let x = gather(weights.get('model.embed_tokens.weight')!, ids);
-  for (let i = 0; i < config.layers; i++) {
-    const path = `model.layers.${i}`;
+  for (let index = 0; index < config.layers; index++) {
+    const path = `model.layers.${index}`;
     const before = x;
     const layer = (): Tensor => {
-      const { output, k, v } = attention(norm(before, `${path}.input_layernorm`), {
-        config,
-        linear,
-        tables,
-        offset,
-        path: `${path}.self_attn`,
-        past: cache?.layers[i],
-      });
-      layers[i] = { k, v };
-      const middle = add(before, output);
+      const seen = norm(before, `${path}.input_layernorm`);
+      const middle = add(before, attention(seen, { config, linear, past, index, path: `${path}.self_attn` }));
       const h = norm(middle, `${path}.post_attention_layernorm`);
       const gated = swiglu(linear(h, `${path}.mlp.gate_proj`), linear(h, `${path}.mlp.up_proj`));
       return add(middle, linear(gated, `${path}.mlp.down_proj`));
     };
-    x = runLayer(layer, before, i);
+    x = runLayer(layer, before, index);
   }
-  return { hidden: norm(x, 'model.norm'), cache: { tokens, layers } };
+  return norm(x, 'model.norm');
 }
 
 interface AttentionInputs {
   readonly config: LlamaConfig;
   readonly linear: Linear;
-  readonly tables: RopeTables;
-  readonly offset: number;
+  readonly past: Past;
+  readonly index: number;
   readonly path: string;
-  readonly past?: { readonly k: Tensor; readonly v: Tensor };
 }
 
-/** Grouped-query causal attention. x f32 [b, t, e] → f32 [b, t, e], and the keys and values seen so far. */
-function attention(
-  x: Tensor,
-  { config, linear, tables, offset, path, past }: AttentionInputs,
-): { output: Tensor; k: Tensor; v: Tensor } {
+/** Grouped-query attention. x f32 [b, t, e] → f32 [b, t, e]. */
+function attention(x: Tensor, { config, linear, past, index, path }: AttentionInputs): Tensor {
   const [b, t] = x.shape;
   const { heads: h, kvHeads, headDim: d } = config;
   const group = h / kvHeads;
   /** [b, t, heads·d] → [b, heads, t, d] */
   const split = (y: Tensor, heads: number) => permute(reshape(y, [b, t, heads, d]), [0, 2, 1, 3]);
   const rotated = (name: string, heads: number) =>
-    permute(rope(reshape(linear(x, `${path}.${name}`), [b, t, heads, d]), tables, offset), [0, 2, 1, 3]);
+    permute(past.rotate(reshape(linear(x, `${path}.${name}`), [b, t, heads, d])), [0, 2, 1, 3]);
   // The heads of a group share keys and values: fold them into the rows, [b·kv, group·t, d].
   const q = reshape(rotated('q_proj', h), [b * kvHeads, group * t, d]);
-  const newK = reshape(rotated('k_proj', kvHeads), [b * kvHeads, t, d]);
-  const newV = reshape(split(linear(x, `${path}.v_proj`), kvHeads), [b * kvHeads, t, d]);
-  const k = past ? concat([past.k, newK], 1) : newK;
-  const v = past ? concat([past.v, newV], 1) : newV;
-  const scores = matmul(q, k, { transposeB: true }); // [b·kv, group·t, s]
-  const weights = causalSoftmax(scores, { scale: 1 / Math.sqrt(d), queries: t, offset });
+  const { k, v } = past.extend(index, {
+    k: reshape(rotated('k_proj', kvHeads), [b * kvHeads, t, d]),
+    v: reshape(split(linear(x, `${path}.v_proj`), kvHeads), [b * kvHeads, t, d]),
+  });
+  const weights = past.weigh(matmul(q, k, { transposeB: true })); // [b·kv, group·t, s]
   const mixed = reshape(matmul(weights, v), [b, h, t, d]);
-  const output = linear(reshape(permute(mixed, [0, 2, 1, 3]), [b, t, h * d]), `${path}.o_proj`);
-  return { output, k, v };
+  return linear(reshape(permute(mixed, [0, 2, 1, 3]), [b, t, h * d]), `${path}.o_proj`);
 }
 
 /** Logits of hidden states. f32 [.., e] → f32 [.., v]. */
@@ -231,7 +202,7 @@ export function lossSum(model: LlamaModel, batch: TokenBatch, options: ForwardOp
   if (rows.length === 0) throw new DataError('loss: the batch has no scored token');
   const index = (values: ArrayLike<number>, shape: number[]) =>
     tensor(model.backend, Int32Array.from(values), shape, 'i32');
-  const { hidden } = forward(model, index(input_ids, [b, t]), options);
+  const hidden = forward(model, index(input_ids, [b, t]), options);
   const scored = gather(reshape(hidden, [b * t, model.config.hiddenSize]), index(rows, [rows.length]));
   return sum(crossEntropy(logits(model, scored, options.linear), index(targets, [targets.length])));
 }

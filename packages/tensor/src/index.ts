@@ -20,6 +20,7 @@ export * from './ops/permute.ts';
 export * from './ops/reshape.ts';
 export * from './ops/rms-norm.ts';
 export * from './ops/rope.ts';
+export * from './ops/set-row.ts';
 export * from './ops/slice-pad.ts';
 export * from './ops/softmax.ts';
 export { broadcastTo, type ReduceOptions, sum, sumTo } from './ops/sum.ts';

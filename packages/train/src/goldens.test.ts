@@ -24,7 +24,7 @@ interface Generations {
 async function logitsOf(model: LlamaModel, linear: Linear, golden: Golden): Promise<Float32Array> {
   const { b, t, input_ids, mask } = golden.inputs();
   const result = scope(() => {
-    const { hidden } = forward(model, tensor(model.backend, input_ids, [b, t], 'i32'), { linear });
+    const hidden = forward(model, tensor(model.backend, input_ids, [b, t], 'i32'), { linear });
     return logits(model, hidden, linear);
   });
   const values = Float32Array.from(await result.data());

@@ -71,6 +71,7 @@ export function evalCommand(): Command {
     .option('--num-beams <n>', 'above 1: beam search', positive)
     .option('--max-new-tokens <n>', 'tokens of a completion at most', positive)
     .option('--seed <n>', 'of the sampling', whole)
+    .option('--batch-size <n>', 'prompts decoded at once; else 8. Each takes memory for its tokens', positive)
     .option('--dtype <name>', dtypeHelp)
     .addOption(
       new Option(

@@ -28,7 +28,7 @@ async function run(options: LogitsOptions): Promise<void> {
   const { vocabSize } = model.config;
   const { b, t, ids, lengths } = readTokenInput(options.input, vocabSize);
   const result = scope(() => {
-    const { hidden } = forward(model, tensor(backend, ids, [b, t], 'i32'), { linear });
+    const hidden = forward(model, tensor(backend, ids, [b, t], 'i32'), { linear });
     return reshape(logits(model, hidden, linear), [b, t, vocabSize]);
   });
   const data = Float32Array.from(await result.data());

@@ -7,6 +7,7 @@ export interface EndVerdict {
   readonly verdict: Exclude<Verdict, 'passed' | 'missing'>;
   readonly failure: Failure;
   readonly detail: string;
+  readonly starved?: true;
 }
 
 const SIGSYS = 31;
@@ -16,8 +17,8 @@ const signalCode = 128;
 /**
  * The verdict on a program whose box ended before its tests had passed: stopped at a limit, killed by the
  * system call filter, or ended by itself. A wall limit that was reached with less than half of it spent
- * computing is `never-stopped`. Throws HarnessError where the box was killed by anyone but its limits: that says
- * nothing about the program.
+ * computing is `starved`, with less than a tenth `never-stopped`: even a busy machine leaves a program more.
+ * Throws HarnessError where the box was killed by anyone but its limits: that says nothing about the program.
  */
 export function verdictOfEnd({ stopped, code, signal, cpuSeconds, seconds }: BoxEnd): EndVerdict {
   switch (stopped) {
@@ -28,8 +29,9 @@ export function verdictOfEnd({ stopped, code, signal, cpuSeconds, seconds }: Box
     case 'cpu':
       return { verdict: 'timeout', failure: 'timeout', detail: 'used more processor time than its limit' };
     case 'wall': {
-      const failure = cpuSeconds < seconds / 2 ? 'never-stopped' : 'timeout';
-      return { verdict: 'timeout', failure, detail: 'did not end within its time limit' };
+      const failure = cpuSeconds < seconds / 10 ? 'never-stopped' : 'timeout';
+      const starved = cpuSeconds < seconds / 2 ? { starved: true as const } : {};
+      return { verdict: 'timeout', failure, detail: 'did not end within its time limit', ...starved };
     }
     default:
       if (stopped === 'closed' || code === null) {

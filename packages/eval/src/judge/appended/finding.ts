@@ -6,7 +6,7 @@ import { verdictOfEnd } from '../verdict-of-end.ts';
 import type { Signs } from './runner.ts';
 
 /** What a judge found out about a program. */
-export type Finding = Pick<Judgement, 'verdict' | 'failure' | 'detail'>;
+export type Finding = Pick<Judgement, 'verdict' | 'failure' | 'detail' | 'starved'>;
 
 export const passed: Finding = { verdict: 'passed', failure: null, detail: '' };
 

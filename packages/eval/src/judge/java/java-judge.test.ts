@@ -88,7 +88,7 @@ describe.skipIf(machine === null)('a Java program', () => {
     const header = 'public static Object f(int x) throws Exception';
     const waiting = await judged(
       { header, body: 'Thread.currentThread().join(); return 2;' },
-      { wallSeconds: 4 },
+      { wallSeconds: 8 },
     );
     expect(waiting).toEqual(['timeout', 'never-stopped', 'did not end within its time limit']);
   });

@@ -10,7 +10,7 @@ import { maxFrameBytes } from './java-programs.ts';
 import type { JavaWorker } from './java-worker.ts';
 
 /** What was found about a program. */
-export type Finding = Pick<Judgement, 'verdict' | 'failure' | 'detail'>;
+export type Finding = Pick<Judgement, 'verdict' | 'failure' | 'detail' | 'starved'>;
 
 /** A process ended for no reason of the program's; nothing was found about it. */
 export interface Breakdown {

@@ -1,0 +1,106 @@
+import { type Backend, ConfigError, DataError, openGpuJs } from '@flex/tensor';
+import { describeEachBackend, deviceBackends } from '@flex/tensor/testing';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { type GenerateRequest, generate, generateAll } from './generate.ts';
+import { type LlamaModel, loadLlama } from './model.ts';
+import { newSlots } from './slots.ts';
+import { isMissing, shared } from './testing/shared.ts';
+import { openTokenizer } from './tokenizer.ts';
+
+const micro = 'models/micro';
+const source = 'def add(a, b):\n    """Adds two numbers."""\n    return a + b\n\n\ndef sub(a, b):\n';
+
+describe.skipIf(isMissing(micro))('many prompts decoded together', () => {
+  const tokenizer = openTokenizer(shared(micro));
+  const ids = tokenizer.encode(source.repeat(6));
+
+  describeEachBackend(
+    (backend: () => Backend) => {
+      let model: LlamaModel;
+      beforeEach(() => {
+        model = loadLlama(backend(), shared(micro), { dtype: 'f16' });
+      });
+      afterEach(() => model.dispose());
+
+      /** Requests of every kind and length; some prompts are longer than a block of the cache. */
+      const requests = (): GenerateRequest[] =>
+        [1, 70, 3, 40, 64, 9, 120, 2].map((length, i) => ({
+          prompt: ids.slice(i, i + length),
+          maxNewTokens: [20, 5, 33, 1, 12, 26, 8, 17][i],
+          temperature: i % 2 ? 0.8 : 0,
+          topP: i % 3 ? undefined : 0.9,
+          topK: i % 4 === 3 ? 20 : undefined,
+          seed: i,
+          stop: i % 2 ? ['\n\n'] : [],
+          tokenizer,
+        }));
+
+      test('give what each of them gives alone', async () => {
+        const alone = [];
+        for (const { prompt, ...options } of requests()) alone.push(await generate(model, prompt, options));
+        expect(await generateAll(model, requests(), { batchSize: 3 })).toEqual(alone);
+        expect(new Set(alone.map(({ finish }) => finish)).size).toBeGreaterThan(1);
+      });
+
+      test('have the same logits, to the last bit, whatever the other slots hold', async () => {
+        const prompt = ids.slice(0, 30);
+        const follow = [7, 300, 12];
+        /** The logits of slot 2, with other texts around it or without. */
+        const logitsOf = async (others: readonly (readonly number[])[]) => {
+          const slots = newSlots(model, model.linear, 4);
+          if (others.length > 0) {
+            await slots.fill(2, ids.slice(10, 90));
+            await slots.step(new Map([[2, 5]]));
+          }
+          const rows = [await slots.fill(2, prompt)];
+          for (const [i, other] of others.entries()) await slots.fill([0, 1, 3][i], other);
+          for (const token of follow) {
+            const tokens = others.map((_, i): [number, number] => [[0, 1, 3][i], 9 + i]);
+            rows.push((await slots.step(new Map([...tokens, [2, token]]))).get(2)!);
+          }
+          slots.dispose();
+          return rows;
+        };
+        const alone = await logitsOf([]);
+        expect(await logitsOf([ids.slice(3, 5), ids.slice(0, 100), ids.slice(0, 61)])).toEqual(alone);
+      });
+
+      test('free every tensor they made', async () => {
+        await generateAll(model, requests().slice(1, 2), { batchSize: 2 });
+        const { liveBytes } = backend().stats;
+        await generateAll(model, requests().slice(0, 5), { batchSize: 2 });
+        expect(backend().stats.liveBytes).toBe(liveBytes);
+      });
+
+      test('stop between two tokens when they are told to', async () => {
+        const controller = new AbortController();
+        const all = generateAll(model, requests(), { batchSize: 2, signal: controller.signal });
+        controller.abort(new Error('enough'));
+        await expect(all).rejects.toThrow('enough');
+      });
+    },
+    deviceBackends.filter(({ label }) => label !== 'gpu.js cpu'),
+  );
+
+  test('refuse a batch of no size, and what `generate` refuses', async () => {
+    const model = loadLlama(openGpuJs('webasm'), shared(micro), { dtype: 'f16' });
+    const all = (prompt: number[], maxNewTokens: number, batchSize = 2) =>
+      generateAll(
+        model,
+        [
+          { prompt: [1], maxNewTokens: 1 },
+          { prompt, maxNewTokens },
+        ],
+        { batchSize },
+      );
+    for (const batchSize of [0, -1, 1.5, Number.NaN]) {
+      await expect(all([1], 1, batchSize)).rejects.toThrow(ConfigError);
+    }
+    await expect(all([1], 0)).rejects.toThrow(ConfigError);
+    await expect(all([], 1)).rejects.toThrow('the prompt has no token');
+    await expect(all([5000], 1)).rejects.toThrow('not in the vocabulary of 2048');
+    await expect(all(Array(1000).fill(1), 25)).rejects.toThrow(DataError);
+    await expect(generateAll(model, [], { batchSize: 2 })).resolves.toEqual([]);
+    model.dispose();
+  });
+});

@@ -1,0 +1,80 @@
+import { DTypeError, ShapeError } from '../errors.ts';
+import { defineOp, type Op } from '../op.ts';
+import { showAll, size } from '../shape.ts';
+import { apply, type Tensor } from '../tensor.ts';
+import { grid1d, shader, storageType } from '../wgsl.ts';
+
+type NoAttrs = Readonly<Record<string, never>>;
+
+const setRowOp: Op<NoAttrs> = defineOp<NoAttrs>({
+  name: 'setRow',
+  infer(inputs) {
+    const [x, y, at] = inputs;
+    if (x.dtype !== 'f32' || y.dtype !== 'f32' || at.dtype !== 'i32') {
+      throw new DTypeError(
+        `setRow: needs matrices and rows of f32 and places of i32, got ${showAll(inputs)}`,
+      );
+    }
+    const [r, , e] = x.shape;
+    const fits = y.shape.length === 2 && y.shape[0] === r && y.shape[1] === e;
+    if (x.shape.length !== 3 || !fits || at.shape.length !== 1 || at.shape[0] !== r) {
+      throw new ShapeError(`setRow: needs [r, n, e], [r, e] and [r], got ${showAll(inputs)}`);
+    }
+    return x;
+  },
+  wgsl([x]) {
+    const [, n, e] = x.shape;
+    const lanes = e % 4 === 0 ? 4 : 1;
+    const cells = size(x.shape) / lanes;
+    const type = storageType('f32', lanes);
+    return {
+      code: `// setRow\n${shader({
+        inputs: [`xs: ${type}`, `ys: ${type}`, 'at: i32'],
+        output: `out: ${type}`,
+        params: ['cells: u32', 'n: u32', 'width: u32'],
+        workgroup: 64,
+        body: `  if (flat >= p.cells) { return; }
+  let row = flat / p.width;
+  let matrix = row / p.n;
+  if (u32(at[matrix]) == row % p.n) { out[flat] = ys[matrix * p.width + flat % p.width]; }
+  else { out[flat] = xs[flat]; }`,
+      })}`,
+      workgroups: grid1d(cells, 64),
+      immediates: [cells, n, e / lanes],
+    };
+  },
+  gpujs([x]) {
+    const [r, n, e] = x.shape;
+    return {
+      host: ([xs, ys, at], out) => {
+        out.set(xs);
+        for (let i = 0; i < r; i++) {
+          if (at[i] >= 0 && at[i] < n) out.set(ys.subarray(i * e, (i + 1) * e), (i * n + at[i]) * e);
+        }
+      },
+    };
+  },
+  vjp: null,
+  samples: [
+    { shapes: [[3, 6, 4], [3, 4], [3]], attrs: {} },
+    { shapes: [[2, 5, 3], [2, 3], [2]], attrs: {} },
+  ],
+  domains: [undefined, undefined, { kind: 'index', below: 6 }],
+  known: [
+    {
+      inputs: [
+        { shape: [3, 2, 1], data: [1, 2, 3, 4, 5, 6] },
+        { shape: [3, 1], data: [7, 8, 9] },
+        { shape: [3], data: [1, -1, 0] },
+      ],
+      attrs: {},
+      output: [1, 7, 3, 4, 9, 6],
+    },
+  ],
+});
+
+/**
+ * The matrices x with row at[i] of matrix i replaced by row i of y; none is where at[i] is outside [0, n).
+ * x f32 [r, n, e], y f32 [r, e], at i32 [r] → f32 [r, n, e]. For the caches of decoding: it has no gradient.
+ */
+export const setRow = (x: Tensor, y: Tensor, at: Tensor): Tensor => apply(setRowOp, [x, y, at], {});
