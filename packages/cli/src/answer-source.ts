@@ -155,8 +155,8 @@ function fromModel(options: AnswerOptions, dir: string): AnswerSource {
 const contentsOf = (folder: string) => digestModel(folder).map(({ sha256 }) => sha256);
 
 /**
- * Prompts in a call for each that is decoded at a time. With more, places stand empty less often towards the end
- * of a call; with fewer, an interruption loses less.
+ * Prompts in a call for each that is decoded at a time. With more, places stand empty less often towards the
+ * end of a call; with fewer, an interruption loses less.
  */
 const promptsPerPlace = 4;
 

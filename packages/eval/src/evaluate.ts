@@ -137,6 +137,7 @@ function protocolParts(
     incomplete,
     decoding,
     sandbox: sandbox.mode,
+    architecture: process.arch,
     limits: Object.fromEntries(languages.map((language) => [language, { ...limitsOf(language, timeout) }])),
     toolchains,
   };

@@ -10,7 +10,7 @@ import type { Box, Sandbox } from './sandbox/box.ts';
 import type { Judgement } from './verdict.ts';
 
 /** Goes up with every change of judging that can change a verdict: earlier judgements are not taken then. */
-export const judgeVersion = 1;
+export const judgeVersion = 2;
 
 /** A program to judge, and the problem's canonical solution as a program, null where it has none. */
 export interface Job {
@@ -71,10 +71,9 @@ export async function judgeAll(jobs: readonly Job[], options: JudgeAllOptions): 
 
   const starved: [string, Job][] = [];
   const judgeNext = async (judge: Judge, [key, job]: [string, Job], isAlone: boolean) => {
-    const { starved: isStarved, ...found } = await judgeJob(judge, job, needsOwnProcess);
-    const seconds = Math.round(found.seconds * 1e4) / 1e4;
-    const judgement = { ...found, seconds, detail: oneLine(found.detail) };
-    if (isStarved && !isAlone) return void starved.push([key, job]);
+    const found = await judgeJob(judge, job, needsOwnProcess);
+    if (found.starved && !isAlone) return void starved.push([key, job]);
+    const judgement = tidy(found);
     await cache.add(key, judgement);
     count(judgement);
     onProgress({ ...progress });
@@ -119,7 +118,8 @@ function keyOf({ program, canonical }: Job, { sandbox, timeout, toolchains }: Ju
   return createHash('sha256').update(canonicalJson(parts, 'key')).digest('hex');
 }
 
-type NeedsOwnProcess = (canonical: Program, judge: Judge) => Promise<boolean>;
+/** Null where the canonical solution ran out of its time, which says nothing about its tests. */
+type NeedsOwnProcess = (canonical: Program, judge: Judge) => Promise<boolean | null>;
 
 async function judgeJob(
   judge: Judge,
@@ -128,33 +128,45 @@ async function judgeJob(
 ): Promise<Judgement> {
   const judgement = await judge.judge(program);
   const together = inProcess(program);
-  const mayBeIsolation = judgement.verdict === 'failed' && together !== null && canonical !== null;
-  return mayBeIsolation && (await needsOwnProcess(canonical, judge))
-    ? await judge.judge(together)
-    : judgement;
+  if (judgement.verdict !== 'failed' || together === null || canonical === null) return judgement;
+  const needs = await needsOwnProcess(canonical, judge);
+  if (needs === null) return { ...judgement, starved: true };
+  return needs ? await judge.judge(together) : judgement;
+}
+
+/** As it is kept and shown. */
+function tidy({ starved: _, ...judgement }: Judgement): Judgement {
+  const seconds = Math.round(judgement.seconds * 1e4) / 1e4;
+  return { ...judgement, seconds, detail: oneLine(judgement.detail) };
 }
 
 /** Tells, once for each canonical solution, whether its tests fail in isolation alone. */
 function newNeedsOwnProcess(options: JudgeAllOptions): NeedsOwnProcess {
-  const known = new Map<string, Promise<boolean>>();
+  const known = new Map<string, Promise<boolean | null>>();
   const { cache } = options;
   const verdictOf = async (program: Program, judge: Judge) => {
     const key = keyOf({ program, canonical: null }, options);
     const known = cache.get(key);
     if (known !== undefined) return known.verdict;
-    const { starved: _, ...judgement } = await judge.judge(program);
+    const judgement = tidy(await judge.judge(program));
     if (judgement.verdict !== 'timeout') await cache.add(key, judgement);
     return judgement.verdict;
   };
   const decide = async (canonical: Program, judge: Judge) => {
     const together = inProcess(canonical);
-    if (together === null || (await verdictOf(canonical, judge)) !== 'failed') return false;
-    return (await verdictOf(together, judge)) === 'passed';
+    if (together === null) return false;
+    const apart = await verdictOf(canonical, judge);
+    if (apart !== 'failed') return apart === 'timeout' ? null : false;
+    const inOne = await verdictOf(together, judge);
+    return inOne === 'timeout' ? null : inOne === 'passed';
   };
   return (canonical, judge) => {
     const key = keyOf({ program: canonical, canonical: null }, options);
     const decision = known.get(key) ?? decide(canonical, judge);
     known.set(key, decision);
+    // A decision that could not be made is made again by the next who asks.
+    const forget = (needs: boolean | null) => void (needs === null && known.delete(key));
+    decision.then(forget, () => {});
     return decision;
   };
 }

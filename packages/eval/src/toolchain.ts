@@ -16,7 +16,9 @@ const recipes: Readonly<Record<Language, Recipe>> = {
     name: 'Java',
     packages: 'default-jdk-headless libjavatuples-java',
     programs: ['tar'],
-    version: () => `ls ${javatuples} >&2 && ${findJavaHome()}/bin/java --version | head -n 1`,
+    version: () =>
+      `ls ${javatuples} >&2 && ${findJavaHome()}/bin/java --version | head -n 1 &&
+      printf 'javatuples %.8s' "$(sha256sum < ${javatuples})"`,
   },
   js: {
     name: 'JavaScript',
@@ -71,7 +73,10 @@ const recipes: Readonly<Record<Language, Recipe>> = {
     name: 'Bash',
     packages: 'bash',
     programs: ['bash'],
-    version: () => `bash -c 'echo "$BASH_VERSION"'`,
+    // Programs of the shell are programs of its tools.
+    version: () => `bash -c 'echo "$BASH_VERSION"'
+      for tool in sort sed; do $tool --version | head -n 1; done
+      awk -W version 2>&1 | head -n 1; bc --version 2> /dev/null | head -n 1`,
   },
   r: {
     name: 'R',

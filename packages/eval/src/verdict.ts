@@ -43,6 +43,6 @@ export interface Judgement {
   readonly assurance: Assurance;
   /** Wall-clock seconds of the whole check. */
   readonly seconds: number;
-  /** It used up its seconds with less than half of them of a processor: alone, it may end otherwise. */
+  /** It, or what decides how it is judged, had too little of a processor: alone, it may end otherwise. */
   readonly starved?: true;
 }

@@ -55,7 +55,7 @@ export interface GenerateRequest extends ContinuationOptions {
 export interface GenerateAllOptions {
   /** Left out: the model's own weights alone. */
   readonly linear?: Linear;
-  /** Texts decoded at the same time: a step of all takes little longer than of one; each takes its own cache. */
+  /** Texts decoded at the same time: each takes memory, and a step of all little longer than of one. */
   readonly batchSize: number;
   readonly signal?: AbortSignal;
 }

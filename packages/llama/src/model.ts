@@ -110,8 +110,8 @@ function ropeTables(backend: Backend, config: LlamaConfig, positions: number): R
 }
 
 /**
- * The last hidden states, after the final norm. ids i32 [b, t] → f32 [b, t, e]. Rows are right-padded: a causal
- * model's states before the padding do not depend on it.
+ * The last hidden states, after the final norm. ids i32 [b, t] → f32 [b, t, e]. Rows are right-padded: a
+ * causal model's states before the padding do not depend on it.
  */
 export function forward(model: LlamaModel, ids: Tensor, options: ForwardOptions = {}): Tensor {
   if (ids.shape.length !== 2) throw new ShapeError(`forward: needs ids [b, t], got ${show(ids)}`);

@@ -14,6 +14,7 @@ import {
   toolchainVersions,
   truncations,
 } from '@flex/eval';
+import { ConfigError } from '@flex/tensor';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { type AnswerOptions, type AnswerSource, answerSource } from '../answer-source.ts';
 import {
@@ -126,6 +127,11 @@ async function evaluateAll(
   { source, output, progress, signal }: Place,
 ): Promise<void> {
   const { data, split, prompt, k, incomplete, jobs, n = null, timeout = null } = options;
+  if (options.model !== undefined && Math.max(...k) > (n ?? 1)) {
+    throw new ConfigError(
+      `--k: pass@${Math.max(...k)} needs as many samples a problem; give --n ${Math.max(...k)}`,
+    );
+  }
   const benchmark = await openBenchmark({
     ...{ name: options.benchmark, data, split, prompt },
     ...{ dataFolder: environment.data, warn: output.note },

@@ -16,8 +16,7 @@ import { oneLine } from './one-line.ts';
  * there, so the program can only pass by printing it. All cases together have the limits' seconds; judging
  * stops at the first that fails. A case passes if the program ends with exit code 0 and `sameOutput` holds.
  *
- * Python runs isolated from the user's settings (-I) but with its site packages: programs of contests call
- * `exit()`, which `site` defines, and may import what the machine's packages offer, such as numpy. Throws
+ * Python programs have `exit` and `quit`, which those of contests call, and the standard library alone. Throws
  * ConfigError where the language's toolchain is missing or its programs cannot be run this way (Java, Go),
  * and DataError where there is no case.
  */

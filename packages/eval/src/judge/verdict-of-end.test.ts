@@ -35,7 +35,7 @@ describe('the verdict on a box that ended', () => {
     ['by a signal of its own', { ...end, code: 139 }, 'failed', 'exited'],
   ] as const)('%s', (_, how, verdict, failure) => {
     const given = verdictOfEnd(how);
-    const starved = how.stopped === 'wall' && how.cpuSeconds < 5 ? { starved: true } : {};
+    const starved = how.stopped === 'wall' && how.cpuSeconds < 9 ? { starved: true } : {};
     expect(given).toEqual({ verdict, failure, detail: expect.stringMatching(/^\w[^\n]+\w$/), ...starved });
   });
   test('says with which code it ended', () => {

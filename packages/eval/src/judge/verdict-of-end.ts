@@ -16,8 +16,8 @@ const signalCode = 128;
 
 /**
  * The verdict on a program whose box ended before its tests had passed: stopped at a limit, killed by the
- * system call filter, or ended by itself. A wall limit that was reached with less than half of it spent
- * computing is `starved`, with less than a tenth `never-stopped`: even a busy machine leaves a program more.
+ * system call filter, or ended by itself. A wall limit that was reached with less than nine tenths of it
+ * spent computing is `starved`, with less than a tenth `never-stopped`: even a busy machine leaves a program more.
  * Throws HarnessError where the box was killed by anyone but its limits: that says nothing about the program.
  */
 export function verdictOfEnd({ stopped, code, signal, cpuSeconds, seconds }: BoxEnd): EndVerdict {
@@ -30,7 +30,7 @@ export function verdictOfEnd({ stopped, code, signal, cpuSeconds, seconds }: Box
       return { verdict: 'timeout', failure: 'timeout', detail: 'used more processor time than its limit' };
     case 'wall': {
       const failure = cpuSeconds < seconds / 10 ? 'never-stopped' : 'timeout';
-      const starved = cpuSeconds < seconds / 2 ? { starved: true as const } : {};
+      const starved = cpuSeconds < 0.9 * seconds ? { starved: true as const } : {};
       return { verdict: 'timeout', failure, detail: 'did not end within its time limit', ...starved };
     }
     default:

@@ -30,7 +30,7 @@ export function boxCommand(bwrap: string, mode: Mode, options: BoxOptions): stri
       ? ['--unshare-user', '--disable-userns', '--uid', insideUid, '--gid', insideUid, '--cap-drop', 'ALL']
       : asRoot),
     ...['--die-with-parent', '--new-session', '--hostname', 'box', '--clearenv'],
-    ...['--setenv', 'PATH', boxPath, '--setenv', 'LANG', 'C.UTF-8', '--setenv', 'HOME', '/tmp'],
+    ...Object.entries(environment).flatMap(([name, value]) => ['--setenv', name, value]),
     ...systemFolders(),
     ...['--proc', '/proc', '--remount-ro', '/proc', '--dev', '/dev'],
     // Mapped as shared, /dev/zero is memory that no limit counts.
@@ -49,6 +49,20 @@ export function boxCommand(bwrap: string, mode: Mode, options: BoxOptions): stri
 
 /** Where programs are found in a box. */
 export const boxPath = '/usr/local/bin:/usr/bin:/bin';
+
+/**
+ * All that programs see of an environment. The order of Python's sets and of Perl's hashes is the same in every
+ * process, and the time zone on every machine: a program has one verdict, not two.
+ */
+const environment = {
+  PATH: boxPath,
+  LANG: 'C.UTF-8',
+  HOME: '/tmp',
+  TZ: 'UTC',
+  PYTHONHASHSEED: '0',
+  PERL_HASH_SEED: '0',
+  PERL_PERTURB_KEYS: '0',
+};
 
 /** Just the capabilities that setpriv needs to give up all of them. */
 const asRoot = [
@@ -83,7 +97,7 @@ function resourceLimits({ limits }: BoxOptions): string[] {
 const gate = ['/bin/sh', '-c', `echo >&${gateFd} && read -r _ <&${gateFd} && exec "$@" ${gateFd}>&-`, 'sh'];
 
 /** What toolchains read outside /usr. */
-const configuration = ['alternatives', 'ld.so.cache', 'localtime', 'R', 'php', 'perl', 'racket'];
+const configuration = ['alternatives', 'ld.so.cache', 'R', 'php', 'perl', 'racket'];
 
 /** /usr, the links that lead into it (or their folders, where /usr is not merged), and parts of /etc. */
 function systemFolders(): string[] {

@@ -3,7 +3,8 @@ import { unparsableCode } from './runner.ts';
 // Each reads a whole program from standard input, leaving nothing there, and runs it as the main program.
 // None keeps the text where the program could look it up by name.
 
-export const pythonDriver = `import sys, types
+export const pythonDriver = `import site, sys, types
+site.setquit()
 
 def load():
     try:

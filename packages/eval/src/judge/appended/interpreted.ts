@@ -15,15 +15,19 @@ function ending(
   };
 }
 
-/** Not without `site`: programs of contests call `exit()`, and import what Debian installs. */
-const python = ['/usr/bin/python3', '-I'];
+/** Python with the standard library alone: what else is installed differs between machines. */
+const python = ['/usr/bin/python3', '-s', '-S', '-B'];
+/** Runs a program as the main one, with `exit` and `quit`, which programs of contests call. */
+const runProgram = `import site; site.setquit(); del site
+exec(compile(open('/flex/program.py', 'rb').read(), '/flex/program.py', 'exec'))`;
 
 const py = ending((nonce) => `__import__('os').write(1, b'\\n${nonce}\\n')`, {
   sealed: () => ({ command: [...python, '/flex/driver.py'], files: { '/flex/driver.py': pythonDriver } }),
   plain: {
     path: '/flex/program.py',
-    command: [...python, '/flex/program.py'],
-    unparsable: /^ {2}File "\/flex\/program\.py", line |^SyntaxError: /,
+    command: [...python, '-c', runProgram],
+    // Frames name a function after the line; what cannot be compiled has none.
+    unparsable: /^ {2}File "\/flex\/program\.py", line \d+\n|^(?:SyntaxError|ValueError): source code/m,
   },
   signs: { unparsable: unparsableCode, assertion: /^AssertionError/m },
 });

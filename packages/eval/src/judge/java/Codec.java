@@ -8,6 +8,7 @@ import java.nio.ByteBuffer;
 import java.util.AbstractMap;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collection;
 import java.util.Collections;
 import java.util.List;
 import java.util.Map;
@@ -127,6 +128,10 @@ final class Codec {
       if (value instanceof List<?> v) return tag('L').tag(Containers.kindOf(v)).all(v, depth);
       if (value instanceof Set<?> v) return tag('H').tag(Containers.kindOf(v)).all(v, depth);
       if (value instanceof Map<?, ?> v) return map(v, depth);
+      if (value instanceof Collection<?> v && Containers.kindOf(v) != 0) {
+        return tag('Q').tag(Containers.kindOf(v)).all(v, depth);
+      }
+      if (value instanceof StringBuilder v) return tag('b').text(v.toString());
       if (value instanceof Map.Entry<?, ?> v) {
         tag('e').tag(Containers.isFixed(v) ? 'F' : 'M');
         return value(v.getKey(), depth + 1).value(v.getValue(), depth + 1);
@@ -296,6 +301,8 @@ final class Codec {
         case 'L': return Containers.list(tag(), all(depth));
         case 'H': return Containers.set(tag(), all(depth));
         case 'm': return map(tag(), depth);
+        case 'Q': return Containers.collection(tag(), all(depth));
+        case 'b': return new StringBuilder(text());
         case 'e': {
           boolean fixed = tag() == 'F';
           Object key = value(depth + 1);

@@ -1,8 +1,10 @@
 package flexjudge;
 
 import java.util.AbstractMap;
+import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collection;
 import java.util.Collections;
 import java.util.Comparator;
 import java.util.HashMap;
@@ -12,7 +14,10 @@ import java.util.LinkedHashSet;
 import java.util.LinkedList;
 import java.util.List;
 import java.util.Map;
+import java.util.PriorityQueue;
 import java.util.Set;
+import java.util.SortedMap;
+import java.util.SortedSet;
 import java.util.Stack;
 import java.util.TreeMap;
 import java.util.TreeSet;
@@ -51,7 +56,7 @@ final class Containers {
 
   static char kindOf(Set<?> set) {
     if (isUnmodifiable(set.getClass().getName())) return 'U';
-    if (set instanceof TreeSet<?> sorted) return orderOf(sorted.comparator());
+    if (set instanceof SortedSet<?> sorted) return orderOf(sorted.comparator());
     return set instanceof HashSet && !(set instanceof LinkedHashSet) ? 'H' : 'L';
   }
 
@@ -60,6 +65,7 @@ final class Containers {
       case 'H' -> new HashSet<>();
       case 'T' -> new TreeSet<>();
       case 'R' -> new TreeSet<>(Collections.reverseOrder());
+      case 'O' -> new TreeSet<>(new AsTheyCame());
       case 'L', 'U' -> new LinkedHashSet<>();
       default -> throw new Codec.Malformed("a set of kind " + (int) kind);
     };
@@ -69,7 +75,7 @@ final class Containers {
 
   static char kindOf(Map<?, ?> map) {
     if (isUnmodifiable(map.getClass().getName())) return 'U';
-    if (map instanceof TreeMap<?, ?> sorted) return orderOf(sorted.comparator());
+    if (map instanceof SortedMap<?, ?> sorted) return orderOf(sorted.comparator());
     return map instanceof HashMap && !(map instanceof LinkedHashMap) ? 'H' : 'L';
   }
 
@@ -78,15 +84,50 @@ final class Containers {
       case 'H' -> new HashMap<>();
       case 'T' -> new TreeMap<>();
       case 'R' -> new TreeMap<>(Collections.reverseOrder());
+      case 'O' -> new TreeMap<>(new AsTheyCame());
       case 'L', 'U' -> new LinkedHashMap<>();
       default -> throw new Codec.Malformed("a map of kind " + (int) kind);
     };
   }
 
-  /** Sorted by an order of the program's own, a set or map crosses as a linked one in that order. */
+  /** In the order in which they were first compared: what an order of the program's own crosses as. */
+  private static final class AsTheyCame implements Comparator<Object> {
+    private final Map<Object, Integer> places = new HashMap<>();
+
+    @Override
+    public int compare(Object one, Object other) {
+      return Integer.compare(placeOf(one), placeOf(other));
+    }
+
+    private int placeOf(Object element) {
+      Integer place = places.putIfAbsent(element, places.size());
+      return place == null ? places.size() - 1 : place;
+    }
+  }
+
+  /** Of what is neither list nor set; 0 where only its own order could make it. */
+  static char kindOf(Collection<?> other) {
+    if (other instanceof ArrayDeque) return 'D';
+    if (!(other instanceof PriorityQueue<?> queue)) return 'C';
+    char order = orderOf(queue.comparator());
+    return order == 'O' ? 0 : order;
+  }
+
+  static Object collection(char kind, List<Object> elements) {
+    if (kind == 'C') return Collections.unmodifiableCollection(elements);
+    Collection<Object> made = switch (kind) {
+      case 'D' -> new ArrayDeque<>();
+      case 'T' -> new PriorityQueue<>();
+      case 'R' -> new PriorityQueue<>(Collections.reverseOrder());
+      default -> throw new Codec.Malformed("a collection of kind " + (int) kind);
+    };
+    made.addAll(elements);
+    return made;
+  }
+
   private static char orderOf(Comparator<?> comparator) {
     if (comparator == null || comparator.equals(Comparator.naturalOrder())) return 'T';
-    return comparator.equals(Collections.reverseOrder()) ? 'R' : 'L';
+    return comparator.equals(Collections.reverseOrder()) ? 'R' : 'O';
   }
 
   private static boolean isUnmodifiable(String className) {

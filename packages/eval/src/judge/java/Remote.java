@@ -12,6 +12,7 @@ public final class Remote {
   private static int calls = 0;
   private static boolean gone;
   private static Thrown lastThrown;
+  private static Throwable lost;
 
   private Remote() {}
 
@@ -23,6 +24,12 @@ public final class Remote {
     channel = toCandidate;
     gone = false;
     lastThrown = null;
+    lost = null;
+  }
+
+  /** Why a call had no answer, or null; tests that expect an exception may have caught it. */
+  static Throwable lost() {
+    return lost;
   }
 
   /** The candidate's exception that this is, or null. */
@@ -40,9 +47,16 @@ public final class Remote {
     String[] names = Driver.names(stub.getMethodType().parameterArray());
     if (gone) throw new Gone();
     int number = ++calls;
-    Codec.Writer call = new Codec.Writer().tag('c').number(number);
-    call.text(stub.getClassName()).text(stub.getMethodName()).value(names).value(arguments);
-    return (T) widened(answer(call, number), stub.getMethodType().returnType());
+    Object value;
+    try {
+      Codec.Writer call = new Codec.Writer().tag('c').number(number);
+      call.text(stub.getClassName()).text(stub.getMethodName()).value(names).value(arguments);
+      value = answer(call, number);
+    } catch (Gone | Codec.CannotCross | Codec.Malformed | OutOfMemoryError unanswered) {
+      if (thrownBy(unanswered) == null) lost = unanswered;
+      throw unanswered;
+    }
+    return (T) widened(value, stub.getMethodType().returnType());
   }
 
   private static Object answer(Codec.Writer call, int number) {

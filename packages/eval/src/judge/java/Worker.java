@@ -2,6 +2,8 @@ package flexjudge;
 
 import java.io.EOFException;
 import java.io.IOException;
+import java.io.OutputStream;
+import java.io.PrintStream;
 import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.Method;
 import java.nio.file.Path;
@@ -23,12 +25,16 @@ public final class Worker {
   private static final String UNEQUAL = "(?s)Exception -- test case \\d+ did not pass.*";
 
   private final Channel host = new Channel();
+  private final PrintStream own = System.err;
+  /** Where tests print to: this process writes for as long as there is work, and its output is bounded. */
+  private final PrintStream nowhere = new PrintStream(OutputStream.nullOutputStream());
   private final MemoryCompiler compiler;
   private final MemoryCompiler testCompiler;
 
   private Worker(Path library, Path worker) throws IOException {
     compiler = new MemoryCompiler(List.of(library));
     testCompiler = new MemoryCompiler(List.of(library, worker));
+    System.setOut(nowhere);
   }
 
   /** Arguments: the library that programs may use, and the jar of this class. */
@@ -74,16 +80,21 @@ public final class Worker {
     MemoryCompiler.Result result = testCompiler.compile(source);
     if (result.error() != null) return new Word('u', "the tests do not compile: " + result.error());
     Remote.reset(host);
+    System.setErr(nowhere);
     try {
       Class<?> tests = new Loader(result.classes()).loadClass(mainClass);
       Method main = tests.getDeclaredMethod("main", String[].class);
       main.setAccessible(true);
       main.invoke(null, (Object) new String[0]);
-      return new Word('p', "");
+      return Remote.lost() == null ? new Word('p', "") : word(Remote.lost(), source);
     } catch (InvocationTargetException ended) {
       return word(ended.getCause(), source);
+    } catch (Error inInitializer) {
+      return word(inInitializer, source);
     } catch (ReflectiveOperationException noMain) {
       return new Word('u', "the tests have no main method: " + noMain);
+    } finally {
+      System.setErr(own);
     }
   }
 

@@ -116,6 +116,36 @@ describe.skipIf(machine === null)('a Java program', () => {
     expect(await judged({ header: 'static Object f(int x) throws Exception', body })).toEqual(passed);
   });
 
+  test.each([
+    ['exits', 'if (x < 0) System.exit(0);', 'failed'],
+    ['returns what cannot cross', 'if (x < 0) return new Object();', 'failed'],
+    ['throws', 'if (x < 0) throw new IllegalStateException();', 'passed'],
+  ])('that %s where its tests expect an exception: only throwing passes', async (_, body, verdict) => {
+    const tests = `boolean thrown = false; try { f(-1); } catch (Throwable e) { thrown = true; }
+      assert thrown;`;
+    expect((await judged({ body: `${body}\nreturn x + 1;`, tests }))[0]).toBe(verdict);
+  });
+
+  test('called while the class of its tests starts may throw and exit', async () => {
+    const started = (body: string) => judged({ body, tests: '}\nstatic Object y = f(1);\nstatic {' });
+    expect(await started('throw new IllegalStateException("no");')).toEqual([
+      ...['failed', 'exception', 'java.lang.IllegalStateException: no'],
+    ]);
+    expect((await started('throw new Error("own");'))[1]).toBe('exception');
+    expect(await started('System.exit(0); return 2;')).toEqual(['failed', 'exited', expect.any(String)]);
+    expect(await started(right.body)).toEqual(passed);
+  });
+
+  test('has tests that may print as much as they like', async () => {
+    const body = 'return "much".repeat(500_000);';
+    const tests = 'for (int i = 0; i < 6; i++) { System.out.println(f(1)); System.err.println(f(1)); }';
+    expect(await judged({ body, tests })).toEqual(passed);
+  });
+
+  test('whose time is over before its process has started is out of time, not an error', async () => {
+    expect((await judged(right, { wallSeconds: 0.02 })).slice(0, 2)).toEqual(['timeout', expect.any(String)]);
+  });
+
   test('keeps its static state between calls, and starts once', async () => {
     const body = 'return calls++ * 10 + starts;\n}\nstatic int calls, starts;\nstatic {\nstarts++;';
     const tests = 'assert f(0).equals(1); assert f(0).equals(11); assert f(0).equals(21);';
@@ -273,7 +303,7 @@ describe.skipIf(machine === null)('the judge', () => {
     };
     const { judge, judged } = newJudge(broken);
     await expect(judged(right)).rejects.toThrow(
-      /^java: a process of the judge's ended twice: candidate: code 1, stopped: null/,
+      /^java: a process of the judge's ended twice: candidate: code 1, signal null/,
     );
     await judge.close();
   });

@@ -104,8 +104,8 @@ function openCandidate({ worker, open }: TestRun, state: RunState): Box {
 /** What can be said whatever the tests say; null where it is for them to say. */
 function byProcesses({ violation, ready, late }: RunState, end: BoxEnd): Finding | Breakdown | null {
   // Tests that call nothing may end before it has started.
-  if (!ready && end.stopped !== 'closed') {
-    return { breakdown: `candidate: code ${end.code}, stopped: ${end.stopped}. ${end.stderr}` };
+  if (!ready && end.stopped === null) {
+    return { breakdown: `candidate: code ${end.code}, signal ${end.signal}. ${end.stderr}` };
   }
   if (end.stopped !== null && end.stopped !== 'closed') return verdictOfEnd(end);
   if (violation !== null) return { verdict: 'failed', failure: 'protocol', detail: violation };

@@ -63,7 +63,7 @@ const plainer = [
   ['Map.of(1, 2)', 'Map'],
   ['Map.entry(1, "x")', 'AbstractMap.SimpleImmutableEntry'],
   ['new TreeMap<>(Map.of(1, 2)).firstEntry()', 'Map.Entry'],
-  ['new TreeMap<>(Map.of(1, 2)).keySet()', 'LinkedHashSet'],
+  ['new TreeMap<>(Map.of(1, 2)).keySet()', 'TreeSet'],
 ];
 
 const arrays = [
@@ -151,7 +151,7 @@ describe.skipIf(machine === null)('a value between the tests and the candidate',
       assert ((TreeSet<?>) f(new TreeSet<>(down))).comparator() == down;
       assert ((TreeMap<?, ?>) f(new TreeMap<>(Map.of(1, 2)))).comparator() == null;
       var own = new TreeSet<String>((a, b) -> b.compareTo(a)); own.addAll(List.of("a", "c", "b"));
-      assert f(own) instanceof LinkedHashSet && f(own).toString().equals("[c, b, a]");
+      assert f(own) instanceof TreeSet && f(own).toString().equals("[c, b, a]");
       assert f(new LinkedHashSet<>(List.of(3, 1, 2))).toString().equals("[3, 1, 2]");`;
     await expectPass({ ...echo, tests });
   });
@@ -169,6 +169,35 @@ describe.skipIf(machine === null)('a value between the tests and the candidate',
       assert f(Collections.singletonList(1), "literal").equals("same null");
       assert f(List.of(1), "other").equals("other ");`;
     await expectPass({ header, body, tests });
+  });
+
+  test('is of the class that its type asks for: sorted, a deque, a queue', async () => {
+    const each = [
+      [
+        'SortedMap<String, Integer>',
+        'var m = new TreeMap<String, Integer>((a, b) -> b.compareTo(a)); m.putAll(Map.of("a", 1, "b", 2)); return m;',
+        'f(0).firstKey().equals("b") && f(0).equals(Map.of("a", 1, "b", 2)) && f(0).get("c") == null',
+      ],
+      [
+        'NavigableMap<Integer, Integer>',
+        'return new TreeMap<>(Map.of(1, 2, 3, 4)).descendingMap();',
+        'f(0).firstKey() == 3',
+      ],
+      [
+        'Deque<Integer>',
+        'return new ArrayDeque<>(List.of(1, 2));',
+        'f(0).peekLast() == 2 && !f(0).equals(f(0))',
+      ],
+      ['Queue<Integer>', 'return new PriorityQueue<>(List.of(2, 1));', 'f(0).poll() == 1'],
+      [
+        'Collection<Integer>',
+        'return new TreeMap<>(Map.of(1, 2, 3, 4)).values();',
+        'new ArrayList<>(f(0)).equals(List.of(2, 4))',
+      ],
+    ];
+    for (const [type, body, check] of each) {
+      await expectPass({ header: `static ${type} f(int x)`, body, tests: `assert ${check};` });
+    }
   });
 
   test('thrown is caught as the nearest class of the JDK, with its message', async () => {

@@ -123,6 +123,11 @@ def _rule_of(kind):
             collections.OrderedDict: _parts(b"o", _pairs),
             collections.deque: _parts(b"q", collections.deque.__iter__),
         }
+    decimal, fractions = sys.modules.get("decimal"), sys.modules.get("fractions")
+    if decimal:
+        named[decimal.Decimal] = _plain(b"d", lambda value: decimal.Decimal.__str__(value).encode())
+    if fractions:
+        named[fractions.Fraction] = _parts(b"f", lambda value: iter((value._numerator, value._denominator)))
     for base in kind.__mro__:
         rule = named.get(base) or _RULES.get(base)
         if rule:
@@ -176,12 +181,25 @@ _BUILD = {
     b"o": lambda items: _collected("OrderedDict")(zip(items[::2], items[1::2])),
     b"q": _collected("deque"),
     b"i": iter,
+    b"f": lambda items: _fraction(items),
 }
 
 
 def _complex(content):
     real, imaginary = content.split(b" ")
     return complex(float.fromhex(real.decode()), float.fromhex(imaginary.decode()))
+
+
+def _decimal(content):
+    import decimal
+
+    return decimal.Decimal(content.decode())
+
+
+def _fraction(items):
+    import fractions
+
+    return fractions.Fraction(*items)
 
 
 def _builtin_type(content):
@@ -196,6 +214,7 @@ _READ = {
     b"I": lambda content: int.from_bytes(content, "big", signed=True),
     b"D": lambda content: float.fromhex(content.decode()),
     b"J": _complex,
+    b"d": _decimal,
     b"S": lambda content: content.decode("utf-8", "surrogatepass"),
     b"B": bytes,
     b"A": bytearray,
@@ -231,5 +250,5 @@ def _decode(data, at, resolve, depth):
 def _read(build, content):
     try:
         return build(content)
-    except (TypeError, ValueError, OverflowError) as error:
+    except (TypeError, ValueError, ArithmeticError) as error:
         raise CannotCross(f"bytes that are no value: {error}") from None

@@ -124,12 +124,27 @@ def entry_point(name):
     return lambda *args, **kwargs: ask("call", name, args, kwargs)
 
 
+def compiled_setup(setup):
+    """The setup's code. A prompt that ends before the body it opens gets an empty one; what is cut short is left out."""
+    lines = setup.split("\n")
+    for end in range(len(lines), 0, -1):
+        head = "\n".join(lines[:end]).rstrip()
+        last = head.split("\n")[-1]
+        indent = last[: len(last) - len(last.lstrip())]
+        for ending in ("\n", " pass\n", f"\n{indent}pass\n"):
+            try:
+                return compile(head + ending, "setup.py", "exec", dont_inherit=True)
+            except SyntaxError:
+                pass
+    return compile("", "setup.py", "exec")
+
+
 def check(setup, code, entry_points):
     """Runs the tests; gives None, or [failure, detail]."""
     random.seed(0)
     scope = Globals(__name__="tests", __builtins__=builtins)
     try:
-        exec(compile(setup, "setup.py", "exec", dont_inherit=True), scope)
+        exec(compiled_setup(setup), scope)
         for name in entry_points:
             scope[name.rpartition(".")[2]] = entry_point(name)
         exec(compile(code, "tests.py", "exec", dont_inherit=True), scope)

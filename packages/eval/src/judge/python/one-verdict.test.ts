@@ -1,0 +1,60 @@
+import { expect, test } from 'vitest';
+import { humanEval } from '../../benchmarks/human-eval.ts';
+import { defaultLimits } from '../../sandbox/limits.ts';
+import { run } from '../../sandbox/run.ts';
+import { openSandbox } from '../../sandbox/sandbox.ts';
+import { describeSandbox } from '../../testing/describe-sandbox.ts';
+import { openJudge } from '../judge.ts';
+
+async function verdictOf(prompt: string, completion: string, check: string): Promise<string> {
+  const row = {
+    id: 'T',
+    prompt,
+    entryPoint: 'f',
+    test: `def check(candidate):\n    ${check}\n`,
+    canonical: null,
+  };
+  const benchmark = humanEval([row]);
+  const problem = (await benchmark.problems()[Symbol.asyncIterator]().next()).value;
+  const judge = openJudge({ sandbox: await openSandbox(), lane: 0, timeout: null });
+  try {
+    const found = await judge.judge(benchmark.program(problem, { kind: 'completion', text: completion }));
+    return `${found.verdict} ${found.assurance}`;
+  } finally {
+    await judge.close();
+  }
+}
+
+describeSandbox('a program has one verdict', () => {
+  test.each([
+    ['python3', ['/usr/bin/python3', '-c', 'print(*{"apple", "pear", "plum", "fig", "kiwi", "lime"})']],
+    ['perl', ['/usr/bin/perl', '-e', 'my %h = map { $_ => 1 } "a" .. "p"; print keys %h']],
+  ])('whatever order %s gives its sets', async (_, command) => {
+    const ends = await Promise.all([0, 1, 2, 3].map((lane) => run({ command, lane }, defaultLimits)));
+    expect(ends[0].stdout).not.toBe('');
+    expect(new Set(ends.map(({ stdout }) => stdout)).size).toBe(1);
+  });
+  test.each([
+    ['def f(x):\n', '    return x + 1\n'],
+    ['def f(x):\n    # one more\n', '    return x + 1\n'],
+    ['def f(x):\n    for i in x:\n', '        pass\n    return 2\n'],
+  ])('where a prompt ends before a body: %j', async (prompt, completion) => {
+    const check = prompt.includes('for') ? 'assert candidate([]) == 2' : 'assert candidate(1) == 2';
+    expect(await verdictOf(prompt, completion, check)).toBe('passed isolated');
+    const forged = '    class A(int):\n        __eq__ = lambda *_: True\n    return A(0)\n';
+    if (!prompt.includes('for')) expect(await verdictOf(prompt, forged, check)).toBe('failed isolated');
+  });
+  test.each([
+    ['from fractions import Fraction', 'Fraction(1, 2)', '0.5'],
+    ['from decimal import Decimal', 'Decimal("0.5")', '0.5'],
+  ])('by the number, not by its type: %s', async (imports, value, expected) => {
+    const body = `    ${imports}\n    return ${value}\n`;
+    expect(await verdictOf('def f(x):\n    """d"""\n', body, `assert candidate(1) == ${expected}`)).toBe(
+      'passed isolated',
+    );
+    const lie = body.replace(/return (\w+)/, 'class L($1):\n        __eq__ = lambda *_: True\n    return L');
+    expect(await verdictOf('def f(x):\n    """d"""\n', lie, 'assert candidate(1) == 7')).toBe(
+      'failed isolated',
+    );
+  });
+});
