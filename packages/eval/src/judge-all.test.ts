@@ -64,6 +64,14 @@ const hurried = (options: BoxOptions): BoxOptions => ({
   limits: { ...options.limits, cpuSeconds: 0.4 },
 });
 
+/** The first candidates have little time, as if starved. */
+const starving = (count: number) =>
+  watched((options, candidates) => {
+    const { limits } = options;
+    const wallSeconds = candidates <= count ? 1.5 : limits.wallSeconds;
+    return { ...options, limits: { ...limits, wallSeconds } };
+  });
+
 type Changes = Partial<JudgeAllOptions>;
 
 async function optionsWith(changes: Changes): Promise<JudgeAllOptions> {
@@ -214,15 +222,6 @@ describeSandbox('judging many programs', () => {
 
 describeSandbox('a program that waited until its time was over', () => {
   const waiting = calling('import time\ndef f(x):\n  time.sleep(3)\n  return 4');
-  /** Candidates of the first round have little time, as if starved. */
-  const starving = (jobs: number) =>
-    watched((options, candidates) => {
-      const { limits } = options;
-      return {
-        ...options,
-        limits: { ...limits, wallSeconds: candidates <= jobs ? 1.5 : limits.wallSeconds },
-      };
-    });
   test('is judged again, alone, after all others', async () => {
     const { sandbox, seen } = await starving(3);
     const dones: number[] = [];
@@ -295,6 +294,13 @@ describeSandbox('tests that cannot be isolated', () => {
     );
     expect(await verdictsOf([job(cheat, canonical)], { sandbox, timeout: 1 })).toEqual(['failed isolated']);
     expect(seen.inProcess).toBe(canonical === wrong ? 1 : 0);
+  });
+  test('are found out anew where the canonical solution had no time', async () => {
+    const slow = calling('import time\ntime.sleep(3)\ndef f(x): x.append(2)', mutating);
+    const { sandbox, seen } = await starving(3);
+    const verdicts = await verdictsOf([job(extends_, slow), job(double)], { sandbox });
+    expect(verdicts).toEqual(['passed in-process', 'passed isolated']);
+    expect(seen).toMatchObject({ candidates: 5, inProcess: 2, open: 0 });
   });
   test('are asked about for failed tests alone', async () => {
     const { sandbox, seen } = await watched(hurried);

@@ -54,6 +54,14 @@ describe('a program', () => {
     }
   });
 
+  test('shares its tests, which may be large, with all others of its problem', async () => {
+    for (const more of [{}, { input_output: calls }]) {
+      const { benchmark, problem } = await open(more);
+      const testsOf = (text: string) => benchmark.program(problem, { kind: 'program', text }).tests;
+      expect(testsOf('def f(x): return 1')).toBe(testsOf('def f(x): return 2'));
+    }
+  });
+
   test('that is called has the prelude before it', async () => {
     const { benchmark, problem } = await open({ input_output: calls });
     const text = 'class Solution:\n    def f(self, x): pass\n';
