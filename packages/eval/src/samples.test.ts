@@ -1,10 +1,12 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Problem } from './benchmark.ts';
 import { ConfigError, DataError } from './errors.ts';
 import { readSamples } from './samples.ts';
-import { collect, jsonl, temporaryFile } from './testing/temporary-folder.ts';
+import { collect, jsonl, temporaryFile, temporaryFolder } from './testing/temporary-folder.ts';
 
 const problem = (id: string): Problem => ({
   id,
@@ -19,6 +21,56 @@ const problems = ['HumanEval/0', 'HumanEval/1', '11', '0007', 'HumanEval_23_strl
 const read = (content: string | Uint8Array) =>
   collect(readSamples(temporaryFile('samples.jsonl', content), problems));
 const readRows = (...rows: unknown[]) => read(jsonl(...rows));
+
+describe('a folder', () => {
+  const folderOf = (files: Readonly<Record<string, string | Uint8Array>>) => {
+    const folder = temporaryFolder();
+    for (const [name, content] of Object.entries(files)) {
+      mkdirSync(dirname(join(folder, name)), { recursive: true });
+      writeFileSync(join(folder, name), content);
+    }
+    return folder;
+  };
+  const readFolder = async (files: Readonly<Record<string, string | Uint8Array>>) =>
+    (await collect(readSamples(folderOf(files), problems))).map(({ problem: { id }, answer }) => [
+      id,
+      answer,
+    ]);
+
+  test("of MultiPL-E's, a file a problem, is read without the results beside them", async () => {
+    const of = (name: string) => JSON.stringify({ name, completions: [`${name} a`, `${name} b`] });
+    const read = await readFolder({
+      '11.json.gz': gzipSync(of('11')),
+      '11.results.json.gz': gzipSync('{"results": []}'),
+      'HumanEval_23_strlen.json': of('HumanEval_23_strlen'),
+      'notes.txt': 'none of it',
+    });
+    expect(read).toEqual(
+      ['11', 'HumanEval_23_strlen'].flatMap((id) =>
+        ['a', 'b'].map((end) => [id, { kind: 'completion', text: `${id} ${end}` }]),
+      ),
+    );
+  });
+  test("of evalplus', a folder of programs a problem, is read in the order of numbers", async () => {
+    const names = ['HumanEval_0/10.py', 'HumanEval_0/2.py', 'HumanEval_1/0.py', 'Mbpp_11/0.py'];
+    const read = await readFolder(Object.fromEntries(names.map((name) => [name, `# ${name}`])));
+    expect(read).toEqual(
+      [
+        ['HumanEval/0', names[1]],
+        ['HumanEval/0', names[0]],
+        ['HumanEval/1', names[2]],
+        ['11', names[3]],
+      ].map(([id, name]) => [id, { kind: 'program', text: `# ${name}` }]),
+    );
+  });
+  test('without a sample is refused, as is a program that is no text', async () => {
+    await expect(readFolder({ 'a.txt': '' })).rejects.toThrow('has no rows');
+    await expect(readFolder({ 'HumanEval_0/0.py': Buffer.from([255]) })).rejects.toThrow(
+      'HumanEval_0/0.py: is not UTF-8',
+    );
+    await expect(readFolder({ 'HumanEvil_0/0.py': '' })).rejects.toThrow('is it HumanEval/0?');
+  });
+});
 
 describe('a row', () => {
   test.each([

@@ -1,9 +1,10 @@
 import { basename } from 'node:path';
 import type { Answer, Problem } from './benchmark.ts';
 import { id, object, type RawRow, show, text, texts } from './benchmarks/fields.ts';
-import { type JsonRow, readJsonRows } from './benchmarks/json-rows.ts';
+import type { JsonRow } from './benchmarks/json-rows.ts';
 import { nearest } from './benchmarks/nearest.ts';
 import { DataError } from './errors.ts';
+import { readSampleRows } from './sample-rows.ts';
 
 /** One answer that a file gives. */
 export interface Sample {
@@ -21,11 +22,13 @@ export interface Sample {
 const answerKeys = { completion: 'completion', program: 'program', solution: 'program' } as const;
 
 /**
- * The samples of a file of JSON Lines or of one JSON list, gzipped or not, one at a time. The rows may be
+ * The samples of a file of JSON Lines or of one JSON list, gzipped or not, or of a folder, one at a time. The
+ * rows may be
  *
  * - `{task_id, completion}`, `{task_id, program}` or evalplus's `{task_id, solution}`, whose ids may be
  *   `Mbpp/11`;
- * - MultiPL-E's `{name, completions: […]}`, a sample for each completion;
+ * - MultiPL-E's `{name, completions: […]}`, a sample for each completion, in a file or in a folder of files;
+ * - evalplus's folder of folders of programs;
  * - lists of whole programs, one list a problem in the problems' order (bigcode's generations.json);
  * - rows that were judged before: their judgement says nothing, and those of the verdict `missing` are
  *   skipped.
@@ -36,7 +39,7 @@ const answerKeys = { completion: 'completion', program: 'program', solution: 'pr
 export async function* readSamples(path: string, problems: readonly Problem[]): AsyncGenerator<Sample> {
   const find = finder(problems);
   let position = 0;
-  for await (const row of readJsonRows(path)) {
+  for await (const row of readSampleRows(path)) {
     yield* Array.isArray(row.value) ? programsOf(row, problems, position) : samplesOf(row, find);
     position++;
   }

@@ -59,7 +59,7 @@ export function evalCommand(): Command {
     .option('--prompt <format>', 'raw or stripped (HumanEval); docstring, all-tests or few-shot (MBPP)')
     .option(
       '--samples <file>',
-      'completions to judge: JSON Lines {"task_id", "completion"}, and other harnesses\' files',
+      'completions to judge: JSON Lines {"task_id", "completion"}, and other harnesses\' files or folders',
     )
     .option('--model <dir>', 'a Hugging Face Llama directory that generates the completions')
     .option('--adapter <dir>', 'a PEFT adapter on top of it')
