@@ -1,6 +1,6 @@
-// Sixteen prompts of 32 to 92 tokens, 64 new ones each: one after the other and together, against transformers
-// on PyTorch in the same run.
-// tsx generate.ts [--device webgpu|cpu] [--save]; FLEX_PEER_PYTHON names a Python with torch and transformers.
+// Sixteen prompts of 32 to 92 tokens, 64 new ones each: one after the other and together, against
+// transformers on PyTorch in the same run.
+// tsx generate.ts [--device webgpu|cpu] [--save]; FLEX_PEER_PYTHON: a Python with torch and transformers.
 import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';

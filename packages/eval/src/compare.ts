@@ -3,7 +3,7 @@ import { ConfigError } from './errors.ts';
 import type { Language } from './language.ts';
 import type { ProblemCount } from './pass-at-k.ts';
 import type { ResultFolder, ResultProblem } from './read-results.ts';
-import type { SampleRow } from './results.ts';
+import { passKeys, type SampleRow } from './results.ts';
 import { passInterval, sampleCounts } from './score.ts';
 import { bootstrapMean } from './statistics/bootstrap.ts';
 import { type Detectable, detectableByMcnemar, detectableByMeans } from './statistics/detectable.ts';
@@ -141,7 +141,11 @@ function paired(a: ResultFolder, b: ResultFolder): Pair[] {
     );
   }
   const [countsA, countsB] = [a, b].map(({ results, problems }) =>
-    sampleCounts(problems, { n: results.samples_per_problem, incomplete: results.incomplete }),
+    sampleCounts(problems, {
+      n: results.samples_per_problem,
+      incomplete: results.incomplete,
+      least: Math.max(...passKeys(results).map((key) => Number(key.slice('pass@'.length)))),
+    }),
   );
   const placesB = new Map(b.problems.map(({ id }, i) => [id, i]));
   const onlyA = a.problems.filter(({ id }) => !placesB.has(id));

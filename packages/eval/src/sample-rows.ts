@@ -6,8 +6,8 @@ import { decode, type JsonRow, readJsonRows } from './benchmarks/json-rows.ts';
 const isRowFile = (name: string) => /\.jsonl?(\.gz)?$/.test(name) && !/\.results\.json(\.gz)?$/.test(name);
 
 /**
- * The rows of a file of samples; or of a folder, in the order of names: of its JSON files (MultiPL-E writes one
- * a problem), and of its folders that hold programs (evalplus writes `HumanEval_0/0.py`), a row
+ * The rows of a file of samples; or of a folder, in the order of names: of its JSON files (MultiPL-E writes
+ * one a problem), and of its folders that hold programs (evalplus writes `HumanEval_0/0.py`), a row
  * `{task_id, solution}` for each.
  */
 export async function* readSampleRows(path: string): AsyncGenerator<JsonRow> {

@@ -192,7 +192,7 @@ describe('a file is refused, with the place, for', () => {
       'task_id must be a text or a whole number, got []',
     ],
     ['no answer', { task_id: '11' }, 'has none of completion, program, solution; its keys are task_id'],
-    ['a misspelt answer', { task_id: '11', completoin: 'c' }, 'is it completoin?'],
+    ['a misspelt answer', { task_id: '11', completoin: 'c' }, 'is "completoin" meant to be completion?'],
     ['two answers', { ...good, solution: 'c' }, 'has completion and solution, of which a row may have one'],
     ['an answer that is no text', { task_id: '11', completion: 3 }, 'completion must be a text, got 3'],
     ['an answer that is null', { task_id: '11', completion: null }, 'completion must be a text, got null'],

@@ -47,6 +47,16 @@ export async function* readSamples(path: string, problems: readonly Problem[]): 
     throw new DataError(`${basename(path)}: has no rows; a row is {"task_id", "completion"}`);
 }
 
+/** Whether a file of samples names one of these ids. */
+export async function namesAny(path: string, ids: readonly string[]): Promise<boolean> {
+  const wanted = new Set(ids.map(simple));
+  for await (const { value } of readSampleRows(path)) {
+    const given = (value as { task_id?: unknown } | null)?.task_id;
+    if (given !== undefined && wanted.has(simple(String(given)))) return true;
+  }
+  return false;
+}
+
 type Find = (given: string, where: string) => Problem;
 
 function* samplesOf({ value, where }: JsonRow, find: Find): Generator<Sample> {
@@ -72,8 +82,11 @@ function* samplesOf({ value, where }: JsonRow, find: Find): Generator<Sample> {
 function answerTrouble(row: RawRow, keys: readonly string[]): string {
   if (keys.length > 1) return `has ${keys.join(' and ')}, of which a row may have one`;
   const known = Object.keys(answerKeys).join(', ');
-  const meant = Object.keys(row).find((key) => nearest(key, Object.keys(answerKeys)));
-  return `has none of ${known}; ${meant ? `is it ${meant}?` : `its keys are ${Object.keys(row).join(', ')}`}`;
+  for (const key of Object.keys(row)) {
+    const meant = nearest(key, Object.keys(answerKeys));
+    if (meant) return `has none of ${known}; is ${show(key)} meant to be ${meant}?`;
+  }
+  return `has none of ${known}; its keys are ${Object.keys(row).join(', ')}`;
 }
 
 function* programsOf(
@@ -103,7 +116,8 @@ function finder(problems: readonly Problem[]): Find {
   return (given, where) => {
     const problem = byId.get(given) ?? bySimple.get(simple(given));
     if (problem) return problem;
-    const meant = nearest(given, byId.keys());
+    // The nearest number is no likely meaning of a number.
+    const meant = /^\d+$/.test(given) ? undefined : nearest(given, byId.keys());
     const hint = meant ? `is it ${meant}?` : `ids are like ${[...byId.keys()].slice(0, 3).join(', ')}`;
     throw new DataError(`${where}: unknown task id ${JSON.stringify(given)}; ${hint}`);
   };

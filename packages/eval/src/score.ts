@@ -23,6 +23,8 @@ export interface CountOptions {
   readonly n: number | null;
   /** Samples that are missing: `fail` counts them as failed; `drop` scores a problem by those it has. */
   readonly incomplete: Incomplete;
+  /** Samples that `drop` needs of a problem that it scores: the largest k. */
+  readonly least?: number;
 }
 
 export interface ScoreOptions extends CountOptions {
@@ -36,12 +38,12 @@ export interface ScoreOptions extends CountOptions {
  * k that is not a positive whole number or is more than the samples of a scored problem.
  */
 export function score(problems: readonly JudgedProblem[], { k, ...options }: ScoreOptions): Score {
-  const counts = sampleCounts(problems, options);
+  const counts = sampleCounts(problems, { ...options, least: Math.max(1, ...k) });
   const scored = problems.flatMap(({ id, language }, i) => {
     const count = counts[i];
     return count === null ? [] : [{ id, language, ...count }];
   });
-  if (scored.length === 0) throw new ConfigError('score: no problem is left: none has a sample');
+  if (scored.length === 0) throw new ConfigError('score: no problem is left: none has samples enough');
   const samples = problems.flatMap(present);
   const expected = expectedSamples(problems, options);
   const missing = problems.length * expected - samples.length;
@@ -69,7 +71,7 @@ export function score(problems: readonly JudgedProblem[], { k, ...options }: Sco
 
 /**
  * Each problem's number of samples and of passes, in the problems' order. With `fail` every problem has n
- * samples; with `drop` its own, and null where it has none. Throws ConfigError where there are no problems,
+ * samples; with `drop` its own, and null where it has fewer than `least`. Throws ConfigError where there are no problems,
  * where n is null and there are no samples, and for a problem with more than n samples: which of them to
  * leave out would be a choice that changes the score.
  */
@@ -81,7 +83,9 @@ export function sampleCounts(
   return problems.map((problem) => {
     const own = present(problem);
     const n = options.incomplete === 'fail' ? expected : own.length;
-    return n === 0 ? null : { n, c: own.filter(({ verdict }) => verdict === 'passed').length };
+    return n === 0 || (options.incomplete === 'drop' && n < (options.least ?? 1))
+      ? null
+      : { n, c: own.filter(({ verdict }) => verdict === 'passed').length };
   });
 }
 

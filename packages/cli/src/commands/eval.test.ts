@@ -351,3 +351,22 @@ sandboxTest('a k that no problem has samples for is refused before anything is j
   expect(code).toBe(2);
   expect(existsSync(out)).toBe(false);
 });
+
+sandboxTest('samples beyond the default split of MBPP take all its rows', async () => {
+  const data = write(
+    'mbpp.jsonl',
+    [1, 11].map((task_id) => ({
+      ...{ task_id, text: 'One.', code: 'def f(): return 1', test_list: ['assert f() == 1'] },
+      ...{ test_setup_code: '', challenge_test_list: [] },
+    })),
+  );
+  const samples = write(
+    's.jsonl',
+    [1, 11].map((task_id) => ({ task_id, completion: 'def f(): return 1' })),
+  );
+  const own = ['--benchmark', 'mbpp', '--data', data, '--samples', samples, '--json'];
+  const { code, stdout } = await start(own).ended;
+  expect(code).toBe(0);
+  expect(JSON.parse(stdout)).toMatchObject({ n: 2, 'pass@1': 1 });
+  expect((await start([...own, '--split', 'test']).ended).code).toBe(2);
+});

@@ -6,6 +6,7 @@ import {
   evaluate,
   type Incomplete,
   incompletes,
+  namesAny,
   openBenchmark,
   openSandbox,
   type Problem,
@@ -132,10 +133,19 @@ async function evaluateAll(
       `--k: pass@${Math.max(...k)} needs as many samples a problem; give --n ${Math.max(...k)}`,
     );
   }
-  const benchmark = await openBenchmark({
-    ...{ name: options.benchmark, data, split, prompt },
-    ...{ dataFolder: environment.data, warn: output.note },
-  });
+  const open = (chosen: string | undefined) =>
+    openBenchmark({
+      ...{ name: options.benchmark, data, split: chosen, prompt },
+      ...{ dataFolder: environment.data, warn: output.note },
+    });
+  let benchmark = await open(split);
+  const { leftOut } = benchmark;
+  if (options.samples !== undefined && leftOut.length > 0 && (await namesAny(options.samples, leftOut))) {
+    output.note(
+      `${benchmark.name}: the samples go beyond its test split; all its problems count (--split all)`,
+    );
+    benchmark = await open('all');
+  }
   const problems: Problem[] = [];
   for await (const problem of benchmark.problems()) problems.push(problem);
   const sandbox = await openSandbox();
@@ -153,6 +163,9 @@ async function evaluateAll(
   progress.stop();
   output.emit({ ...results, out });
   describe(results, output);
+  if (results.counts.missing > 0 && incomplete === 'fail') {
+    output.note(`missing samples count as failed: ${results.counts.missing}; see --incomplete`);
+  }
   output.print(dim(`results: ${out}`));
 }
 

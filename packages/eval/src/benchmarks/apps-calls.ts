@@ -11,7 +11,7 @@ from collections import ChainMap, Counter, OrderedDict, defaultdict, deque
 from functools import cmp_to_key, lru_cache, reduce
 from heapq import heapify, heappop, heappush, heappushpop, heapreplace, merge, nlargest, nsmallest
 from itertools import accumulate, chain, combinations, groupby, permutations, product
-from math import ceil, cos, exp, fabs, floor, gcd, inf, log, log2, sin, sqrt
+from math import ceil, cos, exp, fabs, floor, gcd, inf, log, log2, sin, sqrt, tan
 from typing import Any, Dict, List, Optional, Set, Tuple
 `;
 
@@ -67,7 +67,7 @@ def _check(number, arguments, result, expectations):
 
 /** `name`, or its method where the program has a class `Solution` and no function of that name. */
 export function callTarget(source: string, name: string): string {
-  const isFunction = new RegExp(`^(async )?def ${name}\\b`, 'm').test(source);
+  const isFunction = new RegExp(`^(?:(?:async )?def ${name}\\b|${name} *=(?!=))`, 'm').test(source);
   return !isFunction && /^class Solution\b/m.test(source) ? `Solution.${name}` : name;
 }
 

@@ -80,7 +80,8 @@ export function apps(rows: readonly AppsRow[]): Benchmark {
       canonical: row.solutions[0] ?? null,
       empty: 'pass\n',
     }),
-    program: (row, _, { text: source }) => {
+    program: (row, _, { text }) => {
+      const source = text.replace(/^\ufeff/, '');
       const tests = testsOf(row, source);
       return { language: 'py', source: tests.kind === 'transcripts' ? source : withPrelude(source), tests };
     },

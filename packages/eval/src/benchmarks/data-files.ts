@@ -14,9 +14,11 @@ export interface DataPlace {
 
 /** The first of these names, gzipped or not, that is in the folder. Throws ConfigError. */
 export function findData(folder: string | null, names: readonly string[], benchmark: string): string {
-  const cure = 'give the path of the data';
+  const cure = 'give the path of the data with --data';
   if (folder === null)
     throw new ConfigError(`${benchmark}: no data was named and there is no data folder; ${cure}`);
+  if (statSync(folder, { throwIfNoEntry: false })?.isDirectory() === false)
+    throw new ConfigError(`${benchmark}: ${folder} is a file, and no data folder; ${cure}`);
   for (const name of names.flatMap((plain) => [plain, `${plain}.gz`])) {
     const path = join(folder, name);
     if (statSync(path, { throwIfNoEntry: false })) return path;

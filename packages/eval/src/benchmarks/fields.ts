@@ -50,5 +50,7 @@ export function id(row: RawRow, key: string, where: string): string {
 function present(row: RawRow, key: string, kind: string, where: string): unknown {
   if (Object.hasOwn(row, key)) return row[key];
   const meant = nearest(key, Object.keys(row));
-  throw new DataError(`${where}: has no ${key}, which must be ${kind}${meant ? `; is it ${meant}?` : ''}`);
+  throw new DataError(
+    `${where}: has no ${key}, which must be ${kind}${meant ? `; is ${show(meant)} meant to be ${key}?` : ''}`,
+  );
 }

@@ -85,7 +85,7 @@ test('a row that lacks a key is refused with the key it may have meant', () => {
   const { entry_point, ...rest } = row;
   const wrong = { ...rest, entrypoint: entry_point };
   expect(() => readHumanEvalRow(wrong, 'a:1')).toThrow(
-    'a:1: has no entry_point, which must be a text; is it entrypoint?',
+    'a:1: has no entry_point, which must be a text; is "entrypoint" meant to be entry_point?',
   );
 });
 

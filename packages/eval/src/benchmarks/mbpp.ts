@@ -126,7 +126,11 @@ function taskText({ text, tests }: MbppRow): string {
  * as task 126's `sum`, is the candidate's.
  */
 function entryPointsOf({ code, tests }: MbppRow): string[] {
-  const defined = new Set([...(code ?? '').matchAll(/^def (\w+)/gm)].map(([, name]) => name));
+  const defined = new Set(
+    [...(code ?? '').matchAll(/^(?:(?:async )?def (\w+)|(\w+) *=(?!=))/gm)].map(
+      ([, ...names]) => names.find(Boolean)!,
+    ),
+  );
   return [...defined].filter((name) => tests.some((test) => new RegExp(`\\b${name}\\s*\\(`).test(test)));
 }
 

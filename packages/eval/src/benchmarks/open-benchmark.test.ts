@@ -70,7 +70,8 @@ describe.each(names)('%s', (name) => {
       openBenchmark({ name, dataFolder }),
       openBenchmark({ name, dataFolder: zipped }),
     ]);
-    expect(opened.map((benchmark) => benchmark.name)).toEqual(Array(4).fill(name));
+    if (name !== 'apps') opened.push(await openBenchmark({ name, data: dataFolder }));
+    expect(new Set(opened.map((benchmark) => benchmark.name))).toEqual(new Set([name]));
     expect(new Set(opened.map(({ options }) => JSON.stringify(options))).size).toBe(1);
   });
 

@@ -1,3 +1,5 @@
+import { statSync } from 'node:fs';
+import { basename } from 'node:path';
 import type { Benchmark } from '../benchmark.ts';
 import { ConfigError, DataError } from '../errors.ts';
 import { type AppsRow, apps, readAppsRow } from './apps.ts';
@@ -38,11 +40,16 @@ export interface OpenBenchmarkOptions {
   readonly warn?: (line: string) => void;
 }
 
+export interface OpenedBenchmark extends Benchmark {
+  /** Ids of the data's rows that the default split left out; none where a split was named. */
+  readonly leftOut: readonly string[];
+}
+
 interface Shape {
   readonly name: string;
   readonly keys: string;
   readonly matches: (row: RawRow) => boolean;
-  readonly open: (rows: AsyncIterable<JsonRow>, options: OpenBenchmarkOptions) => Promise<Benchmark>;
+  readonly open: (rows: AsyncIterable<JsonRow>, options: OpenBenchmarkOptions) => Promise<OpenedBenchmark>;
 }
 
 interface ShapeSpec<Row, Prompt extends string> extends Omit<Shape, 'open'> {
@@ -62,13 +69,13 @@ interface ShapeSpec<Row, Prompt extends string> extends Omit<Shape, 'open'> {
  * Throws ConfigError for an unknown name, split or prompt and for data that are not there, and DataError with
  * file and line for rows that are malformed, of another shape or of one id, and where a split selects none.
  */
-export async function openBenchmark(options: OpenBenchmarkOptions): Promise<Benchmark> {
+export async function openBenchmark(options: OpenBenchmarkOptions): Promise<OpenedBenchmark> {
   const { name, data = null, dataFolder = null, split = null } = options;
   const isPath = /[\\/]|\.(jsonl?|gz)$/i.test(name);
   if (isPath && data !== null)
     throw new ConfigError(`benchmark ${name} is a path already; leave ${data} out`);
   const known = isPath ? null : knownBenchmark(name);
-  const path = isPath ? name : (data ?? findData(dataFolder, known?.files ?? [], name));
+  const path = isPath ? name : pathOf(known!, data, dataFolder);
   const appsSplit = split === 'train' || split === 'test' ? split : null;
   const rows = readData({ path, appsSplit });
   try {
@@ -78,12 +85,24 @@ export async function openBenchmark(options: OpenBenchmarkOptions): Promise<Benc
   }
 }
 
+/** The file of a named benchmark: as given, or in the given folder, or in the data folder. */
+function pathOf(
+  { name, shape, files }: KnownBenchmark,
+  data: string | null,
+  dataFolder: string | null,
+): string {
+  if (data === null) return findData(dataFolder, files, name);
+  const isFolder = statSync(data, { throwIfNoEntry: false })?.isDirectory() ?? false;
+  if (!isFolder || shape === 'apps') return data;
+  return findData(data, [...new Set(files.flatMap((file) => [file, basename(file)]))], name);
+}
+
 async function openRows(
   rows: AsyncGenerator<JsonRow>,
   known: KnownBenchmark | null,
   options: OpenBenchmarkOptions,
   path: string,
-): Promise<Benchmark> {
+): Promise<OpenedBenchmark> {
   const first = await rows.next();
   if (first.done) throw new DataError(`${path}: has no rows`);
   const shape = shapeOf(first.value);
@@ -211,7 +230,10 @@ function newShape<Row extends { readonly id: string }, Prompt extends string>(
         all.push(row);
       }
       if (left > 0) warn?.(`${spec.name}: rows left out because they have no test case: ${left}`);
-      return spec.build(select(all, split, spec), chosen, all);
+      const selected = select(all, split, spec);
+      const chosenIds = new Set(selected.map(({ id }) => id));
+      const leftOut = split === null ? all.flatMap(({ id }) => (chosenIds.has(id) ? [] : [id])) : [];
+      return { ...spec.build(selected, chosen, all), leftOut };
     },
   };
 }

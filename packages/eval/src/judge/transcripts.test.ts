@@ -93,6 +93,15 @@ describe.skipIf(absent('py'))('a Python program', () => {
     expectEnd(await judge('eval("2 *")'), 'failed', 'exception', 'SyntaxError');
   });
 
+  test('may return at its top level, as where a judge makes a function of it', async () => {
+    const source =
+      'import math\ndef twice(n):\n    return n * factor\nfactor = 2\nprint(twice(int(input())))\nreturn 5';
+    expectEnd(await judge(source), 'passed', null, '');
+    expectEnd(await judge('x = 1\nif x:\n    return\nprint(2 *'), 'compile_error', 'compile', 'never closed');
+    const failing = 'x = int(input())\nif x < 0:\n    return\nprint(1 / 0)';
+    expectEnd(await judge(failing), 'failed', 'exception', 'ZeroDivisionError');
+  });
+
   test('may end by exit(), is the main module, and sees the standard library alone', async () => {
     const source = `import dataclasses, sys, __main__
 assert __name__ == '__main__' and sys.argv and not any('packages' in path for path in sys.path)

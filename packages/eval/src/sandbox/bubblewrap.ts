@@ -50,19 +50,8 @@ export function boxCommand(bwrap: string, mode: Mode, options: BoxOptions): stri
 /** Where programs are found in a box. */
 export const boxPath = '/usr/local/bin:/usr/bin:/bin';
 
-/**
- * All that programs see of an environment. The order of Python's sets and of Perl's hashes is the same in every
- * process, and the time zone on every machine: a program has one verdict, not two.
- */
-const environment = {
-  PATH: boxPath,
-  LANG: 'C.UTF-8',
-  HOME: '/tmp',
-  TZ: 'UTC',
-  PYTHONHASHSEED: '0',
-  PERL_HASH_SEED: '0',
-  PERL_PERTURB_KEYS: '0',
-};
+/** All that programs see of an environment. There is no time zone but UTC. */
+const environment = { PATH: boxPath, LANG: 'C.UTF-8', HOME: '/tmp' };
 
 /** Just the capabilities that setpriv needs to give up all of them. */
 const asRoot = [

@@ -11,8 +11,7 @@ import sys
 FILE_BYTES, PROCESSES, NAMESPACES = map(json.loads, sys.argv[1:])
 DEVICES = {f"/dev/{name}" for name in ("null", "zero", "full", "random", "urandom", "tty", "pts", "console")}
 # Some of them are set by the shell that starts it.
-VARIABLES = {"PATH", "LANG", "LC_CTYPE", "HOME", "PWD", "OLDPWD", "SHLVL", "_", "TZ"}
-VARIABLES |= {"PYTHONHASHSEED", "PERL_HASH_SEED", "PERL_PERTURB_KEYS"}
+VARIABLES = {"PATH", "LANG", "LC_CTYPE", "HOME", "PWD", "OLDPWD", "SHLVL", "_"}
 wrong = []
 
 

@@ -1,3 +1,4 @@
+import { python } from '../python-command.ts';
 import { nodeDriver, pythonDriver, racketDriver, rDriver } from './drivers.ts';
 import { type Parts, type Runner, unparsableCode } from './runner.ts';
 
@@ -15,11 +16,30 @@ function ending(
   };
 }
 
-/** Python with the standard library alone: what else is installed differs between machines. */
-const python = ['/usr/bin/python3', '-s', '-S', '-B'];
-/** Runs a program as the main one, with `exit` and `quit`, which programs of contests call. */
-const runProgram = `import site; site.setquit(); del site
-exec(compile(open('/flex/program.py', 'rb').read(), '/flex/program.py', 'exec'))`;
+/**
+ * Runs a program as the main one, with `exit` and `quit`, which programs of contests call. One that returns at
+ * its top level was written for a judge that makes a function of it: it becomes the body of one.
+ */
+const runProgram = `
+import site
+site.setquit()
+
+def compiled(path):
+    import ast
+    text = open(path, 'rb').read()
+    try:
+        return compile(text, path, 'exec')
+    except SyntaxError as error:
+        if error.msg != "'return' outside function":
+            raise
+    tree = ast.parse('def program(): pass\\nprogram()', path)
+    tree.body[0].body = ast.parse(text, path).body
+    return compile(tree, path, 'exec')
+
+program = compiled('/flex/program.py')
+del site, compiled
+exec(program)
+`;
 
 const py = ending((nonce) => `__import__('os').write(1, b'\\n${nonce}\\n')`, {
   sealed: () => ({ command: [...python, '/flex/driver.py'], files: { '/flex/driver.py': pythonDriver } }),
@@ -47,9 +67,12 @@ export const js = ending((nonce) => `require('node:process').stdout.write('\\n${
   },
 });
 
+/** One order of hashes in every process. */
+const perl = [env, 'PERL_HASH_SEED=0', 'PERL_PERTURB_KEYS=0', 'perl'];
+
 const pl = ending((nonce) => `syswrite(STDOUT, "\\n${nonce}\\n");`, {
-  sealed: () => ({ command: [env, 'perl', '-'] }),
-  plain: { path: '/flex/program.pl', command: [env, 'perl', '/flex/program.pl'] },
+  sealed: () => ({ command: [...perl, '-'] }),
+  plain: { path: '/flex/program.pl', command: [...perl, '/flex/program.pl'] },
   signs: {
     unparsable:
       /^(?:Execution of \S+ aborted due to|\S+ had) compilation errors|^BEGIN not safe after errors/m,

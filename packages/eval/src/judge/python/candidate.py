@@ -57,7 +57,51 @@ def _describe(error):
     return type(error).__name__, text[:1000]
 
 
+def _report(error):
+    """An exception as a value: name, text, the builtins it inherits from, and its arguments if they cross."""
+    name, text = _describe(error)
+    kinds = [kind.__name__ for kind in type(error).__mro__ if kind.__module__ == "builtins"]
+    try:
+        return encode((name, text, kinds, list(BaseException.args.__get__(error))), _refer)
+    except CannotCross:
+        return encode((name, text, kinds, [text]), _refer)
+
+
+class _Source:
+    """Shows the program to those who look for its text, such as `inspect`: it is in no file."""
+
+    def __init__(self, text):
+        self._text = text
+
+    def get_source(self, name):
+        return self._text
+
+
+def _compares(value):
+    """Refuses to tell what a value equals that has its own way to compare."""
+    if type(value).__eq__ is not object.__eq__:
+        raise CannotCross(f"whether a {type(value).__name__} equals a value of the tests")
+    return False
+
+
+_OPERATIONS = {
+    "get": getattr,
+    "set": setattr,
+    "bool": bool,
+    "len": len,
+    "iter": lambda value: [*value],
+    "item": lambda value, key: value[key],
+    "str": str,
+    "repr": repr,
+    "hash": hash,
+    "eq": lambda value, other: bool(value == other),
+    "compares": _compares,
+}
+
+
 def _load(source, module):
+    source = source.removeprefix("\ufeff")
+    module.__loader__ = _Source(source)
     try:
         code = compile(source, "candidate.py", "exec", dont_inherit=True)
     except Exception as error:
@@ -87,10 +131,8 @@ def _perform(module, operation, target, *rest):
     value = _find(target, module) if type(target) is str else target
     if operation == "name":
         return ("module", value.__name__) if type(value) is type(sys) else ("value", value)
-    if operation == "get":
-        return getattr(value, *rest)
-    if operation == "set":
-        return setattr(value, *rest)
+    if operation in _OPERATIONS:
+        return _OPERATIONS[operation](value, *rest)
     args, kwargs = rest
     return value(*args, **kwargs)
 
@@ -104,7 +146,7 @@ def _answer(request, module):
     except _Unknown:
         return b"U"
     except BaseException as error:
-        return b"E" + encode(_describe(error), _refer)
+        return b"E" + _report(error)
 
 
 def _serve():

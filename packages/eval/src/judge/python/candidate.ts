@@ -87,6 +87,3 @@ export const scriptFiles = (name: 'candidate.py' | 'tester.py') => ({
   [`/flex/${name}`]: read(name),
   '/flex/flex_codec.py': read('flex_codec.py'),
 });
-
-/** Python without site packages, user settings or bytecode files: the standard library alone. */
-export const pythonCommand = (script: string) => ['/usr/bin/python3', '-s', '-S', '-B', script];

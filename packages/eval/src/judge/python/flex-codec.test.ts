@@ -165,7 +165,7 @@ print(json.dumps([result(make) for make in (
 class Thing: pass
 things = [Thing(), Thing()]
 sent = encode([things[0], {'a': things[1]}, things[0]], things.index)
-received = decode(sent, lambda number: Remote(number, None))
+received = decode(sent, lambda number: Remote(number, lambda *request: False))
 back = decode(encode(received, refuse), things.__getitem__)
 print(json.dumps([back[0] is things[0], back[1]['a'] is things[1], received[0] == received[2],
     received[0] == received[1]['a'], received[0] == 0]))`;

@@ -31,11 +31,33 @@ class Remote:
     def __setattr__(self, name, value):
         self._ask("set", self, name, value)
 
+    # What the object itself would answer is asked of it where the question tells nothing of what tests expect.
+    def __bool__(self):
+        return self._ask("bool", self) is True
+
+    def __len__(self):
+        return self._ask("len", self)
+
+    def __iter__(self):
+        return iter(self._ask("iter", self))
+
+    def __getitem__(self, key):
+        return self._ask("item", self, key)
+
+    def __str__(self):
+        return self._ask("str", self)
+
+    def __repr__(self):
+        return self._ask("repr", self)
+
     def __eq__(self, other):
-        return type(other) is Remote and other._reference == self._reference
+        """By identity, unless the object compares in a way of its own: that is its word, and the tests'."""
+        if type(other) is Remote:
+            return other._reference == self._reference or self._ask("eq", self, other) is True
+        return self._ask("compares", self)
 
     def __hash__(self):
-        return hash(self._reference)
+        return self._ask("hash", self)
 
 
 def encode(value, refer):
@@ -104,6 +126,7 @@ _RULES = {
     set: _parts(b"E", set.__iter__),
     frozenset: _parts(b"Z", frozenset.__iter__),
     dict: _parts(b"M", _pairs),
+    memoryview: _plain(b"B", bytes),
     range: _parts(b"R", lambda value: iter((value.start, value.stop, value.step))),
     type({}.keys()): _parts(b"K", iter),
     type({}.values()): _parts(b"V", iter),
@@ -111,14 +134,53 @@ _RULES = {
 }
 
 
+def _made(module, name, *parts):
+    """A rule for a value of the standard library: the module, the class, and what its class is called with."""
+    head = _sized(b"S", module.encode()) + _sized(b"S", name.encode())
+
+    def rule(value, out, refer, depth):
+        out.extend(b"O" + (2 + len(parts)).to_bytes(4, "big") + head)
+        for part in parts:
+            _encode(part(value), out, refer, depth + 1)
+
+    return rule
+
+
+def _fields(*names):
+    return [lambda value, name=name: getattr(value, name) for name in names]
+
+
+_DAY, _TIME = ("year", "month", "day"), ("hour", "minute", "second", "microsecond")
+_OF_MODULES = {
+    "datetime": {
+        "datetime": _made("datetime", "datetime", *_fields(*_DAY, *_TIME, "tzinfo")),
+        "date": _made("datetime", "date", *_fields(*_DAY)),
+        "time": _made("datetime", "time", *_fields(*_TIME, "tzinfo")),
+        "timedelta": _made("datetime", "timedelta", *_fields("days", "seconds", "microseconds")),
+    },
+    "array": {"array": _made("array", "array", *_fields("typecode"), lambda value: value.tolist())},
+    "collections": {
+        "UserList": _made("collections", "UserList", *_fields("data")),
+        "UserDict": _made("collections", "UserDict", *_fields("data")),
+        "UserString": _made("collections", "UserString", *_fields("data")),
+        "ChainMap": _made("collections", "ChainMap", dict),
+    },
+    "types": {"MappingProxyType": _made("types", "MappingProxyType", dict)},
+}
+
+
 def _rule_of(kind):
     """By the first class a value inherits from, so that a subclass crosses as what it really holds."""
     import sys
 
-    collections = sys.modules.get("collections")
     named = {}
+    for name, rules in _OF_MODULES.items():
+        module = sys.modules.get(name)
+        if module:
+            named.update((getattr(module, kind), rule) for kind, rule in rules.items() if hasattr(module, kind))
+    collections = sys.modules.get("collections")
     if collections:
-        named = {
+        named |= {
             collections.Counter: _parts(b"c", _pairs),
             collections.OrderedDict: _parts(b"o", _pairs),
             collections.deque: _parts(b"q", collections.deque.__iter__),
@@ -163,6 +225,14 @@ def _collected(name):
     return build
 
 
+def _standard(items):
+    """An object of one of the classes that rules make, whatever else the bytes may name."""
+    module, name, *parts = items
+    if type(module) is not str or type(name) is not str or name not in _OF_MODULES.get(module, ()):
+        raise ValueError("no class that crosses")
+    return getattr(__import__(module), name)(*parts)
+
+
 def _dict(items):
     return dict(zip(items[::2], items[1::2]))
 
@@ -182,6 +252,7 @@ _BUILD = {
     b"q": _collected("deque"),
     b"i": iter,
     b"f": lambda items: _fraction(items),
+    b"O": _standard,
 }
 
 

@@ -4,6 +4,7 @@ import { defaultLimits } from '../../sandbox/limits.ts';
 import { run } from '../../sandbox/run.ts';
 import { openSandbox } from '../../sandbox/sandbox.ts';
 import { describeSandbox } from '../../testing/describe-sandbox.ts';
+import { interpreted } from '../appended/interpreted.ts';
 import { openJudge } from '../judge.ts';
 
 async function verdictOf(prompt: string, completion: string, check: string): Promise<string> {
@@ -27,10 +28,12 @@ async function verdictOf(prompt: string, completion: string, check: string): Pro
 
 describeSandbox('a program has one verdict', () => {
   test.each([
-    ['python3', ['/usr/bin/python3', '-c', 'print(*{"apple", "pear", "plum", "fig", "kiwi", "lime"})']],
-    ['perl', ['/usr/bin/perl', '-e', 'my %h = map { $_ => 1 } "a" .. "p"; print keys %h']],
-  ])('whatever order %s gives its sets', async (_, command) => {
-    const ends = await Promise.all([0, 1, 2, 3].map((lane) => run({ command, lane }, defaultLimits)));
+    ['py', 'print(*{"apple", "pear", "plum", "fig", "kiwi", "lime"})'],
+    ['pl', 'my %h = map { $_ => 1 } "a" .. "p"; print keys %h'],
+  ] as const)('whatever order %s gives its sets', async (language, program) => {
+    const { command, path } = interpreted[language].plain!;
+    const files = { [path]: program };
+    const ends = await Promise.all([0, 1, 2, 3].map((lane) => run({ command, files, lane }, defaultLimits)));
     expect(ends[0].stdout).not.toBe('');
     expect(new Set(ends.map(({ stdout }) => stdout)).size).toBe(1);
   });

@@ -4,8 +4,9 @@ import { HarnessError } from '../../errors.ts';
 import type { Sandbox } from '../../sandbox/box.ts';
 import type { Limits } from '../../sandbox/limits.ts';
 import type { Judgement } from '../../verdict.ts';
+import { python } from '../python-command.ts';
 import { verdictOfEnd } from '../verdict-of-end.ts';
-import { type Candidate, openCandidate, pythonCommand, scriptFiles } from './candidate.ts';
+import { type Candidate, openCandidate, scriptFiles } from './candidate.ts';
 import { openTester, type Tester } from './tester.ts';
 
 /** Judges Python programs one at a time, the tests in another box than the candidate. */
@@ -43,7 +44,7 @@ export function openPythonJudge({ sandbox, lane }: JudgeOptions): PythonJudge {
       sandbox,
       limits,
       lane: 4 * lane + 1,
-      command: pythonCommand('/flex/candidate.py'),
+      command: [...python, '/flex/candidate.py'],
       files: candidateFiles,
     });
     try {

@@ -21,8 +21,21 @@ class CandidateStopped(BaseException):
     """The candidate ended the program, or is gone: not what tests mean by `except Exception`."""
 
 
-class BrokenProtocol(BaseException):
-    """What the candidate's box sent is no reply."""
+class CannotGoOn(BaseException):
+    """What no test may take for an exception of the candidate: the check has failed, whatever catches this."""
+
+    failure = None  # the first one's, as check gives it
+
+    def __init__(self, failure, detail):
+        CannotGoOn.failure = CannotGoOn.failure or [failure, detail]
+
+
+def broken_protocol(detail):
+    return CannotGoOn("protocol", f"sent {detail}")
+
+
+def cannot_cross(detail):
+    return CannotGoOn("exception", f"a value cannot cross to the tests: {detail}")
 
 
 class CandidateError(Exception):
@@ -55,7 +68,11 @@ def no_references(value):
 
 def ask(operation, target, *rest):
     """Sends a request and gives the value of its reply; raises what the candidate raised."""
-    write_frame(b"C" + encode((operation, target, *rest), no_references))
+    try:
+        request = encode((operation, target, *rest), no_references)
+    except CannotCross as error:
+        raise cannot_cross(error) from None
+    write_frame(b"C" + request)
     reply = read_frame()
     kind, content = reply[:1], reply[1:]
     if kind == b"V":
@@ -63,19 +80,19 @@ def ask(operation, target, *rest):
     if kind == b"U":
         raise NameError(f"name {target!r} is not defined")
     if kind == b"C":
-        raise CannotCross(content[:LONGEST].decode("utf-8", "replace"))
+        raise cannot_cross(content[:LONGEST].decode("utf-8", "replace"))
     if kind == b"E":
         raise remote_error(received(content))
     if kind == b"A":
-        raise CandidateStopped("")
-    raise BrokenProtocol("a reply of no known kind")
+        raise CannotGoOn("exited", "ended before the tests did")
+    raise broken_protocol("a reply of no known kind")
 
 
 def received(content):
     try:
         return decode(content, resolve)
     except CannotCross as error:
-        raise BrokenProtocol(str(error)) from None
+        raise broken_protocol(error) from None
 
 
 def resolve(reference):
@@ -83,17 +100,18 @@ def resolve(reference):
 
 
 def remote_error(value):
-    """The candidate's exception as one of the tests' own: a builtin by name, else a CandidateError."""
-    if type(value) is not tuple or [type(part) for part in value] != [str, str]:
-        raise BrokenProtocol("an exception without a name and a text")
-    name, text = (part[:LONGEST] for part in value)
-    kind = getattr(builtins, name, None)
-    if isinstance(kind, type) and issubclass(kind, BaseException) and not issubclass(kind, Exception):
+    """The candidate's exception: a builtin, or a class made for it that inherits from the same builtins."""
+    if type(value) is not tuple or [type(part) for part in value] != [str, str, list, list]:
+        raise broken_protocol("an exception without name, text, kinds and arguments")
+    name, text, kinds, args = value
+    name, text = name[:LONGEST], text[:LONGEST]
+    known = [getattr(builtins, kind, None) for kind in kinds if type(kind) is str]
+    kind = next((kind for kind in known if isinstance(kind, type) and issubclass(kind, BaseException)), Exception)
+    if not issubclass(kind, Exception):
         return CandidateStopped(f"{name}: {text}")
-    known = isinstance(kind, type) and issubclass(kind, Exception)
     try:
-        error = kind(text) if known else CandidateError(f"{name}: {text}")
-    except TypeError:
+        error = kind(*args) if kind.__name__ == name else type(name, (kind,), {"__str__": lambda _: text})(*args)
+    except (TypeError, ValueError):
         error = CandidateError(f"{name}: {text}")
     error.candidate = f"{name}: {text}"
     return error
@@ -110,12 +128,12 @@ class Globals(dict):
             return getattr(builtins, name)
         meaning = ask("name", name)
         if type(meaning) is not tuple or len(meaning) != 2:
-            raise BrokenProtocol("a name without a meaning")
+            raise broken_protocol("a name without a meaning")
         kind, value = meaning
         if name in sys.stdlib_module_names:
             value = __import__(name)
         elif kind == "module":
-            raise CannotCross(f"the candidate's module {value} as {name}")
+            raise cannot_cross(f"the candidate's module {value} as {name}")
         self[name] = value
         return value
 
@@ -149,14 +167,10 @@ def check(setup, code, entry_points):
             scope[name.rpartition(".")[2]] = entry_point(name)
         exec(compile(code, "tests.py", "exec", dont_inherit=True), scope)
     except CandidateStopped as error:
-        return ["exited", str(error) or "ended before the tests did"]
-    except BrokenProtocol as error:
-        return ["protocol", f"sent {error}"]
-    except CannotCross as error:
-        return ["exception", f"a value cannot cross to the tests: {error}"]
+        return CannotGoOn.failure or ["exited", str(error)]
     except BaseException as error:
-        return describe(error, code)
-    return None
+        return CannotGoOn.failure or describe(error, code)
+    return CannotGoOn.failure
 
 
 def describe(error, code):
@@ -173,8 +187,8 @@ def text_of(error):
     """The exception's text, unless it holds a number too long to print."""
     try:
         return str(error)[:300]
-    except ValueError as no_text:
-        return str(no_text)
+    except Exception as no_text:
+        return f"{type(no_text).__name__}: {no_text}"[:300]
 
 
 def failed_line(error, code):
@@ -190,6 +204,10 @@ def failed_line(error, code):
 
 def answer(frame):
     request = json.loads(frame)
+    # What tests print is nobody's concern, however much of it a candidate makes them print.
+    nowhere = os.open("/dev/null", os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
     failure = check(request["setup"], request["code"], request["entryPoints"])
     if failure:
         failure[1] = failure[1][:LONGEST]

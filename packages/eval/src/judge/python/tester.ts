@@ -4,7 +4,8 @@ import type { Sandbox } from '../../sandbox/box.ts';
 import { frame, newFrameReader } from '../../sandbox/frames.ts';
 import { defaultLimits } from '../../sandbox/limits.ts';
 import type { Failure } from '../../verdict.ts';
-import { maxFrameBytes, pythonCommand, scriptFiles } from './candidate.ts';
+import { python } from '../python-command.ts';
+import { maxFrameBytes, scriptFiles } from './candidate.ts';
 
 /** What the tests said of a candidate: null for a pass. */
 export type TestResult = { readonly failure: Failure; readonly detail: string } | null;
@@ -42,7 +43,7 @@ export function openTester(sandbox: Sandbox, lane: number): Tester {
     if (current !== null) take(current, String.fromCharCode(payload[0]), payload.subarray(1));
   });
   const box = sandbox.open({
-    command: pythonCommand('/flex/tester.py'),
+    command: [...python, '/flex/tester.py'],
     files: testerFiles,
     limits,
     lane,
