@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import {
   complete,
   type Generate,
+  isSampleFile,
   makeFolder,
   type Problem,
   readSamples,
@@ -81,7 +82,7 @@ function fromFile(options: AnswerOptions, path: string): AnswerSource {
   const stray = keys.find((key) => options[key] !== undefined);
   if (stray) throw new ConfigError(`${modelOnly[stray]}: belongs to --model, and --samples was given`);
   return {
-    identity: digestJson(digestAll(path).map(({ sha256 }) => sha256)),
+    identity: digestJson(digestAll(path, isSampleFile).map(({ sha256 }) => sha256)),
     decoding: null,
     truncation: options.truncate ?? 'none',
     async submissions({ problems }) {

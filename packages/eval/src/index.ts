@@ -1,6 +1,10 @@
 export * from './audit-number.ts';
 export * from './benchmark.ts';
-export { type OpenBenchmarkOptions, openBenchmark } from './benchmarks/open-benchmark.ts';
+export {
+  type OpenBenchmarkOptions,
+  type OpenedBenchmark,
+  openBenchmark,
+} from './benchmarks/open-benchmark.ts';
 export * from './compare.ts';
 export * from './errors.ts';
 export * from './evaluate.ts';
@@ -13,6 +17,7 @@ export * from './make-folder.ts';
 export * from './pass-at-k.ts';
 export * from './read-results.ts';
 export * from './results.ts';
+export { isSampleFile } from './sample-rows.ts';
 export * from './samples.ts';
 export * from './sandbox/box.ts';
 export * from './sandbox/limits.ts';

@@ -5,6 +5,9 @@ import { decode, type JsonRow, readJsonRows } from './benchmarks/json-rows.ts';
 /** Rows as JSON, or gzipped; MultiPL-E puts what its own judge says beside them. */
 const isRowFile = (name: string) => /\.jsonl?(\.gz)?$/.test(name) && !/\.results\.json(\.gz)?$/.test(name);
 
+/** Whether a file in a folder of samples may hold some. */
+export const isSampleFile = (name: string) => isRowFile(name) || name.endsWith('.py');
+
 /**
  * The rows of a file of samples; or of a folder, in the order of names: of its JSON files (MultiPL-E writes
  * one a problem), and of its folders that hold programs (evalplus writes `HumanEval_0/0.py`), a row

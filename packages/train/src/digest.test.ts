@@ -1,5 +1,6 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import { DataError } from '@flex/tensor';
 import { expect, test } from 'vitest';
 import { digestAll, digestFile, digestJson, digestModel } from './digest.ts';
 import { temporaryFile, temporaryFolder } from './testing/temporary-folder.ts';
@@ -36,6 +37,15 @@ test('the digests of a folder are those of its files by name, folders within inc
     'z.txt',
   ]);
   expect(digestModel(folder).map(({ path }) => basename(path))).not.toContain('z.txt');
+});
+
+test('a link to nothing, and what is neither file nor folder, are refused where they count', () => {
+  const folder = temporaryFolder();
+  symlinkSync('nowhere', join(folder, 'a.json'));
+  writeFileSync(join(folder, 'b.txt'), 'abc');
+  expect(digestAll(folder, (file) => file.endsWith('.txt'))).toHaveLength(1);
+  expect(() => digestAll(folder)).toThrow(DataError);
+  expect(() => digestAll('/dev/null')).toThrow('/dev/null: is neither a file nor a folder');
 });
 
 test('the digest of a value is that of its JSON', () => {

@@ -32,18 +32,19 @@ export function digestFile(path: string): FileDigest {
 
 /**
  * The digests of a file, or of the files in a folder and the folders in it, by name; `accepts` may choose
- * among these. Throws if it cannot be read.
+ * among these. Throws DataError for what is not there or is neither, and if it cannot be read.
  */
 export function digestAll(path: string, accepts: (file: string) => boolean = () => true): FileDigest[] {
   const stats = statSync(path, { throwIfNoEntry: false });
   if (!stats) throw new DataError(`${path}: no such file or folder`);
-  if (!stats.isDirectory()) return [digestFile(path)];
+  if (stats.isFile()) return [digestFile(path)];
+  if (!stats.isDirectory()) throw new DataError(`${path}: is neither a file nor a folder`);
   return readdirSync(path, { withFileTypes: true })
     .sort((a, b) => (a.name < b.name ? -1 : 1))
     .flatMap((entry) => {
       const inner = join(path, entry.name);
-      if (statSync(inner).isDirectory()) return digestAll(inner, accepts);
-      return accepts(inner) ? [digestFile(inner)] : [];
+      const isFolder = statSync(inner, { throwIfNoEntry: false })?.isDirectory();
+      return isFolder || accepts(inner) ? digestAll(inner, accepts) : [];
     });
 }
 

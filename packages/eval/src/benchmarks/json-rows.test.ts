@@ -75,5 +75,6 @@ describe('what is no file of rows is refused with its place:', () => {
     );
     const folder = temporaryFolder();
     await expect(readAll(folder)).rejects.toThrow(`${folder}: is a folder; name a file`);
+    await expect(readAll('/dev/null')).rejects.toThrow('/dev/null: is no file; name a file');
   });
 });

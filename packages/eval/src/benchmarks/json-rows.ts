@@ -64,9 +64,12 @@ async function openFile(path: string): Promise<FileHandle> {
     const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
     throw new ConfigError(missing ? `${path}: no such file` : `${path}: ${(error as Error).message}`);
   }
-  if (!(await handle.stat()).isDirectory()) return handle;
+  const stats = await handle.stat();
+  if (stats.isFile()) return handle;
   await handle.close();
-  throw new ConfigError(`${path}: is a folder; name a file of JSON Lines`);
+  throw new ConfigError(
+    `${path}: is ${stats.isDirectory() ? 'a folder' : 'no file'}; name a file of JSON Lines`,
+  );
 }
 
 async function readChunks(handle: FileHandle): Promise<Readable> {
