@@ -9,7 +9,7 @@ import {
   type Submission,
   type Truncation,
 } from '@flex/eval';
-import { generate, generateAll, openTokenizer, type Tokenizer } from '@flex/llama';
+import { type Completion, generate, generateAll, openTokenizer, type Tokenizer } from '@flex/llama';
 import { ConfigError } from '@flex/tensor';
 import { digestAll, digestJson, digestModel } from '@flex/train';
 import type { Output } from './context.ts';
@@ -114,7 +114,8 @@ function fromModel(options: AnswerOptions, dir: string): AnswerSource {
   }
   if (merged && adapter === undefined) throw new ConfigError('--merged: needs --adapter, which it folds in');
   // What is undefined is left out.
-  const decoding = JSON.parse(JSON.stringify(sampling)) as typeof sampling;
+  const places = numBeams === 1 ? batchSize : 1;
+  const decoding = JSON.parse(JSON.stringify({ ...sampling, batchSize: places })) as typeof sampling;
   const identity = digestJson({
     model: contentsOf(dir),
     adapter: adapter === undefined ? null : contentsOf(adapter),
@@ -156,10 +157,9 @@ function fromModel(options: AnswerOptions, dir: string): AnswerSource {
 const contentsOf = (folder: string) => digestModel(folder).map(({ sha256 }) => sha256);
 
 /**
- * Prompts in a call for each that is decoded at a time. With more, places stand empty less often towards the
- * end of a call; with fewer, an interruption loses less.
+ * Prompts in a call for each that is decoded at a time: places stand empty towards the end of a call only.
  */
-const promptsPerPlace = 4;
+const promptsPerPlace = 8;
 
 /**
  * Generates with `generateAll`; with beams, one prompt after the other. A prompt that leaves fewer tokens of the
@@ -171,23 +171,32 @@ function generatorOf(
   { batchSize, numBeams }: { batchSize: number; numBeams: number },
 ): Generate {
   const { maxPositions } = model.config;
-  return async (requests, signal) => {
+  return async (requests, signal, keep) => {
     const asked = requests.map(({ prompt, stop, seed, decoding }) => {
       const ids = tokenizer.encode(prompt);
       const maxNewTokens = Math.min(decoding.maxNewTokens, maxPositions - ids.length);
       return { ...decoding, prompt: ids, maxNewTokens, seed, stop, tokenizer };
     });
-    const fitting = asked.filter(({ maxNewTokens }) => maxNewTokens >= 1);
-    const texts = new Map<object, string>();
+    const texts = asked.map(() => '');
+    const fitting = [...asked.entries()].filter(([, { maxNewTokens }]) => maxNewTokens >= 1);
+    const onCompletion = (i: number, { text }: Completion) => {
+      const [index] = fitting[i];
+      texts[index] = text;
+      keep(index, text);
+    };
     if (numBeams === 1) {
-      const completions = await generateAll(model, fitting, { linear, batchSize, signal });
-      for (const [i, request] of fitting.entries()) texts.set(request, completions[i].text);
+      const options = { linear, batchSize, onCompletion, signal };
+      await generateAll(
+        model,
+        fitting.map(([, request]) => request),
+        options,
+      );
     } else {
-      for (const request of fitting) {
+      for (const [i, [, request]] of fitting.entries()) {
         signal?.throwIfAborted();
-        texts.set(request, (await generate(model, request.prompt, { ...request, linear })).text);
+        onCompletion(i, await generate(model, request.prompt, { ...request, linear }));
       }
     }
-    return asked.map((request) => texts.get(request) ?? '');
+    return texts;
   };
 }

@@ -185,6 +185,21 @@ describe('a cache', () => {
 });
 
 describe('an abort', () => {
+  test('loses nothing that was handed over', async () => {
+    const cache = temporaryFile('completions.jsonl', '');
+    const controller = new AbortController();
+    const stopping: Generate = async (requests, signal, keep) => {
+      keep(1, 'kept');
+      controller.abort(new Error('stop'));
+      signal?.throwIfAborted();
+      return requests.map(() => '');
+    };
+    await expect(run(stopping, { cache, signal: controller.signal })).rejects.toThrow('stop');
+    const { batches, generate } = recorder();
+    const completions = await run(generate, { cache, truncation: 'none' });
+    expect(completions.map(({ answer: { text } }) => text).filter((text) => text === 'kept')).toHaveLength(1);
+    expect(batches.flat()).toHaveLength(completions.length - 1);
+  });
   test('before the start generates nothing', async () => {
     const { batches, generate } = recorder();
     await expect(run(generate, { signal: AbortSignal.abort(new Error('stop')) })).rejects.toThrow('stop');
@@ -195,10 +210,10 @@ describe('an abort', () => {
     const cache = join(temporaryFolder(), 'completions.jsonl');
     const controller = new AbortController();
     const { batches, generate } = recorder();
-    const stopping: Generate = (requests, signal) => {
+    const stopping: Generate = (requests, signal, keep) => {
       expect(signal).toBe(controller.signal);
       controller.abort(new Error('stop'));
-      return generate(requests, signal);
+      return generate(requests, signal, keep);
     };
     await expect(run(stopping, { cache, signal: controller.signal })).rejects.toThrow('stop');
     expect(batches).toHaveLength(1);

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Answer, Problem } from './benchmark.ts';
 import { canonicalJson } from './canonical-json.ts';
-import { type CacheEntry, openCompletionCache } from './completion-cache.ts';
+import { type CompletionCache, openCompletionCache } from './completion-cache.ts';
 import { HarnessError } from './errors.ts';
 import { type Truncation, truncateAnswer } from './truncate.ts';
 
@@ -21,10 +21,14 @@ export interface GenerateRequest {
   readonly decoding: Decoding;
 }
 
-/** Continues each prompt; gives the texts after the prompts, in order. */
+/**
+ * Continues each prompt; gives the texts after the prompts, in order. What it hands to `keep` before, by the
+ * place of its request, an interruption does not lose.
+ */
 export type Generate = (
   requests: readonly GenerateRequest[],
   signal: AbortSignal | undefined,
+  keep: (index: number, text: string) => void,
 ) => Promise<readonly string[]>;
 
 export interface CompleteOptions {
@@ -79,7 +83,7 @@ export async function* complete(options: CompleteOptions): AsyncGenerator<Comple
       signal?.throwIfAborted();
       const wanted = [...new Map(group.map((request) => [request.key, request])).values()];
       const fresh = wanted.filter(({ key }) => !cache.has(key));
-      if (fresh.length > 0) await cache.add(await generateAll(fresh, options));
+      if (fresh.length > 0) await generateInto(cache, fresh, options);
       const made = new Set(fresh.map(({ key }) => key));
       for (const { problem, sample, key } of group) {
         const answer = truncateAnswer({ kind: 'completion', text: cache.get(key) }, problem, truncation);
@@ -120,14 +124,28 @@ function requestOf(problem: Problem, sample: number, { model, decoding, seed }: 
   return { problem, sample, prompt, stop, decoding, seed: hash.readUInt32BE(), key: hash.toString('hex') };
 }
 
-async function generateAll(
+/** Generates what was asked for, and keeps it. */
+async function generateInto(
+  cache: CompletionCache,
   requests: readonly Request[],
   { generate, signal }: CompleteOptions,
-): Promise<CacheEntry[]> {
+): Promise<void> {
   const asked = requests.map(({ prompt, stop, seed, decoding }) => ({ prompt, stop, seed, decoding }));
-  const texts = await generate(asked, signal);
+  const kept = new Map<number, Promise<void>>();
+  const keep = (index: number, text: string) => {
+    kept.set(index, cache.add([{ key: requests[index].key, text }]));
+    // It is met below, after the generation.
+    kept.get(index)?.catch(() => {});
+  };
+  let texts: readonly string[];
+  try {
+    texts = await generate(asked, signal, keep);
+  } finally {
+    await Promise.all(kept.values());
+  }
   if (texts.length !== requests.length || texts.some((text) => typeof text !== 'string')) {
     throw new HarnessError(`generate: must give a text for each of ${requests.length} requests`);
   }
-  return requests.map(({ key }, i) => ({ key, text: texts[i] }));
+  const rest = requests.map(({ key }, i) => ({ key, text: texts[i] })).filter((_, i) => !kept.has(i));
+  await cache.add(rest);
 }

@@ -71,7 +71,7 @@ export async function judgeAll(jobs: readonly Job[], options: JudgeAllOptions): 
 
   const starved: [string, Job][] = [];
   const judgeNext = async (judge: Judge, [key, job]: [string, Job], isAlone: boolean) => {
-    const found = await judgeJob(judge, job, needsOwnProcess);
+    const found = await judgeJob(judge, job, needsOwnProcess, isAlone);
     if (found.starved && !isAlone) return void starved.push([key, job]);
     const judgement = tidy(found);
     await cache.add(key, judgement);
@@ -119,17 +119,18 @@ function keyOf({ program, canonical }: Job, { sandbox, timeout, toolchains }: Ju
 }
 
 /** Null where the canonical solution ran out of its time, which says nothing about its tests. */
-type NeedsOwnProcess = (canonical: Program, judge: Judge) => Promise<boolean | null>;
+type NeedsOwnProcess = (canonical: Program, judge: Judge, isAlone: boolean) => Promise<boolean | null>;
 
 async function judgeJob(
   judge: Judge,
   { program, canonical }: Job,
   needsOwnProcess: NeedsOwnProcess,
+  isAlone: boolean,
 ): Promise<Judgement> {
   const judgement = await judge.judge(program);
   const together = inProcess(program);
   if (judgement.verdict !== 'failed' || together === null || canonical === null) return judgement;
-  const needs = await needsOwnProcess(canonical, judge);
+  const needs = await needsOwnProcess(canonical, judge, isAlone);
   if (needs === null) return { ...judgement, starved: true };
   return needs ? await judge.judge(together) : judgement;
 }
@@ -160,13 +161,11 @@ function newNeedsOwnProcess(options: JudgeAllOptions): NeedsOwnProcess {
     const inOne = await verdictOf(together, judge);
     return inOne === 'timeout' ? null : inOne === 'passed';
   };
-  return (canonical, judge) => {
-    const key = keyOf({ program: canonical, canonical: null }, options);
+  return (canonical, judge, isAlone) => {
+    // What could not be decided beside others is tried once more alone, and then it is so.
+    const key = `${keyOf({ program: canonical, canonical: null }, options)} ${isAlone}`;
     const decision = known.get(key) ?? decide(canonical, judge);
     known.set(key, decision);
-    // A decision that could not be made is made again by the next who asks.
-    const forget = (needs: boolean | null) => void (needs === null && known.delete(key));
-    decision.then(forget, () => {});
     return decision;
   };
 }

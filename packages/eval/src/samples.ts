@@ -47,14 +47,15 @@ export async function* readSamples(path: string, problems: readonly Problem[]): 
     throw new DataError(`${basename(path)}: has no rows; a row is {"task_id", "completion"}`);
 }
 
-/** Whether a file of samples names one of these ids. */
-export async function namesAny(path: string, ids: readonly string[]): Promise<boolean> {
-  const wanted = new Set(ids.map(simple));
+/** How many of these ids a file of samples names. */
+export async function countNamed(path: string, ids: readonly string[]): Promise<number> {
+  const left = new Set(ids.map(simple));
+  const all = left.size;
   for await (const { value } of readSampleRows(path)) {
     const given = (value as { task_id?: unknown } | null)?.task_id;
-    if (given !== undefined && wanted.has(simple(String(given)))) return true;
+    if (given !== undefined) left.delete(simple(String(given)));
   }
-  return false;
+  return all - left.size;
 }
 
 type Find = (given: string, where: string) => Problem;

@@ -38,7 +38,12 @@ describe.skipIf(isMissing(micro))('many prompts decoded together', () => {
       test('give what each of them gives alone', async () => {
         const alone = [];
         for (const { prompt, ...options } of requests()) alone.push(await generate(model, prompt, options));
-        expect(await generateAll(model, requests(), { batchSize: 3 })).toEqual(alone);
+        const told: unknown[] = [];
+        const onCompletion = (index: number, completion: unknown) => {
+          told[index] = completion;
+        };
+        expect(await generateAll(model, requests(), { batchSize: 3, onCompletion })).toEqual(alone);
+        expect(told).toEqual(alone);
         expect(new Set(alone.map(({ finish }) => finish)).size).toBeGreaterThan(1);
       });
 

@@ -57,6 +57,8 @@ export interface GenerateAllOptions {
   readonly linear?: Linear;
   /** Texts decoded at the same time: each takes memory, and a step of all little longer than of one. */
   readonly batchSize: number;
+  /** Told of each completion as it ends, by the place of its request. */
+  readonly onCompletion?: (index: number, completion: Completion) => void;
   readonly signal?: AbortSignal;
 }
 
@@ -69,7 +71,7 @@ export interface GenerateAllOptions {
 export async function generateAll(
   model: LlamaModel,
   requests: readonly GenerateRequest[],
-  { linear = model.linear, batchSize, signal }: GenerateAllOptions,
+  { linear = model.linear, batchSize, onCompletion, signal }: GenerateAllOptions,
 ): Promise<readonly Completion[]> {
   if (!(Number.isSafeInteger(batchSize) && batchSize >= 1)) {
     throw new ConfigError(`batch-size must be a whole number of at least 1, got ${batchSize}`);
@@ -83,6 +85,7 @@ export async function generateAll(
     const token = text.next(logits);
     if (token !== null) return void running.set(slot, { index, text, token });
     completions[index] = text.completion();
+    onCompletion?.(index, completions[index]);
     running.delete(slot);
   };
   try {

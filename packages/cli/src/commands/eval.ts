@@ -3,10 +3,10 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import {
   type Benchmark,
+  countNamed,
   evaluate,
   type Incomplete,
   incompletes,
-  namesAny,
   openBenchmark,
   openSandbox,
   type Problem,
@@ -82,7 +82,10 @@ export function evalCommand(): Command {
       ).choices(truncations),
     )
     .addOption(
-      new Option('--incomplete <policy>', 'problems with too few samples')
+      new Option(
+        '--incomplete <policy>',
+        'problems with fewer samples than others (fail), or than the largest k (drop)',
+      )
         .choices(incompletes)
         .default('fail'),
     )
@@ -140,9 +143,10 @@ async function evaluateAll(
     });
   let benchmark = await open(split);
   const { leftOut } = benchmark;
-  if (options.samples !== undefined && leftOut.length > 0 && (await namesAny(options.samples, leftOut))) {
-    output.note(
-      `${benchmark.name}: the samples go beyond its test split; all its problems count (--split all)`,
+  // A stray id is a mistake that reading the samples tells; a file of samples for all of the data is none.
+  if (options.samples !== undefined && 2 * (await countNamed(options.samples, leftOut)) > leftOut.length) {
+    output.warn(
+      `${benchmark.name}: the samples go beyond its test split, so all problems count (--split all)`,
     );
     benchmark = await open('all');
   }

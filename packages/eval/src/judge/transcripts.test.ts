@@ -97,6 +97,9 @@ describe.skipIf(absent('py'))('a Python program', () => {
     const source =
       'import math\ndef twice(n):\n    return n * factor\nfactor = 2\nprint(twice(int(input())))\nreturn 5';
     expectEnd(await judge(source), 'passed', null, '');
+    const global =
+      'from math import *\nn = int(input())\ndef g():\n    global n\n    n += int(floor(n))\ng()\nprint(n)\nreturn';
+    expectEnd(await judge(global), 'passed', null, '');
     expectEnd(await judge('x = 1\nif x:\n    return\nprint(2 *'), 'compile_error', 'compile', 'never closed');
     const failing = 'x = int(input())\nif x < 0:\n    return\nprint(1 / 0)';
     expectEnd(await judge(failing), 'failed', 'exception', 'ZeroDivisionError');

@@ -17,6 +17,40 @@ main = sys.modules["__main__"] = types.ModuleType("__main__")
 exec(load(), main.__dict__)
 `;
 
+/**
+ * Runs /flex/program.py as the main program, with `exit` and `quit`, which those of contests call. One that
+ * returns at its top level was written for a judge that makes a function of it: it becomes one, whose names are
+ * global.
+ */
+export const pythonProgram = `
+import site
+site.setquit()
+
+def compiled(path):
+    text = open(path, 'rb').read()
+    try:
+        return compile(text, path, 'exec')
+    except SyntaxError as error:
+        if error.msg != "'return' outside function":
+            raise
+    import ast, symtable
+    def stays_outside(part):
+        star = isinstance(part, ast.ImportFrom) and part.names[0].name == '*'
+        return star or isinstance(part, ast.ImportFrom) and part.module == '__future__'
+    symbols = symtable.symtable(text.decode(), path, 'exec').get_symbols()
+    names = [name.get_name() for name in symbols if name.is_assigned() or name.is_imported()]
+    parts = ast.parse(text, path).body
+    tree = ast.parse('def program(): global program\\nprogram()', path)
+    tree.body[0].body[0].names += names
+    tree.body[0].body += [part for part in parts if not stays_outside(part)]
+    tree.body[:0] = [part for part in parts if stays_outside(part)]
+    return compile(ast.fix_missing_locations(tree), path, 'exec')
+
+program = compiled('/flex/program.py')
+del site, compiled
+exec(program)
+`;
+
 export const nodeDriver = `'use strict';
 const Module = require('node:module');
 const { compileFunction } = require('node:vm');

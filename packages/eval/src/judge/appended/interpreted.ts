@@ -1,5 +1,5 @@
 import { python } from '../python-command.ts';
-import { nodeDriver, pythonDriver, racketDriver, rDriver } from './drivers.ts';
+import { nodeDriver, pythonDriver, pythonProgram, racketDriver, rDriver } from './drivers.ts';
 import { type Parts, type Runner, unparsableCode } from './runner.ts';
 
 const env = '/usr/bin/env';
@@ -16,36 +16,11 @@ function ending(
   };
 }
 
-/**
- * Runs a program as the main one, with `exit` and `quit`, which programs of contests call. One that returns at
- * its top level was written for a judge that makes a function of it: it becomes the body of one.
- */
-const runProgram = `
-import site
-site.setquit()
-
-def compiled(path):
-    import ast
-    text = open(path, 'rb').read()
-    try:
-        return compile(text, path, 'exec')
-    except SyntaxError as error:
-        if error.msg != "'return' outside function":
-            raise
-    tree = ast.parse('def program(): pass\\nprogram()', path)
-    tree.body[0].body = ast.parse(text, path).body
-    return compile(tree, path, 'exec')
-
-program = compiled('/flex/program.py')
-del site, compiled
-exec(program)
-`;
-
 const py = ending((nonce) => `__import__('os').write(1, b'\\n${nonce}\\n')`, {
   sealed: () => ({ command: [...python, '/flex/driver.py'], files: { '/flex/driver.py': pythonDriver } }),
   plain: {
     path: '/flex/program.py',
-    command: [...python, '-c', runProgram],
+    command: [...python, '-c', pythonProgram],
     // Frames name a function after the line; what cannot be compiled has none.
     unparsable: /^ {2}File "\/flex\/program\.py", line \d+\n|^(?:SyntaxError|ValueError): source code/m,
   },

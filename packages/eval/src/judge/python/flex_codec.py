@@ -54,7 +54,10 @@ class Remote:
         """By identity, unless the object compares in a way of its own: that is its word, and the tests'."""
         if type(other) is Remote:
             return other._reference == self._reference or self._ask("eq", self, other) is True
-        return self._ask("compares", self)
+        # The candidate has no say in it: the answer is no, or that there is none.
+        if other is not None:
+            self._ask("compares", self)
+        return False
 
     def __hash__(self):
         return self._ask("hash", self)
@@ -156,6 +159,7 @@ _OF_MODULES = {
         "datetime": _made("datetime", "datetime", *_fields(*_DAY, *_TIME, "tzinfo")),
         "date": _made("datetime", "date", *_fields(*_DAY)),
         "time": _made("datetime", "time", *_fields(*_TIME, "tzinfo")),
+        "timezone": _made("datetime", "timezone", lambda value: value.utcoffset(None)),
         "timedelta": _made("datetime", "timedelta", *_fields("days", "seconds", "microseconds")),
     },
     "array": {"array": _made("array", "array", *_fields("typecode"), lambda value: value.tolist())},
@@ -177,7 +181,10 @@ def _rule_of(kind):
     for name, rules in _OF_MODULES.items():
         module = sys.modules.get(name)
         if module:
-            named.update((getattr(module, kind), rule) for kind, rule in rules.items() if hasattr(module, kind))
+            # Of these a subclass stays where it is, with its methods.
+            rule = rules.get(kind.__name__)
+            if rule and getattr(module, kind.__name__, None) is kind:
+                return rule
     collections = sys.modules.get("collections")
     if collections:
         named |= {

@@ -141,6 +141,38 @@ describeSandbox('what a candidate gives', () => {
   ])('%s', async (_, source, code) => {
     expect(await judged(source, code)).toMatchObject({ verdict: 'failed' });
   });
+  test.each([
+    ['', 'assert f(1) == 2'],
+    ['', 'assert f(1) in [2]'],
+    ['', 'assert f(1) == None'],
+    ['', 'assert [f(1), (f(1),)] == [1, (2,)]'],
+    ['    __eq__ = lambda *_: True', 'assert f(1) == 2'],
+    ['    __eq__ = lambda *_: True', 'assert f(1) == None'],
+  ])('is equal to no value of the tests, whatever the process of %j says', async (line, code) => {
+    const source = `import sys
+operations = sys.modules['__main__']._OPERATIONS
+for name in operations: operations[name] = lambda *_: True
+class A:
+    pass
+${line}
+def f(x): return A()`;
+    expect(await judged(source, code)).toMatchObject({ verdict: 'failed' });
+  });
+  test.each([
+    ['raise SystemExit(1)', 'r = f(1)\nassert r == 2, r'],
+    ['os._exit(0)', 'r = f(1)\nassert r is None, r'],
+    ['raise KeyboardInterrupt', 'raise ValueError(f(1))'],
+    ['raise MemoryError', 'assert False, f(1)'],
+  ])('may do %s when it is printed, and ends nothing but its check', async (body, code) => {
+    const source = `import os
+class A:
+    def __str__(s): ${body}
+    __repr__ = __str__
+    __hash__ = lambda s: 1
+def f(x): return A()`;
+    expect((await judged(source, code)).verdict).not.toBe('passed');
+    expect(await judged(double, 'assert f(2) == 4')).toMatchObject(passed);
+  });
   test('may be printed by the tests, however long', async () => {
     const huge = 'def f(x): return "x" * (7 * 2**20)';
     expect(await judged(huge, 'for i in range(2): print(f(i))\nassert f(1) == 1')).toMatchObject({
@@ -177,6 +209,21 @@ describeSandbox('what a candidate gives', () => {
     ],
     ['a UnicodeDecodeError', 'def f(x): return b"\\xff".decode()', 'try: f(1)\nexcept ValueError: pass'],
     ['a KeyError', 'def f(x): return {}[x]', 'try: f("k")\nexcept KeyError as e: assert str(e) == "\'k\'"'],
+    [
+      'a list of nodes',
+      'class N:\n  def __init__(s, n): s.next = n\n  def __eq__(s, o): return s is o\ndef f(x): return N(N(None))',
+      'n, count = f(1), 0\nwhile n != None: n, count = n.next, count + 1\nassert count == 2',
+    ],
+    [
+      'a subclass with methods',
+      'from collections import UserList\nclass S(UserList):\n  def top(s): return s[-1]\ndef f(x): return S([x])',
+      'assert f(3).top() == 3',
+    ],
+    [
+      'a moment of a zone',
+      'from datetime import datetime, timezone\ndef f(x): return datetime(2020, 1, 2, x, tzinfo=timezone.utc)',
+      'assert f(3).hour == 3',
+    ],
     ['its source', 'import inspect\ndef f(x): return inspect.getsource(f)', 'assert "inspect" in f(1)'],
     ['a byte order mark', '\ufeffdef f(x): return x', 'assert f(1) == 1'],
   ])('may be %s', async (_, source, code) => {

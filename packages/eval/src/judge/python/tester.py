@@ -169,7 +169,8 @@ def check(setup, code, entry_points):
     except CandidateStopped as error:
         return CannotGoOn.failure or ["exited", str(error)]
     except BaseException as error:
-        return CannotGoOn.failure or describe(error, code)
+        failure = describe(error, code)  # which may ask the candidate
+        return CannotGoOn.failure or failure
     return CannotGoOn.failure
 
 
@@ -187,7 +188,7 @@ def text_of(error):
     """The exception's text, unless it holds a number too long to print."""
     try:
         return str(error)[:300]
-    except Exception as no_text:
+    except BaseException as no_text:
         return f"{type(no_text).__name__}: {no_text}"[:300]
 
 
