@@ -19,8 +19,8 @@ exec(load(), main.__dict__)
 
 /**
  * Runs /flex/program.py as the main program, with `exit` and `quit`, which those of contests call. One that
- * returns at its top level was written for a judge that makes a function of it: it becomes one, whose names are
- * global.
+ * returns at its top level was written for a judge that makes a function of it: it becomes one, whose names
+ * are global.
  */
 export const pythonProgram = `
 import site
