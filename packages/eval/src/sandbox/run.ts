@@ -18,11 +18,11 @@ export interface RunProgram {
  *
  * What the box holds, checked from inside before the first use: the program has no capabilities, cannot gain
  * any, and is another user than the harness's root; it sees /usr, a few toolchain settings of /etc and the
- * given files, read-only, and no other file of the machine; it can write only to /tmp and /dev/shm, which are
- * memory, bounded by `fileBytes` each and gone afterwards; it has no network, not even loopback to the
- * machine, and no sockets but AF_UNIX; it sees no process but its own, and cannot trace, mount or make
- * namespaces; it has no variable and no open file of the harness's. It is killed at its limits, and with it
- * every process it made; so it is when the harness dies.
+ * given files, read-only, and no other file of the machine; it can write only to /tmp and /dev/shm, which
+ * are memory, bounded by `fileBytes` each and gone afterwards; it has no network, not even loopback to the
+ * machine, and no sockets but AF_UNIX; it sees no process but its own, and cannot trace, mount, make
+ * namespaces or map anonymous memory as shared; it has no variable and no open file of the harness's. It is
+ * killed at its limits, and with it every process it made; so it is when the harness dies.
  *
  * What it does not hold: a bug of the kernel can be used from inside, as from any namespace sandbox; memory
  * and processor time are looked at every 50 ms, so a box can exceed them by what it gets done in that time;

@@ -224,6 +224,7 @@ def f(x): return A()`;
       'from datetime import datetime, timezone\ndef f(x): return datetime(2020, 1, 2, x, tzinfo=timezone.utc)',
       'assert f(3).hour == 3',
     ],
+    ['a program that names quit and exit', 'def f(x): return [quit, exit] and x', 'assert f(1) == 1'],
     ['its source', 'import inspect\ndef f(x): return inspect.getsource(f)', 'assert "inspect" in f(1)'],
     ['a byte order mark', '\ufeffdef f(x): return x', 'assert f(1) == 1'],
   ])('may be %s', async (_, source, code) => {
