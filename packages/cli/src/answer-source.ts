@@ -156,9 +156,7 @@ function fromModel(options: AnswerOptions, dir: string): AnswerSource {
 
 const contentsOf = (folder: string) => digestModel(folder).map(({ sha256 }) => sha256);
 
-/**
- * Prompts in a call for each that is decoded at a time: places stand empty towards the end of a call only.
- */
+/** Prompts in a call for each that is decoded at a time: places stand empty at the end of a call only. */
 const promptsPerPlace = 8;
 
 /**

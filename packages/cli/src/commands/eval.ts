@@ -144,7 +144,8 @@ async function evaluateAll(
   let benchmark = await open(split);
   const { leftOut } = benchmark;
   // A stray id is a mistake that reading the samples tells; a file of samples for all of the data is none.
-  if (options.samples !== undefined && 2 * (await countNamed(options.samples, leftOut)) > leftOut.length) {
+  const mayGoBeyond = options.samples !== undefined && leftOut.length > 0;
+  if (mayGoBeyond && 2 * (await countNamed(options.samples as string, leftOut)) > leftOut.length) {
     output.warn(
       `${benchmark.name}: the samples go beyond its test split, so all problems count (--split all)`,
     );

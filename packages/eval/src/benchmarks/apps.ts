@@ -57,10 +57,12 @@ export function readAppsRow(row: RawRow, where: string, json: string): AppsRow |
  * callPrelude before the program; the others by what they print, see sameOutput.
  */
 export function apps(rows: readonly AppsRow[]): Benchmark {
-  // Cases may be megabytes: all answers to a problem share one set of tests.
+  // Cases may be megabytes: they are parsed once, and all answers to a problem share one set of tests.
+  const parsed = new Map<string, ReturnType<typeof parseInputOutput>>();
   const known = new Map<string, Tests>();
   const testsOf = ({ id: task, inputOutput }: AppsRow, source: string): Tests => {
-    const data = parseInputOutput(inputOutput, task);
+    const data = parsed.get(task) ?? parseInputOutput(inputOutput, task);
+    parsed.set(task, data);
     const target = data.name === null ? null : callTarget(source, data.name);
     const key = JSON.stringify([task, target]);
     const tests =

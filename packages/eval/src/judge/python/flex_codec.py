@@ -162,6 +162,8 @@ _OF_MODULES = {
         "timezone": _made("datetime", "timezone", lambda value: value.utcoffset(None)),
         "timedelta": _made("datetime", "timedelta", *_fields("days", "seconds", "microseconds")),
     },
+    "decimal": {"Decimal": _made("decimal", "Decimal", str)},
+    "fractions": {"Fraction": _made("fractions", "Fraction", *_fields("numerator", "denominator"))},
     "array": {"array": _made("array", "array", *_fields("typecode"), lambda value: value.tolist())},
     "collections": {
         "UserList": _made("collections", "UserList", *_fields("data")),
@@ -174,29 +176,23 @@ _OF_MODULES = {
 
 
 def _rule_of(kind):
-    """By the first class a value inherits from, so that a subclass crosses as what it really holds."""
+    """
+    By the first class a value inherits from, so that a subclass crosses as what it really holds. Subclasses of the
+    classes of _OF_MODULES stay where they are, with their methods.
+    """
     import sys
 
-    named = {}
     for name, rules in _OF_MODULES.items():
-        module = sys.modules.get(name)
-        if module:
-            # Of these a subclass stays where it is, with its methods.
-            rule = rules.get(kind.__name__)
-            if rule and getattr(module, kind.__name__, None) is kind:
-                return rule
+        if kind.__name__ in rules and getattr(sys.modules.get(name), kind.__name__, None) is kind:
+            return rules[kind.__name__]
     collections = sys.modules.get("collections")
+    named = {}
     if collections:
-        named |= {
+        named = {
             collections.Counter: _parts(b"c", _pairs),
             collections.OrderedDict: _parts(b"o", _pairs),
             collections.deque: _parts(b"q", collections.deque.__iter__),
         }
-    decimal, fractions = sys.modules.get("decimal"), sys.modules.get("fractions")
-    if decimal:
-        named[decimal.Decimal] = _plain(b"d", lambda value: decimal.Decimal.__str__(value).encode())
-    if fractions:
-        named[fractions.Fraction] = _parts(b"f", lambda value: iter((value._numerator, value._denominator)))
     for base in kind.__mro__:
         rule = named.get(base) or _RULES.get(base)
         if rule:
@@ -258,7 +254,6 @@ _BUILD = {
     b"o": lambda items: _collected("OrderedDict")(zip(items[::2], items[1::2])),
     b"q": _collected("deque"),
     b"i": iter,
-    b"f": lambda items: _fraction(items),
     b"O": _standard,
 }
 
@@ -266,18 +261,6 @@ _BUILD = {
 def _complex(content):
     real, imaginary = content.split(b" ")
     return complex(float.fromhex(real.decode()), float.fromhex(imaginary.decode()))
-
-
-def _decimal(content):
-    import decimal
-
-    return decimal.Decimal(content.decode())
-
-
-def _fraction(items):
-    import fractions
-
-    return fractions.Fraction(*items)
 
 
 def _builtin_type(content):
@@ -292,7 +275,6 @@ _READ = {
     b"I": lambda content: int.from_bytes(content, "big", signed=True),
     b"D": lambda content: float.fromhex(content.decode()),
     b"J": _complex,
-    b"d": _decimal,
     b"S": lambda content: content.decode("utf-8", "surrogatepass"),
     b"B": bytes,
     b"A": bytearray,
