@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { ConfigError, digestAll, digestJson } from '@flex/base';
 import {
   complete,
   type Generate,
@@ -10,8 +11,7 @@ import {
   type Truncation,
 } from '@flex/eval';
 import { type Completion, generate, generateAll, openTokenizer, type Tokenizer } from '@flex/llama';
-import { ConfigError } from '@flex/tensor';
-import { digestAll, digestJson, digestModel } from '@flex/train';
+import { digestModel } from '@flex/train';
 import type { Output } from './context.ts';
 import type { EvalProgress } from './eval-progress.ts';
 import { openModel, type RunnableModel } from './open-model.ts';

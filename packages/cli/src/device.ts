@@ -1,11 +1,5 @@
-import {
-  type Backend,
-  ConfigError,
-  findAdapter,
-  openGpuJs,
-  openWebGpu,
-  type WebGpuBackend,
-} from '@flex/tensor';
+import { ConfigError } from '@flex/base';
+import { type Backend, findAdapter, openGpuJs, openWebGpu, type WebGpuBackend } from '@flex/tensor';
 import { environment } from './environment.ts';
 
 export const deviceNames = ['auto', 'webgpu', 'cpu'] as const;

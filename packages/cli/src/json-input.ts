@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { DataError } from '@flex/tensor';
+import { DataError } from '@flex/base';
 import { z } from 'zod';
 
 const ids = z.array(z.array(z.int().nonnegative()).min(1)).min(1);

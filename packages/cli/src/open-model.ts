@@ -1,6 +1,7 @@
+import { ConfigError } from '@flex/base';
 import { type Linear, type LlamaModel, loadLlama, readLlamaConfig, type WeightDType } from '@flex/llama';
 import { readAdapter, withLora, withMergedLora } from '@flex/peft';
-import { type Backend, ConfigError } from '@flex/tensor';
+import type { Backend } from '@flex/tensor';
 import { openBackend } from './device.ts';
 
 export interface ModelOptions {

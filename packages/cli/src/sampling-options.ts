@@ -1,4 +1,4 @@
-import { ConfigError } from '@flex/tensor';
+import { ConfigError } from '@flex/base';
 
 /** How tokens are chosen. */
 export interface SamplingOptions {

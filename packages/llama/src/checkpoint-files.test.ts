@@ -1,7 +1,7 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { DataError } from '@flex/tensor';
+import { DataError } from '@flex/base';
 import { toFloat32, writeSafetensors } from '@flex/tensor/safetensors';
 import { afterAll, describe, expect, it } from 'vitest';
 import { openCheckpoint } from './checkpoint-files.ts';

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { DataError } from '@flex/tensor';
+import { DataError } from '@flex/base';
 import { openSafetensors, type SafetensorsFile, type TensorInfo } from '@flex/tensor/safetensors';
 import * as z from 'zod';
 import { readJson, requireDirectory } from './read-json.ts';

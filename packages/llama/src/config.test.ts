@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { DataError } from '@flex/tensor';
+import { DataError } from '@flex/base';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { inverseFrequencies, readLlamaConfig } from './config.ts';
 import { isMissing, shared } from './testing/shared.ts';

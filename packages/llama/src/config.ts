@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { DataError } from '@flex/tensor';
+import { DataError } from '@flex/base';
 import * as z from 'zod';
 import { checkContent, readJson, requireDirectory } from './read-json.ts';
 

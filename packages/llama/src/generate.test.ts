@@ -1,4 +1,5 @@
-import { type Backend, ConfigError, DataError, openGpuJs } from '@flex/tensor';
+import { ConfigError, DataError } from '@flex/base';
+import { type Backend, openGpuJs } from '@flex/tensor';
 import { describeEachBackend, deviceBackends } from '@flex/tensor/testing';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type GenerateRequest, generate, generateAll } from './generate.ts';

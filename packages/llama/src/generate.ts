@@ -1,4 +1,4 @@
-import { ConfigError, DataError } from '@flex/tensor';
+import { ConfigError, DataError } from '@flex/base';
 import { beamSearch } from './beam-search.ts';
 import {
   type Completion,

@@ -1,8 +1,8 @@
+import { DataError } from '@flex/base';
 import {
   add,
   type Backend,
   crossEntropy,
-  DataError,
   gather,
   keep,
   matmul,

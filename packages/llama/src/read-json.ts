@@ -1,5 +1,5 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
-import { DataError } from '@flex/tensor';
+import { DataError } from '@flex/base';
 import type * as z from 'zod';
 
 /**

@@ -1,7 +1,7 @@
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { DataError } from '@flex/tensor';
+import { DataError } from '@flex/base';
 import fc from 'fast-check';
 import { afterAll, describe, expect, it } from 'vitest';
 import { isMissing, shared } from './testing/shared.ts';

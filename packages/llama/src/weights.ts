@@ -1,4 +1,5 @@
-import { type Backend, DataError, type Spec, type Tensor, tensorFromChunks } from '@flex/tensor';
+import { DataError } from '@flex/base';
+import { type Backend, type Spec, type Tensor, tensorFromChunks } from '@flex/tensor';
 import { toFloat16, toFloat32 } from '@flex/tensor/safetensors';
 import { type Checkpoint, openCheckpoint } from './checkpoint-files.ts';
 import type { LlamaConfig } from './config.ts';

@@ -1,9 +1,9 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { valueAndGrad } from '@flex/autograd';
+import { ConfigError } from '@flex/base';
 import {
   add,
-  ConfigError,
   eachTensor,
   openReference,
   ShapeError,

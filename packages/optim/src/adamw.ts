@@ -1,4 +1,5 @@
-import { ConfigError, elementwise, scope, size, type Tensor, tensor } from '@flex/tensor';
+import { ConfigError } from '@flex/base';
+import { elementwise, scope, size, type Tensor, tensor } from '@flex/tensor';
 import { gradientOf, type Optimizer, stateOf } from './optimizer.ts';
 
 export interface AdamWOptions {

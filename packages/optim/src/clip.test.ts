@@ -1,4 +1,5 @@
-import { ConfigError, openReference, tensor } from '@flex/tensor';
+import { ConfigError } from '@flex/base';
+import { openReference, tensor } from '@flex/tensor';
 import { describeEachBackend, expectClose } from '@flex/tensor/testing';
 import { expect, it } from 'vitest';
 import { clipByGlobalNorm, globalNorm } from './clip.ts';

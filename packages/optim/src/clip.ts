@@ -1,4 +1,5 @@
-import { add, ConfigError, elementwise, mul, scope, sqrt, square, sum, type Tensor } from '@flex/tensor';
+import { ConfigError } from '@flex/base';
+import { add, elementwise, mul, scope, sqrt, square, sum, type Tensor } from '@flex/tensor';
 import type { Parameters } from './optimizer.ts';
 
 /** min(1, most / (norm + 1e-6)); a norm that is no number stays none. */

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { ConfigError } from '@flex/tensor';
+import { ConfigError } from '@flex/base';
 import { expect, it } from 'vitest';
 import { type ScheduleOptions, schedule } from './schedule.ts';
 

@@ -1,4 +1,4 @@
-import { ConfigError } from '@flex/tensor';
+import { ConfigError } from '@flex/base';
 
 export interface ScheduleOptions {
   readonly name: 'cosine' | 'linear' | 'constant';

@@ -1,4 +1,4 @@
-import { ConfigError, DataError } from '@flex/tensor';
+import { ConfigError, DataError } from '@flex/base';
 import { adaptedPaths, patternMatcher } from './adapter-names.ts';
 import type { LoraConfig } from './lora.ts';
 import { isGlob, moduleName, targetGroups } from './targets.ts';

@@ -1,7 +1,8 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { ConfigError, DataError, openReference } from '@flex/tensor';
+import { ConfigError, DataError } from '@flex/base';
+import { openReference } from '@flex/tensor';
 import {
   openSafetensors,
   type TensorToWrite,

@@ -1,15 +1,7 @@
-import {
-  closeSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeSync,
-} from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Backend, DataError, scope, type Tensor, tensor } from '@flex/tensor';
+import { DataError, writeAtomic } from '@flex/base';
+import { type Backend, scope, type Tensor, tensor } from '@flex/tensor';
 import { openSafetensors, type SafetensorsFile, toFloat32, writeSafetensors } from '@flex/tensor/safetensors';
 import { type AdapterConfig, formatAdapterConfig, parseAdapterConfig } from './adapter-config.ts';
 import { adapterName, parseAdapterName, type Side } from './adapter-names.ts';
@@ -187,36 +179,15 @@ export async function writeAdapter(
     return [name, { dtype: 'F32', shape: t.shape, data }] as const;
   });
   const tensors = new Map(await Promise.all(values));
-  onDisk(dir, () => mkdirSync(dir, { recursive: true }));
+  makeFolder(dir);
   writeSafetensors(join(dir, weightsFile), tensors);
-  writeWhole(join(dir, configFile), text);
+  writeAtomic(join(dir, configFile), text);
 }
 
-/** Writes beside the place, syncs and renames. */
-function writeWhole(path: string, text: string): void {
-  const beside = `${path}.${process.pid}.partial`;
-  onDisk(path, () => {
-    try {
-      const file = openSync(beside, 'w');
-      try {
-        const bytes = Buffer.from(text);
-        for (let done = 0; done < bytes.length; ) done += writeSync(file, bytes, done);
-        fsyncSync(file);
-      } finally {
-        closeSync(file);
-      }
-      renameSync(beside, path);
-    } catch (error) {
-      rmSync(beside, { force: true });
-      throw error;
-    }
-  });
-}
-
-function onDisk<T>(path: string, action: () => T): T {
+function makeFolder(dir: string): void {
   try {
-    return action();
+    mkdirSync(dir, { recursive: true });
   } catch (cause) {
-    throw new DataError(`${path}: cannot be written: ${(cause as Error).message}`, { cause });
+    throw new DataError(`${dir}: cannot be written: ${(cause as Error).message}`, { cause });
   }
 }

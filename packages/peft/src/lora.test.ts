@@ -1,14 +1,6 @@
 import { valueAndGrad } from '@flex/autograd';
-import {
-  type Backend,
-  ConfigError,
-  matmul,
-  openReference,
-  scope,
-  sum,
-  type Tensor,
-  tensor,
-} from '@flex/tensor';
+import { ConfigError } from '@flex/base';
+import { type Backend, matmul, openReference, scope, sum, type Tensor, tensor } from '@flex/tensor';
 import { describeEachBackend, expectClose } from '@flex/tensor/testing';
 import { describe, expect, it } from 'vitest';
 import { adapterName } from './adapter-names.ts';

@@ -1,14 +1,5 @@
-import {
-  addScaled,
-  type Backend,
-  ConfigError,
-  dropout,
-  matmul,
-  scope,
-  type Tensor,
-  tensor,
-  uniform,
-} from '@flex/tensor';
+import { ConfigError } from '@flex/base';
+import { addScaled, type Backend, dropout, matmul, scope, type Tensor, tensor, uniform } from '@flex/tensor';
 import { adapterName, parseAdapterName, patternMatcher } from './adapter-names.ts';
 import type { Parameters } from './regularizer.ts';
 import type { Linears, Targets } from './targets.ts';

@@ -1,4 +1,4 @@
-import { ConfigError } from '@flex/tensor';
+import { ConfigError } from '@flex/base';
 import { expect, it } from 'vitest';
 import { resolveTargets } from './targets.ts';
 import { llamaLinears } from './testing/goldens.ts';

@@ -1,5 +1,4 @@
-import { ConfigError } from '@flex/tensor';
-import { nearestNames } from './nearest-names.ts';
+import { ConfigError, nearestNames } from '@flex/base';
 
 /** Output and input size of a linear layer; its weight is stored [out, in]. */
 export interface LinearSize {

@@ -1,10 +1,11 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Parameters } from '@flex/autograd';
+import { DataError } from '@flex/base';
 import type { LinearSize } from '@flex/llama';
 import type { OptimizerState } from '@flex/optim';
 import { type LoraConfig, readAdapter, writeAdapter } from '@flex/peft';
-import { type Backend, DataError, type Tensor, tensor } from '@flex/tensor';
+import { type Backend, type Tensor, tensor } from '@flex/tensor';
 import { openSafetensors, toFloat32, writeSafetensors } from '@flex/tensor/safetensors';
 
 /** Where a run stands after an update. Dropout and data order follow from the seed and this number. */

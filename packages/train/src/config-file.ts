@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { extname } from 'node:path';
-import { ConfigError } from '@flex/tensor';
+import { ConfigError } from '@flex/base';
 import { parse as parseToml, TomlError } from 'smol-toml';
 import { type Document, isAlias, isMap, isNode, isScalar, isSeq, LineCounter, parseDocument } from 'yaml';
 

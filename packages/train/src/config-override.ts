@@ -1,4 +1,4 @@
-import { ConfigError } from '@flex/tensor';
+import { ConfigError } from '@flex/base';
 import { isSection, type KeyPath, parseYamlValue, type Section } from './config-file.ts';
 import { show } from './config-values.ts';
 

@@ -1,6 +1,6 @@
+import { nearestName } from '@flex/base';
 import { z } from 'zod';
 import { isSection, type KeyPath, type Section } from './config-file.ts';
-import { nearest } from './nearest.ts';
 
 /** What is wrong with a configuration: where, and a line that begins with the key's path. */
 export interface Problem {
@@ -34,7 +34,7 @@ function unknownKey(schema: z.ZodObject, values: Section, path: KeyPath): string
   const key = String(path.at(-1));
   const parent = path.slice(0, -1);
   const siblings = keysAt(schema, values, parent);
-  const sibling = nearest(key, siblings);
+  const sibling = nearestName(key, siblings);
   if (sibling) return `${dotted(path)} is not a key; did you mean ${dotted([...parent, sibling])}?`;
   const elsewhere = sections(schema).find((name) => keysAt(schema, values, [name]).includes(key));
   if (elsewhere && elsewhere !== parent[0]) {

@@ -1,5 +1,5 @@
+import { nearestName } from '@flex/base';
 import { z } from 'zod';
-import { nearest } from './nearest.ts';
 
 // The values of a configuration. The message of each is a predicate, whose subject is the path of the key.
 
@@ -24,7 +24,7 @@ export function expected(need: string): (issue: { readonly input?: unknown }) =>
 export function unknownName(input: unknown, names: readonly string[], unbuilt: readonly string[]): string {
   if (typeof input !== 'string') return expected(either(names))({ input });
   if (unbuilt.includes(input)) return `${input} is not built yet; take ${either(names)}`;
-  const near = nearest(input, names);
+  const near = nearestName(input, names);
   return `must be ${either(names)}, got ${show(input)}${near ? `; did you mean ${near}?` : ''}`;
 }
 

@@ -1,11 +1,11 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
-import { ConfigError } from '@flex/tensor';
+import { ConfigError } from '@flex/base';
+import { temporaryFile, temporaryFolder } from '@flex/base/testing';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { stringify } from 'yaml';
 import { type LoadOptions, loadConfig, printConfig } from './config.ts';
-import { temporaryFile, temporaryFolder } from './testing/temporary-folder.ts';
 
 const needed = ['model=m', 'data.source=d.jsonl', 'out=o'];
 

@@ -1,5 +1,5 @@
 import { dirname, resolve } from 'node:path';
-import { ConfigError } from '@flex/tensor';
+import { ConfigError } from '@flex/base';
 import { stringify } from 'yaml';
 import type { z } from 'zod';
 import { isSection, type KeyPath, readConfigFile, type Section } from './config-file.ts';

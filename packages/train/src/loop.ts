@@ -1,10 +1,11 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Parameters } from '@flex/autograd';
+import { ConfigError, DataError } from '@flex/base';
 import { type LlamaModel, loadLlama, openTokenizer, readLlamaConfig, type Tokenizer } from '@flex/llama';
 import { type OptimizerState, schedule } from '@flex/optim';
 import { initLora, type LoraConfig, readAdapter, resolveTargets, withLora, writeAdapter } from '@flex/peft';
-import { type Backend, ConfigError, DataError, eachTensor, keep, size } from '@flex/tensor';
+import { type Backend, eachTensor, keep, size } from '@flex/tensor';
 import { loadCheckpoint, saveCheckpoint } from './checkpoint.ts';
 import type { TrainConfig } from './config.ts';
 import { collate, type Plan, planUpdates } from './data/batches.ts';

@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { arch, availableParallelism, cpus, release, totalmem, type } from 'node:os';
 import { join } from 'node:path';
-import type { FileDigest } from './digest.ts';
+import type { FileDigest } from '@flex/base';
 
 /** What only the run knows of itself. */
 export interface RunFacts {

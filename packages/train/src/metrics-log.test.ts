@@ -1,9 +1,9 @@
 import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { DataError } from '@flex/tensor';
+import { DataError } from '@flex/base';
+import { temporaryFile, temporaryFolder } from '@flex/base/testing';
 import { expect, test } from 'vitest';
 import { openMetrics, readMetrics, rewindMetrics } from './metrics-log.ts';
-import { temporaryFile, temporaryFolder } from './testing/temporary-folder.ts';
 
 const line = (step: number) => ({ step, loss: 1 / step, eval: { held: step } });
 

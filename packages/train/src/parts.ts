@@ -1,8 +1,8 @@
 import { pathToFileURL } from 'node:url';
 import type { Parameters } from '@flex/autograd';
+import { ConfigError } from '@flex/base';
 import { adamw, type Optimizer } from '@flex/optim';
 import { fourier, l2 } from '@flex/peft';
-import { ConfigError } from '@flex/tensor';
 import type { OptimizerConfig, RegularizerConfig } from './config.ts';
 import type { WeightedRegularizer } from './update.ts';
 

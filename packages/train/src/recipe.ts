@@ -1,8 +1,8 @@
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { ConfigError } from '@flex/base';
 import type { Optimizer } from '@flex/optim';
 import type { Regularizer } from '@flex/peft';
-import { ConfigError } from '@flex/tensor';
 import { loadConfig, type TrainConfig } from './config.ts';
 import type { Section } from './config-file.ts';
 import type { RecipeParts } from './parts.ts';

@@ -1,11 +1,11 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { ConfigError, DataError } from '@flex/tensor';
+import { ConfigError, DataError } from '@flex/base';
+import { temporaryFolder } from '@flex/base/testing';
 import { expect, test } from 'vitest';
 import { loadConfig, printConfig, type TrainConfig } from './config.ts';
 import { readMetrics } from './metrics-log.ts';
 import { holdsRun, openRunFolder, type RunStart, readManifest } from './run-folder.ts';
-import { temporaryFolder } from './testing/temporary-folder.ts';
 
 const fresh = { resume: false, overwrite: false };
 

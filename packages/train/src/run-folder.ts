@@ -1,10 +1,8 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
-import { ConfigError, DataError } from '@flex/tensor';
+import { ConfigError, DataError, digestAll, digestJson, type FileDigest, writeAtomic } from '@flex/base';
 import { printConfig, type TrainConfig } from './config.ts';
 import type { DataSet } from './data/data-set.ts';
-import { digestAll, digestJson, digestModel, type FileDigest } from './digest.ts';
-import { writeAtomic } from './files.ts';
 import { type Manifest, makeManifest } from './manifest.ts';
 import { type MetricsLine, openMetrics, rewindMetrics } from './metrics-log.ts';
 import { openEvents } from './tensorboard.ts';
@@ -148,6 +146,11 @@ function requireFree(out: string, runMayBeThere: boolean): void {
       `${join(out, taken)}: was written by no run and is in the way; take another folder as out`,
     );
   }
+}
+
+/** The digests of what decides the weights and the words of a model's or an adapter's folder. */
+export function digestModel(folder: string): FileDigest[] {
+  return digestAll(folder, (file) => /\.(json|safetensors|model)$/.test(file));
 }
 
 function goingOn(manifest: Manifest, after: number): Manifest {

@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { temporaryFolder } from '@flex/base/testing';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { crc32c, frame, maskedCrc, openEvents } from './tensorboard.ts';
-import { temporaryFolder } from './testing/temporary-folder.ts';
 
 /** The data of a file's records, each checked against its length and its sums. */
 function records(bytes: Buffer): Buffer[] {

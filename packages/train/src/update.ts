@@ -1,8 +1,9 @@
 import { checkpoint, type Parameters, valueAndGrad } from '@flex/autograd';
+import { DataError } from '@flex/base';
 import { type LlamaModel, lossSum, scoredTokens, type TokenBatch } from '@flex/llama';
 import { clipByGlobalNorm, globalNorm, type Optimizer, type OptimizerState } from '@flex/optim';
 import { type LoraConfig, type Regularizer, withLora } from '@flex/peft';
-import { add, addScaled, DataError, mulScalar, scope, type Tensor, tensor } from '@flex/tensor';
+import { add, addScaled, mulScalar, scope, type Tensor, tensor } from '@flex/tensor';
 
 /** A penalty and how strongly, and where, it pulls. */
 export interface WeightedRegularizer {

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
+import { ConfigError } from '@flex/base';
 import {
   type Benchmark,
   countNamed,
@@ -15,7 +16,6 @@ import {
   toolchainVersions,
   truncations,
 } from '@flex/eval';
-import { ConfigError } from '@flex/tensor';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { type AnswerOptions, type AnswerSource, answerSource } from '../answer-source.ts';
 import {

@@ -1,5 +1,5 @@
+import { ConfigError, DataError } from '@flex/base';
 import { type Completion, generate, openTokenizer, type Tokenizer } from '@flex/llama';
-import { ConfigError, DataError } from '@flex/tensor';
 import { Command, InvalidArgumentError } from 'commander';
 import { z } from 'zod';
 import { type CommonOptions, outputOf, withCommonOptions, withDevice } from '../context.ts';

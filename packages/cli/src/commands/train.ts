@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { basename, extname, join, relative } from 'node:path';
-import { ConfigError } from '@flex/tensor';
+import { ConfigError } from '@flex/base';
 import {
   loadConfig,
   loadRecipe,

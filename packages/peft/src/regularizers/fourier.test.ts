@@ -1,5 +1,6 @@
 import { valueAndGrad } from '@flex/autograd';
-import { type Backend, ConfigError, openReference, type Tensor, tensor } from '@flex/tensor';
+import { ConfigError } from '@flex/base';
+import { type Backend, openReference, type Tensor, tensor } from '@flex/tensor';
 import { describeEachBackend, relativeError } from '@flex/tensor/testing';
 import { describe, expect, it } from 'vitest';
 import { adapterName } from '../adapter-names.ts';

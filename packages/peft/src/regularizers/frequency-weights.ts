@@ -1,4 +1,4 @@
-import { ConfigError } from '@flex/tensor';
+import { ConfigError } from '@flex/base';
 
 /** How a signal's frequencies are weighed. Keys and names are those of a run's configuration. */
 export interface FrequencyOptions {

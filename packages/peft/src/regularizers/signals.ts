@@ -1,15 +1,5 @@
-import {
-  ConfigError,
-  concat,
-  matmul,
-  permute,
-  philox,
-  reshape,
-  size,
-  sub,
-  type Tensor,
-  tensor,
-} from '@flex/tensor';
+import { ConfigError } from '@flex/base';
+import { concat, matmul, permute, philox, reshape, size, sub, type Tensor, tensor } from '@flex/tensor';
 import { adaptedPaths, adapterName, parseAdapterName } from '../adapter-names.ts';
 import type { Parameters } from '../regularizer.ts';
 import { reorder } from './reorder.ts';

@@ -1,5 +1,6 @@
+import { ConfigError } from '@flex/base';
 import { describe, expect, test } from 'vitest';
-import { ConfigError, dropout, type Tensor, tensor } from '../index.ts';
+import { dropout, type Tensor, tensor } from '../index.ts';
 import { describeEachBackend, deviceBackends, referenceBackend } from '../testing/index.ts';
 import { lastGradients } from '../testing/last-gradients.ts';
 

@@ -1,4 +1,5 @@
-import { ConfigError, DTypeError } from '../errors.ts';
+import { ConfigError } from '@flex/base';
+import { DTypeError } from '../errors.ts';
 import { defineOp, type Op } from '../op.ts';
 import { philox, philoxWgsl } from '../philox.ts';
 import { show, size } from '../shape.ts';

@@ -1,8 +1,9 @@
+import { ConfigError } from '@flex/base';
 import fc from 'fast-check';
 import FFT from 'fft.js';
 import { describe, expect, test } from 'vitest';
 import type { Backend } from '../backend.ts';
-import { ConfigError, DTypeError, ShapeError } from '../errors.ts';
+import { DTypeError, ShapeError } from '../errors.ts';
 import type { HostArray } from '../op.ts';
 import type { Shape } from '../shape.ts';
 import { scope, type Tensor, tensor } from '../tensor.ts';

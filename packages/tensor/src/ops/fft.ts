@@ -1,4 +1,5 @@
-import { ConfigError, DTypeError, ShapeError } from '../errors.ts';
+import { ConfigError } from '@flex/base';
+import { DTypeError, ShapeError } from '../errors.ts';
 import type { Op } from '../op.ts';
 import { type Shape, type Spec, show, size } from '../shape.ts';
 import { apply, record, type Tensor, withoutRecorders } from '../tensor.ts';

@@ -1,6 +1,5 @@
-import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
-import { DataError, DTypeError, ShapeError } from '../errors.ts';
+import { DataError, writeAtomic } from '@flex/base';
+import { DTypeError, ShapeError } from '../errors.ts';
 import { maxHeaderBytes, type SafetensorsDType, tensorBytes } from './safetensors-format.ts';
 
 export type TensorData =
@@ -51,11 +50,9 @@ const arrayOf: Record<SafetensorsDType, { new (length: number): TensorData }> = 
   BOOL: Uint8Array,
 };
 
-const maxWriteBytes = 1 << 30;
-
 /**
  * Writes a safetensors file, byte for byte as the Python library would (where metadata has at most one key;
- * more are sorted). The file appears whole or not at all: it is written beside its place, synced and renamed.
+ * more are sorted). The file appears whole or not at all.
  *
  * Throws ShapeError or DTypeError for data that do not fit their dtype and shape, DataError when the disk
  * refuses.
@@ -69,36 +66,15 @@ export function writeSafetensors(
     ([a, { dtype: s }], [b, { dtype: t }]) =>
       fileOrder.indexOf(s) - fileOrder.indexOf(t) || compareUtf8(a, b),
   );
-  const header = encodeHeader(ordered, metadata);
-  const beside = join(dirname(path), `.${basename(path)}.${process.pid}.partial`);
-  try {
-    const file = onDisk(path, () => openSync(beside, 'w'));
-    try {
-      onDisk(path, () => writeAll(file, header));
-      for (const [name, tensor] of ordered) {
-        const bytes = bytesOf(name, tensor);
-        onDisk(path, () => writeAll(file, bytes));
-      }
-      onDisk(path, () => fsyncSync(file));
-    } finally {
-      closeSync(file);
-    }
-    onDisk(path, () => renameSync(beside, path));
-  } catch (error) {
-    rmSync(beside, { force: true });
-    throw error;
-  }
-  // The new name lasts through a power cut only once its directory is synced, which Windows does by itself.
-  if (process.platform !== 'win32') onDisk(path, () => syncDirectory(dirname(path)));
+  writeAtomic(path, pieces(ordered, metadata));
 }
 
-function syncDirectory(directory: string): void {
-  const file = openSync(directory, 'r');
-  try {
-    fsyncSync(file);
-  } finally {
-    closeSync(file);
-  }
+function* pieces(
+  ordered: readonly [string, TensorToWrite][],
+  metadata: Readonly<Record<string, string>>,
+): Generator<Uint8Array> {
+  yield encodeHeader(ordered, metadata);
+  for (const [name, tensor] of ordered) yield bytesOf(name, tensor);
 }
 
 /** The 8 bytes of the length, then the JSON, padded with spaces so that the data start at a multiple of 8. */
@@ -144,20 +120,6 @@ function bytesOf(name: string, { dtype, shape, data: given }: TensorToWrite): Ui
     throw new ShapeError(`tensor "${name}": ${spec} takes ${needed} bytes, got ${data.byteLength}`);
   }
   return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-}
-
-function writeAll(file: number, bytes: Uint8Array): void {
-  for (let done = 0; done < bytes.length; ) {
-    done += writeSync(file, bytes, done, Math.min(bytes.length - done, maxWriteBytes));
-  }
-}
-
-function onDisk<T>(path: string, action: () => T): T {
-  try {
-    return action();
-  } catch (cause) {
-    throw new DataError(`${path}: cannot be written: ${(cause as Error).message}`, { cause });
-  }
 }
 
 /** The order of the names' UTF-8 bytes, which for some characters is not that of JavaScript's strings. */

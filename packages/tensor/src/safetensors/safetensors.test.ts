@@ -1,9 +1,10 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { ConfigError, DataError } from '@flex/base';
 import fc from 'fast-check';
 import { afterAll, describe, expect, it } from 'vitest';
-import { ConfigError, DataError, DTypeError, ShapeError } from '../errors.ts';
+import { DTypeError, ShapeError } from '../errors.ts';
 import { openSafetensors, toFloat16, toFloat32 } from './safetensors.ts';
 import { type SafetensorsDType, safetensorsDTypes, tensorBytes } from './safetensors-format.ts';
 import { type TensorToWrite, writeSafetensors } from './safetensors-writer.ts';

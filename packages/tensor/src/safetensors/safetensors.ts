@@ -1,5 +1,5 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
-import { ConfigError, DataError } from '../errors.ts';
+import { ConfigError, DataError } from '@flex/base';
 import {
   bfloat16BitsToFloat16Bits,
   bfloat16BitsToFloat32,

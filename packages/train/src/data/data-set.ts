@@ -1,5 +1,5 @@
 import { basename } from 'node:path';
-import { DataError } from '@flex/tensor';
+import { DataError } from '@flex/base';
 import { type Batch, chunk, collate } from './batches.ts';
 import { type EncodeOptions, type Example, encodeExample, type TokenizerLike } from './encode.ts';
 import { type ReadOptions, readRows } from './read-rows.ts';

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { ConfigError, DataError } from '@flex/base';
 import { openTokenizer } from '@flex/llama';
-import { ConfigError, DataError } from '@flex/tensor';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { type EncodeOptions, encodeExample, type TokenizerLike, UNSCORED } from './encode.ts';

@@ -1,4 +1,4 @@
-import { ConfigError, DataError } from '@flex/tensor';
+import { ConfigError, DataError } from '@flex/base';
 import type { IdsRow, Row, TextRow } from './read-rows.ts';
 
 /** The label of a token that is not scored. */

@@ -1,4 +1,4 @@
-import { DataError } from '@flex/tensor';
+import { DataError } from '@flex/base';
 import type { Fields, Template } from './template.ts';
 
 /** The kinds of rows there are. */

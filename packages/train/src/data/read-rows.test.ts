@@ -1,9 +1,9 @@
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { ConfigError, DataError } from '@flex/tensor';
+import { ConfigError, DataError } from '@flex/base';
+import { temporaryFile, temporaryFolder } from '@flex/base/testing';
 import { describe, expect, test } from 'vitest';
-import { temporaryFile, temporaryFolder } from '../testing/temporary-folder.ts';
 import { type ReadOptions, readRows } from './read-rows.ts';
 
 const shared = join(import.meta.dirname, '../../../../../shared/data');

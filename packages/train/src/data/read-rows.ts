@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
-import { ConfigError, DataError } from '@flex/tensor';
+import { ConfigError, DataError } from '@flex/base';
 import {
   describe,
   type FormatName,

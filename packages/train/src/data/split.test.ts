@@ -1,4 +1,4 @@
-import { ConfigError } from '@flex/tensor';
+import { ConfigError } from '@flex/base';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { parseSplit, readSplit, selects } from './split.ts';

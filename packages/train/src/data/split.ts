@@ -1,4 +1,4 @@
-import { ConfigError } from '@flex/tensor';
+import { ConfigError } from '@flex/base';
 
 /** Task ids from `first` to `last`, both included. */
 export interface IdRange {

@@ -1,5 +1,4 @@
-import { ConfigError } from '@flex/tensor';
-import { nearest } from '../nearest.ts';
+import { ConfigError, nearestName } from '@flex/base';
 
 /** How a row becomes text: `{field}` stands for that field of the row, `{{` and `}}` for braces. */
 export interface Template {
@@ -21,7 +20,7 @@ export function fill(template: string, fields: Fields, where: string): string {
     if (value !== undefined) return value;
     if (name === undefined)
       throw new ConfigError(`template: write {{ or }} for a brace, in ${JSON.stringify(template)}`);
-    const near = nearest(name, [...fields.keys()]);
+    const near = nearestName(name, [...fields.keys()]);
     const hint = near ? `did you mean {${near}}?` : `it has ${[...fields.keys()].join(', ')}`;
     throw new ConfigError(`template: {${name}} is not a text of ${where}; ${hint}`);
   });

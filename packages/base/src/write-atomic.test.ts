@@ -1,8 +1,9 @@
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { writeAtomic } from './files.ts';
+import { DataError } from './errors.ts';
 import { temporaryFolder } from './testing/temporary-folder.ts';
+import { writeAtomic } from './write-atomic.ts';
 
 test('an atomic write replaces the content and leaves nothing beside it', () => {
   const folder = temporaryFolder();
@@ -21,4 +22,24 @@ test('an atomic write that fails leaves what was there', () => {
   expect(() => writeAtomic(path, 'new')).toThrow();
   expect(readFileSync(join(path, 'kept'), 'utf8')).toBe('kept');
   expect(readdirSync(folder)).toEqual(['taken']);
+});
+
+test('what a piece throws while it is made leaves what was there, as it is thrown', () => {
+  const folder = temporaryFolder();
+  const path = join(folder, 'a.txt');
+  writeAtomic(path, ['one', Uint8Array.of(32), 'é']);
+  expect(readFileSync(path, 'utf8')).toBe('one é');
+  const pieces = function* () {
+    yield 'half';
+    throw new RangeError('no second half');
+  };
+  expect(() => writeAtomic(path, pieces())).toThrow(RangeError);
+  expect(readFileSync(path, 'utf8')).toBe('one é');
+  expect(readdirSync(folder)).toEqual(['a.txt']);
+});
+
+test('a disk that refuses is told in one line with the path', () => {
+  const path = join(temporaryFolder(), 'no', 'a.txt');
+  expect(() => writeAtomic(path, '')).toThrow(DataError);
+  expect(() => writeAtomic(path, '')).toThrow(`${path}: cannot be written: ENOENT`);
 });

@@ -5,7 +5,7 @@ import { onTestFinished } from 'vitest';
 
 /** A new empty folder, which is removed when the test ends. */
 export function temporaryFolder(): string {
-  const folder = mkdtempSync(join(tmpdir(), 'flex-train-'));
+  const folder = mkdtempSync(join(tmpdir(), 'flex-'));
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
   return folder;
 }

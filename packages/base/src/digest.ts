@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { closeSync, openSync, readdirSync, readSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { DataError } from '@flex/tensor';
+import { canonicalJson } from './canonical-json.ts';
+import { DataError } from './errors.ts';
 
 /** A file as a manifest records it. */
 export interface FileDigest {
@@ -48,12 +49,17 @@ export function digestAll(path: string, accepts: (file: string) => boolean = () 
     });
 }
 
-/** The digests of what decides the weights and the words of a model's or an adapter's folder. */
-export function digestModel(folder: string): FileDigest[] {
-  return digestAll(folder, (file) => /\.(json|safetensors|model)$/.test(file));
+/** The SHA-256 of a value's canonical JSON: 64 hexadecimal digits. Throws ConfigError for what JSON cannot say. */
+export function digestJson(value: unknown): string {
+  return createHash('sha256').update(canonicalJson(value, 'value')).digest('hex');
 }
 
-/** The SHA-256 of a JSON value as JSON writes it: 64 hexadecimal digits. */
-export function digestJson(value: unknown): string {
-  return createHash('sha256').update(JSON.stringify(value)).digest('hex');
+/**
+ * The SHA-256 over the canonical JSON of rows, one a line, in their order: 64 hexadecimal digits. Equal rows give
+ * equal digests however they were stored and whatever the order of their keys.
+ */
+export function digestRows(rows: Iterable<unknown>): string {
+  const hash = createHash('sha256');
+  for (const row of rows) hash.update(`${canonicalJson(row, 'row')}\n`);
+  return hash.digest('hex');
 }

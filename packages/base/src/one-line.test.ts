@@ -1,0 +1,22 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { oneLine } from './one-line.ts';
+
+test('any text becomes one short line without control characters, and stays as it is then', () => {
+  fc.assert(
+    fc.property(fc.string({ unit: 'binary', maxLength: 400 }), (text) => {
+      const line = oneLine(text);
+      expect(line.length).toBeLessThanOrEqual(200);
+      expect(line).not.toMatch(/[\p{Cc}\p{Cs}\u2028\u2029]/u);
+      expect(oneLine(line)).toBe(line);
+    }),
+  );
+});
+
+test('known lines', () => {
+  expect(oneLine(' a \n\n\tb\u0007')).toBe('a b');
+  expect(oneLine('\u001b[31mred')).toBe('[31mred');
+  expect(oneLine('x'.repeat(200))).toBe('x'.repeat(200));
+  expect(oneLine('x'.repeat(201))).toBe(`${'x'.repeat(199)}…`);
+  expect(oneLine(`${'x'.repeat(198)}😀yz`)).toBe(`${'x'.repeat(198)}…`);
+});

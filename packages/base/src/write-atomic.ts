@@ -1,0 +1,59 @@
+import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { DataError } from './errors.ts';
+
+const maxWriteBytes = 1 << 30;
+
+/**
+ * Writes a file so that its path holds either all of the new content or what it held before, even if the
+ * process or the machine stops: into a file beside it, flushed to the disk, which then takes its name. Content in
+ * pieces is taken a piece at a time, so a generator need not hold all of a large file.
+ *
+ * Throws DataError when the disk refuses, and what making a piece throws.
+ */
+export function writeAtomic(
+  path: string,
+  content: string | Uint8Array | Iterable<string | Uint8Array>,
+): void {
+  const pieces = typeof content === 'string' || content instanceof Uint8Array ? [content] : content;
+  const beside = join(dirname(path), `.${basename(path)}.${process.pid}.partial`);
+  try {
+    const file = onDisk(path, () => openSync(beside, 'w'));
+    try {
+      for (const piece of pieces) onDisk(path, () => writeAll(file, piece));
+      onDisk(path, () => fsyncSync(file));
+    } finally {
+      closeSync(file);
+    }
+    onDisk(path, () => renameSync(beside, path));
+  } finally {
+    rmSync(beside, { force: true });
+  }
+  // The new name lasts through a power cut only once its directory is synced, which Windows does by itself.
+  if (process.platform !== 'win32') onDisk(path, () => syncDirectory(dirname(path)));
+}
+
+/** Writes all of a piece to an open file, of which one call may write only some. */
+export function writeAll(file: number, piece: string | Uint8Array): void {
+  const bytes = typeof piece === 'string' ? Buffer.from(piece) : piece;
+  for (let done = 0; done < bytes.length; ) {
+    done += writeSync(file, bytes, done, Math.min(bytes.length - done, maxWriteBytes));
+  }
+}
+
+function syncDirectory(directory: string): void {
+  const file = openSync(directory, 'r');
+  try {
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
+  }
+}
+
+function onDisk<T>(path: string, action: () => T): T {
+  try {
+    return action();
+  } catch (cause) {
+    throw new DataError(`${path}: cannot be written: ${(cause as Error).message}`, { cause });
+  }
+}
