@@ -1,9 +1,9 @@
 import type { z } from 'zod';
 
 /**
- * What plugs into a run by its name: a regularizer, an optimizer, a schedule, a data format, a callback, a benchmark.
- * `schema` says which options it takes, `make` makes its value of them; `context` is what the run tells parts of this
- * kind. Built-in parts and a stranger's come through this door alike:
+ * What plugs in by its name: a regularizer, an optimizer, a schedule, a data format, a callback, a benchmark.
+ * `schema` says which options it takes, `make` makes its value of them; `context` is what a run tells the parts of
+ * this kind. Built-in parts and a stranger's come through this door alike:
  *
  *     export default definePart({
  *       name: 'total-variation',
