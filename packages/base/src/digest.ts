@@ -49,14 +49,14 @@ export function digestAll(path: string, accepts: (file: string) => boolean = () 
     });
 }
 
-/** SHA-256 of a value's canonical JSON: 64 hexadecimal digits. Throws ConfigError for what JSON cannot say. */
+/** SHA-256 of a value's canonical JSON: 64 hexadecimal digits. Throws ConfigError for what is no JSON. */
 export function digestJson(value: unknown): string {
   return createHash('sha256').update(canonicalJson(value, 'value')).digest('hex');
 }
 
 /**
- * SHA-256 of the canonical JSON of rows, one a line, in their order: 64 hexadecimal digits. Equal rows give equal
- * digests however they were stored and whatever the order of their keys.
+ * SHA-256 of the canonical JSON of rows, one a line, in their order: 64 hexadecimal digits. Equal rows give
+ * equal digests however they were stored and whatever the order of their keys.
  */
 export function digestRows(rows: Iterable<unknown>): string {
   const hash = createHash('sha256');

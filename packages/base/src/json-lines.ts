@@ -16,7 +16,7 @@ const pieceBytes = 1 << 20;
 
 /**
  * The whole lines of a file of JSON Lines, read a MiB at a time. A last one without its end, as a crash leaves,
- * is none. Throws DataError, which begins with `path:line`, for a line that is not JSON, and if it cannot be read.
+ * is none. Throws DataError, which begins with `path:line`, for a line that is not JSON.
  */
 export function* readJsonLines(path: string): Generator<JsonLine> {
   const file = openSync(path, 'r');
@@ -58,7 +58,7 @@ export function parseJson(text: string, where: string): unknown {
 
 /** A file of JSON Lines that is only ever appended to, so that whatever was written survives a crash. */
 export interface JsonLog {
-  /** Appends the values, a line each, which outlive this process once it returns. After a failure it throws. */
+  /** Appends the values, a line each, to outlive this process. Once it has failed it only throws. */
   append(...values: readonly unknown[]): void;
   close(): void;
 }

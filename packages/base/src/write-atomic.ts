@@ -6,8 +6,8 @@ const maxWriteBytes = 1 << 30;
 
 /**
  * Writes a file so that its path holds either all of the new content or what it held before, even if the
- * process or the machine stops: into a file beside it, flushed to the disk, which then takes its name. Content
- * in pieces is taken a piece at a time, so that a generator need not hold all of a large file.
+ * process or the machine stops: into a file beside it, flushed to the disk, which then takes its name.
+ * Content in pieces is taken a piece at a time, so that a generator need not hold all of a large file.
  *
  * Throws DataError when the disk refuses, and what making a piece throws.
  */
