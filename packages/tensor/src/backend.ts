@@ -1,9 +1,17 @@
-import type { AnyOp, HostArray } from './op.ts';
+import type { HostArray, KernelOp } from './op.ts';
 import type { Spec } from './shape.ts';
 import type { Tensor } from './tensor.ts';
 
 /** A backend's own handle of a piece of memory. Only the backend that made it looks inside. */
 export type DeviceBuffer = object;
+
+/** A tensor's place in memory. */
+export interface Located {
+  readonly buffer: DeviceBuffer;
+  /** In elements. */
+  readonly offset: number;
+  readonly spec: Spec;
+}
 
 /** Counters since the backend was opened. */
 export interface Stats {
@@ -25,6 +33,8 @@ export interface Backend {
   /** One line for people: the adapter, the driver, the mode. */
   readonly description: string;
   readonly stats: Stats;
+  /** What the first byte of a view must be a multiple of. */
+  readonly viewAlignment: number;
   /**
    * Memory for a tensor; its content is undefined until written. Throws DeviceError when it cannot be had.
    */
@@ -39,9 +49,18 @@ export interface Backend {
   /**
    * The elements, f16 widened to f32. Resolves after every kernel before it has run; rejects if one failed.
    */
-  read(buffer: DeviceBuffer, spec: Spec): Promise<HostArray>;
-  /** Records an op; returns at once. */
-  run(op: AnyOp, inputs: readonly Tensor[], output: Spec, attrs: object): DeviceBuffer;
+  read(source: Located): Promise<HostArray>;
+  /**
+   * Records a kernel op; returns the memory of its outputs at once. `taken` is for each output the input whose
+   * memory it takes over, or −1.
+   */
+  run(
+    op: KernelOp<object>,
+    inputs: readonly Tensor[],
+    outputs: readonly Spec[],
+    attrs: object,
+    taken: readonly number[],
+  ): readonly DeviceBuffer[];
   /** Resolves when everything recorded so far has run. */
   sync(): Promise<void>;
   resetPeak(): void;

@@ -1,33 +1,47 @@
-export * from './backend.ts';
+// What one computes with.
+
+export type { Backend, Stats } from './backend.ts';
 export { openGpuJs } from './backends/gpujs.ts';
 export { openReference } from './backends/reference.ts';
-export * from './backends/webgpu/index.ts';
-export { type ElementwiseAttrs, type ElementwiseDef, elementwise } from './elementwise.ts';
+export * from './backends/webgpu/webgpu.ts';
+export type { Operand } from './elementwise.ts';
 export * from './errors.ts';
-export { float16BitsToFloat32, toFloat16Bits } from './half-floats.ts';
-export * from './op.ts';
+export * from './ops/argmax.ts';
 export * from './ops/arithmetic.ts';
 export * from './ops/cast.ts';
 export * from './ops/comparison.ts';
-export { crossEntropy, oneHot } from './ops/cross-entropy.ts';
+export * from './ops/cross-entropy.ts';
 export * from './ops/dropout.ts';
 export { type FftNorm, type FftOptions, irfft, rfft } from './ops/fft.ts';
 export * from './ops/functions.ts';
 export { gather, scatterAdd } from './ops/gather.ts';
 export * from './ops/matmul.ts';
 export * from './ops/max.ts';
+export * from './ops/one-hot.ts';
 export * from './ops/permute.ts';
 export * from './ops/reshape.ts';
 export * from './ops/rms-norm.ts';
 export * from './ops/rope.ts';
+export { rowMax, rowMean, rowSum } from './ops/rows.ts';
 export * from './ops/set-row.ts';
 export * from './ops/slice-pad.ts';
 export * from './ops/softmax.ts';
 export { broadcastTo, type ReduceOptions, sum, sumTo } from './ops/sum.ts';
-export * from './ops/swiglu.ts';
-export { philox, philoxWgsl } from './philox.ts';
+export { philox } from './philox.ts';
 export * from './random.ts';
-export { rowShader, rowWorkgroups } from './row-program.ts';
-export * from './shape.ts';
-export * from './tensor.ts';
-export { grid1d, gridRows, load, load4, shader, storageType } from './wgsl.ts';
+export { type DType, type Shape, type Spec, sameShape, show, showAll, size } from './shape.ts';
+export {
+  arange,
+  Donated,
+  donate,
+  eachTensor,
+  full,
+  keep,
+  ones,
+  sameSpec,
+  scope,
+  Tensor,
+  tensor,
+  tensorFromChunks,
+  zeros,
+} from './tensor.ts';

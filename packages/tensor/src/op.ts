@@ -1,10 +1,6 @@
+import type { Kernel } from './kernel-record.ts';
 import type { Shape, Spec } from './shape.ts';
 import type { Tensor } from './tensor.ts';
-
-/**
- * A number a kernel gets at dispatch, so that it never enters the shader's text: u32, or f32 where marked.
- */
-export type Immediate = number | { readonly f32: number };
 
 /** What the WGSL of an op may count on. */
 export interface WgslDevice {
@@ -16,33 +12,38 @@ export interface WgslDevice {
   readonly software: boolean;
 }
 
-/** One dispatch. Bindings: the inputs in order (read), then the output (read_write), all in group 0. */
-export interface WgslKernel {
-  /** The shader's text; it is the key of the pipeline cache, so it must not hold sizes or scalars. */
-  readonly code: string;
-  readonly workgroups: readonly [number, number, number];
-  /** At most 16 of them (64 bytes), in the order of the text's `var<immediate>` struct. */
-  readonly immediates: readonly Immediate[];
-}
-
 export type HostArray = Float32Array | Float64Array | Int32Array | Uint32Array;
 
+/** A plain loop that fills the outputs, in the precision of the arrays. */
+export type HostLoop = (inputs: readonly HostArray[], outputs: readonly HostArray[]) => void;
+
 /**
- * What an op means on the host. Either the text of a gpu.js kernel, `function (inputs…, args…)`, which
- * computes the cell `this.thread.x` (of a row `this.thread.y` where two sizes are given) of the flat output;
- * or, for an op that is not naturally one thread a cell, a plain loop that fills the output. Both also run in
- * f64, as the reference.
+ * The text of a gpu.js kernel, `function (inputs…, args…)`, which computes the cell `this.thread.x` (of a row
+ * `this.thread.y` where two sizes are given) of the only output.
  */
-export type GpuJsKernel =
-  | {
-      readonly code: string;
-      readonly threads: readonly [number] | readonly [number, number];
-      readonly args: readonly number[];
-    }
-  | { readonly host: (inputs: readonly HostArray[], output: HostArray) => void };
+export interface GpuJsText {
+  readonly code: string;
+  readonly threads: readonly [number] | readonly [number, number];
+  readonly args: readonly number[];
+}
+
+/** What a kernel means on the host. Run in f64 it is the op's definition. */
+export type HostKernel = HostLoop | GpuJsText;
 
 /** One gradient a differentiable input, made only when asked for; null where there is none. */
 export type Thunks = readonly ((() => Tensor | null) | null)[];
+
+/**
+ * For each input a thunk that gives d(loss)/d(input) from gs = d(loss)/d(outputs). Thunks are made of ops, so
+ * they can be differentiated again. `wanted` says which of them will be asked for.
+ */
+export type Vjp<A> = (
+  gs: readonly Tensor[],
+  inputs: readonly Tensor[],
+  outputs: readonly Tensor[],
+  attrs: A,
+  wanted: readonly boolean[],
+) => Thunks;
 
 /** Shapes and attributes to test an op at; `domains` says how the elements are drawn. */
 export interface Sample<A> {
@@ -50,10 +51,13 @@ export interface Sample<A> {
   readonly attrs: A;
 }
 
-/** Inputs and the exact output that an op must give. */
-export interface Known<A> {
-  readonly inputs: readonly { readonly shape: Shape; readonly data: readonly number[] }[];
+/** Inputs and the exact output that an op must give; of several outputs, one after the other. */
+export interface Known<A> extends KnownValues {
   readonly attrs: A;
+}
+
+export interface KnownValues {
+  readonly inputs: readonly { readonly shape: Shape; readonly data: readonly number[] }[];
   readonly output: readonly number[];
 }
 
@@ -62,25 +66,12 @@ export type Domain =
   | { readonly kind: 'real'; readonly min: number; readonly max: number }
   | { readonly kind: 'index'; readonly below: number };
 
-/** An operation: everything there is to know of it, in one object and one file. */
-export interface Op<A extends object = object> {
+interface OpBase<A> {
   readonly name: string;
-  /** The rule of shapes and element types; the only place that checks inputs. */
-  infer(inputs: readonly Spec[], attrs: A): Spec;
-  /** Without kernels an op's output is its first input's memory under the inferred shape, as in `reshape`. */
-  wgsl?(inputs: readonly Spec[], output: Spec, attrs: A, device: WgslDevice): WgslKernel;
-  gpujs?(inputs: readonly Spec[], output: Spec, attrs: A): GpuJsKernel;
-  /**
-   * For each input a thunk that gives d(loss)/d(input) from g = d(loss)/d(output), or null where there is
-   * none. Thunks are made of ops, so they can be differentiated again. `'composed'`: differentiate `composed`
-   * instead. null: the op has no gradient.
-   */
-  readonly vjp:
-    | ((g: Tensor, inputs: readonly Tensor[], output: Tensor, attrs: A) => Thunks)
-    | 'composed'
-    | null;
-  /** The same function made of simpler ops: what a fused op must equal. */
-  readonly composed?: (inputs: readonly Tensor[], attrs: A) => Tensor;
+  /** The rule of shapes and element types; the only place that checks inputs. A list: several outputs. */
+  infer(inputs: readonly Spec[], attrs: A): Spec | readonly Spec[];
+  /** `'composed'`: differentiate `composed` instead. null: the op has no gradient. */
+  readonly vjp: Vjp<A> | 'composed' | null;
   readonly samples: readonly Sample<A>[];
   readonly known?: readonly Known<A>[];
   /** One per input; left out: real numbers in [-2, 2]. */
@@ -89,6 +80,44 @@ export interface Op<A extends object = object> {
   readonly tolerance?: number;
 }
 
+/** One kernel: a dispatch on a GPU, a loop on the host. */
+export interface KernelOp<A> extends OpBase<A> {
+  readonly kind: 'kernel';
+  /** `taken` is for each output the input whose memory it has (see `donates`), or −1. */
+  wgsl(
+    inputs: readonly Spec[],
+    outputs: readonly Spec[],
+    attrs: A,
+    device: WgslDevice,
+    taken: readonly number[],
+  ): Kernel;
+  host(inputs: readonly Spec[], outputs: readonly Spec[], attrs: A): HostKernel;
+  /** The same function made of simpler ops: what a fused op must equal. */
+  readonly composed?: (inputs: readonly Tensor[], attrs: A) => Tensor | readonly Tensor[];
+  /**
+   * For each output the inputs of its size and type whose memory it may take over, if the caller gives that up
+   * (see `donate`). The kernel then reads an element of that input only where it writes the same one, before it
+   * does; what it does not write keeps its value.
+   */
+  donates?(inputs: readonly Spec[], outputs: readonly Spec[], attrs: A): readonly (readonly number[])[];
+}
+
+/** The elements of the first input from `offset` on, under the inferred shape: no kernel, the same memory. */
+export interface ViewOp<A> extends OpBase<A> {
+  readonly kind: 'view';
+  /** In elements; it must suit `Backend.viewAlignment`. */
+  offset(input: Spec, attrs: A): number;
+}
+
+/** Several ops that a tape holds as one. */
+export interface CompositeOp<A> extends OpBase<A> {
+  readonly kind: 'composite';
+  readonly composed: (inputs: readonly Tensor[], attrs: A) => Tensor | readonly Tensor[];
+}
+
+/** An operation: everything there is to know of it, in one object and one file. */
+export type Op<A extends object = object> = KernelOp<A> | ViewOp<A> | CompositeOp<A>;
+
 // biome-ignore lint/suspicious/noExplicitAny: an op of any attributes
 export type AnyOp = Op<any>;
 
@@ -96,8 +125,19 @@ export type AnyOp = Op<any>;
 export const opTable = new Map<string, AnyOp>();
 
 /** Adds an op to the table. Throws when the name is taken. */
-export function defineOp<A extends object>(op: Op<A>): Op<A> {
+export function defineOp<O extends AnyOp>(op: O): O {
   if (opTable.has(op.name)) throw new Error(`op "${op.name}" is defined twice`);
   opTable.set(op.name, op);
   return op;
+}
+
+/** What an op's outputs will be. Throws ShapeError or DTypeError for inputs that it does not take. */
+export function outputsOf<A extends object>(op: Op<A>, inputs: readonly Spec[], attrs: A): readonly Spec[] {
+  const specs = op.infer(inputs, attrs);
+  return isList(specs) ? specs : [specs];
+}
+
+/** What an op gave, as a list. */
+export function isList<T>(value: T | readonly T[]): value is readonly T[] {
+  return Array.isArray(value);
 }

@@ -1,4 +1,5 @@
-import { opTable } from './index.ts';
+import './index.ts';
+import { opTable } from './kernel.ts';
 import { checkOp } from './testing/index.ts';
 
 for (const op of opTable.values()) checkOp(op);

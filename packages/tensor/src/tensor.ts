@@ -1,7 +1,7 @@
 import type { Backend, DeviceBuffer } from './backend.ts';
 import { ShapeError } from './errors.ts';
 import { toFloat16Bits } from './half-floats.ts';
-import type { AnyOp, HostArray, Op } from './op.ts';
+import { type AnyOp, type HostArray, isList, type KernelOp, type Op, outputsOf } from './op.ts';
 import { type DType, type Shape, type Spec, sameShape, show, size } from './shape.ts';
 
 /** Memory shared by the tensors that are views of it; freed with the last of them. */
@@ -18,15 +18,21 @@ export class Tensor implements Spec {
   readonly shape: Shape;
   readonly dtype: DType;
   readonly backend: Backend;
+  /** Where its elements begin in the memory, in elements: a view's may begin behind the first. */
+  readonly offset: number;
   #storage: Storage | null;
+  /** The first elements, once they have been read. */
+  #seen: readonly number[] | null = null;
 
-  constructor(spec: Spec, backend: Backend, storage: Storage) {
+  constructor(spec: Spec, backend: Backend, storage: Storage, offset = 0) {
     this.shape = spec.shape;
     this.dtype = spec.dtype;
     this.backend = backend;
+    this.offset = offset;
     this.#storage = storage;
     storage.owners++;
     scopes.at(-1)?.add(this);
+    countAlive(1);
   }
 
   /** The backend's handle. Throws after `dispose`. */
@@ -39,8 +45,10 @@ export class Tensor implements Spec {
   }
 
   /** The elements on the host, f16 widened to f32; f64 from the reference backend. */
-  data(): Promise<HostArray> {
-    return this.backend.read(this.buffer, this);
+  async data(): Promise<HostArray> {
+    const values = await this.backend.read({ buffer: this.buffer, offset: this.offset, spec: this });
+    this.#seen = Array.from(values.subarray(0, shown));
+    return values;
   }
 
   /** The only element. Throws ShapeError when there are more. */
@@ -49,9 +57,11 @@ export class Tensor implements Spec {
     return (await this.data())[0];
   }
 
-  /** The same memory under another shape of the same size, unseen by recorders; `reshape` is the op. */
-  alias(shape: Shape): Tensor {
-    return new Tensor({ shape, dtype: this.dtype }, this.backend, this.#owned());
+  /** What Node prints: the type and shape, the backend, and values where `data` has read them. */
+  [Symbol.for('nodejs.util.inspect.custom')](): string {
+    const more = size(this.shape) > shown ? ', …' : '';
+    const values = this.#seen && ` [${this.#seen.map((x) => Number(x.toPrecision(6))).join(', ')}${more}]`;
+    return `Tensor ${show(this)} on ${this.backend.name}${this.disposed ? ', freed' : ''}${values ?? ''}`;
   }
 
   /** Frees the memory unless a view still needs it. Scopes do this; calling it twice is harmless. */
@@ -59,6 +69,7 @@ export class Tensor implements Spec {
     const storage = this.#storage;
     if (!storage) return;
     this.#storage = null;
+    countAlive(-1);
     if (--storage.owners === 0) this.backend.free(storage.buffer, storage.spec);
   }
 
@@ -67,7 +78,45 @@ export class Tensor implements Spec {
       throw new Error(`${show(this)} was used after it was freed; return it from its scope`);
     return this.#storage;
   }
+
+  /** The memory behind tensors, for this file alone. */
+  static storageOf(t: Tensor): Storage {
+    return t.#owned();
+  }
 }
+
+/** Elements that an inspected tensor shows. */
+const shown = 6;
+
+/** Tensors alive outside any scope's reach are a leak more often than not. */
+const manyAlive = 10_000;
+let alive = 0;
+let warned = false;
+
+function countAlive(change: number): void {
+  alive += change;
+  if (alive < manyAlive || warned) return;
+  warned = true;
+  process.emitWarning(
+    `${manyAlive} tensors are alive at once; put the work of a loop into scope(() => …), which frees what it made`,
+    'TensorWarning',
+  );
+}
+
+/** A tensor that the caller gives up with a call: see `donate`. */
+export class Donated {
+  readonly tensor: Tensor;
+
+  constructor(t: Tensor) {
+    this.tensor = t;
+  }
+}
+
+/**
+ * Gives x up to the op that it is passed to: after the call x is freed, and where the op can, its result takes
+ * x's memory over instead of new one. While something records, x stays as it is.
+ */
+export const donate = (x: Tensor): Donated => new Donated(x);
 
 const scopes: Set<Tensor>[] = [];
 
@@ -117,7 +166,7 @@ export function eachTensor(value: unknown, f: (t: Tensor) => void): void {
 
 /** What sees each op as it runs. The one seam between tensors and autograd. */
 export interface Recorder {
-  record(op: AnyOp, inputs: readonly Tensor[], output: Tensor, attrs: object): void;
+  record(op: AnyOp, inputs: readonly Tensor[], outputs: readonly Tensor[], attrs: object): void;
 }
 
 let recorders: readonly Recorder[] = [];
@@ -148,26 +197,89 @@ export function isRecording(): boolean {
   return recorders.length > 0;
 }
 
-/** Runs an op on tensors of one backend. */
-export function apply<A extends object>(op: Op<A>, inputs: readonly Tensor[], attrs: A): Tensor {
-  const spec = op.infer(inputs, attrs);
+/** Runs an op of one output on tensors of one backend. */
+export function apply<A extends object>(op: Op<A>, inputs: readonly (Tensor | Donated)[], attrs: A): Tensor {
+  const outputs = applyAll(op, inputs, attrs);
+  if (outputs.length !== 1) throw new Error(`${op.name} has ${outputs.length} outputs: take applyAll`);
+  return outputs[0];
+}
+
+/** Runs an op on tensors of one backend, and gives all its outputs. */
+export function applyAll<A extends object>(
+  op: Op<A>,
+  given: readonly (Tensor | Donated)[],
+  attrs: A,
+): Tensor[] {
+  const inputs = given.map((x) => (x instanceof Donated ? x.tensor : x));
+  const specs = outputsOf(op, inputs, attrs);
   const { backend } = inputs[0];
   for (const t of inputs) {
     if (t.backend !== backend)
       throw new Error(`${op.name}: inputs are on ${backend.name} and ${t.backend.name}`);
   }
-  const output = op.wgsl ? compute(backend, op as AnyOp, inputs, spec, attrs) : inputs[0].alias(spec.shape);
-  record(op as AnyOp, inputs, output, attrs);
-  return output;
+  const outputs = compute(op, inputs, specs, attrs, given);
+  for (const r of recorders) r.record(op as AnyOp, inputs, outputs, attrs);
+  if (!isRecording()) for (const x of given) if (x instanceof Donated) x.tensor.dispose();
+  return outputs;
 }
 
-/** Tells the recorders of an op that ran, as `apply` does: for what computes its output in its own way. */
-export function record(op: AnyOp, inputs: readonly Tensor[], output: Tensor, attrs: object): void {
-  for (const r of recorders) r.record(op, inputs, output, attrs);
+function compute<A extends object>(
+  op: Op<A>,
+  inputs: readonly Tensor[],
+  specs: readonly Spec[],
+  attrs: A,
+  given: readonly (Tensor | Donated)[],
+): Tensor[] {
+  const { backend } = inputs[0];
+  switch (op.kind) {
+    case 'view': {
+      const [x] = inputs;
+      return [new Tensor(specs[0], backend, Tensor.storageOf(x), x.offset + op.offset(x, attrs))];
+    }
+    case 'composite': {
+      const made = withoutRecorders(() => scope(() => op.composed(inputs, attrs)));
+      // A tape tells outputs from inputs by the tensor.
+      return (isList(made) ? made : [made]).map((t) => (inputs.includes(t) ? twin(t) : t));
+    }
+    case 'kernel': {
+      const taken = takenOver(op, inputs, specs, attrs, given);
+      const buffers = backend.run(op as unknown as KernelOp<object>, inputs, specs, attrs, taken);
+      return specs.map((spec, k) => {
+        const storage =
+          taken[k] < 0 ? { buffer: buffers[k], spec, owners: 0 } : Tensor.storageOf(inputs[taken[k]]);
+        return new Tensor(spec, backend, storage);
+      });
+    }
+  }
 }
 
-function compute(backend: Backend, op: AnyOp, inputs: readonly Tensor[], spec: Spec, attrs: object): Tensor {
-  return new Tensor(spec, backend, { buffer: backend.run(op, inputs, spec, attrs), spec, owners: 0 });
+/** Another tensor of the same memory. */
+const twin = (t: Tensor): Tensor => new Tensor(t, t.backend, Tensor.storageOf(t), t.offset);
+
+/** For each output the donated input whose memory it takes, or −1. */
+function takenOver<A extends object>(
+  op: KernelOp<A>,
+  inputs: readonly Tensor[],
+  specs: readonly Spec[],
+  attrs: A,
+  given: readonly (Tensor | Donated)[],
+): number[] {
+  const none = specs.map(() => -1);
+  if (isRecording() || !op.donates || !given.some((x) => x instanceof Donated)) return none;
+  const candidates = op.donates(inputs, specs, attrs);
+  const storages = inputs.map((t) => Tensor.storageOf(t));
+  // Nobody else may see the memory: no view of it, and no other input of this call.
+  const free = (i: number) =>
+    given[i] instanceof Donated &&
+    storages[i].owners === 1 &&
+    inputs[i].offset === 0 &&
+    storages.indexOf(storages[i]) === storages.lastIndexOf(storages[i]);
+  const taken = new Set<number>();
+  return none.map((_, k) => {
+    const i = candidates[k].find((candidate) => !taken.has(candidate) && free(candidate)) ?? -1;
+    taken.add(i);
+    return i;
+  });
 }
 
 /** A tensor of numbers from the host. For f16 the numbers are rounded to nearest even. */
@@ -208,6 +320,24 @@ function toHost(data: HostArray | readonly number[], dtype: DType): HostArray | 
   if (dtype === 'i32') return data instanceof Int32Array ? data : Int32Array.from(data);
   if (dtype === 'u32') return data instanceof Uint32Array ? data : Uint32Array.from(data);
   return data instanceof Float32Array || data instanceof Float64Array ? data : Float64Array.from(data);
+}
+
+/** A tensor whose elements are all `value`. */
+export function full(backend: Backend, shape: Shape, value: number, dtype: DType = 'f32'): Tensor {
+  return tensor(backend, new Float64Array(size(shape)).fill(value), shape, dtype);
+}
+export const zeros = (backend: Backend, shape: Shape, dtype: DType = 'f32'): Tensor =>
+  full(backend, shape, 0, dtype);
+export const ones = (backend: Backend, shape: Shape, dtype: DType = 'f32'): Tensor =>
+  full(backend, shape, 1, dtype);
+/** 0, 1, …, n − 1: [n]. */
+export function arange(backend: Backend, n: number, dtype: DType = 'f32'): Tensor {
+  return tensor(
+    backend,
+    Float64Array.from({ length: n }, (_, i) => i),
+    [n],
+    dtype,
+  );
 }
 
 /** True when both have the same shape and element type. */

@@ -1,9 +1,9 @@
 import { GPU, type IKernelRunShortcut } from 'gpu.js';
-import { type Backend, countLive, newStats } from '../backend.ts';
-import { DeviceError } from '../errors.ts';
+import { type Backend, countLive, type Located, newStats } from '../backend.ts';
 import { float16BitsToFloat32 } from '../half-floats.ts';
-import type { GpuJsKernel, HostArray } from '../op.ts';
-import { bytesPerElement, type Spec, show, size } from '../shape.ts';
+import type { HostArray, HostKernel } from '../op.ts';
+import { bytesPerElement, type Spec, size } from '../shape.ts';
+import { runOnHost } from './reference.ts';
 
 /** Memory that is there from what first fills it until the last kernel that was recorded before `free`. */
 interface HostBuffer {
@@ -19,7 +19,14 @@ function arrayOf(buffer: object): HostArray {
   return host.data;
 }
 
-/** gpu.js counts cells and array elements in f32, which is exact up to here. */
+function elementsOf({ buffer, offset, spec }: Located): HostArray {
+  return arrayOf(buffer).subarray(offset, offset + size(spec.shape));
+}
+
+/** What a queued kernel needs of a tensor, which may be freed by then. */
+const specOf = ({ shape, dtype }: Spec): Spec => ({ shape, dtype });
+
+/** gpu.js counts cells and array elements in f32, which is exact up to here: larger ones are plain JavaScript. */
 const maxElements = 2 ** 24;
 
 /** Bytes an element takes here: f16 is kept as the f32 of the same value. */
@@ -60,31 +67,29 @@ export function openGpuJs(mode: 'webasm' | 'cpu' = 'webasm'): Backend {
   };
 
   const runKernel = async (
-    kernel: GpuJsKernel,
-    inputs: readonly HostBuffer[],
-    out: HostBuffer,
+    kernel: HostKernel,
+    inputs: readonly Located[],
+    outputs: readonly Located[],
   ): Promise<void> => {
-    const data = inputs.map(arrayOf);
-    const filled = arrayOf(out);
-    if ('host' in kernel) return kernel.host(data, filled);
+    const data = inputs.map(elementsOf);
+    const filled = outputs.map(elementsOf);
+    if (typeof kernel === 'function' || [...data, ...filled].some((array) => array.length > maxElements)) {
+      return runOnHost(kernel, data, filled);
+    }
+    const [out] = filled;
     const compiled = kernelFor(kernel.code);
     compiled.setOutput([...kernel.threads]);
     const result = (await compiled(...(data as never[]), ...(kernel.args as never[]))) as unknown;
-    if (result instanceof Float32Array) filled.set(result);
-    else for (const [y, row] of (result as Float32Array[]).entries()) filled.set(row, y * kernel.threads[0]);
+    if (result instanceof Float32Array) out.set(result);
+    else for (const [y, row] of (result as Float32Array[]).entries()) out.set(row, y * kernel.threads[0]);
   };
 
   return {
     name: 'gpujs',
     description: `gpu.js (${mode}, no GPU)`,
     stats,
+    viewAlignment: 1,
     allocate(spec) {
-      const n = size(spec.shape);
-      if (n > maxElements) {
-        throw new DeviceError(
-          `gpu.js: a tensor holds at most ${maxElements} elements, got ${show(spec)}; use a WebGPU device`,
-        );
-      }
       countLive(stats, bytes(spec));
       stats.reservedBytes = stats.liveBytes;
       return { spec, data: null } satisfies HostBuffer;
@@ -100,18 +105,19 @@ export function openGpuJs(mode: 'webasm' | 'cpu' = 'webasm'): Backend {
       const numbers = spec.dtype === 'f16' ? float16BitsToFloat32(data as Uint16Array) : data.slice();
       enqueue(() => arrayOf(buffer).set(numbers, start));
     },
-    async read(buffer) {
+    async read(source) {
       await queue;
-      return arrayOf(buffer).slice();
+      return elementsOf(source).slice();
     },
-    run(op, inputs, output, attrs) {
-      const buffer = this.allocate(output) as HostBuffer;
-      if (size(output.shape) === 0) return buffer; // gpu.js takes no empty grid
-      const kernel = op.gpujs!(inputs, output, attrs);
-      const sources = inputs.map((t) => t.buffer as HostBuffer);
+    run(op, inputs, outputs, attrs, taken) {
+      const buffers = outputs.map((output, k) => inputs[taken[k]]?.buffer ?? this.allocate(output));
+      if (outputs.every(({ shape }) => size(shape) === 0)) return buffers; // gpu.js takes no empty grid
+      const kernel = op.host(inputs, outputs, attrs);
+      const sources = inputs.map((t): Located => ({ buffer: t.buffer, offset: t.offset, spec: specOf(t) }));
+      const targets = outputs.map((spec, k): Located => ({ buffer: buffers[k], offset: 0, spec }));
       stats.dispatches++;
-      enqueue(() => runKernel(kernel, sources, buffer));
-      return buffer;
+      enqueue(() => runKernel(kernel, sources, targets));
+      return buffers;
     },
     sync: () => queue,
     resetPeak() {

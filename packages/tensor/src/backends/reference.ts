@@ -1,13 +1,16 @@
-import { type Backend, countLive, newStats } from '../backend.ts';
+import { type Backend, countLive, type Located, newStats } from '../backend.ts';
 import { float16BitsToFloat32 } from '../half-floats.ts';
-import type { GpuJsKernel, HostArray } from '../op.ts';
-import { bytesPerElement, type Spec, size } from '../shape.ts';
+import { hostFunction } from '../host-function.ts';
+import type { HostArray, HostKernel } from '../op.ts';
+import { bytesPerElement, size } from '../shape.ts';
 
 interface HostBuffer {
   readonly data: HostArray;
 }
 
-const dataOf = (buffer: object): HostArray => (buffer as HostBuffer).data;
+function dataOf({ buffer, offset, spec }: Located): HostArray {
+  return (buffer as HostBuffer).data.subarray(offset, offset + size(spec.shape));
+}
 
 /**
  * The living definition of every op: its gpu.js text as plain JavaScript in f64, one cell after the other.
@@ -19,6 +22,7 @@ export function openReference(): Backend {
     name: 'reference',
     description: 'reference (plain JavaScript, f64)',
     stats,
+    viewAlignment: 1,
     allocate(spec) {
       const n = size(spec.shape);
       const data =
@@ -34,21 +38,23 @@ export function openReference(): Backend {
       countLive(stats, -size(spec.shape) * bytesPerElement[spec.dtype]);
     },
     write(buffer, spec, data, start) {
-      dataOf(buffer).set(spec.dtype === 'f16' ? float16BitsToFloat32(data as Uint16Array) : data, start);
+      (buffer as HostBuffer).data.set(
+        spec.dtype === 'f16' ? float16BitsToFloat32(data as Uint16Array) : data,
+        start,
+      );
     },
-    async read(buffer) {
-      return dataOf(buffer).slice();
+    async read(source) {
+      return dataOf(source).slice();
     },
-    run(op, inputs, output, attrs) {
-      const buffer = this.allocate(output);
+    run(op, inputs, outputs, attrs, taken) {
+      const buffers = outputs.map((output, k) => inputs[taken[k]]?.buffer ?? this.allocate(output));
       stats.dispatches++;
       runOnHost(
-        op.gpujs!(inputs, output, attrs),
-        inputs.map((t) => dataOf(t.buffer)),
-        output,
-        dataOf(buffer),
+        op.host(inputs, outputs, attrs),
+        inputs.map((t) => dataOf({ buffer: t.buffer, offset: t.offset, spec: t })),
+        buffers.map((buffer, k) => dataOf({ buffer, offset: 0, spec: outputs[k] })),
       );
-      return buffer;
+      return buffers;
     },
     async sync() {},
     resetPeak() {
@@ -60,36 +66,24 @@ export function openReference(): Backend {
 
 /** Runs a kernel as plain JavaScript, in the precision of the arrays. */
 export function runOnHost(
-  kernel: GpuJsKernel,
+  kernel: HostKernel,
   inputs: readonly HostArray[],
-  output: Spec,
-  out: HostArray,
+  outputs: readonly HostArray[],
 ): void {
-  if ('host' in kernel) {
-    kernel.host(inputs, out);
+  if (typeof kernel === 'function') {
+    kernel(inputs, outputs);
     return;
   }
-  const cell = textFunction(kernel.code);
+  const cell = hostFunction(kernel.code);
   const [width, height = 1] = kernel.threads;
+  const [out] = outputs;
+  if (width * height !== out.length) throw new Error(`kernel fills ${width * height} cells of ${out.length}`);
   const self = { thread: { x: 0, y: 0, z: 0 } };
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < width; x++) {
       self.thread.x = x;
       self.thread.y = y;
-      out[y * width + x] = cell.call(self, ...inputs, ...kernel.args);
+      out[y * width + x] = cell.call(self, ...inputs, ...kernel.args) as number;
     }
   }
-  if (width * height !== size(output.shape))
-    throw new Error(`kernel fills ${width * height} cells of ${size(output.shape)}`);
-}
-
-const functions = new Map<string, (...args: unknown[]) => number>();
-
-function textFunction(code: string): (...args: unknown[]) => number {
-  let f = functions.get(code);
-  if (!f) {
-    f = new Function(`return (${code})`)() as (...args: unknown[]) => number;
-    functions.set(code, f);
-  }
-  return f;
 }

@@ -1,9 +1,10 @@
 import { DTypeError } from '../errors.ts';
 import { float16BitsToFloat32, toFloat16Bits } from '../half-floats.ts';
-import { defineOp, type HostArray, type Op } from '../op.ts';
+import { kernel, wide } from '../kernel-record.ts';
+import { defineOp, type HostArray, type KernelOp } from '../op.ts';
 import { type DType, show, size } from '../shape.ts';
 import { apply, type Tensor } from '../tensor.ts';
-import { grid1d, load4, shader, storageType } from '../wgsl.ts';
+import { load4 } from '../wgsl.ts';
 
 interface CastAttrs {
   readonly dtype: DType;
@@ -41,7 +42,8 @@ const conversions: Record<
   'f32 i32': { value: 'vec4i(xs[flat])', host: (xs, out) => out.set(xs) },
 };
 
-const castOp: Op<CastAttrs> = defineOp<CastAttrs>({
+const castOp: KernelOp<CastAttrs> = defineOp({
+  kind: 'kernel',
   name: 'cast',
   infer([x], { dtype }) {
     if (!conversions[`${x.dtype} ${dtype}`]) {
@@ -49,30 +51,24 @@ const castOp: Op<CastAttrs> = defineOp<CastAttrs>({
     }
     return { shape: x.shape, dtype };
   },
-  wgsl([x], output) {
-    const n = size(output.shape);
-    const packs = output.dtype === 'f16';
-    return {
-      code: `// cast ${x.dtype} to ${output.dtype}\n${shader({
-        inputs: [`xs: ${storageType(x.dtype, 4)}`],
-        output: `out: ${storageType(output.dtype, 4)}`,
-        params: ['n: u32'],
-        workgroup: 64,
-        declarations: packs
-          ? `${halfBits}\nfn pack(h: vec4u) -> vec2u { return h.xz | (h.yw << vec2u(16u)); }`
-          : undefined,
-        body: `  if (4u * flat >= p.n) { return; }
-  out[flat] = ${conversions[`${x.dtype} ${output.dtype}`].value};`,
-      })}`,
-      workgroups: grid1d(Math.ceil(n / 4), 64),
-      immediates: [n],
-    };
-  },
-  gpujs([x], output) {
+  wgsl: ([x], [output]) =>
+    kernel({
+      name: 'cast',
+      in: { xs: wide(x) },
+      out: { out: wide(output) },
+      grid: { cells: Math.ceil(size(output.shape) / 4) },
+      variant: [x.dtype, output.dtype],
+      declarations: () => {
+        const pack = 'fn pack(h: vec4u) -> vec2u { return h.xz | (h.yw << vec2u(16u)); }';
+        return output.dtype === 'f16' ? `${halfBits}\n${pack}` : '';
+      },
+      body: () => `  out[flat] = ${conversions[`${x.dtype} ${output.dtype}`].value};`,
+    }),
+  host([x], [output]) {
     const { host } = conversions[`${x.dtype} ${output.dtype}`];
-    return { host: ([xs], out) => host(xs, out) };
+    return ([xs], [out]) => host(xs, out);
   },
-  vjp: (g, [x], y) => [x.dtype === 'i32' || y.dtype === 'i32' ? null : () => cast(g, 'f32')],
+  vjp: ([g], [x], [y]) => [x.dtype === 'i32' || y.dtype === 'i32' ? null : () => cast(g, 'f32')],
   samples: [
     { shapes: [[]], attrs: { dtype: 'f16' } },
     { shapes: [[3, 5]], attrs: { dtype: 'f16' } },

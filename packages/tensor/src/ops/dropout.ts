@@ -1,10 +1,10 @@
 import { ConfigError } from '@flex/base';
 import { DTypeError } from '../errors.ts';
-import { defineOp, type Op } from '../op.ts';
+import { f32, kernel, wide } from '../kernel-record.ts';
+import { defineOp, type KernelOp } from '../op.ts';
 import { philox, philoxWgsl } from '../philox.ts';
 import { show, size } from '../shape.ts';
 import { apply, type Tensor } from '../tensor.ts';
-import { grid1d, shader } from '../wgsl.ts';
 
 export interface DropoutOptions {
   /** Share of the elements set to zero, in [0, 1). */
@@ -18,43 +18,36 @@ export interface DropoutOptions {
 /** The largest word that is dropped: word·2⁻³² < rate. */
 const lastDropped = (rate: number): number => Math.ceil(rate * 2 ** 32) - 1;
 
-const dropoutOp: Op<DropoutOptions> = defineOp<DropoutOptions>({
+const dropoutOp: KernelOp<DropoutOptions> = defineOp({
+  kind: 'kernel',
   name: 'dropout',
   infer([x], { rate }) {
     if (x.dtype !== 'f32') throw new DTypeError(`dropout: needs f32, got ${show(x)}`);
     if (!(rate >= 0 && rate < 1)) throw new ConfigError(`dropout: rate must be in [0, 1), got ${rate}`);
     return x;
   },
-  wgsl([x], _, { rate, key, counter }) {
-    const n = size(x.shape);
-    return {
-      code: `// dropout\n${shader({
-        inputs: ['xs: vec4f'],
-        output: 'out: vec4f',
-        params: ['n: u32', 'last: u32', 'scale: f32', 'k0: u32', 'k1: u32', 'c1: u32', 'c2: u32'],
-        workgroup: 64,
-        declarations: philoxWgsl,
-        body: `  if (4u * flat >= p.n) { return; }
-  let words = philox(vec4u(flat, p.c1, p.c2, 0u), vec2u(p.k0, p.k1));
+  wgsl: ([x], [out], { rate, key: [k0, k1], counter: [c1, c2] }) =>
+    kernel({
+      name: 'dropout',
+      in: { xs: wide(x) },
+      out: { out: wide(out) },
+      params: { last: lastDropped(rate), scale: f32(1 / (1 - rate)), k0, k1, c1, c2 },
+      grid: { cells: Math.ceil(size(x.shape) / 4) },
+      declarations: () => philoxWgsl,
+      body: () => `  let words = philox(vec4u(flat, p.c1, p.c2, 0u), vec2u(p.k0, p.k1));
   out[flat] = select(vec4f(0.0), p.scale * xs[flat], words > vec4u(p.last));`,
-      })}`,
-      workgroups: grid1d(Math.ceil(n / 4), 64),
-      immediates: [n, lastDropped(rate), { f32: 1 / (1 - rate) }, ...key, ...counter],
-    };
-  },
-  gpujs(_inputs, _output, { rate, key, counter }) {
+    }),
+  host(_inputs, _outputs, { rate, key, counter }) {
     const last = lastDropped(rate);
-    return {
-      host: ([xs], out) => {
-        const words = new Uint32Array(4);
-        for (let i = 0; i < out.length; i++) {
-          if (i % 4 === 0) philox(words, key, [i / 4, ...counter, 0]);
-          out[i] = words[i % 4] > last ? xs[i] / (1 - rate) : 0;
-        }
-      },
+    return ([xs], [out]) => {
+      const words = new Uint32Array(4);
+      for (let i = 0; i < out.length; i++) {
+        if (i % 4 === 0) philox(words, key, [i / 4, ...counter, 0]);
+        out[i] = words[i % 4] > last ? xs[i] / (1 - rate) : 0;
+      }
     };
   },
-  vjp: (g, _inputs, _output, options) => [() => apply(dropoutOp, [g], options)],
+  vjp: ([g], _inputs, _outputs, options) => [() => apply(dropoutOp, [g], options)],
   samples: [
     { shapes: [[7]], attrs: { rate: 0.5, key: [1, 2], counter: [3, 4] } },
     { shapes: [[5, 40]], attrs: { rate: 0.1, key: [0xffffffff, 0], counter: [0, 0xffffffff] } },

@@ -1,8 +1,8 @@
 import { ConfigError } from '@flex/base';
 import { DTypeError, ShapeError } from '../errors.ts';
-import type { Op } from '../op.ts';
-import { type Shape, type Spec, show, size } from '../shape.ts';
-import { apply, record, type Tensor, withoutRecorders } from '../tensor.ts';
+import { type CompositeOp, defineOp } from '../op.ts';
+import { type Shape, show, size } from '../shape.ts';
+import { apply, type Tensor } from '../tensor.ts';
 import { mul } from './arithmetic.ts';
 import { cachedTable, chain, complexSteps, type Step } from './fft/complex.ts';
 import { type BinWeights, binsToHalfOp, halfLengthTable, halfToBinsOp } from './fft/half-length.ts';
@@ -59,20 +59,23 @@ const binsOf = (n: number) => Math.floor(n / 2) + 1;
 
 // With c_k = scale at bin 0 and n/2 and scale·inner between, these two are each other's adjoint:
 // x → X_k = c_k·Σ_j x_j·e^(−2πi·jk/n), and X → x_j = Σ_k c_k·Re(X_k·e^(2πi·jk/n)).
-// A tape holds them whole: they are run as several ops that no recorder sees.
 
-const rfftOp: Op<RealAttrs> = {
+const rfftOp: CompositeOp<RealAttrs> = defineOp({
+  kind: 'composite',
   name: 'rfft',
   infer([x], { n }) {
     if (x.dtype !== 'f32') throw new DTypeError(`rfft: needs f32, got ${show(x)}`);
     if (!(n >= 1)) throw new ShapeError(`rfft: needs a last axis of 1 or more, got ${show(x)}`);
     return { shape: [...x.shape.slice(0, -1), binsOf(n), 2], dtype: 'f32' };
   },
-  vjp: (g, _inputs, _output, attrs) => [() => toSignal(g, attrs)],
-  samples: [],
-};
+  composed: ([x], attrs) =>
+    runSteps(x, size(x.shape) / attrs.n, [...x.shape.slice(0, -1), binsOf(attrs.n), 2], attrs, toBinsSteps),
+  vjp: ([g], _inputs, _outputs, attrs) => [() => toSignal(g, attrs)],
+  samples: [1, 2, 7, 8, 30].map((n) => ({ shapes: [[2, n]], attrs: { n, scale: 0.5, inner: 2 } })),
+});
 
-const irfftOp: Op<RealAttrs> = {
+const irfftOp: CompositeOp<RealAttrs> = defineOp({
+  kind: 'composite',
   name: 'irfft',
   infer([X], { n }) {
     if (X.dtype !== 'f32') throw new DTypeError(`irfft: needs f32, got ${show(X)}`);
@@ -82,24 +85,29 @@ const irfftOp: Op<RealAttrs> = {
     }
     return { shape: [...X.shape.slice(0, -2), n], dtype: 'f32' };
   },
-  vjp: (g, _inputs, _output, attrs) => [() => toBins(g, attrs)],
-  samples: [],
-};
+  composed: ([X], attrs) =>
+    runSteps(
+      X,
+      size(X.shape) / (2 * binsOf(attrs.n)),
+      [...X.shape.slice(0, -2), attrs.n],
+      attrs,
+      toSignalSteps,
+    ),
+  vjp: ([g], _inputs, _outputs, attrs) => [() => toBins(g, attrs)],
+  samples: [1, 2, 7, 8, 30].map((n) => ({ shapes: [[2, binsOf(n), 2]], attrs: { n, scale: 0.5, inner: 2 } })),
+});
 
-const toBins = (x: Tensor, attrs: RealAttrs): Tensor => runSteps(rfftOp, x, attrs, toBinsSteps);
-const toSignal = (X: Tensor, attrs: RealAttrs): Tensor => runSteps(irfftOp, X, attrs, toSignalSteps);
+const toBins = (x: Tensor, attrs: RealAttrs): Tensor => apply(rfftOp, [x], attrs);
+const toSignal = (X: Tensor, attrs: RealAttrs): Tensor => apply(irfftOp, [X], attrs);
 
 function runSteps(
-  op: Op<RealAttrs>,
   x: Tensor,
+  count: number,
+  shape: Shape,
   attrs: RealAttrs,
   stepsOf: (count: number, attrs: RealAttrs) => Step[],
 ): Tensor {
-  const { shape }: Spec = op.infer([x], attrs);
-  const count = size(x.shape) / (op === rfftOp ? attrs.n : 2 * binsOf(attrs.n));
-  const output = withoutRecorders(() => chain(x, [...stepsOf(count, attrs), to(shape)]));
-  record(op, [x], output, attrs);
-  return output;
+  return chain(x, [...stepsOf(count, attrs), to(shape)]);
 }
 
 /** A step that gives what it gets another shape. */

@@ -1,8 +1,9 @@
 import { DTypeError, ShapeError } from '../errors.ts';
-import { defineOp, type Op } from '../op.ts';
-import { type Spec, showAll, size } from '../shape.ts';
+import { type Kernel, kernel, wide } from '../kernel-record.ts';
+import { type CompositeOp, defineOp, type KernelOp } from '../op.ts';
+import { type Spec, sameShape, showAll, size } from '../shape.ts';
 import { apply, type Tensor } from '../tensor.ts';
-import { grid1d, load, load4, shader, storageType } from '../wgsl.ts';
+import { load, load4, storageType } from '../wgsl.ts';
 import { reshape } from './reshape.ts';
 
 // Reading rows by index and adding rows to where they were read are adjoint, so they live together.
@@ -10,7 +11,8 @@ import { reshape } from './reshape.ts';
 
 type NoAttrs = Readonly<Record<string, never>>;
 
-const gatherOp: Op<NoAttrs> = defineOp<NoAttrs>({
+const gatherOp: KernelOp<NoAttrs> = defineOp({
+  kind: 'kernel',
   name: 'gather',
   infer([table, ids]) {
     if ((table.dtype !== 'f32' && table.dtype !== 'f16') || ids.dtype !== 'i32') {
@@ -22,40 +24,32 @@ const gatherOp: Op<NoAttrs> = defineOp<NoAttrs>({
       throw new ShapeError(`gather: needs a table [v, e], got ${showAll([table, ids])}`);
     return { shape: [...ids.shape, table.shape[1]], dtype: 'f32' };
   },
-  wgsl([table], output) {
+  wgsl([table, ids], [output]) {
     const [v, e] = table.shape;
     const lanes = e % 4 === 0 ? 4 : 1;
-    const cells = size(output.shape) / lanes;
-    const type = storageType('f32', lanes);
-    return {
-      code: `// gather\n${shader({
-        inputs: [`table: ${storageType(table.dtype, lanes)}`, 'ids: i32'],
-        output: `out: ${type}`,
-        params: ['cells: u32', 'v: u32', 'width: u32'],
-        workgroup: 64,
-        body: `  if (flat >= p.cells) { return; }
-  let row = u32(ids[flat / p.width]);
-  var value = ${type}();
+    return kernel({
+      name: 'gather',
+      in: { table: wide(table, lanes), ids },
+      out: { out: wide(output, lanes) },
+      params: { v, width: e / lanes },
+      grid: { cells: size(output.shape) / lanes },
+      body: () => `  let row = u32(ids[flat / p.width]);
+  var value = ${storageType('f32', lanes)}();
   let at = row * p.width + flat % p.width;
   if (row < p.v) { value = ${(lanes === 4 ? load4 : load)('table', table.dtype, 'at')}; }
   out[flat] = value;`,
-      })}`,
-      workgroups: grid1d(cells, 64),
-      immediates: [cells, v, e / lanes],
-    };
+    });
   },
-  gpujs([table]) {
+  host([table]) {
     const [v, e] = table.shape;
-    return {
-      host: ([rows, ids], out) => {
-        out.fill(0);
-        ids.forEach((id, i) => {
-          if (id >= 0 && id < v) out.set(rows.subarray(id * e, (id + 1) * e), i * e);
-        });
-      },
+    return ([rows, ids], [out]) => {
+      out.fill(0);
+      ids.forEach((id, i) => {
+        if (id >= 0 && id < v) out.set(rows.subarray(id * e, (id + 1) * e), i * e);
+      });
     };
   },
-  vjp: (g, [table, ids]) => [() => scatterAdd(g, ids, table.shape[0]), null],
+  vjp: ([g], [table, ids]) => [() => scatterAdd(g, ids, table.shape[0]), null],
   samples: [
     { shapes: [[6, 8], [5]], attrs: {} },
     {
@@ -95,19 +89,20 @@ interface FirstIndexAttrs {
   readonly v: number;
 }
 
-const firstIndexOp: Op<FirstIndexAttrs> = defineOp<FirstIndexAttrs>({
+const firstIndexOp: KernelOp<FirstIndexAttrs> = defineOp({
+  kind: 'kernel',
   name: 'firstIndex',
   infer([ids], { v }) {
     checkIds('firstIndex', ids);
     return { shape: [v], dtype: 'i32' };
   },
-  wgsl: ([ids], output) => search('firstIndex', ids, size(output.shape), 'flat', '0u'),
-  gpujs: ([{ shape }], _, { v }) => ({
-    host: ([ids], out) => {
+  wgsl: ([ids], [output]) => search('firstIndex', ids, output, 'flat', '0u'),
+  host:
+    (_inputs, _outputs, { v }) =>
+    ([ids], [out]) => {
       out.fill(-1);
-      for (let i = shape[0] - 1; i >= 0; i--) if (ids[i] >= 0 && ids[i] < v) out[ids[i]] = i;
+      for (let i = ids.length - 1; i >= 0; i--) if (ids[i] >= 0 && ids[i] < v) out[ids[i]] = i;
     },
-  }),
   vjp: null,
   samples: [
     { shapes: [[9]], attrs: { v: 7 } },
@@ -117,23 +112,23 @@ const firstIndexOp: Op<FirstIndexAttrs> = defineOp<FirstIndexAttrs>({
   known: [{ inputs: [{ shape: [5], data: [2, 0, 2, -1, 9] }], attrs: { v: 3 }, output: [1, -1, 0] }],
 });
 
-const nextIndexOp: Op<NoAttrs> = defineOp<NoAttrs>({
+const nextIndexOp: KernelOp<NoAttrs> = defineOp({
+  kind: 'kernel',
   name: 'nextIndex',
   infer([ids]) {
     checkIds('nextIndex', ids);
     return ids;
   },
-  wgsl: ([ids], output) =>
-    search('nextIndex', ids, size(output.shape), 'ids[flat / 4u][flat % 4u]', 'flat + 1u'),
-  gpujs: () => ({
-    host: ([ids], out) => {
+  wgsl: ([ids], [output]) => search('nextIndex', ids, output, 'ids[flat / 4u][flat % 4u]', 'flat + 1u'),
+  host:
+    () =>
+    ([ids], [out]) => {
       const seen = new Map<number, number>();
       for (let i = ids.length - 1; i >= 0; i--) {
         out[i] = seen.get(ids[i]) ?? -1;
         seen.set(ids[i], i);
       }
     },
-  }),
   vjp: null,
   samples: [
     { shapes: [[1]], attrs: {} },
@@ -144,16 +139,15 @@ const nextIndexOp: Op<NoAttrs> = defineOp<NoAttrs>({
   known: [{ inputs: [{ shape: [5], data: [2, 0, 2, 2, 1] }], attrs: {}, output: [2, -1, 3, -1, -1] }],
 });
 
-/** For each of `cells` targets the first place from `start` on where ids hold it, or −1; four ids a step. */
-function search(name: string, ids: Spec, cells: number, target: string, start: string) {
-  return {
-    code: `// ${name}\n${shader({
-      inputs: ['ids: vec4i'],
-      output: 'out: i32',
-      params: ['cells: u32', 'n: u32'],
-      workgroup: 64,
-      body: `  if (flat >= p.cells) { return; }
-  let wanted = vec4i(i32(${target}));
+/** For each target the first place from `start` on where ids hold it, or −1; four ids a step. */
+function search(name: string, ids: Spec, output: Spec, target: string, start: string): Kernel {
+  return kernel({
+    name,
+    in: { ids: wide(ids) },
+    out: { out: output },
+    params: { n: size(ids.shape) },
+    grid: { cells: size(output.shape) },
+    body: () => `  let wanted = vec4i(i32(${target}));
   let start = ${start};
   var found = -1;
   for (var block = start / 4u; 4u * block < p.n; block++) {
@@ -166,76 +160,92 @@ function search(name: string, ids: Spec, cells: number, target: string, start: s
     }
   }
   out[flat] = found;`,
-    })}`,
-    workgroups: grid1d(cells, 64),
-    immediates: [cells, size(ids.shape)],
-  };
+  });
 }
 
 /**
- * g f32 [n, e], ids i32 [n], first i32 [v] and next i32 [n] of them → f32 [v, e]: each row walks its list.
- * Not in the op table, whose tests draw inputs: lists drawn at random have cycles.
+ * g f32 [n, e], first i32 [v] and next i32 [n] of the ids → f32 [v, e]: each row walks its list. Not in the op
+ * table, whose tests draw inputs: lists drawn at random have cycles.
  */
-const scatterAddOp: Op<NoAttrs> = {
-  name: 'scatterAdd',
-  infer(inputs) {
-    const [g, ids, first, next] = inputs;
-    if (g.dtype !== 'f32' || [ids, first, next].some((t) => t.dtype !== 'i32')) {
-      throw new DTypeError(`scatterAdd: needs rows of f32 and ids of i32, got ${showAll([g, ids])}`);
-    }
-    if (g.shape.length !== 2 || [ids, next].some((t) => size(t.shape) !== g.shape[0])) {
-      throw new ShapeError(`scatterAdd: needs rows [.., e] and ids [..], got ${showAll([g, ids])}`);
-    }
-    return { shape: [first.shape[0], g.shape[1]], dtype: 'f32' };
-  },
-  wgsl([g], output) {
+const addListsOp: KernelOp<NoAttrs> = {
+  kind: 'kernel',
+  name: 'addLists',
+  infer: ([g, first]) => ({ shape: [first.shape[0], g.shape[1]], dtype: 'f32' }),
+  wgsl([g, first, next], [output]) {
     const e = g.shape[1];
     const lanes = e % 4 === 0 ? 4 : 1;
-    const cells = size(output.shape) / lanes;
-    const type = storageType('f32', lanes);
-    return {
+    return kernel({
       // NUMERICS: rows are added in the order of the ids, so the sum is the same every time.
-      code: `// scatterAdd\n${shader({
-        inputs: [`gs: ${type}`, 'ids: i32', 'heads: i32', 'next: i32'],
-        output: `out: ${type}`,
-        params: ['cells: u32', 'width: u32'],
-        workgroup: 64,
-        body: `  if (flat >= p.cells) { return; }
-  var sum = ${type}();
-  for (var i = heads[flat / p.width]; i >= 0; i = next[i]) { sum += gs[u32(i) * p.width + flat % p.width]; }
+      name: 'addLists',
+      in: { gs: wide(g, lanes), first, next },
+      out: { out: wide(output, lanes) },
+      params: { width: e / lanes },
+      grid: { cells: size(output.shape) / lanes },
+      body: () => `  var sum = ${storageType('f32', lanes)}();
+  for (var i = first[flat / p.width]; i >= 0; i = next[i]) { sum += gs[u32(i) * p.width + flat % p.width]; }
   out[flat] = sum;`,
-      })}`,
-      workgroups: grid1d(cells, 64),
-      immediates: [cells, e / lanes],
-    };
+    });
   },
-  gpujs([g]) {
+  host([g]) {
     const e = g.shape[1];
-    return {
-      host: ([gs, , heads, next], out) => {
-        for (let cell = 0; cell < out.length; cell++) {
-          let sum = 0;
-          for (let i = heads[Math.floor(cell / e)]; i >= 0; i = next[i]) sum += gs[i * e + (cell % e)];
-          out[cell] = sum;
-        }
-      },
+    return ([gs, first, next], [out]) => {
+      for (let cell = 0; cell < out.length; cell++) {
+        let sum = 0;
+        for (let i = first[Math.floor(cell / e)]; i >= 0; i = next[i]) sum += gs[i * e + (cell % e)];
+        out[cell] = sum;
+      }
     };
   },
-  vjp: (h, [, ids]) => [() => gather(h, ids), null, null, null],
+  vjp: null,
   samples: [],
 };
+
+const scatterAddOp: CompositeOp<FirstIndexAttrs> = defineOp({
+  kind: 'composite',
+  name: 'scatterAdd',
+  infer(inputs, { v }) {
+    const [g, ids] = inputs;
+    if (g.dtype !== 'f32' || ids.dtype !== 'i32') {
+      throw new DTypeError(`scatterAdd: needs rows of f32 and ids of i32, got ${showAll(inputs)}`);
+    }
+    const lead = g.shape.slice(0, -1);
+    if (g.shape.length === 0 || !sameShape(lead, ids.shape)) {
+      throw new ShapeError(`scatterAdd: needs rows [.., e] and ids [..], got ${showAll(inputs)}`);
+    }
+    return { shape: [v, g.shape.at(-1)!], dtype: 'f32' };
+  },
+  composed([g, ids], { v }) {
+    const n = size(ids.shape);
+    const list = reshape(ids, [n]);
+    const rows = reshape(g, [n, g.shape.at(-1)!]);
+    return apply(addListsOp, [rows, apply(firstIndexOp, [list], { v }), apply(nextIndexOp, [list], {})], {});
+  },
+  vjp: ([h], [, ids]) => [() => gather(h, ids), null],
+  samples: [
+    { shapes: [[5, 8], [5]], attrs: { v: 6 } },
+    {
+      shapes: [
+        [2, 3, 3],
+        [2, 3],
+      ],
+      attrs: { v: 7 },
+    },
+  ],
+  domains: [undefined, { kind: 'index', below: 6 }],
+  known: [
+    {
+      inputs: [
+        { shape: [3, 1], data: [1, 2, 4] },
+        { shape: [3], data: [1, -1, 1] },
+      ],
+      attrs: { v: 2 },
+      output: [0, 5],
+    },
+  ],
+});
 
 /**
  * out[r] = Σ of the rows g[i] with ids[i] = r, added in the order of i; ids outside [0, v) are left out.
  * g f32 [.., e], ids i32 [..] → f32 [v, e]. The adjoint of `gather`.
  */
-export function scatterAdd(g: Tensor, ids: Tensor, v: number): Tensor {
-  const n = size(ids.shape);
-  const e = g.shape.at(-1) ?? 1;
-  if (size(g.shape) !== n * e || g.shape.length !== ids.shape.length + 1) {
-    throw new ShapeError(`scatterAdd: needs rows [.., e] and ids [..], got ${showAll([g, ids])}`);
-  }
-  const list = reshape(ids, [n]);
-  const first = apply(firstIndexOp, [list], { v });
-  return apply(scatterAddOp, [reshape(g, [n, e]), list, first, apply(nextIndexOp, [list], {})], {});
-}
+export const scatterAdd = (g: Tensor, ids: Tensor, v: number): Tensor => apply(scatterAddOp, [g, ids], { v });

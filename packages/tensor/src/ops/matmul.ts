@@ -1,5 +1,5 @@
 import { DTypeError, ShapeError } from '../errors.ts';
-import { defineOp, type Op } from '../op.ts';
+import { defineOp, type KernelOp } from '../op.ts';
 import { broadcastShapes, type Shape, type Spec, sameShape, showAll, size } from '../shape.ts';
 import { apply, type Tensor } from '../tensor.ts';
 import { choose, kernelOf } from './matmul/choose.ts';
@@ -28,7 +28,8 @@ function checkMatrices(inputs: readonly Spec[], { transposeA, transposeB }: Matm
   return { matrix: [m, n], batchA: a.shape.slice(0, -2), batchB: b.shape.slice(0, -2) };
 }
 
-const matmulOp: Op<MatmulAttrs> = defineOp<MatmulAttrs>({
+const matmulOp: KernelOp<MatmulAttrs> = defineOp({
+  kind: 'kernel',
   name: 'matmul',
   infer(inputs, attrs) {
     const { matrix, batchA, batchB } = checkMatrices(inputs, attrs);
@@ -38,12 +39,12 @@ const matmulOp: Op<MatmulAttrs> = defineOp<MatmulAttrs>({
     return { shape: [...(batchA.length > 0 ? batchA : batchB), ...matrix], dtype: 'f32' };
   },
   // NUMERICS: every body accumulates in f32, and in an order of its own.
-  wgsl(inputs, output, attrs, device) {
+  wgsl(inputs, [output], attrs, device) {
     const problem = problemOf(inputs, output, attrs);
     return kernelOf(choose(device, problem), device, problem);
   },
-  gpujs: (inputs, output, attrs) => textKernel(problemOf(inputs, output, attrs)),
-  vjp: (g, [a, b], _, { transposeA: ta, transposeB: tb }) => [
+  host: (inputs, [output], attrs) => textKernel(problemOf(inputs, output, attrs)),
+  vjp: ([g], [a, b], _, { transposeA: ta, transposeB: tb }) => [
     () =>
       sumTo(
         ta ? matmul(b, g, { transposeA: tb, transposeB: true }) : matmul(g, b, { transposeB: !tb }),

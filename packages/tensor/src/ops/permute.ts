@@ -1,5 +1,5 @@
 import { ShapeError } from '../errors.ts';
-import { defineOp, type Op } from '../op.ts';
+import { defineOp, type KernelOp } from '../op.ts';
 import { type Shape, show, strides } from '../shape.ts';
 import { checkStrided, type StridedView, stridedHost, stridedWgsl } from '../strided.ts';
 import { apply, type Tensor } from '../tensor.ts';
@@ -13,7 +13,8 @@ function permutedView(shape: Shape, axes: readonly number[]): StridedView {
   return { offset: 0, strides: axes.map((axis) => steps[axis]) };
 }
 
-const permuteOp: Op<PermuteAttrs> = defineOp<PermuteAttrs>({
+const permuteOp: KernelOp<PermuteAttrs> = defineOp({
+  kind: 'kernel',
   name: 'permute',
   infer([x], { axes }) {
     const every = x.shape.every((_, axis) => axes.includes(axis));
@@ -24,9 +25,9 @@ const permuteOp: Op<PermuteAttrs> = defineOp<PermuteAttrs>({
     checkStrided('permute', x, shape);
     return { shape, dtype: x.dtype };
   },
-  wgsl: ([x], output, { axes }) => stridedWgsl('permute', output, permutedView(x.shape, axes)),
-  gpujs: ([x], output, { axes }) => stridedHost(output, permutedView(x.shape, axes)),
-  vjp: (g, _inputs, _output, { axes }) => [
+  wgsl: ([x], [output], { axes }) => stridedWgsl('permute', x, output, permutedView(x.shape, axes)),
+  host: ([x], [output], { axes }) => stridedHost(output, permutedView(x.shape, axes)),
+  vjp: ([g], _inputs, _outputs, { axes }) => [
     () =>
       permute(
         g,

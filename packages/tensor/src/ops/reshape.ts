@@ -1,5 +1,5 @@
 import { ShapeError } from '../errors.ts';
-import { defineOp, type Op } from '../op.ts';
+import { defineOp, type ViewOp } from '../op.ts';
 import { type Shape, sameShape, show, size } from '../shape.ts';
 import { apply, type Tensor } from '../tensor.ts';
 
@@ -7,7 +7,8 @@ interface ReshapeAttrs {
   readonly shape: Shape;
 }
 
-const reshapeOp: Op<ReshapeAttrs> = defineOp<ReshapeAttrs>({
+const reshapeOp: ViewOp<ReshapeAttrs> = defineOp({
+  kind: 'view',
   name: 'reshape',
   infer([x], { shape }) {
     if (size(shape) !== size(x.shape)) {
@@ -15,7 +16,8 @@ const reshapeOp: Op<ReshapeAttrs> = defineOp<ReshapeAttrs>({
     }
     return { shape, dtype: x.dtype };
   },
-  vjp: (g, [x]) => [() => reshape(g, x.shape)],
+  offset: () => 0,
+  vjp: ([g], [x]) => [() => reshape(g, x.shape)],
   samples: [
     { shapes: [[2, 6]], attrs: { shape: [3, 4] } },
     { shapes: [[]], attrs: { shape: [1, 1] } },

@@ -1,8 +1,8 @@
 import { DTypeError, ShapeError } from '../errors.ts';
-import { defineOp, type Op } from '../op.ts';
+import { f32, kernel } from '../kernel-record.ts';
+import { defineOp, type KernelOp } from '../op.ts';
 import { showAll, size } from '../shape.ts';
 import { apply, type Tensor } from '../tensor.ts';
-import { grid1d, shader } from '../wgsl.ts';
 
 interface RopeAttrs {
   /** Position of the first token. */
@@ -11,7 +11,8 @@ interface RopeAttrs {
   readonly direction: number;
 }
 
-const ropeOp: Op<RopeAttrs> = defineOp<RopeAttrs>({
+const ropeOp: KernelOp<RopeAttrs> = defineOp({
+  kind: 'kernel',
   name: 'rope',
   infer(inputs, { offset }) {
     const [x, cos, sin] = inputs;
@@ -27,17 +28,16 @@ const ropeOp: Op<RopeAttrs> = defineOp<RopeAttrs>({
     }
     return { shape: x.shape, dtype: 'f32' };
   },
-  wgsl([x], _, { offset, direction }) {
-    const [, t, h, d] = x.shape;
-    const pairs = size(x.shape) / 2;
-    return {
-      code: `// rope\n${shader({
-        inputs: ['xs: f32', 'cosines: f32', 'sines: f32'],
-        output: 'out: f32',
-        params: ['pairs: u32', 'half: u32', 'heads: u32', 'tokens: u32', 'offset: u32', 'direction: f32'],
-        workgroup: 64,
-        body: `  if (flat >= p.pairs) { return; }
-  let j = flat % p.half;
+  wgsl([x, cosines, sines], [out], { offset, direction }) {
+    const [, tokens, heads, d] = x.shape;
+    return kernel({
+      name: 'rope',
+      in: { xs: x, cosines, sines },
+      out: { out },
+      params: { half: d / 2, heads, tokens, offset, direction: f32(direction) },
+      // A cell is a pair (x_j, x_{j+d/2}).
+      grid: { cells: size(x.shape) / 2 },
+      body: () => `  let j = flat % p.half;
   let vector = flat / p.half;
   let angle = ((vector / p.heads) % p.tokens + p.offset) * p.half + j;
   let c = cosines[angle];
@@ -47,30 +47,26 @@ const ropeOp: Op<RopeAttrs> = defineOp<RopeAttrs>({
   let y = xs[at + p.half];
   out[at] = x * c - y * s;
   out[at + p.half] = y * c + x * s;`,
-      })}`,
-      workgroups: grid1d(pairs, 64),
-      immediates: [pairs, d / 2, h, t, offset, { f32: direction }],
-    };
+    });
   },
-  gpujs([x], _, { offset, direction }) {
+  host([x], _, { offset, direction }) {
     const [, t, h, d] = x.shape;
     const half = d / 2;
-    return {
-      host: ([xs, cosines, sines], out) => {
-        for (let vector = 0; vector * d < out.length; vector++) {
-          const angle = ((Math.floor(vector / h) % t) + offset) * half;
-          for (let j = 0; j < half; j++) {
-            const c = cosines[angle + j];
-            const s = direction * sines[angle + j];
-            const at = vector * d + j;
-            out[at] = xs[at] * c - xs[at + half] * s;
-            out[at + half] = xs[at + half] * c + xs[at] * s;
-          }
+    return ([xs, cosines, sines], [out]) => {
+      for (let vector = 0; vector * d < out.length; vector++) {
+        const angle = ((Math.floor(vector / h) % t) + offset) * half;
+        for (let j = 0; j < half; j++) {
+          const c = cosines[angle + j];
+          const s = direction * sines[angle + j];
+          const at = vector * d + j;
+          const [x, y] = [xs[at], xs[at + half]];
+          out[at] = x * c - y * s;
+          out[at + half] = y * c + x * s;
         }
-      },
+      }
     };
   },
-  vjp: (g, [, cos, sin], _, { offset, direction }) => [
+  vjp: ([g], [, cos, sin], _, { offset, direction }) => [
     () => apply(ropeOp, [g, cos, sin], { offset, direction: -direction }),
     null,
     null,

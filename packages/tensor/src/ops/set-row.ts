@@ -1,12 +1,13 @@
 import { DTypeError, ShapeError } from '../errors.ts';
-import { defineOp, type Op } from '../op.ts';
+import { kernel, wide } from '../kernel-record.ts';
+import { defineOp, type KernelOp } from '../op.ts';
 import { showAll, size } from '../shape.ts';
-import { apply, type Tensor } from '../tensor.ts';
-import { grid1d, shader, storageType } from '../wgsl.ts';
+import { apply, type Donated, type Tensor } from '../tensor.ts';
 
 type NoAttrs = Readonly<Record<string, never>>;
 
-const setRowOp: Op<NoAttrs> = defineOp<NoAttrs>({
+const setRowOp: KernelOp<NoAttrs> = defineOp({
+  kind: 'kernel',
   name: 'setRow',
   infer(inputs) {
     const [x, y, at] = inputs;
@@ -22,38 +23,38 @@ const setRowOp: Op<NoAttrs> = defineOp<NoAttrs>({
     }
     return x;
   },
-  wgsl([x]) {
-    const [, n, e] = x.shape;
+  wgsl([x, y, at], [out], _attrs, _device, [taken]) {
+    const [r, n, e] = x.shape;
     const lanes = e % 4 === 0 ? 4 : 1;
-    const cells = size(x.shape) / lanes;
-    const type = storageType('f32', lanes);
-    return {
-      code: `// setRow\n${shader({
-        inputs: [`xs: ${type}`, `ys: ${type}`, 'at: i32'],
-        output: `out: ${type}`,
-        params: ['cells: u32', 'n: u32', 'width: u32'],
-        workgroup: 64,
-        body: `  if (flat >= p.cells) { return; }
-  let row = flat / p.width;
+    const inPlace = taken === 0;
+    return kernel({
+      name: 'setRow',
+      in: { xs: wide(x, lanes), ys: wide(y, lanes), at },
+      out: { out: wide(out, lanes) },
+      params: { n, width: e / lanes },
+      grid: { cells: (inPlace ? r * e : size(x.shape)) / lanes },
+      variant: [inPlace],
+      body: () =>
+        inPlace
+          ? `  let matrix = flat / p.width;
+  let row = u32(at[matrix]);
+  if (row < p.n) { out[(matrix * p.n + row) * p.width + flat % p.width] = ys[flat]; }`
+          : `  let row = flat / p.width;
   let matrix = row / p.n;
   if (u32(at[matrix]) == row % p.n) { out[flat] = ys[matrix * p.width + flat % p.width]; }
   else { out[flat] = xs[flat]; }`,
-      })}`,
-      workgroups: grid1d(cells, 64),
-      immediates: [cells, n, e / lanes],
-    };
+    });
   },
-  gpujs([x]) {
+  host([x]) {
     const [r, n, e] = x.shape;
-    return {
-      host: ([xs, ys, at], out) => {
-        out.set(xs);
-        for (let i = 0; i < r; i++) {
-          if (at[i] >= 0 && at[i] < n) out.set(ys.subarray(i * e, (i + 1) * e), (i * n + at[i]) * e);
-        }
-      },
+    return ([xs, ys, at], [out]) => {
+      out.set(xs); // itself where it is in place
+      for (let i = 0; i < r; i++) {
+        if (at[i] >= 0 && at[i] < n) out.set(ys.subarray(i * e, (i + 1) * e), (i * n + at[i]) * e);
+      }
     };
   },
+  donates: () => [[0]],
   vjp: null,
   samples: [
     { shapes: [[3, 6, 4], [3, 4], [3]], attrs: {} },
@@ -75,6 +76,7 @@ const setRowOp: Op<NoAttrs> = defineOp<NoAttrs>({
 
 /**
  * The matrices x with row at[i] of matrix i replaced by row i of y; none is where at[i] is outside [0, n).
- * x f32 [r, n, e], y f32 [r, e], at i32 [r] → f32 [r, n, e]. For the caches of decoding: it has no gradient.
+ * x f32 [r, n, e], y f32 [r, e], at i32 [r] → f32 [r, n, e]. For the caches of decoding: it has no gradient, and
+ * a cache that is given up (`donate(x)`) is written in place.
  */
-export const setRow = (x: Tensor, y: Tensor, at: Tensor): Tensor => apply(setRowOp, [x, y, at], {});
+export const setRow = (x: Tensor | Donated, y: Tensor, at: Tensor): Tensor => apply(setRowOp, [x, y, at], {});

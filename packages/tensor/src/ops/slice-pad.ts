@@ -1,8 +1,9 @@
 import { DTypeError, ShapeError } from '../errors.ts';
-import { defineOp, type Op } from '../op.ts';
-import { axisIndex, type Shape, type Spec, show, showAll, size } from '../shape.ts';
+import { kernel, wide } from '../kernel-record.ts';
+import { defineOp, type KernelOp, type ViewOp } from '../op.ts';
+import { axisIndex, bytesPerElement, type Shape, type Spec, show, showAll, size } from '../shape.ts';
 import { apply, type Tensor } from '../tensor.ts';
-import { grid1d, shader, storageType } from '../wgsl.ts';
+import { storageType } from '../wgsl.ts';
 import { reshape } from './reshape.ts';
 
 interface WindowAttrs {
@@ -20,47 +21,40 @@ function checkWords(name: string, x: Spec): void {
 const lanesFor = (...counts: readonly number[]): 1 | 4 => (counts.every((n) => n % 4 === 0) ? 4 : 1);
 
 /** [rows, n] → [rows, width]: elements start … start + width − 1 of each row, zeros where there are none. */
-const windowOp: Op<WindowAttrs> = defineOp<WindowAttrs>({
+const windowOp: KernelOp<WindowAttrs> = defineOp({
+  kind: 'kernel',
   name: 'window',
   infer([x], { width }) {
     checkWords('window', x);
     return { shape: [x.shape[0], width], dtype: x.dtype };
   },
-  wgsl([x], output, { start, width }) {
+  wgsl([x], [output], { start, width }) {
     const n = x.shape[1];
     const lanes = lanesFor(n, start, width);
-    const cells = size(output.shape) / lanes;
-    const type = storageType(x.dtype, lanes);
-    return {
-      code: `// window\n${shader({
-        inputs: [`xs: ${type}`],
-        output: `out: ${type}`,
-        params: ['cells: u32', 'n: u32', 'width: u32', 'start: u32'],
-        workgroup: 64,
-        // A place before the row wraps around to a large number, so one comparison tells both ends.
-        body: `  if (flat >= p.cells) { return; }
-  let at = flat % p.width + p.start;
-  var value = ${type}();
+    return kernel({
+      name: 'window',
+      in: { xs: wide(x, lanes) },
+      out: { out: wide(output, lanes) },
+      params: { n: n / lanes, width: width / lanes, start: start / lanes },
+      grid: { cells: size(output.shape) / lanes },
+      // A place before the row wraps around to a large number, so one comparison tells both ends.
+      body: () => `  let at = flat % p.width + p.start;
+  var value = ${storageType(x.dtype, lanes)}();
   if (at < p.n) { value = xs[(flat / p.width) * p.n + at]; }
   out[flat] = value;`,
-      })}`,
-      workgroups: grid1d(cells, 64),
-      immediates: [cells, n / lanes, width / lanes, start / lanes],
-    };
+    });
   },
-  gpujs([x], _, { start, width }) {
+  host([x], _, { start, width }) {
     const [rows, n] = x.shape;
     const [from, to] = [Math.max(0, start), Math.min(n, start + width)];
-    return {
-      host: ([xs], out) => {
-        out.fill(0);
-        for (let row = 0; row < rows && from < to; row++) {
-          out.set(xs.subarray(row * n + from, row * n + to), row * width + from - start);
-        }
-      },
+    return ([xs], [out]) => {
+      out.fill(0);
+      for (let row = 0; row < rows && from < to; row++) {
+        out.set(xs.subarray(row * n + from, row * n + to), row * width + from - start);
+      }
     };
   },
-  vjp: (g, [x], _, { start }) => [() => apply(windowOp, [g], { start: -start, width: x.shape[1] })],
+  vjp: ([g], [x], _, { start }) => [() => apply(windowOp, [g], { start: -start, width: x.shape[1] })],
   samples: [
     { shapes: [[3, 7]], attrs: { start: 2, width: 4 } },
     { shapes: [[3, 4]], attrs: { start: -2, width: 9 } },
@@ -72,13 +66,44 @@ const windowOp: Op<WindowAttrs> = defineOp<WindowAttrs>({
   ],
 });
 
+interface PartAttrs {
+  readonly start: number;
+  readonly count: number;
+}
+
+/** [n] → [count]: elements start … start + count − 1, in the memory where they are. */
+const partOp: ViewOp<PartAttrs> = defineOp({
+  kind: 'view',
+  name: 'part',
+  infer([x], { start, count }) {
+    if (x.shape.length !== 1 || start + count > x.shape[0]) {
+      throw new ShapeError(`part: ${count} elements from ${start} on are not in ${show(x)}`);
+    }
+    return { shape: [count], dtype: x.dtype };
+  },
+  offset: (_, { start }) => start,
+  vjp: ([g], [x], _, { start }) => [() => windowAlong(g, 0, -start, x.shape[0])],
+  samples: [{ shapes: [[200]], attrs: { start: 64, count: 9 } }],
+  known: [{ inputs: [{ shape: [2], data: [1, 2] }], attrs: { start: 0, count: 1 }, output: [1] }],
+});
+
+/** True where a part of x that begins at that element can be a view: every kernel can bind it. */
+function suitsView(x: Tensor, start: number): boolean {
+  return ((x.offset + start) * bytesPerElement[x.dtype]) % x.backend.viewAlignment === 0;
+}
+
 /** Elements start … start + count − 1 along one axis, zeros where there are none. */
 function windowAlong(x: Tensor, axis: number, start: number, count: number): Tensor {
   if (start === 0 && count === x.shape[axis]) return x;
   const inner = size(x.shape.slice(axis + 1));
-  const rows = reshape(x, [size(x.shape.slice(0, axis)), x.shape[axis] * inner]);
-  const cut = apply(windowOp, [rows], { start: start * inner, width: count * inner });
-  return reshape(cut, [...x.shape.slice(0, axis), count, ...x.shape.slice(axis + 1)]);
+  const outer = size(x.shape.slice(0, axis));
+  const shape = [...x.shape.slice(0, axis), count, ...x.shape.slice(axis + 1)];
+  if (outer === 1 && start >= 0 && start + count <= x.shape[axis] && suitsView(x, start * inner)) {
+    const flat = reshape(x, [size(x.shape)]);
+    return reshape(apply(partOp, [flat], { start: start * inner, count: count * inner }), shape);
+  }
+  const rows = reshape(x, [outer, x.shape[axis] * inner]);
+  return reshape(apply(windowOp, [rows], { start: start * inner, width: count * inner }), shape);
 }
 
 function checkCounts(name: string, x: Tensor, lists: readonly (readonly number[])[]): void {
@@ -111,7 +136,8 @@ export function pad(x: Tensor, before: readonly number[], after: readonly number
 type NoAttrs = Readonly<Record<string, never>>;
 
 /** [rows, n], [rows, m] → [rows, n + m]. */
-const concatOp: Op<NoAttrs> = defineOp<NoAttrs>({
+const concatOp: KernelOp<NoAttrs> = defineOp({
+  kind: 'kernel',
   name: 'concat',
   infer([x, y]) {
     checkWords('concat', x);
@@ -120,39 +146,31 @@ const concatOp: Op<NoAttrs> = defineOp<NoAttrs>({
     if (x.shape[0] !== y.shape[0]) throw new ShapeError(`concat: rows must be equal, got ${showAll([x, y])}`);
     return { shape: [x.shape[0], x.shape[1] + y.shape[1]], dtype: x.dtype };
   },
-  wgsl([x, y], output) {
+  wgsl([x, y], [output]) {
     const [n, m] = [x.shape[1], y.shape[1]];
     const lanes = lanesFor(n, m);
-    const cells = size(output.shape) / lanes;
-    const type = storageType(x.dtype, lanes);
-    return {
-      code: `// concat\n${shader({
-        inputs: [`xs: ${type}`, `ys: ${type}`],
-        output: `out: ${type}`,
-        params: ['cells: u32', 'n: u32', 'm: u32'],
-        workgroup: 64,
-        body: `  if (flat >= p.cells) { return; }
-  let row = flat / (p.n + p.m);
+    return kernel({
+      name: 'concat',
+      in: { xs: wide(x, lanes), ys: wide(y, lanes) },
+      out: { out: wide(output, lanes) },
+      params: { n: n / lanes, m: m / lanes },
+      grid: { cells: size(output.shape) / lanes },
+      body: () => `  let row = flat / (p.n + p.m);
   let at = flat % (p.n + p.m);
   if (at < p.n) { out[flat] = xs[row * p.n + at]; } else { out[flat] = ys[row * p.m + at - p.n]; }`,
-      })}`,
-      workgroups: grid1d(cells, 64),
-      immediates: [cells, n / lanes, m / lanes],
-    };
+    });
   },
-  gpujs([x, y]) {
+  host([x, y]) {
     const [rows, n] = x.shape;
     const m = y.shape[1];
-    return {
-      host: ([xs, ys], out) => {
-        for (let row = 0; row < rows; row++) {
-          out.set(xs.subarray(row * n, (row + 1) * n), row * (n + m));
-          out.set(ys.subarray(row * m, (row + 1) * m), row * (n + m) + n);
-        }
-      },
+    return ([xs, ys], [out]) => {
+      for (let row = 0; row < rows; row++) {
+        out.set(xs.subarray(row * n, (row + 1) * n), row * (n + m));
+        out.set(ys.subarray(row * m, (row + 1) * m), row * (n + m) + n);
+      }
     };
   },
-  vjp: (g, [x, y]) => [
+  vjp: ([g], [x, y]) => [
     () => windowAlong(g, 1, 0, x.shape[1]),
     () => windowAlong(g, 1, x.shape[1], y.shape[1]),
   ],

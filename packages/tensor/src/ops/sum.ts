@@ -1,71 +1,16 @@
-import { DTypeError, ShapeError } from '../errors.ts';
-import { defineOp, type Op } from '../op.ts';
-import { rowShader, rowWorkgroups } from '../row-program.ts';
+import { ShapeError } from '../errors.ts';
+import { operand, reduced } from '../expr.ts';
+import { defineOp, type KernelOp } from '../op.ts';
+import { reductionOp } from '../reduction.ts';
 import { axisIndex, broadcastShapes, type Shape, sameShape, show, size } from '../shape.ts';
 import { broadcastView, checkStrided, stridedHost, stridedWgsl } from '../strided.ts';
 import { apply, type Tensor } from '../tensor.ts';
-import { grid1d, shader } from '../wgsl.ts';
 import { reshape } from './reshape.ts';
 
 // Summing over axes and broadcasting along them are each other's adjoint, so they live together.
 
-type NoAttrs = Readonly<Record<string, never>>;
-
-/** f32 [outer, n, inner] → f32 [outer, inner]: sums over the middle axis. */
-const sumMiddleOp: Op<NoAttrs> = defineOp<NoAttrs>({
-  name: 'sum',
-  infer([x]) {
-    if (x.dtype !== 'f32') throw new DTypeError(`sum: needs f32, got ${show(x)}`);
-    return { shape: [x.shape[0], x.shape[2]], dtype: 'f32' };
-  },
-  wgsl([x], output, _, device) {
-    const [, n, inner] = x.shape;
-    const cells = size(output.shape);
-    if (inner === 1) {
-      const body = `  var sum = 0.0;
-  for (var i = lane; i < p.n; i += LANES) { sum += xs[row * p.n + i]; }
-  sum = reduceSum(sum, lane);
-  if (lane == 0u) { out[row] = sum; }`;
-      const code = rowShader(device, { name: 'sum of rows', inputs: ['xs: f32'], params: ['n: u32'], body });
-      return { code, workgroups: rowWorkgroups(cells), immediates: [cells, n] };
-    }
-    return {
-      code: `// sum of columns\n${shader({
-        inputs: ['xs: f32'],
-        output: 'out: f32',
-        params: ['cells: u32', 'n: u32', 'inner: u32'],
-        workgroup: 64,
-        body: `  if (flat >= p.cells) { return; }
-  let start = (flat / p.inner) * p.n * p.inner + flat % p.inner;
-  var sum = 0.0;
-  for (var i = 0u; i < p.n; i++) { sum += xs[start + i * p.inner]; }
-  out[flat] = sum;`,
-      })}`,
-      workgroups: grid1d(cells, 64),
-      immediates: [cells, n, inner],
-    };
-  },
-  gpujs([x]) {
-    const [, n, inner] = x.shape;
-    return {
-      host: ([xs], out) => {
-        for (let cell = 0; cell < out.length; cell++) {
-          const start = Math.floor(cell / inner) * n * inner + (cell % inner);
-          let sum = 0;
-          for (let i = 0; i < n; i++) sum += xs[start + i * inner];
-          out[cell] = sum;
-        }
-      },
-    };
-  },
-  vjp: (g, [x]) => [() => broadcastTo(reshape(g, [x.shape[0], 1, x.shape[2]]), x.shape)],
-  samples: [
-    [1, 1, 1],
-    [3, 7, 1],
-    [2, 70, 1],
-    [2, 3, 5],
-    [1, 9, 4],
-  ].map((shape) => ({ shapes: [shape], attrs: {} })),
+const sumOp = reductionOp('sum', reduced('rowSum', operand(0)), {
+  vjp: ([g], [x]) => [() => broadcastTo(reshape(g, [x.shape[0], 1, x.shape[2]]), x.shape)],
   known: [
     { inputs: [{ shape: [2, 2, 1], data: [1, 2, 3, 4] }], attrs: {}, output: [3, 7] },
     { inputs: [{ shape: [1, 2, 2], data: [1, 2, 3, 4] }], attrs: {}, output: [4, 6] },
@@ -76,7 +21,8 @@ interface BroadcastAttrs {
   readonly shape: Shape;
 }
 
-const broadcastOp: Op<BroadcastAttrs> = defineOp<BroadcastAttrs>({
+const broadcastOp: KernelOp<BroadcastAttrs> = defineOp({
+  kind: 'kernel',
   name: 'broadcast',
   infer([x], { shape }) {
     if (!sameShape(broadcastShapes('broadcast', [x, { shape, dtype: x.dtype }]), shape)) {
@@ -85,9 +31,9 @@ const broadcastOp: Op<BroadcastAttrs> = defineOp<BroadcastAttrs>({
     checkStrided('broadcast', x, shape);
     return { shape, dtype: x.dtype };
   },
-  wgsl: ([x], output) => stridedWgsl('broadcast', output, broadcastView(x.shape, output.shape)),
-  gpujs: ([x], output) => stridedHost(output, broadcastView(x.shape, output.shape)),
-  vjp: (g, [x]) => [() => sumTo(g, x.shape)],
+  wgsl: ([x], [output]) => stridedWgsl('broadcast', x, output, broadcastView(x.shape, output.shape)),
+  host: ([x], [output]) => stridedHost(output, broadcastView(x.shape, output.shape)),
+  vjp: ([g], [x]) => [() => sumTo(g, x.shape)],
   samples: [
     { shapes: [[]], attrs: { shape: [3] } },
     { shapes: [[3, 1, 2]], attrs: { shape: [2, 3, 4, 2] } },
@@ -127,9 +73,9 @@ export function sum(x: Tensor, options: ReduceOptions = {}): Tensor {
   return reduceRuns('sum', x, options, (block) => {
     const [outer, n, inner] = block.shape;
     const pieces = inner === 1 ? pieceCount(outer, n) : 1;
-    if (pieces === 1) return apply(sumMiddleOp, [block], {});
-    const partial = apply(sumMiddleOp, [reshape(block, [outer * pieces, n / pieces, 1])], {});
-    return apply(sumMiddleOp, [reshape(partial, [outer, pieces, 1])], {});
+    if (pieces === 1) return apply(sumOp, [block], {});
+    const partial = apply(sumOp, [reshape(block, [outer * pieces, n / pieces, 1])], {});
+    return apply(sumOp, [reshape(partial, [outer, pieces, 1])], {});
   });
 }
 

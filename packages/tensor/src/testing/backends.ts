@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe } from 'vitest';
 import type { Backend } from '../backend.ts';
 import { openGpuJs } from '../backends/gpujs.ts';
 import { openReference } from '../backends/reference.ts';
-import { findAdapter, openWebGpu } from '../backends/webgpu/index.ts';
+import { findAdapter, openWebGpu } from '../backends/webgpu/webgpu.ts';
 
 /** A backend that tests run on, by the name the tests show. */
 export interface TestBackend {

@@ -2,8 +2,9 @@ import fc from 'fast-check';
 import { describe, test } from 'vitest';
 import type { Backend } from '../backend.ts';
 import { runOnHost } from '../backends/reference.ts';
-import type { AnyOp, HostArray, Known, Op, Sample } from '../op.ts';
+import { type AnyOp, type HostArray, isList, type Known, type Op, outputsOf, type Sample } from '../op.ts';
 import { type DType, type Shape, type Spec, sameShape, show, size } from '../shape.ts';
+import { applyAll, donate, scope } from '../tensor.ts';
 import {
   arbitrarySamples,
   asType,
@@ -15,7 +16,7 @@ import {
 import { describeEachBackend, deviceBackends, referenceBackend, webGpuBackend } from './backends.ts';
 import { checkTexts, dependsOnDevice, otherDevices } from './check-texts.ts';
 import { expectClose } from './compare.ts';
-import { readOnce, runOp, upload } from './run-op.ts';
+import { readAll, runOpAll, upload } from './run-op.ts';
 
 export interface CheckOptions {
   /** Draws of the inputs of all samples; left out: 12. */
@@ -48,19 +49,25 @@ export function checkOp<A extends object>(definition: Op<A>, { runs = 12 }: Chec
     test('refuses element types by name, or takes them', () => checkRefusals(op, wrongTypes));
     test('refuses shapes by name, or takes them', () => checkRefusals(op, wrongShapes));
 
-    if (op.gpujs) {
+    if (op.kind === 'kernel') {
       test('the host kernel fills every element of the shape that infer gives', () =>
         everyDraw((samples) => {
           for (const sample of samples) checkFills(op, sample);
         }));
+      test('sizes and scalars are not in the kernel texts, and a key has one text', () => checkTexts(op));
     }
-    if (op.wgsl || op.gpujs) test('sizes and scalars are not in the kernel texts', () => checkTexts(op));
+    if (op.kind === 'kernel' && op.donates) {
+      describeEachBackend((backend) => {
+        test('gives the same in the memory of an input that is given up', () =>
+          everyDraw((samples) => checkDonated(backend(), op, samples)));
+      });
+    }
     if (op.known) {
       describeEachBackend((backend) => {
         test('known values are met', () => checkKnown(backend(), op, op.known!));
       });
     }
-    if (op.composed) {
+    if (isFused(op)) {
       test('equals its composition in f64', () =>
         everyDraw(async (samples) =>
           checkComposed(await referenceBackend.open(), op, samples, f64Tolerance),
@@ -76,7 +83,7 @@ export function checkOp<A extends object>(definition: Op<A>, { runs = 12 }: Chec
           if (more > 0) throw new Error(`${op.name}: the same shapes compiled ${more} kernels again`);
         });
       });
-      if (op.composed) {
+      if (isFused(op)) {
         test('equals its composition', () =>
           everyDraw((samples) => checkComposed(backend(), op, samples, 2 * toleranceOf(op))));
       }
@@ -98,7 +105,11 @@ export function checkOp<A extends object>(definition: Op<A>, { runs = 12 }: Chec
       describeEachBackend(
         (backend) => {
           test.each(Object.entries(otherDevices))('equals the f64 reference as written for %s', (_, as) => {
-            const other: AnyOp = { ...op, wgsl: (x, y, attrs, device) => op.wgsl!(x, y, attrs, as(device)) };
+            if (op.kind !== 'kernel') throw new Error(`${op.name} has no kernel`);
+            const other: AnyOp = {
+              ...op,
+              wgsl: (x, y, attrs, device, taken) => op.wgsl(x, y, attrs, as(device), taken),
+            };
             return everyDraw((samples) => checkForward(backend(), other, samples));
           });
         },
@@ -107,6 +118,12 @@ export function checkOp<A extends object>(definition: Op<A>, { runs = 12 }: Chec
     }
   });
 }
+
+/** A kernel that says what it is made of; a composite is nothing else. */
+const isFused = (
+  op: AnyOp,
+): op is AnyOp & { composed: NonNullable<Extract<AnyOp, { kind: 'kernel' }>['composed']> } =>
+  op.kind === 'kernel' && op.composed !== undefined;
 
 /** What f32 justifies at an op's samples, relative to 1 + |value|. */
 export function toleranceOf(op: AnyOp): number {
@@ -117,15 +134,42 @@ async function checkForward(backend: Backend, op: AnyOp, samples: readonly Drawn
   const reference = await referenceBackend.open();
   await Promise.all(
     samples.map(async ({ inputs, attrs }) => {
-      const [got, want] = await Promise.all([
-        runOp(backend, op, inputs, attrs),
-        runOp(reference, op, inputs, attrs),
+      const [all, wanted] = await Promise.all([
+        runOpAll(backend, op, inputs, attrs),
+        runOpAll(reference, op, inputs, attrs),
       ]);
       const what = describeCall(op, inputs, attrs);
-      checkHostType(got.data, got.dtype, what);
-      expectClose(got.data, want.data, isWhole(got.dtype) ? 0 : toleranceOf(op), what, got.shape);
+      all.forEach((got, k) => {
+        checkHostType(got.data, got.dtype, what);
+        expectClose(got.data, wanted[k].data, isWhole(got.dtype) ? 0 : toleranceOf(op), what, got.shape);
+      });
     }),
   );
+}
+
+/** Each input in turn given up: the results must not change, and its memory must be used where it can be. */
+async function checkDonated(backend: Backend, op: AnyOp, samples: readonly DrawnSample[]): Promise<void> {
+  if (op.kind !== 'kernel') return;
+  for (const { inputs, attrs } of samples) {
+    const want = await runOpAll(backend, op, inputs, attrs);
+    const outputs = outputsOf(op, inputs, attrs);
+    const usable = new Set(op.donates!(inputs, outputs, attrs).flat());
+    for (const i of inputs.keys()) {
+      const what = `${describeCall(op, inputs, attrs)} with input ${i} given up`;
+      const tensors = inputs.map((input) => upload(backend, input));
+      const { buffer } = tensors[i];
+      const got = scope(() => applyAll(op, tensors.with(i, donate(tensors[i]) as never), attrs));
+      if (!tensors[i].disposed) throw new Error(`${what}: it was not freed`);
+      if (usable.has(i) !== got.some((t) => t.buffer === buffer)) {
+        throw new Error(`${what}: its memory ${usable.has(i) ? 'was not used' : 'must not be used'}`);
+      }
+      const data = await Promise.all(got.map((t) => t.data()));
+      for (const t of [...tensors, ...got]) t.dispose();
+      data.forEach((values, k) => {
+        expectClose(values, want[k].data, 0, what, outputs[k].shape);
+      });
+    }
+  }
 }
 
 async function checkComposed(
@@ -134,18 +178,22 @@ async function checkComposed(
   samples: readonly DrawnSample[],
   tolerance: number,
 ) {
+  if (!isFused(op)) throw new Error(`${op.name} names no composition`);
   for (const { inputs, attrs } of samples) {
-    const fused = await runOp(backend, op, inputs, attrs);
-    const composed = await readOnce(() =>
-      op.composed!(
+    const fused = await runOpAll(backend, op, inputs, attrs);
+    const composed = await readAll(() => {
+      const made = op.composed(
         inputs.map((input) => upload(backend, input)),
         attrs,
-      ),
-    );
+      );
+      return isList(made) ? made : [made];
+    });
     const what = `${describeCall(op, inputs, attrs)} against its composition`;
-    if (!sameShape(fused.shape, composed.shape))
-      throw new Error(`${what}: ${show(fused)} and ${show(composed)}`);
-    expectClose(fused.data, composed.data, tolerance, what, fused.shape);
+    fused.forEach((got, k) => {
+      if (!sameShape(got.shape, composed[k].shape))
+        throw new Error(`${what}: ${show(got)} and ${show(composed[k])}`);
+      expectClose(got.data, composed[k].data, tolerance, what, got.shape);
+    });
   }
 }
 
@@ -155,28 +203,35 @@ async function checkKnown(backend: Backend, op: AnyOp, known: readonly Known<obj
       const dtype = dtypeOf(op, i);
       return { shape, dtype, data: dtype === 'i32' ? Int32Array.from(data) : Float32Array.from(data) };
     });
-    const got = await runOp(backend, op, drawn, attrs);
-    expectClose(got.data, output, f32Rounding, `known ${describeCall(op, drawn, attrs)}`, got.shape);
+    const got = await runOpAll(backend, op, drawn, attrs);
+    const all = got.flatMap(({ data }) => Array.from(data));
+    expectClose(all, output, f32Rounding, `known ${describeCall(op, drawn, attrs)}`);
   }
 }
 
 /** Runs the host kernel over memory full of NaN (or of a number no index is), in f64 and in f32. */
 function checkFills(op: AnyOp, { inputs, attrs }: DrawnSample): void {
-  const output = op.infer(inputs, attrs);
-  const n = size(output.shape);
-  const whole = isWhole(output.dtype);
-  const unwritten = whole ? -(2 ** 31) : Number.NaN;
+  if (op.kind !== 'kernel') return;
+  const outputs = outputsOf(op, inputs, attrs);
   for (const Real of [Float64Array, Float32Array]) {
-    const out = (whole ? new Int32Array(n) : new Real(n)).fill(unwritten);
+    const outs = outputs.map(({ shape, dtype }) => {
+      const n = size(shape);
+      return isWhole(dtype) ? new Int32Array(n).fill(unwrittenWhole) : new Real(n).fill(Number.NaN);
+    });
     const data = inputs.map((input) => (input.dtype === 'f32' ? Real.from(input.data) : input.data));
-    runOnHost(op.gpujs!(inputs, output, attrs), data, output, out);
-    const gap = out.findIndex((x) => Object.is(x, unwritten));
-    if (gap >= 0)
-      throw new Error(
-        `${describeCall(op, inputs, attrs)} leaves element ${gap} of ${show(output)} unwritten`,
-      );
+    runOnHost(op.host(inputs, outputs, attrs), data, outs);
+    for (const [k, out] of outs.entries()) {
+      const gap = out.findIndex((x: number) => Number.isNaN(x) || x === unwrittenWhole);
+      if (gap >= 0)
+        throw new Error(
+          `${describeCall(op, inputs, attrs)} leaves element ${gap} of ${show(outputs[k])} unwritten`,
+        );
+    }
   }
 }
+
+/** A number that no index is. */
+const unwrittenWhole = -(2 ** 31);
 
 function checkHostType(data: HostArray, dtype: DType, what: string): void {
   const wanted = { f32: Float32Array, f16: Float32Array, i32: Int32Array, u32: Uint32Array }[dtype];
@@ -207,16 +262,16 @@ function checkRefusals(op: AnyOp, variants: (specs: readonly Spec[]) => Spec[][]
         if (!['ShapeError', 'DTypeError'].includes(answer.name)) {
           throw new Error(`${what}: must throw a ShapeError or a DTypeError`, { cause: answer });
         }
-      } else if (!isShape(answer.shape)) {
-        throw new Error(`${what}: infer gives the shape [${answer.shape}]`);
+      } else if (!answer.every(({ shape }) => isShape(shape))) {
+        throw new Error(`${what}: infer gives the shapes ${answer.map(show).join(', ')}`);
       }
     }
   }
 }
 
-function inferOr(op: AnyOp, specs: readonly Spec[], attrs: object): Spec | Error {
+function inferOr(op: AnyOp, specs: readonly Spec[], attrs: object): readonly Spec[] | Error {
   try {
-    return op.infer(specs, attrs);
+    return outputsOf(op, specs, attrs);
   } catch (error) {
     if (error instanceof Error) return error;
     throw error;

@@ -1,4 +1,5 @@
-import type { AnyOp, Sample, WgslDevice } from '../op.ts';
+import type { Kernel } from '../kernel-record.ts';
+import { type AnyOp, outputsOf, type Sample, type WgslDevice } from '../op.ts';
 import type { Spec } from '../shape.ts';
 import { specsOf } from './arbitrary.ts';
 
@@ -30,15 +31,27 @@ export const otherDevices: Readonly<Record<string, (device: WgslDevice) => WgslD
 
 /** True where an op's text at its samples depends on the device. */
 export function dependsOnDevice(op: AnyOp): boolean {
-  const wgsl = op.wgsl?.bind(op);
-  if (!wgsl) return false;
+  if (op.kind !== 'kernel') return false;
   return (op.samples as readonly Sample<object>[]).some((sample) => {
     const specs = specsOf(op, sample);
-    const output = op.infer(specs, sample.attrs);
     const own: WgslDevice = { subgroupSize: 8, software: true };
     const devices = [own, ...Object.values(otherDevices).map((as) => as(own))];
-    return new Set(devices.map((device) => wgsl(specs, output, sample.attrs, device).code)).size > 1;
+    return (
+      new Set(devices.map((device) => kernelOf(op, { specs, attrs: sample.attrs }, device).text())).size > 1
+    );
   });
+}
+
+function kernelOf(op: AnyOp, { specs, attrs }: Call, device: WgslDevice): Kernel {
+  if (op.kind !== 'kernel') throw new Error(`${op.name} has no kernel`);
+  const outputs = outputsOf(op, specs, attrs);
+  return op.wgsl(
+    specs,
+    outputs,
+    attrs,
+    device,
+    outputs.map(() => -1),
+  );
 }
 
 interface Call {
@@ -74,22 +87,38 @@ export function checkTexts(op: AnyOp): void {
  * The text of a call by kind, null where there is none: the op does not take the call, or it is a plain loop.
  */
 function textsOf(op: AnyOp): [string, (call: Call) => string | null][] {
-  const orNull = (f: (call: Call) => string | null) => (call: Call) => {
-    try {
-      return f(call);
-    } catch {
-      return null; // the op refuses the call, so it says nothing of the text
-    }
-  };
+  const orNull =
+    <T>(f: (call: Call) => T) =>
+    (call: Call): T | null => {
+      try {
+        return f(call);
+      } catch {
+        return null; // the op refuses the call, so it says nothing of the text
+      }
+    };
+  if (op.kind !== 'kernel') return [];
   const host = orNull(({ specs, attrs }) => {
-    const kernel = op.gpujs!(specs, op.infer(specs, attrs), attrs);
-    return 'code' in kernel ? kernel.code : null;
+    const kernel = op.host(specs, outputsOf(op, specs, attrs), attrs);
+    return typeof kernel === 'function' ? null : kernel.code;
   });
+  const keys = new Map<string, string>();
   const wgsl = wgslDevices.map((device): [string, (call: Call) => string | null] => [
     `WGSL (${device.subgroupSize} lanes)`,
-    orNull(({ specs, attrs }) => op.wgsl!(specs, op.infer(specs, attrs), attrs, device).code),
+    (call) => {
+      const kernel = orNull((taken) => kernelOf(op, taken, device))(call);
+      if (!kernel) return null;
+      const text = kernel.text();
+      // Backends build a text once a key, so two texts of one key would be one of them for both.
+      if (text !== (keys.get(kernel.key) ?? text)) {
+        throw new Error(
+          `${op.name}: two texts have the key "${kernel.key}"; its variant must tell them apart`,
+        );
+      }
+      keys.set(kernel.key, text);
+      return text;
+    },
   ]);
-  return [...(op.gpujs ? [['gpu.js', host] as [string, typeof host]] : []), ...(op.wgsl ? wgsl : [])];
+  return [['gpu.js', host], ...wgsl];
 }
 
 function requireSame(text: string, others: readonly (string | null)[], message: string): void {

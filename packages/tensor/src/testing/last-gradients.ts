@@ -6,8 +6,9 @@ export async function lastGradients(f: () => Tensor, g: Tensor): Promise<(number
   withRecorder({ record: (...step) => void steps.push(step) }, f);
   const step = steps.at(-1);
   if (!step) throw new Error('f ran no op');
-  const [op, inputs, output, attrs] = step;
+  const [op, inputs, outputs, attrs] = step;
   if (typeof op.vjp !== 'function') throw new Error(`${op.name} has no gradient of its own`);
-  const thunks = op.vjp(g, inputs, output, attrs);
+  const wanted = inputs.map(() => true);
+  const thunks = op.vjp([g], inputs, outputs, attrs, wanted);
   return Promise.all(thunks.map(async (thunk) => thunk && Array.from(await thunk()!.data())));
 }

@@ -1,7 +1,7 @@
 import type { Backend } from '../backend.ts';
-import type { HostArray, Op } from '../op.ts';
+import { type AnyOp, type HostArray, outputsOf } from '../op.ts';
 import { type Shape, type Spec, size } from '../shape.ts';
-import { apply, scope, type Tensor, tensor } from '../tensor.ts';
+import { applyAll, scope, type Tensor, tensor } from '../tensor.ts';
 import type { DrawnInput } from './arbitrary.ts';
 
 /** The numbers an op gave, and the shape and type it promised. */
@@ -15,27 +15,41 @@ export function upload(backend: Backend, { shape, dtype, data }: DrawnInput): Te
   return tensor(backend, data, shape, dtype);
 }
 
-/** Runs an op on a backend and reads the result; everything else is freed. */
-export async function runOp(
+/** Runs an op on a backend and reads its results; everything is freed. */
+export async function runOpAll(
   backend: Backend,
-  op: Op<object>,
+  op: AnyOp,
   inputs: readonly DrawnInput[],
   attrs: object,
-): Promise<OpResult> {
-  return readOnce(() => {
+): Promise<OpResult[]> {
+  return readAll(() => {
     const tensors = inputs.map((input) => upload(backend, input));
-    poison(backend, op.infer(tensors, attrs).shape);
-    return apply(op, tensors, attrs);
+    for (const { shape } of outputsOf(op, tensors, attrs)) poison(backend, shape);
+    return applyAll(op, tensors, attrs);
   });
 }
 
-/** Reads what f makes, and frees it and all that was made on the way. */
+/** The same of an op with one output. */
+export async function runOp(
+  backend: Backend,
+  op: AnyOp,
+  inputs: readonly DrawnInput[],
+  attrs: object,
+): Promise<OpResult> {
+  return (await runOpAll(backend, op, inputs, attrs))[0];
+}
+
+/** Reads the tensor that f makes, and frees it and all that was made on the way. */
 export async function readOnce(f: () => Tensor): Promise<OpResult> {
-  const result = scope(f);
-  const { shape, dtype } = result;
-  const data = await result.data();
-  result.dispose();
-  return { shape, dtype, data };
+  return (await readAll(() => [f()]))[0];
+}
+
+/** The same of several tensors. */
+export async function readAll(f: () => readonly Tensor[]): Promise<OpResult[]> {
+  const results = scope(f);
+  const data = await Promise.all(results.map((t) => t.data()));
+  for (const t of results) t.dispose();
+  return results.map(({ shape, dtype }, k) => ({ shape, dtype, data: data[k] }));
 }
 
 /**

@@ -99,6 +99,7 @@ const wantedLimits = [
   'maxComputeWorkgroupStorageSize',
   'maxComputeInvocationsPerWorkgroup',
   'maxComputeWorkgroupSizeX',
+  'minStorageBufferOffsetAlignment',
 ] as const;
 
 function requestableLimits(adapter: GPUAdapter): Record<string, number> {

@@ -71,3 +71,8 @@ export function sizeClass(bytes: number): number {
   const step = Math.max(256, 2 ** (Math.floor(Math.log2(Math.max(1, bytes))) - 3));
   return Math.max(256, Math.ceil(bytes / step) * step);
 }
+
+/** Bytes of a tensor's buffer: a multiple of 16, so that its tail can be read four elements at a time. */
+export function paddedBytes(bytes: number): number {
+  return Math.max(16, Math.ceil(bytes / 16) * 16);
+}

@@ -1,9 +1,9 @@
 import { ShapeError } from '../../errors.ts';
-import { defineOp, type Op, type WgslKernel } from '../../op.ts';
+import { f32, type Kernel, kernel } from '../../kernel-record.ts';
+import { defineOp, type KernelOp } from '../../op.ts';
 import { type Spec, showAll } from '../../shape.ts';
-import { grid1d, shader } from '../../wgsl.ts';
 import { rootOfUnity } from './butterfly.ts';
-import { checkComplex, turnWgsl } from './pass.ts';
+import { checkComplex, pairs, turnWgsl } from './pass.ts';
 
 // A real vector x of even length n = 2m read as complex, z_j = x_2j + i·x_(2j+1), has a spectrum Z of m bins:
 // X_k = (Z_k + Z*_(m−k))/2 − i·w_k·(Z_k − Z*_(m−k))/2 with w_k = e^(−2πi·k/n).
@@ -34,31 +34,27 @@ function pairKernel(
   [count, m]: readonly number[],
   { scale, inner }: BinWeights,
   body: string,
-): WgslKernel {
-  const threads = count * pairsOf(m);
-  return {
-    code: `// ${name}\n${shader({
-      inputs: ['xs: vec2f', 'roots: vec2f'],
-      output: 'out: vec2f',
-      params: ['threads: u32', 'pairs: u32', 'm: u32', 'scale: f32', 'inner: f32'],
-      workgroup: 64,
-      declarations: `${turnWgsl}
+): Kernel {
+  return kernel({
+    name,
+    in: { xs: pairs, roots: pairs },
+    out: { out: pairs },
+    params: { pairs: pairsOf(m), m, scale: f32(scale), inner: f32(inner) },
+    grid: { cells: count * pairsOf(m) },
+    declarations: () => `${turnWgsl}
 fn conj(x: vec2f) -> vec2f { return vec2f(x.x, -x.y); }`,
-      body: `  if (flat >= p.threads) { return; }
-  let k = flat % p.pairs;
+    body: () => `  let k = flat % p.pairs;
   let half = (flat / p.pairs) * p.m;
   let bins = half + flat / p.pairs;
   let weight = p.scale * select(p.inner, 1.0, k == 0u);
   let w = roots[k];
 ${body}`,
-    })}`,
-    workgroups: grid1d(threads, 64),
-    immediates: [threads, pairsOf(m), m, { f32: scale }, { f32: inner }],
-  };
+  });
 }
 
 /** Weighted bins of real vectors. f32 Z [count, m, 2], table [⌊m/2⌋ + 1, 2] → [count, m + 1, 2]. */
-export const halfToBinsOp: Op<BinWeights> = defineOp<BinWeights>({
+export const halfToBinsOp: KernelOp<BinWeights> = defineOp({
+  kind: 'kernel',
   name: 'halfToBins',
   infer(inputs) {
     checkComplex('halfToBins', inputs, [3, 2]);
@@ -79,31 +75,29 @@ export const halfToBinsOp: Op<BinWeights> = defineOp<BinWeights>({
   out[bins + k] = weight * (even + odd);
   out[bins + p.m - k] = weight * conj(even - odd);`,
     ),
-  gpujs([z], _, { scale, inner }) {
+  host([z], _, { scale, inner }) {
     const [count, m] = z.shape;
-    return {
-      host: ([zs, table], out) => {
-        for (let row = 0; row < count; row++) {
-          for (let k = 0; k < pairsOf(m); k++) {
-            const weight = k === 0 ? scale : scale * inner;
-            const at = 2 * (row * m + k);
-            const atM = 2 * (row * m + (k === 0 ? 0 : m - k));
-            const [c, s] = [table[2 * k], table[2 * k + 1]];
-            const evenX = (zs[at] + zs[atM]) / 2;
-            const evenY = (zs[at + 1] - zs[atM + 1]) / 2;
-            const x = (zs[at + 1] + zs[atM + 1]) / 2;
-            const y = (zs[atM] - zs[at]) / 2;
-            const oddX = x * c - y * s;
-            const oddY = x * s + y * c;
-            const to = 2 * (row * (m + 1) + k);
-            const toM = 2 * (row * (m + 1) + m - k);
-            out[to] = weight * (evenX + oddX);
-            out[to + 1] = weight * (evenY + oddY);
-            out[toM] = weight * (evenX - oddX);
-            out[toM + 1] = weight * (oddY - evenY);
-          }
+    return ([zs, table], [out]) => {
+      for (let row = 0; row < count; row++) {
+        for (let k = 0; k < pairsOf(m); k++) {
+          const weight = k === 0 ? scale : scale * inner;
+          const at = 2 * (row * m + k);
+          const atM = 2 * (row * m + (k === 0 ? 0 : m - k));
+          const [c, s] = [table[2 * k], table[2 * k + 1]];
+          const evenX = (zs[at] + zs[atM]) / 2;
+          const evenY = (zs[at + 1] - zs[atM + 1]) / 2;
+          const x = (zs[at + 1] + zs[atM + 1]) / 2;
+          const y = (zs[atM] - zs[at]) / 2;
+          const oddX = x * c - y * s;
+          const oddY = x * s + y * c;
+          const to = 2 * (row * (m + 1) + k);
+          const toM = 2 * (row * (m + 1) + m - k);
+          out[to] = weight * (evenX + oddX);
+          out[to + 1] = weight * (evenY + oddY);
+          out[toM] = weight * (evenX - oddX);
+          out[toM + 1] = weight * (oddY - evenY);
         }
-      },
+      }
     };
   },
   // Only whole transforms are recorded; their adjoint is a whole transform too.
@@ -132,7 +126,8 @@ export const halfToBinsOp: Op<BinWeights> = defineOp<BinWeights>({
  * The imaginary parts of the first and last bin do not count.
  * f32 X [count, m + 1, 2], table [⌊m/2⌋ + 1, 2] → [count, m, 2].
  */
-export const binsToHalfOp: Op<BinWeights> = defineOp<BinWeights>({
+export const binsToHalfOp: KernelOp<BinWeights> = defineOp({
+  kind: 'kernel',
   name: 'binsToHalf',
   infer(inputs) {
     checkComplex('binsToHalf', inputs, [3, 2]);
@@ -140,7 +135,7 @@ export const binsToHalfOp: Op<BinWeights> = defineOp<BinWeights>({
     checkTable('binsToHalf', inputs, bins - 1);
     return { shape: [count, bins - 1, 2], dtype: 'f32' };
   },
-  wgsl: (_, output, weights) =>
+  wgsl: (_, [output], weights) =>
     pairKernel(
       'binsToHalf',
       output.shape,
@@ -157,33 +152,31 @@ export const binsToHalfOp: Op<BinWeights> = defineOp<BinWeights>({
   out[half + p.m - k] = weight * (even + odd);
   out[half + k] = weight * conj(even - odd);`,
     ),
-  gpujs(_, output, { scale, inner }) {
+  host(_, [output], { scale, inner }) {
     const [count, m] = output.shape;
-    return {
-      host: ([xs, table], out) => {
-        for (let row = 0; row < count; row++) {
-          const bins = 2 * row * (m + 1);
-          const half = 2 * row * m;
-          out[half] = scale * (xs[bins] + xs[bins + 2 * m]);
-          out[half + 1] = scale * (xs[bins] - xs[bins + 2 * m]);
-          for (let k = 1; k < pairsOf(m); k++) {
-            const weight = scale * inner;
-            const [at, atM] = [bins + 2 * k, bins + 2 * (m - k)];
-            const [c, s] = [table[2 * k], -table[2 * k + 1]];
-            const evenX = (xs[at] + xs[atM]) / 2;
-            const evenY = (xs[at + 1] - xs[atM + 1]) / 2;
-            const dx = (xs[at] - xs[atM]) / 2;
-            const dy = (xs[at + 1] + xs[atM + 1]) / 2;
-            const oddX = -(dx * s + dy * c);
-            const oddY = dx * c - dy * s;
-            const [to, toM] = [half + 2 * (m - k), half + 2 * k];
-            out[to] = weight * (evenX + oddX);
-            out[to + 1] = weight * (evenY + oddY);
-            out[toM] = weight * (evenX - oddX);
-            out[toM + 1] = weight * (oddY - evenY);
-          }
+    return ([xs, table], [out]) => {
+      for (let row = 0; row < count; row++) {
+        const bins = 2 * row * (m + 1);
+        const half = 2 * row * m;
+        out[half] = scale * (xs[bins] + xs[bins + 2 * m]);
+        out[half + 1] = scale * (xs[bins] - xs[bins + 2 * m]);
+        for (let k = 1; k < pairsOf(m); k++) {
+          const weight = scale * inner;
+          const [at, atM] = [bins + 2 * k, bins + 2 * (m - k)];
+          const [c, s] = [table[2 * k], -table[2 * k + 1]];
+          const evenX = (xs[at] + xs[atM]) / 2;
+          const evenY = (xs[at + 1] - xs[atM + 1]) / 2;
+          const dx = (xs[at] - xs[atM]) / 2;
+          const dy = (xs[at + 1] + xs[atM + 1]) / 2;
+          const oddX = -(dx * s + dy * c);
+          const oddY = dx * c - dy * s;
+          const [to, toM] = [half + 2 * (m - k), half + 2 * k];
+          out[to] = weight * (evenX + oddX);
+          out[to + 1] = weight * (evenY + oddY);
+          out[toM] = weight * (evenX - oddX);
+          out[toM + 1] = weight * (oddY - evenY);
         }
-      },
+      }
     };
   },
   // Only whole transforms are recorded; their adjoint is a whole transform too.

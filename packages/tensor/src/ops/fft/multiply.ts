@@ -1,8 +1,8 @@
 import { ShapeError } from '../../errors.ts';
-import { defineOp, type Op } from '../../op.ts';
+import { kernel } from '../../kernel-record.ts';
+import { defineOp, type KernelOp } from '../../op.ts';
 import { showAll, size } from '../../shape.ts';
-import { grid1d, shader } from '../../wgsl.ts';
-import { checkComplex, turnWgsl } from './pass.ts';
+import { checkComplex, pairs, turnWgsl } from './pass.ts';
 
 interface MultiplyAttrs {
   /** Length of the result's rows; beyond the table's length they are zero. */
@@ -12,7 +12,8 @@ interface MultiplyAttrs {
 }
 
 /** x_k·t_k for each row of complex numbers. f32 x [count, n, 2], t [m ≤ n, 2] → [count, length, 2]. */
-export const complexMultiplyOp: Op<MultiplyAttrs> = defineOp<MultiplyAttrs>({
+export const complexMultiplyOp: KernelOp<MultiplyAttrs> = defineOp({
+  kind: 'kernel',
   name: 'complexMultiply',
   infer(inputs, { length }) {
     checkComplex('complexMultiply', inputs, [3, 2]);
@@ -24,17 +25,15 @@ export const complexMultiplyOp: Op<MultiplyAttrs> = defineOp<MultiplyAttrs>({
     }
     return { shape: [x.shape[0], length, 2], dtype: 'f32' };
   },
-  wgsl([x, t], output, { length, reversed }) {
-    const cells = size(output.shape) / 2;
-    return {
-      code: `// complexMultiply\n${shader({
-        inputs: ['xs: vec2f', 'ts: vec2f'],
-        output: 'out: vec2f',
-        params: ['cells: u32', 'n: u32', 'm: u32', 'length: u32', 'reversed: u32'],
-        workgroup: 64,
-        declarations: turnWgsl,
-        body: `  if (flat >= p.cells) { return; }
-  let row = flat / p.length;
+  wgsl: ([x, t], [output], { length, reversed }) =>
+    kernel({
+      name: 'complexMultiply',
+      in: { xs: pairs, ts: pairs },
+      out: { out: pairs },
+      params: { n: x.shape[1], m: t.shape[0], length, reversed: reversed ? 1 : 0 },
+      grid: { cells: size(output.shape) / 2 },
+      declarations: () => turnWgsl,
+      body: () => `  let row = flat / p.length;
   var k = flat % p.length;
   if (p.reversed == 1u && k > 0u) { k = p.length - k; }
   var product = vec2f();
@@ -42,26 +41,20 @@ export const complexMultiplyOp: Op<MultiplyAttrs> = defineOp<MultiplyAttrs>({
     product = turn(xs[row * p.n + k], ts[k]);
   }
   out[flat] = product;`,
-      })}`,
-      workgroups: grid1d(cells, 64),
-      immediates: [cells, x.shape[1], t.shape[0], length, reversed ? 1 : 0],
-    };
-  },
-  gpujs([x, t], _, { length, reversed }) {
+    }),
+  host([x, t], _, { length, reversed }) {
     const [count, n] = x.shape;
     const m = t.shape[0];
-    return {
-      host: ([xs, ts], out) => {
-        out.fill(0);
-        for (let row = 0; row < count; row++) {
-          for (let k = 0; k < m; k++) {
-            const from = 2 * (row * n + k);
-            const to = 2 * (row * length + (reversed && k > 0 ? length - k : k));
-            out[to] = xs[from] * ts[2 * k] - xs[from + 1] * ts[2 * k + 1];
-            out[to + 1] = xs[from] * ts[2 * k + 1] + xs[from + 1] * ts[2 * k];
-          }
+    return ([xs, ts], [out]) => {
+      out.fill(0);
+      for (let row = 0; row < count; row++) {
+        for (let k = 0; k < m; k++) {
+          const from = 2 * (row * n + k);
+          const to = 2 * (row * length + (reversed && k > 0 ? length - k : k));
+          out[to] = xs[from] * ts[2 * k] - xs[from + 1] * ts[2 * k + 1];
+          out[to + 1] = xs[from] * ts[2 * k + 1] + xs[from + 1] * ts[2 * k];
         }
-      },
+      }
     };
   },
   // Only whole transforms are recorded; their adjoint is a whole transform too.

@@ -1,7 +1,7 @@
 import { DTypeError, ShapeError } from '../../errors.ts';
-import { defineOp, type Op } from '../../op.ts';
+import { type Binding, kernel } from '../../kernel-record.ts';
+import { defineOp, type KernelOp } from '../../op.ts';
 import { type Spec, showAll } from '../../shape.ts';
-import { grid1d, shader } from '../../wgsl.ts';
 import {
   butterflyOf,
   hasButterfly,
@@ -53,55 +53,48 @@ export function checkComplex(op: string, inputs: readonly Spec[], ranks: readonl
   }
 }
 
-/** What the texts of even and of odd radices share: thread `flat` does the butterfly of column t of a row. */
-function passText(name: string, radix: string, butterfly: string, declarations = ''): string {
-  return `// ${name}\n${shader({
-    inputs: ['xs: vec2f', 'roots: vec2f'],
-    output: 'out: vec2f',
-    params: ['threads: u32', 'columns: u32', 'done: u32', 'radix: u32'],
-    workgroup: 64,
-    declarations: `${turnWgsl}\n${declarations}`,
-    body: `  if (flat >= p.threads) { return; }
-  let t = flat % p.columns;
+/** A tensor of (re, im) pairs, read a pair at a time. */
+export const pairs: Binding = { type: 'vec2f' };
+
+/** The butterfly of column t of a row, an invocation each: what even and odd radices share. */
+const passBody = (radix: string, butterfly: string) => `  let t = flat % p.columns;
   let row = (flat - t) * ${radix};
   let j = t % p.done;
   let to = row + (t - j) * ${radix} + j;
-${butterfly}`,
-  })}`;
-}
+${butterfly}`;
 
-function evenText(radix: number): string {
+function evenBody(radix: number): string {
   const { lines, outputs } = powerButterflyWgsl(radix);
   const loads = outputs.map((_, r) => `  var x${r} = xs[row + t + ${r}u * p.columns];`);
   const turns = outputs.slice(1).map((_, r) => `    x${r + 1} = turn(x${r + 1}, roots[${r}u * p.done + j]);`);
   const stores = outputs.map((value, q) => `  out[to + ${q}u * p.done] = ${value};`);
   const all = [...loads, '  if (p.done > 1u) {', ...turns, '  }', lines, ...stores];
-  return passText(`fftPass, radix ${radix}`, `${radix}u`, all.join('\n'));
+  return passBody(`${radix}u`, all.join('\n'));
 }
 
-const oddText = passText(
-  'fftPass, odd radix',
-  'p.radix',
-  oddButterflyWgsl(
-    'xs[row + t]',
-    (r) => `point(${r}, row + t, j, half)`,
-    (q, value) => `out[to + (${q}) * p.done] = ${value};`,
-  ),
-  `fn point(r: u32, column: u32, j: u32, half: u32) -> vec2f {
+const oddPoint = `fn point(r: u32, column: u32, j: u32, half: u32) -> vec2f {
   let x = xs[column + r * p.columns];
   if (p.done == 1u) { return x; }
   return turn(x, roots[half * half + (r - 1u) * p.done + j]);
-}`,
-);
+}`;
 
-const evenTexts = new Map([2, 4, 8, 16].map((radix) => [radix, evenText(radix)]));
+const oddBody = () =>
+  passBody(
+    'p.radix',
+    oddButterflyWgsl(
+      'xs[row + t]',
+      (r) => `point(${r}, row + t, j, half)`,
+      (q, value) => `out[to + (${q}) * p.done] = ${value};`,
+    ),
+  );
 
 /**
  * A Stockham stage of the DFT along the middle axis, for j < L and p < M = n/(RL):
  * y[j + L(q + Rp)] = Σ_r e^(−2πi·r(j + Lq)/(RL))·x[j + L(p + Mr)].
  * f32 x [count, n, 2], table [tableLength, 2] → [count, n, 2].
  */
-export const fftPassOp: Op<PassAttrs> = defineOp<PassAttrs>({
+export const fftPassOp: KernelOp<PassAttrs> = defineOp({
+  kind: 'kernel',
   name: 'fftPass',
   infer(inputs, attrs) {
     checkComplex('fftPass', inputs, [3, 2]);
@@ -122,45 +115,48 @@ export const fftPassOp: Op<PassAttrs> = defineOp<PassAttrs>({
   },
   wgsl([x], _, { radix, done }) {
     const columns = x.shape[1] / radix;
-    const threads = x.shape[0] * columns;
-    return {
-      code: evenTexts.get(radix) ?? oddText,
-      workgroups: grid1d(threads, 64),
-      immediates: [threads, columns, done, radix],
-    };
+    const even = radix % 2 === 0;
+    return kernel({
+      name: 'fftPass',
+      in: { xs: pairs, roots: pairs },
+      out: { out: pairs },
+      params: { columns, done, radix },
+      grid: { cells: x.shape[0] * columns },
+      variant: [even ? radix : 'odd'],
+      declarations: () => (even ? turnWgsl : `${turnWgsl}\n${oddPoint}`),
+      body: () => (even ? evenBody(radix) : oddBody()),
+    });
   },
-  gpujs([x], _, { radix, done }) {
+  host([x], _, { radix, done }) {
     const [count, n] = x.shape;
     const columns = n / radix;
     const butterfly = butterflyOf(radix);
     const twiddles = 2 * rootCount(radix);
-    return {
-      host: ([xs, table], out) => {
-        const re = new Float64Array(radix);
-        const im = new Float64Array(radix);
-        for (let row = 0; row < count * n; row += n) {
-          for (let t = 0; t < columns; t++) {
-            const j = t % done;
-            for (let r = 0; r < radix; r++) {
-              const from = 2 * (row + t + r * columns);
-              re[r] = xs[from];
-              im[r] = xs[from + 1];
-            }
-            for (let r = done > 1 ? 1 : radix; r < radix; r++) {
-              const at = twiddles + 2 * ((r - 1) * done + j);
-              const x = re[r];
-              re[r] = x * table[at] - im[r] * table[at + 1];
-              im[r] = x * table[at + 1] + im[r] * table[at];
-            }
-            butterfly(re, im, table);
-            for (let q = 0; q < radix; q++) {
-              const to = 2 * (row + (t - j) * radix + j + q * done);
-              out[to] = re[q];
-              out[to + 1] = im[q];
-            }
+    return ([xs, table], [out]) => {
+      const re = new Float64Array(radix);
+      const im = new Float64Array(radix);
+      for (let row = 0; row < count * n; row += n) {
+        for (let t = 0; t < columns; t++) {
+          const j = t % done;
+          for (let r = 0; r < radix; r++) {
+            const from = 2 * (row + t + r * columns);
+            re[r] = xs[from];
+            im[r] = xs[from + 1];
+          }
+          for (let r = done > 1 ? 1 : radix; r < radix; r++) {
+            const at = twiddles + 2 * ((r - 1) * done + j);
+            const x = re[r];
+            re[r] = x * table[at] - im[r] * table[at + 1];
+            im[r] = x * table[at + 1] + im[r] * table[at];
+          }
+          butterfly(re, im, table);
+          for (let q = 0; q < radix; q++) {
+            const to = 2 * (row + (t - j) * radix + j + q * done);
+            out[to] = re[q];
+            out[to + 1] = im[q];
           }
         }
-      },
+      }
     };
   },
   // Only whole transforms are recorded; their adjoint is a whole transform too.

@@ -1,7 +1,7 @@
-import type { WgslKernel } from '../../op.ts';
+import { type Kernel, kernel } from '../../kernel-record.ts';
 import type { DType } from '../../shape.ts';
-import { gridRows, load, load4, shader, storageType } from '../../wgsl.ts';
-import { cachedText, type Problem } from './problem.ts';
+import { load, load4, storageType } from '../../wgsl.ts';
+import type { Problem } from './problem.ts';
 
 /** What the text of the kernel is specialised on. */
 interface Variant {
@@ -55,21 +55,31 @@ function variantOf(p: Problem, lanes: number): Variant {
  * reads its part of b; the values of a that 8 steps need are read once, by 8 lanes, and handed round by
  * broadcast.
  */
-export function broadcastKernel(p: Problem, lanes: number): WgslKernel {
+export function broadcastKernel(p: Problem, lanes: number): Kernel {
+  const { m, n, k, strideA, strideB } = p;
   const variant = variantOf(p, lanes);
-  const across = Math.ceil(p.n / (lanes * variant.columns));
-  const down = Math.ceil(p.m / variant.rows);
+  const across = Math.ceil(n / (lanes * variant.columns));
+  const down = Math.ceil(m / variant.rows);
   const tiles = across * down * p.batch;
-  return {
-    code: cachedText('broadcast', variant, broadcastText),
-    workgroups: gridRows(tiles),
-    immediates: [p.m, p.n, p.k, tiles, across, down, p.strideA, p.strideB],
-  };
+  return kernel({
+    name: 'matmul broadcast',
+    in: { a: { type: storageType(variant.typeA, variant.wideA ? 4 : 1) }, b: { type: elementB(variant) } },
+    out: { out: { type: 'f32' } },
+    params: { m, n, k, tiles, across, down, strideA, strideB },
+    grid: { groups: tiles, workgroup: lanes },
+    variant: Object.values(variant),
+    subgroups: true,
+    body: () => broadcastBody(variant),
+  });
+}
+
+/** How the kernel reads b: along k eight halves or four words at once, or four columns, or one element. */
+function elementB({ transposeB, typeB, wideB }: Variant): string {
+  return wideB && transposeB && typeB === 'f16' ? 'vec4u' : storageType(typeB, wideB ? 4 : 1);
 }
 
 /** Statements, and the names in which they leave the values of step u for row i or column j. */
 interface Operand {
-  readonly element: string;
   /** Before the loop. */
   readonly start: string;
   /** Reads the steps k … k+7. */
@@ -84,7 +94,6 @@ const component = (index: number) => 'xyzw'[index % 4];
 
 function operandA({ rows, transposeA, typeA, wideA }: Variant): Operand {
   const spread = (name: string, from: number) => `subgroupBroadcast(${name}, ${from}u)`;
-  const element = storageType(typeA, wideA ? 4 : 1);
   const each = range(rows);
   const eights = range(rows / block);
   if (wideA && transposeA) {
@@ -94,7 +103,6 @@ function operandA({ rows, transposeA, typeA, wideA }: Variant): Operand {
         ...range(rows / 4).map((q) => `let a${q} = ${load4('a', typeA, `atA + ${q}u`)};`),
       ].join(' ');
     return {
-      element,
       start: '',
       read: read('startA + (k + part) * p.m + row'),
       value: (u, i) => spread(`a${i >> 2}.${component(i)}`, u),
@@ -106,7 +114,6 @@ function operandA({ rows, transposeA, typeA, wideA }: Variant): Operand {
     const four = (q: number, half: number) =>
       `let a${q}_${half} = ${load4('a', typeA, `firstA${q} + k / 4u + ${half}u`)};`;
     return {
-      element,
       start: eights
         .map((q) => `let firstA${q} = (startA + (row + ${q * block}u + part) * p.k) / 4u;`)
         .join(' '),
@@ -123,7 +130,6 @@ function operandA({ rows, transposeA, typeA, wideA }: Variant): Operand {
       transposeA ? `startA + (${step}) * p.m + row + ${i}` : `startA + (row + ${i}) * p.k + ${step}`,
     );
   return {
-    element,
     start: '',
     read: transposeA
       ? eight
@@ -148,7 +154,6 @@ function operandB({ columns, transposeB, typeB, wideB }: Variant): Operand {
           .map((q) => `let h${j}_${q} = unpack2x16float(b${j}.${component(q)});`)
           .join(' ');
       return {
-        element: 'vec4u',
         start: starts(8),
         read: each.map((j) => `let b${j} = b[firstB${j} + k / 8u]; ${halves(j)}`).join('\n    '),
         value: (u, j) => `h${j}_${u >> 1}.${component(u % 2)}`,
@@ -156,7 +161,6 @@ function operandB({ columns, transposeB, typeB, wideB }: Variant): Operand {
       };
     }
     return {
-      element: 'vec4f',
       start: starts(4),
       read: each
         .map(
@@ -171,7 +175,6 @@ function operandB({ columns, transposeB, typeB, wideB }: Variant): Operand {
   if (wideB) {
     const at = (step: string) => load4('b', typeB, `(startB + (${step}) * p.n + column0) / 4u`);
     return {
-      element: storageType(typeB, 4),
       start: '',
       read: eight.map((u) => `let b${u} = ${at(`k + ${u}u`)};`).join('\n    '),
       value: (u, j) => `b${u}.${component(j)}`,
@@ -186,7 +189,6 @@ function operandB({ columns, transposeB, typeB, wideB }: Variant): Operand {
       transposeB ? `startB + column${j} * p.k + ${step}` : `startB + (${step}) * p.n + column${j}`,
     );
   return {
-    element: storageType(typeB, 1),
     start: '',
     read: eight.flatMap((u) => each.map((j) => `let b${u}_${j} = ${at(`k + ${u}u`, j)};`)).join('\n    '),
     value: (u, j) => `b${u}_${j}`,
@@ -200,7 +202,7 @@ function operandB({ columns, transposeB, typeB, wideB }: Variant): Operand {
  * such reads inside it) and not stored; steps past k are never read. The tile is clamped, not left by an
  * early return: that halves the speed on software Vulkan, where every later read is then masked lane by lane.
  */
-function broadcastText(variant: Variant): string {
+function broadcastBody(variant: Variant): string {
   const { lanes, rows, columns, transposeB, wideB } = variant;
   const [a, b] = [operandA(variant), operandB(variant)];
   const each = range(columns);
@@ -233,13 +235,7 @@ function broadcastText(variant: Variant): string {
         .map((j) => `if (column${j} < p.n) { out[at + column${j}] = s${i}_${j}; }`)
         .join(' ')} } at += p.n;`,
   );
-  return shader({
-    inputs: [`a: ${a.element}`, `b: ${b.element}`],
-    output: 'out: f32',
-    params: ['m', 'n', 'k', 'tiles', 'across', 'down', 'strideA', 'strideB'].map((name) => `${name}: u32`),
-    workgroup: lanes,
-    subgroups: true,
-    body: `  let tile = min(group.x + group.y * groups.x, p.tiles - 1u);
+  return `  let tile = min(group.x + group.y * groups.x, p.tiles - 1u);
   let across = tile % p.across;
   let line = tile / p.across;
   let row = (line % p.down) * ${rows}u;
@@ -259,6 +255,5 @@ function broadcastText(variant: Variant): string {
   }
 ${rest}
   var at = (matrix * p.m + row) * p.n;
-${stores.join('\n')}`,
-  });
+${stores.join('\n')}`;
 }

@@ -1,35 +1,18 @@
-import type { WgslKernel } from '../../op.ts';
-import type { DType } from '../../shape.ts';
-import { grid1d, load, shader, storageType } from '../../wgsl.ts';
-import { cachedText, type Problem } from './problem.ts';
+import { type Kernel, kernel } from '../../kernel-record.ts';
+import { load, storageType } from '../../wgsl.ts';
+import type { Problem } from './problem.ts';
 
-/** What the text of the kernel is specialised on. */
-interface Variant {
-  readonly transposeA: boolean;
-  readonly transposeB: boolean;
-  readonly typeA: DType;
-  readonly typeB: DType;
-}
-
-/** One thread a cell of the output: for products too small for anything else to pay. */
-export function cellKernel({ m, n, k, batch, strideA, strideB, ...rest }: Problem): WgslKernel {
-  const { transposeA, transposeB, typeA, typeB } = rest;
-  const cells = batch * m * n;
-  return {
-    code: cachedText('cell', { transposeA, transposeB, typeA, typeB }, cellText),
-    workgroups: grid1d(cells, 64),
-    immediates: [cells, m, n, k, strideA, strideB],
-  };
-}
-
-function cellText({ transposeA, transposeB, typeA, typeB }: Variant): string {
-  return shader({
-    inputs: [`a: ${storageType(typeA, 1)}`, `b: ${storageType(typeB, 1)}`],
-    output: 'out: f32',
-    params: ['cells', 'm', 'n', 'k', 'strideA', 'strideB'].map((name) => `${name}: u32`),
-    workgroup: 64,
-    body: `  if (flat >= p.cells) { return; }
-  let column = flat % p.n;
+/** One invocation a cell of the output: for products too small for anything else to pay. */
+export function cellKernel({ m, n, k, batch, strideA, strideB, ...variant }: Problem): Kernel {
+  const { transposeA, transposeB, typeA, typeB } = variant;
+  return kernel({
+    name: 'matmul cell',
+    in: { a: { type: storageType(typeA, 1) }, b: { type: storageType(typeB, 1) } },
+    out: { out: { type: 'f32' } },
+    params: { m, n, k, strideA, strideB },
+    grid: { cells: batch * m * n },
+    variant: [transposeA, transposeB, typeA, typeB],
+    body: () => `  let column = flat % p.n;
   let line = flat / p.n;
   let row = line % p.m;
   let matrix = line / p.m;

@@ -1,4 +1,5 @@
-import type { WgslDevice, WgslKernel } from '../../op.ts';
+import type { Kernel } from '../../kernel-record.ts';
+import type { WgslDevice } from '../../op.ts';
 import { broadcastKernel } from './broadcast.ts';
 import { cellKernel } from './cell.ts';
 import { dotKernel } from './dot.ts';
@@ -33,7 +34,7 @@ export function choose(device: WgslDevice, p: Problem): Body {
 }
 
 /** The kernel of one body for a product. */
-export function kernelOf(body: Body, device: WgslDevice, p: Problem): WgslKernel {
+export function kernelOf(body: Body, device: WgslDevice, p: Problem): Kernel {
   switch (body) {
     case 'broadcast':
       return broadcastKernel(p, device.subgroupSize);

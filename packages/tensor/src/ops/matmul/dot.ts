@@ -1,12 +1,11 @@
-import type { WgslDevice, WgslKernel } from '../../op.ts';
-import { rowShader, rowWorkgroups } from '../../row-program.ts';
+import { type Kernel, kernel } from '../../kernel-record.ts';
+import type { WgslDevice } from '../../op.ts';
 import type { DType } from '../../shape.ts';
 import { load, load4, storageType } from '../../wgsl.ts';
-import { cachedText, type Problem } from './problem.ts';
+import type { Problem } from './problem.ts';
 
 /** What the text of the kernel is specialised on. */
 interface Variant {
-  readonly lanes: number;
   readonly typeA: DType;
   readonly typeB: DType;
   /** Eight neighbours along k at once; needs k % 8 = 0. */
@@ -20,19 +19,24 @@ const columns = [0, 1, 2, 3];
  * A few dot products a workgroup, each spread over its lanes along k and added up at the end: for outputs
  * with so few rows or columns that a tile would be mostly empty. a is [.., m, k] and b [.., n, k].
  */
-export function dotKernel(p: Problem, device: WgslDevice): WgslKernel {
-  const { typeA, typeB } = p;
-  const variant: Variant = { lanes: device.subgroupSize, typeA, typeB, wide: p.k % 8 === 0 };
-  const across = Math.ceil(p.n / columns.length);
-  const rows = across * p.m * p.batch;
-  return {
-    code: cachedText('dot', variant, () => dotText(variant, device)),
-    workgroups: rowWorkgroups(rows),
-    immediates: [rows, p.m, p.n, p.k, across, p.strideA, p.strideB],
-  };
+export function dotKernel(p: Problem, device: WgslDevice): Kernel {
+  const { typeA, typeB, m, n, k, strideA, strideB } = p;
+  const variant: Variant = { typeA, typeB, wide: k % 8 === 0 };
+  const across = Math.ceil(n / columns.length);
+  const unit = variant.wide ? 4 : 1;
+  const typeOfB = variant.wide && typeB === 'f16' ? 'vec4u' : storageType(typeB, unit);
+  return kernel({
+    name: 'matmul dot',
+    in: { a: { type: storageType(typeA, unit) }, b: { type: typeOfB } },
+    out: { out: { type: 'f32' } },
+    params: { m, n, k, across, strideA, strideB },
+    grid: { rows: across * m * p.batch, device },
+    variant: Object.values(variant),
+    body: () => dotBody(variant),
+  });
 }
 
-function dotText({ typeA, typeB, wide }: Variant, device: WgslDevice): string {
+function dotBody({ typeA, typeB, wide }: Variant): string {
   const halves = wide && typeB === 'f16';
   const terms = (j: number): string => {
     if (!wide) return `s${j} += x * ${load('b', typeB, `b${j} + k`)};`;
@@ -44,11 +48,7 @@ function dotText({ typeA, typeB, wide }: Variant, device: WgslDevice): string {
   };
   const unit = wide ? 4 : 1;
   const step = wide ? 2 : 1;
-  return rowShader(device, {
-    name: 'dot products',
-    inputs: [`a: ${storageType(typeA, unit)}`, `b: ${halves ? 'vec4u' : storageType(typeB, unit)}`],
-    params: ['m', 'n', 'k', 'across', 'strideA', 'strideB'].map((name) => `${name}: u32`),
-    body: `  let column = (row % p.across) * ${columns.length}u;
+  return `  let column = (row % p.across) * ${columns.length}u;
   let line = row / p.across;
   let matrix = line / p.m;
   let firstA = (matrix * p.strideA + (line % p.m) * p.k) / ${unit}u;
@@ -66,6 +66,5 @@ ${columns.map((j) => `  let sum${j} = reduceSum(s${j}, lane);`).join('\n')}
   let at = line * p.n + column;
   if (lane == 0u) {
 ${columns.map((j) => `    if (column + ${j}u < p.n) { out[at + ${j}u] = sum${j}; }`).join('\n')}
-  }`,
-  });
+  }`;
 }

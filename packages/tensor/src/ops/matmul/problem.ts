@@ -41,20 +41,3 @@ export function problemOf([a, b]: readonly Spec[], output: Spec, attrs: MatmulAt
     typeB: b.dtype,
   };
 }
-
-const texts = new Map<string, string>();
-
-/** The WGSL of a kernel by its body's name and what else it is specialised on; each is built once. */
-export function cachedText<V extends object>(
-  body: string,
-  variant: V,
-  build: (variant: V) => string,
-): string {
-  const key = [body, ...Object.entries(variant).map(([name, value]) => `${name} ${value}`)].join(', ');
-  let text = texts.get(key);
-  if (text === undefined) {
-    text = `// matmul: ${key}\n${build(variant)}`;
-    texts.set(key, text);
-  }
-  return text;
-}

@@ -1,7 +1,7 @@
-import type { WgslKernel } from '../../op.ts';
+import { type Kernel, kernel } from '../../kernel-record.ts';
 import type { DType } from '../../shape.ts';
-import { gridRows, load, shader, storageType } from '../../wgsl.ts';
-import { cachedText, type Problem } from './problem.ts';
+import { load, storageType } from '../../wgsl.ts';
+import type { Problem } from './problem.ts';
 
 /** What the text of the kernel is specialised on. */
 interface Variant {
@@ -23,23 +23,35 @@ const manyTiles = 256;
  * The portable kernel: a workgroup computes a square tile of the output from panels of a and b in workgroup
  * memory, zero past the edges. Nothing is asked of the sizes or of the device.
  */
-export function tileKernel(p: Problem): WgslKernel {
-  const { transposeA, transposeB, typeA, typeB } = p;
-  const tilesOf = (each: number) => [p.n, p.m].map((n) => Math.ceil(n / (side * each)));
+export function tileKernel(p: Problem): Kernel {
+  const { transposeA, transposeB, typeA, typeB, m, n, k, strideA, strideB } = p;
+  const tilesOf = (each: number) => [n, m].map((length) => Math.ceil(length / (side * each)));
   const [across8, down8] = tilesOf(8);
   const each = across8 * down8 * p.batch >= manyTiles ? 8 : 4;
   const [across, down] = tilesOf(each);
-  return {
-    code: cachedText('tile', { each, transposeA, transposeB, typeA, typeB }, tileText),
-    workgroups: gridRows(across * down * p.batch),
-    immediates: [p.m, p.n, p.k, across * down * p.batch, across, down, p.strideA, p.strideB],
-  };
+  const tiles = across * down * p.batch;
+  const variant: Variant = { each, transposeA, transposeB, typeA, typeB };
+  return kernel({
+    name: 'matmul tile',
+    in: { a: { type: storageType(typeA, 1) }, b: { type: storageType(typeB, 1) } },
+    out: { out: { type: 'f32' } },
+    params: { m, n, k, tiles, across, down, strideA, strideB },
+    grid: { groups: tiles, workgroup: side * side },
+    variant: Object.values(variant),
+    declarations: () =>
+      ['A', 'B']
+        .map((name) => `var<workgroup> panel${name}: array<f32, ${side * pitchOf(each)}>;`)
+        .join('\n'),
+    body: () => tileBody(variant),
+  });
 }
 
-function tileText({ each, transposeA, transposeB, typeA, typeB }: Variant): string {
+/** One more word a step: threads that write the same line's neighbouring steps then hit different banks. */
+const pitchOf = (each: number): number => side * each + 1;
+
+function tileBody({ each, transposeA, transposeB, typeA, typeB }: Variant): string {
   const width = side * each;
-  // One more word a step: threads that write the same line's neighbouring steps then hit different banks.
-  const pitch = width + 1;
+  const pitch = pitchOf(each);
   const cells = range(each);
   /** Copies 16 steps of `width` lines; neighbouring threads read neighbouring elements. */
   const fill = (name: 'a' | 'b', dtype: DType, first: string, lines: string, stepsAreRows: boolean) => {
@@ -55,15 +67,7 @@ function tileText({ each, transposeA, transposeB, typeA, typeB }: Variant): stri
       panel${panel}[inner * ${pitch}u + offset] = value;
     }`;
   };
-  return shader({
-    inputs: [`a: ${storageType(typeA, 1)}`, `b: ${storageType(typeB, 1)}`],
-    output: 'out: f32',
-    params: ['m', 'n', 'k', 'tiles', 'across', 'down', 'strideA', 'strideB'].map((name) => `${name}: u32`),
-    workgroup: side * side,
-    declarations: ['A', 'B']
-      .map((name) => `var<workgroup> panel${name}: array<f32, ${side * pitch}>;`)
-      .join('\n'),
-    body: `  let tile = min(group.x + group.y * groups.x, p.tiles - 1u);
+  return `  let tile = min(group.x + group.y * groups.x, p.tiles - 1u);
   let firstColumn = (tile % p.across) * ${width}u;
   let rest = tile / p.across;
   let firstRow = (rest % p.down) * ${width}u;
@@ -93,6 +97,5 @@ ${cells
     let at = (matrix * p.m + row) * p.n + column;
     if (row < p.m) { ${stores.join(' ')} } }`;
   })
-  .join('\n')}`,
-  });
+  .join('\n')}`;
 }

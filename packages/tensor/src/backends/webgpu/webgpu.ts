@@ -1,11 +1,11 @@
 import { type Backend, countLive, newStats } from '../../backend.ts';
 import { DeviceError } from '../../errors.ts';
 import { float16BitsToFloat32 } from '../../half-floats.ts';
-import type { HostArray, Immediate, WgslKernel } from '../../op.ts';
+import type { Immediate, Kernel } from '../../kernel-record.ts';
+import type { HostArray } from '../../op.ts';
 import { bytesPerElement, type DType, type Spec, show, size } from '../../shape.ts';
-import { paddedBytes } from '../../wgsl.ts';
 import { type AdapterInfo, openDevice, politely } from './device.ts';
-import { BufferPool, type PooledBuffer } from './pool.ts';
+import { BufferPool, type PooledBuffer, paddedBytes } from './pool.ts';
 import { type KernelTime, Profiler } from './profiler.ts';
 
 export { type AdapterInfo, describeAdapter, findAdapter } from './device.ts';
@@ -21,7 +21,12 @@ export interface WebGpuBackend extends Backend {
 interface Pipeline {
   readonly pipeline: GPUComputePipeline;
   readonly layout: GPUBindGroupLayout;
-  readonly id: number;
+}
+
+/** A tensor's memory as a kernel sees it, from a byte on. */
+interface Bound {
+  readonly buffer: PooledBuffer;
+  readonly start: number;
 }
 
 /** Dispatches recorded before the pass is submitted. */
@@ -41,7 +46,7 @@ export async function openWebGpu({ profile = false } = {}): Promise<WebGpuBacken
   const pool = new BufferPool(device, stats);
   const profiler = profile && device.features.has('timestamp-query') ? new Profiler(device) : null;
   const pipelines = new Map<string, Pipeline>();
-  const layouts = new Map<number, GPUBindGroupLayout>();
+  const layouts = new Map<string, GPUBindGroupLayout>();
   let bindGroups = new Map<string, GPUBindGroup>();
   const words = new Uint32Array(16);
   const reals = new Float32Array(words.buffer);
@@ -66,48 +71,61 @@ export async function openWebGpu({ profile = false } = {}): Promise<WebGpuBacken
     if (failure) throw failure;
   };
 
-  const layoutFor = (inputs: number): GPUBindGroupLayout => {
-    let layout = layouts.get(inputs);
+  const layoutFor = (reads: number, writes: number): GPUBindGroupLayout => {
+    const key = `${reads} ${writes}`;
+    let layout = layouts.get(key);
     if (!layout) {
       layout = device.createBindGroupLayout({
-        entries: Array.from({ length: inputs + 1 }, (_, binding) => ({
+        entries: Array.from({ length: reads + writes }, (_, binding) => ({
           binding,
           visibility: GPUShaderStage.COMPUTE,
-          buffer: { type: binding < inputs ? ('read-only-storage' as const) : ('storage' as const) },
+          buffer: { type: binding < reads ? ('read-only-storage' as const) : ('storage' as const) },
         })),
       });
-      layouts.set(inputs, layout);
+      layouts.set(key, layout);
     }
     return layout;
   };
 
-  const pipelineFor = (label: string, code: string, inputs: number, immediateSize: number): Pipeline => {
-    let found = pipelines.get(code);
+  const pipelineFor = (
+    label: string,
+    kernel: Kernel,
+    donated: ReadonlyMap<number, number>,
+    [reads, writes]: readonly [number, number],
+  ): Pipeline => {
+    const key = donated.size > 0 ? `${kernel.key} in place ${[...donated].join(' ')}` : kernel.key;
+    let found = pipelines.get(key);
     if (!found) {
-      const layout = layoutFor(inputs);
+      const layout = layoutFor(reads, writes);
       const pipeline = device.createComputePipeline({
         label,
         layout: device.createPipelineLayout({
           bindGroupLayouts: [layout],
-          immediateSize,
+          immediateSize: 4 * kernel.immediates.length,
         } as GPUPipelineLayoutDescriptor),
-        compute: { module: device.createShaderModule({ label, code }), entryPoint: 'main' },
+        compute: {
+          module: device.createShaderModule({ label, code: kernel.text(donated) }),
+          entryPoint: 'main',
+        },
       });
-      found = { pipeline, layout, id: pipelines.size };
-      pipelines.set(code, found);
+      found = { pipeline, layout };
+      pipelines.set(key, found);
       stats.pipelines++;
     }
     return found;
   };
 
-  const bindGroupFor = (layout: GPUBindGroupLayout, buffers: readonly PooledBuffer[]): GPUBindGroup => {
-    const key = buffers.map((b) => b.id).join();
+  const bindGroupFor = (layout: GPUBindGroupLayout, reads: number, all: readonly Bound[]): GPUBindGroup => {
+    const key = `${reads}: ${all.map(({ buffer, start }) => `${buffer.id}+${start}`).join()}`;
     let group = bindGroups.get(key);
     if (!group) {
       if (bindGroups.size >= maxBindGroups) bindGroups = new Map();
       group = device.createBindGroup({
         layout,
-        entries: buffers.map((b, binding) => ({ binding, resource: { buffer: b.gpu } })),
+        entries: all.map(({ buffer, start }, binding) => ({
+          binding,
+          resource: { buffer: buffer.gpu, offset: start },
+        })),
       });
       bindGroups.set(key, group);
     }
@@ -125,9 +143,17 @@ export async function openWebGpu({ profile = false } = {}): Promise<WebGpuBacken
     submission++;
   };
 
-  const dispatch = (label: string, kernel: WgslKernel, buffers: readonly PooledBuffer[]): void => {
+  const dispatch = (
+    label: string,
+    kernel: Kernel,
+    inputs: readonly Bound[],
+    outputs: readonly Bound[],
+    donated: ReadonlyMap<number, number>,
+  ): void => {
     const { immediates, workgroups } = kernel;
-    const { pipeline, layout } = pipelineFor(label, kernel.code, buffers.length - 1, immediates.length * 4);
+    const read = inputs.filter((_, i) => !donated.has(i));
+    const all = [...read, ...outputs];
+    const { pipeline, layout } = pipelineFor(label, kernel, donated, [read.length, outputs.length]);
     encoder ??= device.createCommandEncoder();
     if (profiler) {
       pass?.end();
@@ -135,11 +161,11 @@ export async function openWebGpu({ profile = false } = {}): Promise<WebGpuBacken
     }
     pass ??= encoder.beginComputePass();
     pass.setPipeline(pipeline);
-    pass.setBindGroup(0, bindGroupFor(layout, buffers));
+    pass.setBindGroup(0, bindGroupFor(layout, read.length, all));
     packImmediates(immediates, words, reals);
     if (immediates.length > 0) pass.setImmediates(0, words.buffer, 0, immediates.length * 4);
     pass.dispatchWorkgroups(...workgroups);
-    for (const b of buffers) b.usedIn = submission;
+    for (const { buffer } of all) buffer.usedIn = submission;
     stats.dispatches++;
     if (++recorded >= dispatchesPerSubmit || profiler?.full) flush();
   };
@@ -149,6 +175,7 @@ export async function openWebGpu({ profile = false } = {}): Promise<WebGpuBacken
     description: `webgpu (${[info.name, info.driver].filter(Boolean).join(', ')})`,
     adapter: info,
     stats,
+    viewAlignment: device.limits.minStorageBufferOffsetAlignment,
     allocate(spec) {
       const buffer = pool.take(paddedBytes(bytesOf(spec)));
       countLive(stats, buffer.bytes);
@@ -169,7 +196,7 @@ export async function openWebGpu({ profile = false } = {}): Promise<WebGpuBacken
       if (source !== bytes) source.set(bytes);
       device.queue.writeBuffer(target.gpu, start * bytesPerElement[spec.dtype], source);
     },
-    async read(buffer, spec) {
+    async read({ buffer, offset, spec }) {
       throwFailure();
       const bytes = Math.ceil(bytesOf(spec) / 4) * 4;
       if (bytes === 0) return hostArray(spec, new ArrayBuffer(0));
@@ -178,7 +205,8 @@ export async function openWebGpu({ profile = false } = {}): Promise<WebGpuBacken
       pass?.end();
       pass = null;
       encoder ??= device.createCommandEncoder();
-      encoder.copyBufferToBuffer((buffer as PooledBuffer).gpu, 0, staging, 0, bytes);
+      const start = offset * bytesPerElement[spec.dtype];
+      encoder.copyBufferToBuffer((buffer as PooledBuffer).gpu, start, staging, 0, bytes);
       flush();
       await politely(() => staging.mapAsync(GPUMapMode.READ));
       const copy = staging.getMappedRange().slice(0);
@@ -187,13 +215,26 @@ export async function openWebGpu({ profile = false } = {}): Promise<WebGpuBacken
       throwFailure();
       return hostArray(spec, copy);
     },
-    run(op, inputs, output, attrs) {
-      const buffer = this.allocate(output) as PooledBuffer;
-      if (size(output.shape) > 0) {
-        const kernel = op.wgsl!(inputs, output, attrs, wgsl);
-        dispatch(op.name, kernel, [...inputs.map((t) => t.buffer as PooledBuffer), buffer]);
+    run(op, inputs, outputs, attrs, taken) {
+      const buffers = outputs.map(
+        (output, k) => (inputs[taken[k]]?.buffer ?? this.allocate(output)) as PooledBuffer,
+      );
+      if (outputs.some(({ shape }) => size(shape) > 0)) {
+        const kernel = op.wgsl(inputs, outputs, attrs, wgsl, taken);
+        const bound = inputs.map((t) => ({
+          buffer: t.buffer as PooledBuffer,
+          start: t.offset * bytesPerElement[t.dtype],
+        }));
+        const donated = new Map(taken.flatMap((input, k) => (input < 0 ? [] : [[input, k]])));
+        dispatch(
+          op.name,
+          kernel,
+          bound,
+          buffers.map((buffer) => ({ buffer, start: 0 })),
+          donated,
+        );
       }
-      return buffer;
+      return buffers;
     },
     async sync() {
       flush();

@@ -1,0 +1,32 @@
+import { ShapeError } from '../errors.ts';
+import { rowwise } from '../rowwise.ts';
+import { show } from '../shape.ts';
+import type { Tensor } from '../tensor.ts';
+import { neg } from './arithmetic.ts';
+import { equal, where } from './comparison.ts';
+import { columnOf, rowMax } from './rows.ts';
+
+/** The longest row whose places f32 counts exactly. */
+const maxRow = 2 ** 24;
+
+const argmaxOp = rowwise(
+  'argmax',
+  ['row'],
+  (x) => neg(rowMax(where(equal(x, rowMax(x)), neg(columnOf(x)), -maxRow))),
+  {
+    result: 'i32',
+    vjp: null,
+    samples: [{ x: [2, 70] }, { x: [4, 200] }],
+    known: [{ inputs: [{ shape: [2, 3], data: [1, 3, 3, -1, -2, -3] }], output: [1, 0] }],
+  },
+);
+
+/**
+ * Place of the largest along the last axis, the first of several; it has no gradient. f32 [.., n] → i32 [..].
+ * Throws ShapeError for n = 0 or n > 2²⁴.
+ */
+export function argmax(x: Tensor): Tensor {
+  if ((x.shape.at(-1) ?? 0) > maxRow)
+    throw new ShapeError(`argmax: takes rows of up to ${maxRow}, got ${show(x)}`);
+  return argmaxOp(x);
+}

@@ -1,0 +1,44 @@
+import { DTypeError, ShapeError } from './errors.ts';
+import type { Expr } from './expr.ts';
+import { defineOp, type KernelOp, type Known, type Vjp } from './op.ts';
+import { type RowProgram, rowKernel, rowLoop } from './row-program.ts';
+import { type Spec, show } from './shape.ts';
+
+type NoAttrs = Readonly<Record<string, never>>;
+
+/** The op f32 [outer, n, inner] → f32 [outer, inner] that reduces the middle axis as the row program `value` does. */
+export function reductionOp(
+  name: string,
+  value: Expr,
+  { vjp, known }: { readonly vjp: Vjp<NoAttrs>; readonly known: readonly Known<NoAttrs>[] },
+): KernelOp<NoAttrs> {
+  const program: RowProgram = { name, kinds: ['row'], value };
+  const rowsOf = ({ shape: [outer, n, inner] }: Spec) => ({
+    outer,
+    n,
+    inner,
+    numbers: [],
+    period: 0,
+    offset: 0,
+  });
+  return defineOp<KernelOp<NoAttrs>>({
+    kind: 'kernel',
+    name,
+    infer([x]) {
+      if (x.dtype !== 'f32') throw new DTypeError(`${name}: needs f32, got ${show(x)}`);
+      if (x.shape.length !== 3) throw new ShapeError(`${name}: needs [outer, n, inner], got ${show(x)}`);
+      return { shape: [x.shape[0], x.shape[2]], dtype: 'f32' };
+    },
+    wgsl: ([x], [output], _, device) => rowKernel(program, rowsOf(x), [x], output, device),
+    host: ([x]) => rowLoop(program, rowsOf(x)),
+    vjp,
+    samples: [
+      [1, 1, 1],
+      [3, 7, 1],
+      [2, 70, 1],
+      [2, 3, 5],
+      [1, 9, 4],
+    ].map((shape) => ({ shapes: [shape], attrs: {} })),
+    known,
+  });
+}

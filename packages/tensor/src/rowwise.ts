@@ -1,0 +1,160 @@
+import { DTypeError, ShapeError } from './errors.ts';
+import { type Expr, operand } from './expr.ts';
+import { type Domain, defineOp, type KernelOp, type KnownValues, type Vjp } from './op.ts';
+import { cast } from './ops/cast.ts';
+import { reshape } from './ops/reshape.ts';
+import {
+  isElementwise,
+  type OperandKind,
+  type RowProgram,
+  type Rows,
+  rowKernel,
+  rowLoop,
+} from './row-program.ts';
+import { type Shape, type Spec, sameShape, showAll, size } from './shape.ts';
+import { apply, type Tensor } from './tensor.ts';
+
+/** A call of a row program: its operands that are numbers, and of a prefix program which rows see what. */
+export interface RowwiseAttrs {
+  readonly numbers: readonly number[];
+  /** Rows of one block, of which row i sees columns 0 … offset + i. 0: every row sees every column. */
+  readonly period: number;
+  readonly offset: number;
+}
+
+export interface RowwiseOptions {
+  /** The gradient where there is a better one than that of the composition, or null. */
+  readonly vjp?: Vjp<RowwiseAttrs> | null;
+  /** Rows see only so many columns as `period` and `offset` of a call say; what they do not see is 0. */
+  readonly prefix?: boolean;
+  /** Element type of a result that is a place in the row. */
+  readonly result?: 'i32';
+  /** Shapes of x and attributes for the tests, besides [3, 1] and [2, 3, 11]. */
+  readonly samples?: readonly { readonly x: Shape; readonly attrs?: Partial<RowwiseAttrs> }[];
+  /** Numbers for the operands that are numbers. */
+  readonly numbers?: readonly number[];
+  readonly domains?: readonly (Domain | undefined)[];
+  readonly known?: readonly (KnownValues & { readonly attrs?: Partial<RowwiseAttrs> })[];
+  readonly tolerance?: number;
+}
+
+type Exprs<K extends readonly OperandKind[]> = { [I in keyof K]: Expr };
+type Operands<K extends readonly OperandKind[]> = { [I in keyof K]: K[I] extends 'number' ? number : Tensor };
+
+/**
+ * An op on rows, the last axis of its first operand of kind `row`: elements, sums and maxima along the row
+ * (`rowSum`, `rowMax`, `rowMean`), each computed once a row. f32 [.., n], … → f32 [.., n], or f32 [..] where the
+ * value is one a row. A `column` operand is [n]; a `cell` is f32 [..] and an `index` i32 [..].
+ *
+ *     const softmax = rowwise('softmax', ['row'], (x) => {
+ *       const e = exp(sub(x, rowMax(x)));
+ *       return div(e, rowSum(e));
+ *     });
+ *
+ * Unless `vjp` is given, its gradient is that of the same function run op by op.
+ */
+export function rowwise<const K extends readonly OperandKind[]>(
+  name: string,
+  kinds: K,
+  value: (...operands: Exprs<K>) => Expr,
+  options: RowwiseOptions = {},
+): (...operands: [...Operands<K>, prefix?: { readonly period: number; readonly offset: number }]) => Tensor {
+  const program: RowProgram = {
+    name,
+    kinds,
+    value: value(...(kinds.map((_, place) => operand(place)) as unknown as Exprs<K>)),
+    prefix: options.prefix,
+  };
+  const onTensors = value as unknown as (...operands: (Tensor | number)[]) => Tensor;
+  const op = defineOp(rowOp(program, onTensors, options));
+  return (...given) => {
+    const operands = given.slice(0, kinds.length) as (Tensor | number)[];
+    const { period, offset } = (given[kinds.length] as RowwiseAttrs | undefined) ?? { period: 0, offset: 0 };
+    const tensors = operands.filter((x) => typeof x !== 'number');
+    return apply(op, tensors, { numbers: operands.filter((x) => typeof x === 'number'), period, offset });
+  };
+}
+
+function rowOp(
+  program: RowProgram,
+  onTensors: (...operands: (Tensor | number)[]) => Tensor,
+  options: RowwiseOptions,
+): KernelOp<RowwiseAttrs> {
+  const { name, kinds, prefix = false } = program;
+  const tensorKinds = kinds.filter((kind) => kind !== 'number');
+  const lead = tensorKinds.indexOf('row');
+  const byElement = isElementwise(program);
+  const shapeOf: Record<OperandKind, (x: Shape) => Shape> = {
+    row: (x) => x,
+    column: (x) => x.slice(-1),
+    cell: (x) => x.slice(0, -1),
+    index: (x) => x.slice(0, -1),
+    number: () => [],
+  };
+  const rowsOf = (inputs: readonly Spec[], attrs: RowwiseAttrs): Rows => {
+    const { shape } = inputs[lead];
+    const n = shape.at(-1)!;
+    return { ...attrs, outer: size(shape.slice(0, -1)), n, inner: 1 };
+  };
+  const composes = !prefix && options.result === undefined;
+  return {
+    kind: 'kernel',
+    name,
+    infer(inputs) {
+      const x = inputs[lead];
+      if (inputs.some(({ dtype }, i) => dtype !== (tensorKinds[i] === 'index' ? 'i32' : 'f32'))) {
+        const types = tensorKinds.map((kind) => (kind === 'index' ? 'i32' : 'f32')).join(', ');
+        throw new DTypeError(`${name}: needs ${types}, got ${showAll(inputs)}`);
+      }
+      const fits =
+        x.shape.length > 0 &&
+        x.shape.at(-1)! > 0 &&
+        inputs.every(({ shape }, i) => sameShape(shape, shapeOf[tensorKinds[i]](x.shape)));
+      if (!fits) {
+        const needs = tensorKinds.map(
+          (kind) => ({ row: '[.., n]', column: '[n]', cell: '[..]', index: '[..]' })[kind],
+        );
+        throw new ShapeError(`${name}: needs ${needs.join(', ')} with n > 0, got ${showAll(inputs)}`);
+      }
+      return { shape: byElement ? x.shape : x.shape.slice(0, -1), dtype: options.result ?? 'f32' };
+    },
+    wgsl: (inputs, [output], attrs, device) =>
+      rowKernel(program, rowsOf(inputs, attrs), inputs, output, device),
+    host: (inputs, _, attrs) => rowLoop(program, rowsOf(inputs, attrs)),
+    vjp: options.vjp === undefined ? 'composed' : options.vjp,
+    composed: composes
+      ? (inputs, { numbers }) => {
+          const tensors = [...inputs];
+          const rest = [...numbers];
+          const operands = kinds.map((kind) => (kind === 'number' ? rest.shift()! : tensors.shift()!));
+          return composedRows(onTensors, kinds, operands, byElement);
+        }
+      : undefined,
+    samples: [{ x: [3, 1] }, { x: [2, 3, 11] }, ...(options.samples ?? [])].map(({ x, attrs }) => ({
+      shapes: tensorKinds.map((kind) => shapeOf[kind](x)),
+      attrs: { numbers: options.numbers ?? [], period: 0, offset: 0, ...attrs },
+    })),
+    known: options.known?.map((known) => ({
+      ...known,
+      attrs: { numbers: options.numbers ?? [], period: 0, offset: 0, ...known.attrs },
+    })),
+    domains: options.domains,
+    tolerance: options.tolerance,
+  };
+}
+
+/** The function of a row program run op by op: what is one a row is an axis of 1. */
+function composedRows(
+  value: (...operands: (Tensor | number)[]) => Tensor,
+  kinds: readonly OperandKind[],
+  operands: readonly (Tensor | number)[],
+  byElement: boolean,
+): Tensor {
+  const result = value(
+    ...operands.map((x, place) => {
+      if (typeof x === 'number' || kinds[place] === 'row' || kinds[place] === 'column') return x;
+      return reshape(kinds[place] === 'index' ? cast(x, 'f32') : x, [...x.shape, 1]);
+    }),
+  );
+  return byElement ? result : reshape(result, result.shape.slice(0, -1));
+}
