@@ -1,5 +1,5 @@
 import type { Regularizer } from '@flex/peft';
-import { add, mulScalar, reshape, size, slice, square, sub, sum, type Tensor } from '@flex/tensor';
+import { add, mul, reshape, size, slice, square, sub, sum, type Tensor } from '@flex/tensor';
 import { defineRecipe } from '@flex/train';
 
 /**
@@ -9,7 +9,7 @@ import { defineRecipe } from '@flex/train';
 function roughness(w: Tensor): Tensor {
   const n = size(w.shape);
   const flat = reshape(w, [n]);
-  return mulScalar(sum(square(sub(slice(flat, [1], [n - 1]), slice(flat, [0], [n - 1])))), 1 / n);
+  return mul(sum(square(sub(slice(flat, [1], [n - 1]), slice(flat, [0], [n - 1])))), 1 / n);
 }
 
 /** A regularizer of a third party: no package knows of it. */

@@ -29,7 +29,7 @@ import {
 import fc from 'fast-check';
 import { describe, test } from 'vitest';
 import { expectDerivatives, expectSameGradients, type NumberOf } from './testing/index.ts';
-import { checkpoint, vjp } from './vjp.ts';
+import { recompute, vjp } from './vjp.ts';
 
 // Sizes: 4 heads share 2 keys and values, and no axis has the size of another.
 const [b, t, h, kv, d, f] = [2, 5, 4, 2, 6, 14];
@@ -111,7 +111,7 @@ const compositions: Composition[] = [
   {
     name: 'a Llama layer, checkpointed',
     shapes: layerShapes,
-    value: (xs) => sum(logSoftmax(checkpoint(() => llamaLayer(xs[0], xs.slice(1)), xs))),
+    value: (xs) => sum(logSoftmax(recompute(() => llamaLayer(xs[0], xs.slice(1)), xs))),
   },
   ...[24, 21].map(
     (n): Composition => ({

@@ -1,4 +1,4 @@
-import { opTable } from '@flex/tensor';
+import { opTable } from '@flex/tensor/kernel';
 import { checkGradient } from './testing/index.ts';
 
 for (const op of opTable.values()) checkGradient(op);

@@ -1,12 +1,8 @@
 import {
-  type AnyOp,
   add,
-  apply,
   type Backend,
   exp,
-  isRecording,
   mul,
-  mulScalar,
   reshape,
   type Shape,
   scope,
@@ -18,9 +14,10 @@ import {
   tanh,
   tensor,
 } from '@flex/tensor';
+import { type AnyOp, apply, isRecording } from '@flex/tensor/kernel';
 import { describeEachBackend, expectClose } from '@flex/tensor/testing';
 import { describe, expect, test } from 'vitest';
-import { checkpoint, hvp, valueAndGrad, vjp } from './vjp.ts';
+import { hvp, recompute, valueAndGrad, vjp } from './vjp.ts';
 
 const waves = (backend: Backend, shape: Shape, phase = 0): Tensor =>
   tensor(
@@ -44,7 +41,7 @@ describeEachBackend((backend) => {
     test('follows the chain rule: d/dx e^(3x²) = 6x·e^(3x²)', async () => {
       const xs = [0.5, -1, 0.25];
       const x = of(...xs);
-      const { value, grads } = vjp(() => sum(exp(mulScalar(square(x), 3))), [x]);
+      const { value, grads } = vjp(() => sum(exp(mul(square(x), 3))), [x]);
       expectClose(
         await numbers(grads[0]),
         xs.map((v) => 6 * v * Math.exp(3 * v * v)),
@@ -65,7 +62,7 @@ describeEachBackend((backend) => {
       const x = of(1, 2, 3, 4);
       const { grads } = vjp(() => {
         const y = square(x);
-        return sum(mul(reshape(y, [2, 2]), reshape(mulScalar(y, 5), [2, 2])));
+        return sum(mul(reshape(y, [2, 2]), reshape(mul(y, 5), [2, 2])));
       }, [x]);
       expectClose(
         await numbers(grads[0]),
@@ -112,9 +109,11 @@ describeEachBackend((backend) => {
     test('never computes the gradient of what was not asked for', () => {
       const frozen = of(1, 2);
       const op: AnyOp = {
+        kind: 'view',
+        offset: () => 0,
         name: 'half-frozen',
         infer: ([a]) => ({ shape: a.shape, dtype: a.dtype }),
-        vjp: (g) => [
+        vjp: ([g]) => [
           () => g,
           () => {
             throw new Error('the frozen gradient was computed');
@@ -131,6 +130,7 @@ describeEachBackend((backend) => {
 
     test('differentiates a composition whose input is given twice once for each place', async () => {
       const op: AnyOp = {
+        kind: 'composite',
         name: 'product',
         infer: ([a]) => ({ shape: a.shape, dtype: a.dtype }),
         vjp: 'composed',
@@ -208,7 +208,7 @@ describeEachBackend((backend) => {
     });
   });
 
-  describe('checkpoint', () => {
+  describe('recompute', () => {
     /** Two blocks, the first of two inputs; with checkpoints or without. */
     const network = (
       x: Tensor,
@@ -223,31 +223,31 @@ describeEachBackend((backend) => {
     test('gives the same bits as without, and second derivatives that differ in the order of sums alone', async () => {
       const [x, w] = [waves(backend(), [6, 5]), waves(backend(), [5], 1)];
       const directions = [waves(backend(), [6, 5], 2), waves(backend(), [5], 3)];
-      const first = async (how: typeof checkpoint) => {
+      const first = async (how: typeof recompute) => {
         const { value, grads } = vjp(() => network(x, w, how), [x, w]);
         return Promise.all([value, ...grads].map(numbers));
       };
-      expect(await first(checkpoint)).toEqual(await first(plain));
-      const second = async (how: typeof checkpoint) =>
+      expect(await first(recompute)).toEqual(await first(plain));
+      const second = async (how: typeof recompute) =>
         (await Promise.all(hvp(() => network(x, w, how), [x, w], directions).map(numbers))).flat();
       const tolerance = backend().name === 'reference' ? 1e-13 : 1e-5;
-      expectClose(await second(checkpoint), await second(plain), tolerance);
+      expectClose(await second(recompute), await second(plain), tolerance);
     });
 
     test('gives null for what its function does not reach, and counts an input listed twice once', async () => {
       const [x, y] = [of(1, 2), of(3, 4)];
-      const { grads } = vjp(() => sum(checkpoint(() => square(x), [x, x])), [x, y]);
+      const { grads } = vjp(() => sum(recompute(() => square(x), [x, x])), [x, y]);
       expect(await numbers(grads[0])).toEqual([2, 4]);
       expect(grads[1]).toBeNull();
     });
 
     test('may return its input', async () => {
       const x = of(1, 2);
-      expect(await numbers(vjp(() => sum(square(checkpoint(() => x, [x]))), [x]).grads[0])).toEqual([2, 4]);
+      expect(await numbers(vjp(() => sum(square(recompute(() => x, [x]))), [x]).grads[0])).toEqual([2, 4]);
     });
 
     test('needs less memory at the peak', () => {
-      const deep = (how: typeof checkpoint): number => {
+      const deep = (how: typeof recompute): number => {
         backend().resetPeak();
         const before = backend().stats.liveBytes;
         scope(() => {
@@ -264,7 +264,7 @@ describeEachBackend((backend) => {
         return backend().stats.peakBytes - before;
       };
       // 30 values against 6 and the 5 of one layer, plus gradients.
-      expect(deep(checkpoint)).toBeLessThan(0.6 * deep(plain));
+      expect(deep(recompute)).toBeLessThan(0.6 * deep(plain));
     });
   });
 
@@ -272,7 +272,7 @@ describeEachBackend((backend) => {
     test('after vjp only the value and the gradients are left, run after run', async () => {
       const [x, y] = [waves(backend(), [20, 30]), waves(backend(), [30])];
       const { stats } = backend();
-      const step = () => vjp(() => checkpoint(() => bumpy(x, y), [x, y]), [x, y]);
+      const step = () => vjp(() => recompute(() => bumpy(x, y), [x, y]), [x, y]);
       let before = stats.liveBytes;
       const [value, gx, gy] = scope(() => [sum(square(x)), square(x), square(y)]);
       const results = stats.liveBytes - before;
@@ -313,8 +313,7 @@ describeEachBackend((backend) => {
     test('a gradient is freed as soon as it is used or added to another', () => {
       const x = waves(backend(), [1000]);
       const uses = Array.from({ length: 20 }, (_, i) => i);
-      const many = () =>
-        vjp(() => uses.map((i) => sum(mulScalar(x, i))).reduce((total, y) => add(total, y)), [x]);
+      const many = () => vjp(() => uses.map((i) => sum(mul(x, i))).reduce((total, y) => add(total, y)), [x]);
       expect(peakOf(many, [1000])).toBeLessThan(28);
     });
 

@@ -1,11 +1,7 @@
 import {
-  type AnyOp,
   add,
   eachTensor,
-  isRecording,
   mul,
-  type Recorder,
-  record,
   ShapeError,
   sameShape,
   scope,
@@ -13,16 +9,24 @@ import {
   size,
   sum,
   type Tensor,
-  type Thunks,
   tensor,
-  withoutRecorders,
-  withRecorder,
+  zeros,
 } from '@flex/tensor';
+import {
+  type AnyOp,
+  applyAll,
+  type CompositeOp,
+  isList,
+  isRecording,
+  type Recorder,
+  type Thunks,
+  withRecorder,
+} from '@flex/tensor/kernel';
 
 interface Step {
   readonly op: AnyOp;
   readonly inputs: readonly Tensor[];
-  readonly output: Tensor;
+  readonly outputs: readonly Tensor[];
   readonly attrs: object;
 }
 
@@ -35,10 +39,10 @@ class Tape implements Recorder {
     this.active = new Set(roots);
   }
 
-  record(op: AnyOp, inputs: readonly Tensor[], output: Tensor, attrs: object): void {
+  record(op: AnyOp, inputs: readonly Tensor[], outputs: readonly Tensor[], attrs: object): void {
     if (!inputs.some((t) => this.active.has(t))) return;
-    this.active.add(output);
-    this.steps.push({ op, inputs, output, attrs });
+    for (const t of outputs) this.active.add(t);
+    this.steps.push({ op, inputs, outputs, attrs });
   }
 }
 
@@ -99,15 +103,16 @@ function backward(tape: Tape, root: Tensor, xs: readonly Tensor[], seed: Tensor,
     grads.set(x, g);
     places.set(g, (places.get(g) ?? 0) + 1);
   };
-  const wanted = new Set(xs);
+  const requested = new Set(xs);
   for (let step = tape.steps.pop(); step; step = tape.steps.pop()) {
-    const { inputs, output } = step;
-    const g = grads.get(output);
-    if (g) {
-      const thunks = thunksOf(step, g, tape.active);
-      const made = scope(() =>
-        thunks.map((thunk, i) => (thunk && tape.active.has(inputs[i]) ? thunk() : null)),
-      );
+    const { inputs, outputs } = step;
+    if (outputs.some((t) => grads.has(t))) {
+      const made = scope(() => {
+        const gs = outputs.map((t) => grads.get(t) ?? zeros(t.backend, t.shape));
+        const wanted = inputs.map((t) => tape.active.has(t));
+        const thunks = thunksOf(step, gs, wanted);
+        return thunks.map((thunk, i) => (thunk && wanted[i] ? thunk() : null));
+      });
       for (const [i, gx] of made.entries()) {
         if (!gx) continue;
         const before = grads.get(inputs[i]);
@@ -119,42 +124,63 @@ function backward(tape: Tape, root: Tensor, xs: readonly Tensor[], seed: Tensor,
         leave(before);
         if (!places.get(gx)) release(gx);
       }
-      if (!wanted.has(output)) {
-        grads.delete(output);
+      for (const t of outputs) {
+        const g = grads.get(t);
+        if (!g || requested.has(t)) continue;
+        grads.delete(t);
         leave(g);
       }
     }
-    release(output);
+    for (const t of outputs) release(t);
   }
   return xs.map((x) => grads.get(x) ?? null);
 }
 
-function thunksOf({ op, inputs, output, attrs }: Step, g: Tensor, active: ReadonlySet<Tensor>): Thunks {
+function thunksOf(
+  { op, inputs, outputs, attrs }: Step,
+  gs: readonly Tensor[],
+  wanted: readonly boolean[],
+): Thunks {
   if (op.vjp === null) throw new Error(`${op.name} has no gradient`);
-  if (op.vjp !== 'composed') return op.vjp(g, inputs, output, attrs);
-  const composed = op.composed;
+  if (op.vjp !== 'composed') return op.vjp(gs, inputs, outputs, attrs, wanted);
+  const composed = op.kind === 'view' ? undefined : op.composed;
   if (!composed) throw new Error(`${op.name} names its composition as its gradient but has none`);
-  return recomputed(() => composed(inputs, attrs), inputs, g, active);
+  const f = (): readonly Tensor[] => {
+    const made: Tensor | readonly Tensor[] = composed(inputs, attrs);
+    return isList(made) ? made : [made];
+  };
+  return recomputed(f, inputs, gs, wanted);
 }
 
 /**
- * Thunks of all gradients of f in `inputs` at once, at the first that is asked for. What is not active is not
+ * Thunks of all gradients of f in `inputs` at once, at the first that is asked for. What is not wanted is not
  * differentiated (an index, a frozen weight); an input listed twice gives its whole gradient where it is
  * first.
  */
 function recomputed(
-  f: () => Tensor,
+  f: () => readonly Tensor[],
   inputs: readonly Tensor[],
-  g: Tensor,
-  active: ReadonlySet<Tensor>,
+  gs: readonly Tensor[],
+  wanted: readonly boolean[],
 ): Thunks {
-  const xs = [...new Set(inputs)].filter((x) => active.has(x));
+  const xs = [...new Set(inputs.filter((_, i) => wanted[i]))];
   let grads: readonly (Tensor | null)[] | undefined;
+  // Several values with a seed each: Σ ⟨g, y⟩ has the same gradient.
+  const all = () =>
+    gs.length === 1
+      ? vjp(() => f()[0], xs, gs[0]).grads
+      : vjp(
+          () =>
+            f()
+              .map((y, k) => sum(mul(y, gs[k])))
+              .reduce((a, b) => add(a, b)),
+          xs,
+        ).grads;
   return inputs.map((x, i) => {
     const k = xs.indexOf(x);
     if (k < 0 || inputs.indexOf(x) < i) return null;
     return () => {
-      grads ??= vjp(f, xs, g).grads;
+      grads ??= all();
       return grads[k];
     };
   });
@@ -172,8 +198,8 @@ export function valueAndGrad<R extends Tensor | readonly [Tensor, ...unknown[]]>
     const names = [...parameters.keys()];
     const xs = [...parameters.values()];
     const { value, grads } = vjp(f, xs);
-    const zeros = (x: Tensor) => tensor(x.backend, new Float32Array(size(x.shape)), x.shape);
-    return { value, grads: new Map(names.map((name, i) => [name, grads[i] ?? zeros(xs[i])])) };
+    const zero = (x: Tensor) => zeros(x.backend, x.shape);
+    return { value, grads: new Map(names.map((name, i) => [name, grads[i] ?? zero(xs[i])])) };
   });
 }
 
@@ -193,14 +219,18 @@ export function hvp(
 }
 
 /**
- * f(), recomputed in the backward pass instead of kept: memory of one value for the price of a second
- * forward.
- * `inputs` must list every tensor that f uses and that a gradient may be asked for.
+ * f(), recomputed in the backward pass instead of kept: memory of one value for the price of a second forward.
+ * `inputs` must list every tensor that f uses and that a gradient may be asked for. JAX calls it checkpoint.
  */
-export function checkpoint(f: () => Tensor, inputs: readonly Tensor[]): Tensor {
-  const output = withoutRecorders(() => scope(f));
-  if (inputs.includes(output)) return output;
-  const op: AnyOp = { name: 'checkpoint', infer: () => output, vjp: 'composed', composed: f, samples: [] };
-  record(op, inputs, output, {});
-  return output;
+export function recompute(f: () => Tensor, inputs: readonly Tensor[]): Tensor {
+  if (!isRecording()) return scope(f);
+  const op: CompositeOp<object> = {
+    kind: 'composite',
+    name: 'recompute',
+    infer: () => [],
+    vjp: 'composed',
+    composed: f,
+    samples: [],
+  };
+  return applyAll(op, inputs, {})[0];
 }

@@ -1,5 +1,6 @@
 import { ConfigError } from '@flex/base';
-import { elementwise, scope, size, type Tensor, tensor } from '@flex/tensor';
+import { add, div, donate, mul, scope, size, sqrt, sub, type Tensor, tensor } from '@flex/tensor';
+import { elementwiseAll } from '@flex/tensor/kernel';
 import { gradientOf, type Optimizer, stateOf } from './optimizer.ts';
 
 export interface AdamWOptions {
@@ -13,69 +14,32 @@ export interface AdamWOptions {
   readonly weight_decay: number;
 }
 
-const noGradient = { vjp: null } as const;
-const positive = { kind: 'real', min: 0.25, max: 4 } as const;
-
-const firstMoment = elementwise('adamwFirstMoment', 2, {
-  ...noGradient,
-  wgsl: 'decay * x + fresh * y',
-  js: 'decay * x + fresh * y',
-  scalars: ['decay', 'fresh'],
-  testScalars: [0.9, 0.1],
-  known: [
-    {
-      inputs: [
-        { shape: [2], data: [4, -2] },
-        { shape: [2], data: [8, 2] },
+/** Of p, g, m and v: the new p, m and v, in one kernel. */
+const adamwUpdate = elementwiseAll(
+  'adamwUpdate',
+  12,
+  (p, g, m, v, beta1, fresh1, beta2, fresh2, keep, rate, correction, eps) => {
+    const mean = add(mul(beta1, m), mul(fresh1, g));
+    const meanSquare = add(mul(beta2, v), mul(mul(fresh2, g), g));
+    const step = div(mul(rate, mean), add(mul(sqrt(meanSquare), correction), eps));
+    return [sub(mul(keep, p), step), mean, meanSquare];
+  },
+  {
+    numbers: [0.75, 0.25, 0.75, 0.25, 0.5, 0.5, 2, 0.25],
+    domains: [undefined, undefined, undefined, { kind: 'real', min: 0.25, max: 4 }],
+    known: [
+      [
+        [[4, 0], [8, 2], [4, -2], [0, 4], 0.75, 0.25, 0.75, 0.25, 0.5, 1, 1, 1],
+        [1, 1 / 3, 5, -1, 16, 4],
       ],
-      attrs: { scalars: [0.75, 0.25] },
-      output: [5, -1],
-    },
-  ],
-});
-
-const secondMoment = elementwise('adamwSecondMoment', 2, {
-  ...noGradient,
-  wgsl: 'decay * x + fresh * y * y',
-  js: 'decay * x + fresh * y * y',
-  scalars: ['decay', 'fresh'],
-  testScalars: [0.99, 0.01],
-  known: [
-    {
-      inputs: [
-        { shape: [2], data: [4, 0] },
-        { shape: [2], data: [8, -2] },
-      ],
-      attrs: { scalars: [0.75, 0.25] },
-      output: [19, 1],
-    },
-  ],
-});
-
-/** keep·p − rate·m / (√v·correction + eps). */
-const move = elementwise('adamwMove', 3, {
-  ...noGradient,
-  wgsl: 'shrink * x - rate * y / (sqrt(z) * correction + eps)',
-  js: 'shrink * x - rate * y / (Math.sqrt(z) * correction + eps)',
-  scalars: ['shrink', 'rate', 'correction', 'eps'],
-  testScalars: [0.75, 0.5, 2, 0.25],
-  domains: [undefined, undefined, positive],
-  known: [
-    {
-      inputs: [
-        { shape: [2], data: [4, 0] },
-        { shape: [2], data: [6, -3] },
-        { shape: [2], data: [4, 0] },
-      ],
-      attrs: { scalars: [0.5, 1, 1, 1] },
-      output: [0, 3],
-    },
-  ],
-});
+    ],
+  },
+);
 
 /**
  * p ← p·(1 − lr·weight_decay) − lr·m̂ / (√v̂ + eps), as torch.optim.AdamW has it: m̂ = m/(1 − β1ᵗ) with
- * m ← β1·m + (1 − β1)·g, and v̂ = v/(1 − β2ᵗ) with v ← β2·v + (1 − β2)·g². Three dispatches a parameter.
+ * m ← β1·m + (1 − β1)·g, and v̂ = v/(1 − β2ᵗ) with v ← β2·v + (1 − β2)·g². One dispatch a
+ * parameter, in the memory of the state that it is given.
  *
  * Throws ConfigError for options out of range.
  * Source: Loshchilov and Hutter, Decoupled Weight Decay Regularization, 2019, algorithm 2.
@@ -105,9 +69,11 @@ export function adamw(given: Partial<AdamWOptions> = {}): Optimizer {
         const v = new Map<string, Tensor>();
         for (const [name, p] of params) {
           const g = gradientOf('adamw', grads, name, p);
-          const mean = firstMoment([stateOf('adamw', state, `m.${name}`, p), g], [beta1, 1 - beta1]);
-          const meanSquare = secondMoment([stateOf('adamw', state, `v.${name}`, p), g], [beta2, 1 - beta2]);
-          moved.set(name, move([p, mean, meanSquare], [1 - lr * weight_decay, rate, correction, eps]));
+          const [m0, v0] = ['m', 'v'].map((kind) => donate(stateOf('adamw', state, `${kind}.${name}`, p)));
+          const decay = [beta1, 1 - beta1, beta2, 1 - beta2] as const;
+          const step = [1 - lr * weight_decay, rate, correction, eps] as const;
+          const [next, mean, meanSquare] = adamwUpdate(p, g, m0, v0, ...decay, ...step);
+          moved.set(name, next);
           m.set(`m.${name}`, mean);
           v.set(`v.${name}`, meanSquare);
         }

@@ -1,18 +1,27 @@
 import { ConfigError } from '@flex/base';
-import { add, elementwise, mul, scope, sqrt, square, sum, type Tensor } from '@flex/tensor';
+import { add, div, greater, mul, scope, sqrt, square, sum, type Tensor, where } from '@flex/tensor';
+import { elementwise } from '@flex/tensor/kernel';
 import type { Parameters } from './optimizer.ts';
 
 /** min(1, most / (norm + 1e-6)); a norm that is no number stays none. */
-const coefficientOf = elementwise('clipCoefficient', 1, {
-  // NUMERICS: torch's 1e-6, so that gradients just at the limit shrink by a millionth as they do there.
-  wgsl: 'select(most / (x + 1e-6), vec4f(1.0), most / (x + 1e-6) > vec4f(1.0))',
-  js: 'most / (x + 1e-6) > 1 ? 1 : most / (x + 1e-6)',
-  scalars: ['most'],
-  vjp: null,
-  testScalars: [1],
-  domains: [{ kind: 'real', min: 0, max: 4 }],
-  known: [{ inputs: [{ shape: [2], data: [0.5, 4] }], attrs: { scalars: [2] }, output: [1, 0.5] }],
-});
+const coefficientOf = elementwise(
+  'clipCoefficient',
+  (norm, most) => {
+    // NUMERICS: torch's 1e-6, so that gradients just at the limit shrink by a millionth as they do there.
+    const share = div(most, add(norm, 1e-6));
+    return where(greater(share, 1), 1, share);
+  },
+  {
+    numbers: [1],
+    domains: [{ kind: 'real', min: 0, max: 4 }],
+    known: [
+      [
+        [[0.5, 4], 2],
+        [1, 0.5],
+      ],
+    ],
+  },
+);
 
 /**
  * √Σ g² over all elements of all gradients: f32 [], on the device. Throws ConfigError when there are none.
@@ -33,7 +42,7 @@ export function clipByGlobalNorm(
   if (!(maxNorm > 0)) throw new ConfigError(`clipByGlobalNorm: maxNorm must be above 0, got ${maxNorm}`);
   return scope(() => {
     const norm = globalNorm(grads);
-    const coefficient = coefficientOf([norm], [maxNorm]);
+    const coefficient = coefficientOf(norm, maxNorm);
     return { grads: new Map([...grads].map(([name, g]) => [name, mul(g, coefficient)])), norm };
   });
 }

@@ -36,8 +36,8 @@ export interface ElementwiseAttrs {
 }
 
 export interface ElementwiseOptions {
-  /** Numbers that the tests give to operands which are numbers by nature, such as a learning rate. */
-  readonly numbers?: readonly (number | undefined)[];
+  /** What the tests give to the last operands where these are numbers by nature, such as a learning rate. */
+  readonly numbers?: readonly number[];
   /** How the elements of each operand are drawn in the tests. */
   readonly domains?: readonly (Domain | undefined)[];
   /** Operands, a list being a tensor, and the result. */
@@ -374,7 +374,7 @@ function derivedVjp(name: string, arity: number, values: readonly Expr[]): Vjp<E
  * each operand as a number.
  */
 function samplesOf(arity: number, { numbers = [] }: ElementwiseOptions): Sample<ElementwiseAttrs>[] {
-  const fixed = Array.from({ length: arity }, (_, k) => numbers[k] ?? null);
+  const fixed = Array.from({ length: arity }, (_, k) => numbers[k - arity + numbers.length] ?? null);
   const sample = (shape: (place: number) => Shape, given: readonly (number | null)[] = fixed) => ({
     shapes: given.flatMap((number, k) => (number === null ? [shape(k)] : [])),
     attrs: { numbers: given },

@@ -6,6 +6,8 @@ export { openReference } from './backends/reference.ts';
 export * from './backends/webgpu/webgpu.ts';
 export type { Operand } from './elementwise.ts';
 export * from './errors.ts';
+export { float16BitsToFloat32, toFloat16Bits } from './half-floats.ts';
+export type { HostArray } from './op.ts';
 export * from './ops/argmax.ts';
 export * from './ops/arithmetic.ts';
 export * from './ops/cast.ts';

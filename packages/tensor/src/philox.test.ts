@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { apply, type Op, philox, philoxWgsl, shader, tensor } from './index.ts';
+import { philox, tensor } from './index.ts';
+import { apply, kernel, type Op, philoxWgsl, wide } from './kernel.ts';
 import { describeEachBackend, deviceBackends } from './testing/index.ts';
 
 /** Counter, key and words of Salmon et al. 2011, from the known answers that come with Random123. */
@@ -19,20 +20,22 @@ function words(counter: readonly number[], key: readonly number[]): number[] {
 
 /** Blocks of four words: counters u32 [n, 4] under one key → u32 [n, 4]. */
 const philoxOp: Op<{ key: readonly number[] }> = {
+  kind: 'kernel',
   name: 'philox',
   infer: ([counters]) => counters,
-  wgsl: ([{ shape }], _output, { key }) => ({
-    code: shader({
-      inputs: ['counters: vec4u'],
-      output: 'out: vec4u',
-      params: ['n: u32', 'k0: u32', 'k1: u32'],
-      workgroup: 64,
-      declarations: philoxWgsl,
-      body: '  if (flat < p.n) { out[flat] = philox(counters[flat], vec2u(p.k0, p.k1)); }',
+  wgsl: ([counters], [out], { key: [k0, k1] }) =>
+    kernel({
+      name: 'philox',
+      in: { counters: wide(counters) },
+      out: { out: wide(out) },
+      params: { k0, k1 },
+      grid: { cells: counters.shape[0] },
+      declarations: () => philoxWgsl,
+      body: () => '  out[flat] = philox(counters[flat], vec2u(p.k0, p.k1));',
     }),
-    workgroups: [Math.ceil(shape[0] / 64), 1, 1],
-    immediates: [shape[0], ...key],
-  }),
+  host: () => () => {
+    throw new Error('philox is compared with the host, not run there');
+  },
   vjp: null,
   samples: [],
 };

@@ -1,13 +1,15 @@
 import { describe, expect, test } from 'vitest';
-import { apply, type Op, type Shape, tensor } from './index.ts';
+import { type Shape, tensor } from './index.ts';
+import { apply, type Op } from './kernel.ts';
 import { type StridedView, stridedHost, stridedWgsl } from './strided.ts';
 import { describeEachBackend } from './testing/index.ts';
 
 const viewOp: Op<{ shape: Shape; view: StridedView }> = {
-  name: 'view',
+  kind: 'kernel',
+  name: 'strided',
   infer: ([x], { shape }) => ({ shape, dtype: x.dtype }),
-  wgsl: (_inputs, output, { view }) => stridedWgsl('view', output, view),
-  gpujs: (_inputs, output, { view }) => stridedHost(output, view),
+  wgsl: ([x], [output], { view }) => stridedWgsl('strided', x, output, view),
+  host: (_inputs, [output], { view }) => stridedHost(output, view),
   vjp: null,
   samples: [],
 };

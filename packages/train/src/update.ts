@@ -1,9 +1,9 @@
-import { checkpoint, type Parameters, valueAndGrad } from '@flex/autograd';
+import { type Parameters, recompute, valueAndGrad } from '@flex/autograd';
 import { DataError } from '@flex/base';
 import { type LlamaModel, lossSum, scoredTokens, type TokenBatch } from '@flex/llama';
 import { clipByGlobalNorm, globalNorm, type Optimizer, type OptimizerState } from '@flex/optim';
 import { type LoraConfig, type Regularizer, withLora } from '@flex/peft';
-import { add, addScaled, mulScalar, scope, type Tensor, tensor } from '@flex/tensor';
+import { add, addScaled, mul, scope, type Tensor, tensor } from '@flex/tensor';
 
 /** A penalty and how strongly, and where, it pulls. */
 export interface WeightedRegularizer {
@@ -93,7 +93,7 @@ function taskGradient(setup: UpdateSetup, { params, batches, step }: UpdateInput
     if (scoredTokens(batch) === 0) continue;
     const dropout = { seed: setup.seed, step: (step - 1) * setup.gradAccumulation + i };
     const { value, grads } = valueAndGrad(
-      () => mulScalar(taskLoss(setup, params, batch, dropout), 1 / total),
+      () => mul(taskLoss(setup, params, batch, dropout), 1 / total),
       params,
     );
     sums = sums
@@ -114,7 +114,7 @@ function taskLoss(
   const adapters = [...params.values()];
   return lossSum(model, batch, {
     linear,
-    runLayer: checkpointActivations ? (layer, x) => checkpoint(layer, [x, ...adapters]) : undefined,
+    runLayer: checkpointActivations ? (layer, x) => recompute(layer, [x, ...adapters]) : undefined,
   });
 }
 
@@ -123,7 +123,7 @@ function addGradients(a: Parameters | null, b: Parameters, scale: number): Map<s
   const sumOf = (name: string, g: Tensor): Tensor => {
     const before = a?.get(name);
     if (before) return addScaled(before, g, scale);
-    return scale === 1 ? g : mulScalar(g, scale);
+    return scale === 1 ? g : mul(g, scale);
   };
   return new Map([...b].map(([name, g]) => [name, sumOf(name, g)]));
 }

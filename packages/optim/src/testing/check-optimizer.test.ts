@@ -1,4 +1,4 @@
-import { addScaled, keep, mulScalar, scope, type Tensor } from '@flex/tensor';
+import { addScaled, keep, mul, scope, type Tensor } from '@flex/tensor';
 import { expect, it } from 'vitest';
 import type { Optimizer } from '../optimizer.ts';
 import { checkOptimizer } from './index.ts';
@@ -8,13 +8,13 @@ type Update = Optimizer['update'];
 const step: Update = (grads, state, params, { lr }) =>
   scope(() => ({
     params: new Map([...params].map(([name, p]) => [name, addScaled(p, grads.get(name) as Tensor, -lr)])),
-    state: new Map([...state].map(([name, t]) => [name, mulScalar(t, 1)])),
+    state: new Map([...state].map(([name, t]) => [name, mul(t, 1)])),
   }));
 
 const sgd = (update: Update = step): Optimizer => ({
   name: 'sgd',
   options: { lr: 0.1 },
-  init: (params) => new Map([...params].map(([name, p]) => [`m.${name}`, mulScalar(p, 0)])),
+  init: (params) => new Map([...params].map(([name, p]) => [`m.${name}`, mul(p, 0)])),
   update,
 });
 
@@ -62,7 +62,7 @@ it.each(broken)('an optimizer %s does not', async (_, update, claim) => {
 
 it('an optimizer that leaves tensors behind does not', async () => {
   const leaky = sgd((g, s, p, info) => {
-    for (const t of p.values()) keep(mulScalar(t, 2));
+    for (const t of p.values()) keep(mul(t, 2));
     return step(g, s, p, info);
   });
   await expect(checkOptimizer(leaky)).rejects.toThrow('bytes are left');

@@ -1,5 +1,5 @@
 import { checkGradient } from '@flex/autograd/testing';
-import { opTable } from '@flex/tensor';
+import { opTable } from '@flex/tensor/kernel';
 import { checkOp } from '@flex/tensor/testing';
 import './fourier.ts';
 

@@ -1,15 +1,5 @@
-import {
-  apply,
-  DTypeError,
-  defineOp,
-  grid1d,
-  type Op,
-  ShapeError,
-  shader,
-  showAll,
-  size,
-  type Tensor,
-} from '@flex/tensor';
+import { DTypeError, ShapeError, showAll, size, type Tensor } from '@flex/tensor';
+import { apply, defineOp, type KernelOp, kernel } from '@flex/tensor/kernel';
 
 type NoAttrs = Readonly<Record<string, never>>;
 
@@ -17,7 +7,8 @@ type NoAttrs = Readonly<Record<string, never>>;
  * out[row, i] = x[row, places[i]]. Its third input, the inverse permutation, is not read: the gradient
  * needs it.
  */
-const reorderOp: Op<NoAttrs> = defineOp<NoAttrs>({
+const reorderOp: KernelOp<NoAttrs> = defineOp({
+  kind: 'kernel',
   name: 'reorder',
   infer(inputs) {
     const [x, places, back] = inputs;
@@ -32,31 +23,23 @@ const reorderOp: Op<NoAttrs> = defineOp<NoAttrs>({
     }
     return { shape: x.shape, dtype: 'f32' };
   },
-  wgsl([x]) {
-    const n = size(x.shape);
-    return {
-      code: `// reorder\n${shader({
-        inputs: ['xs: f32', 'places: i32', 'back: i32'],
-        output: 'out: f32',
-        params: ['n: u32', 'width: u32'],
-        workgroup: 64,
-        body: `  if (flat >= p.n) { return; }
-  let column = flat % p.width;
+  wgsl: ([xs, places], [out]) =>
+    kernel({
+      name: 'reorder',
+      in: { xs, places, back: places },
+      out: { out },
+      params: { width: xs.shape[1] },
+      grid: { cells: size(xs.shape) },
+      body: () => `  let column = flat % p.width;
   out[flat] = xs[flat - column + u32(places[column])];`,
-      })}`,
-      workgroups: grid1d(n, 64),
-      immediates: [n, x.shape[1]],
+    }),
+  host: ([{ shape }]) => {
+    const width = shape[1];
+    return ([xs, places], [out]) => {
+      for (let i = 0; i < out.length; i++) out[i] = xs[i - (i % width) + places[i % width]];
     };
   },
-  gpujs([x]) {
-    const width = x.shape[1];
-    return {
-      host: ([xs, places], out) => {
-        for (let i = 0; i < out.length; i++) out[i] = xs[i - (i % width) + places[i % width]];
-      },
-    };
-  },
-  vjp: (g, [, places, back]) => [() => reorder(g, back, places), null, null],
+  vjp: ([g], [, places, back]) => [() => reorder(g, back, places), null, null],
   samples: [{ shapes: [[3, 7], [7], [7]], attrs: {} }],
   domains: [undefined, { kind: 'index', below: 7 }, { kind: 'index', below: 7 }],
   known: [

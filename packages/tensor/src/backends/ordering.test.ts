@@ -1,16 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import {
-  add,
-  type Backend,
-  mulScalar,
-  neg,
-  scope,
-  sum,
-  type Tensor,
-  tensor,
-  tensorFromChunks,
-} from '../index.ts';
+import { add, type Backend, mul, neg, scope, sum, type Tensor, tensor, tensorFromChunks } from '../index.ts';
 import {
   describeEachBackend,
   deviceBackends,
@@ -62,7 +52,7 @@ async function runCommands(backend: Backend, commands: readonly Command[]): Prom
       mine.push(tensorFromChunks(backend, { shape: [size], dtype: 'f32' }, pieces));
     }
     if (!x || !y) continue;
-    if (kind === 'op') mine.push(scope(() => mulScalar(add(x, neg(neg(y))), 0.5)));
+    if (kind === 'op') mine.push(scope(() => mul(add(x, neg(neg(y))), 0.5)));
     if (kind === 'read' || kind === 'readAndWait') reads.push(x.data());
     if (kind === 'readAndWait') await reads.at(-1);
     if (kind === 'free') mine.splice(mine.indexOf(x), 1)[0].dispose();
@@ -123,7 +113,7 @@ describeEachBackend((backend) => {
       readOnce(() => {
         const x = tensor(backend(), new Float32Array(4 * n).fill(n), [4, n]);
         const row = tensor(backend(), new Float32Array(n), [n]);
-        return add(sum(mulScalar(add(x, row), 1 / n), { axes: [0] }), sum(x));
+        return add(sum(mul(add(x, row), 1 / n), { axes: [0] }), sum(x));
       });
     await work(12);
     const { pipelines } = backend().stats;

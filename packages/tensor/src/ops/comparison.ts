@@ -58,6 +58,6 @@ export const clamp = elementwise(
   'clamp',
   (x, lo, hi) => where(less(x, lo), lo, where(greater(x, hi), hi, x)),
   {
-    numbers: [undefined, -0.75, 1.25],
+    numbers: [-0.75, 1.25],
   },
 );

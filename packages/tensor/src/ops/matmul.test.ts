@@ -2,26 +2,20 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {
   add,
-  apply,
-  broadcastShapes,
   type DType,
   DTypeError,
   matmul,
   mul,
-  mulScalar,
-  type Op,
-  opTable,
   type Shape,
   ShapeError,
   size,
-  strides,
   sum,
   type Tensor,
   tensor,
   transpose,
   type WebGpuBackend,
-  type WgslDevice,
 } from '../index.ts';
+import { apply, broadcastShapes, type KernelOp, opTable, strides, type Vjp, type WgslDevice } from '../kernel.ts';
 import {
   arbitraryRandom,
   asType,
@@ -37,7 +31,7 @@ import {
 import { type Body, canRun, choose, kernelOf } from './matmul/choose.ts';
 import { type MatmulAttrs, type Problem, problemOf } from './matmul/problem.ts';
 
-const matmulOp = opTable.get('matmul') as Op<MatmulAttrs>;
+const matmulOp = opTable.get('matmul') as KernelOp<MatmulAttrs>;
 const f32Error = 1e-5;
 
 /** One product: shapes as the op takes them, types, and how its matrices are read. */
@@ -135,7 +129,7 @@ describe('matmul', () => {
     const tensorOf = (shape: Shape, random: () => number) => upload(backend(), drawUniform(shape, random));
 
     test('is the sum over the inner axis, for every size, type and way of reading', () =>
-      checkProducts((a, b, attrs) => runOp(backend(), matmulOp as Op<object>, [a, b], attrs), 20));
+      checkProducts((a, b, attrs) => runOp(backend(), matmulOp as KernelOp<object>, [a, b], attrs), 20));
 
     test.each<[Shape, Shape, boolean]>([
       [[2, 3, 4], [5, 4], false],
@@ -168,9 +162,9 @@ describe('matmul', () => {
         fc.asyncProperty(sizes, sizes, sizes, arbitraryRandom, async (m, n, k, random) => {
           const [a, c] = [tensorOf([m, k], random), tensorOf([m, k], random)];
           const [b, d] = [tensorOf([k, n], random), tensorOf([k, n], random)];
-          const mixed = await matmul(add(a, mulScalar(c, -3)), add(b, mulScalar(d, 2))).data();
-          const terms = [matmul(a, b), matmul(a, mulScalar(d, 2)), matmul(mulScalar(c, -3), b)];
-          const parts = [...terms, mulScalar(matmul(c, d), -6)].reduce(add);
+          const mixed = await matmul(add(a, mul(c, -3)), add(b, mul(d, 2))).data();
+          const terms = [matmul(a, b), matmul(a, mul(d, 2)), matmul(mul(c, -3), b)];
+          const parts = [...terms, mul(matmul(c, d), -6)].reduce(add);
           expectClose(mixed, await parts.data(), 1e-4);
         }),
         { numRuns: 5 },
@@ -210,7 +204,8 @@ describe('matmul', () => {
           const output = apply(matmulOp, [a, b], c);
           const g = tensorOf(output.shape, random);
           if (typeof matmulOp.vjp !== 'function') throw new Error('matmul has no gradient of its own');
-          const [da, db] = matmulOp.vjp(g, [a, b], output, c).map((thunk) => thunk!()!);
+          const vjp = matmulOp.vjp as Vjp<MatmulAttrs>;
+          const [da, db] = vjp([g], [a, b], [output], c, [true, true]).map((thunk) => thunk!()!);
           expect([da.shape, db.shape]).toEqual([a.shape, b.shape]);
           const want = await number(() => mul(output, g));
           expectClose([await number(() => mul(a, da))], [want], 1e-4, 'da');
@@ -282,9 +277,9 @@ describe('matmul', () => {
       ];
 
       describe.each(bodies)('the body %s', (_, body, numRuns, as) => {
-        const forced = (device: WgslDevice): Op<object> => ({
-          ...(matmulOp as Op<object>),
-          wgsl: (inputs, output, attrs) =>
+        const forced = (device: WgslDevice): KernelOp<object> => ({
+          ...(matmulOp as KernelOp<object>),
+          wgsl: (inputs, [output], attrs) =>
             kernelOf(body, device, problemOf(inputs, output, attrs as MatmulAttrs)),
         });
         const problem = (c: Case): Problem =>
@@ -334,7 +329,7 @@ describe('matmul', () => {
           for (const m of [1, 5, 17]) {
             const below = 40;
             const [a, b] = [drawUniform([m, 19], () => 0.75), drawUniform([18, 19], () => 0.75)];
-            const larger: Op<object> = {
+            const larger: KernelOp<object> = {
               ...forced(device),
               infer: () => ({ shape: [m + below, 18], dtype: 'f32' }),
               wgsl: (inputs) =>

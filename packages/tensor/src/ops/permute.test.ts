@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { permute, ShapeError, size, strides, tensor, transpose } from '../index.ts';
+import { permute, ShapeError, size, tensor, transpose } from '../index.ts';
+import { strides } from '../kernel.ts';
 import { describeEachBackend } from '../testing/index.ts';
 
 /** A shape of up to six axes and an order of them; many fours and eights, which take another path. */

@@ -1,17 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import {
-  concat,
-  DTypeError,
-  pad,
-  type Shape,
-  ShapeError,
-  size,
-  slice,
-  split,
-  strides,
-  tensor,
-} from '../index.ts';
+import { concat, DTypeError, pad, type Shape, ShapeError, size, slice, split, tensor } from '../index.ts';
+import { strides } from '../kernel.ts';
 import { describeEachBackend } from '../testing/index.ts';
 
 const counting = (shape: Shape) => Float32Array.from({ length: size(shape) }, (_, i) => i + 1);

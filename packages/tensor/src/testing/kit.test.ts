@@ -1,7 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { float16BitsToFloat32, toFloat16Bits } from '../half-floats.ts';
-import type { Op } from '../op.ts';
+import { kernel } from '../kernel-record.ts';
+import type { KernelOp, Op } from '../op.ts';
+import type { Spec } from '../shape.ts';
 import { arbitrarySamples, asType } from './arbitrary.ts';
 import { checkTexts } from './check-texts.ts';
 import { expectClose, relativeError } from './compare.ts';
@@ -34,9 +36,21 @@ interface Attrs {
 
 /** scale·x; what its texts hold is to be chosen. */
 const scaleOp = (text: (n: number, scale: number) => string, samples = [[3], [8]]): Op<Attrs> => ({
+  kind: 'kernel',
   name: 'scale',
   infer: ([x]) => x,
-  wgsl: ([x], _, { scale }) => ({ code: text(x.shape[0], scale), workgroups: [1, 1, 1], immediates: [] }),
+  wgsl: ([x], [out], { scale }) => {
+    const body = text(x.shape[0], scale);
+    return kernel({
+      name: 'scale',
+      in: { x },
+      out: { out },
+      grid: { cells: 1 },
+      variant: [body],
+      body: () => body,
+    });
+  },
+  host: () => () => {},
   vjp: null,
   samples: samples.map((shape) => ({ shapes: [shape], attrs: { scale: 0.5 } })),
   domains: [{ kind: 'real', min: 1, max: 3 }],
@@ -48,6 +62,20 @@ describe('checkTexts', () => {
       'scale: its WGSL (0 lanes) text holds the size 3',
     );
     expect(() => checkTexts(scaleOp((_, scale) => `x * ${scale}`))).toThrow('text holds the scalar 0.5');
+  });
+
+  test('finds two texts under one key', () => {
+    const op = scaleOp((n) => (n > 16 ? 'tiled' : 'plain')) as KernelOp<Attrs>;
+    const keyed = (x: Spec, out: Spec) =>
+      kernel({
+        name: 'scale',
+        in: { x },
+        out: { out },
+        grid: { cells: 1 },
+        body: () => (x.shape[0] > 16 ? 'tiled' : 'plain'),
+      });
+    const wrong: Op<Attrs> = { ...op, wgsl: ([x], [out]) => keyed(x, out) };
+    expect(() => checkTexts(wrong)).toThrow('two texts have the key');
   });
 
   test('lets a text depend on a class of sizes', () => {
