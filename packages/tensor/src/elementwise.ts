@@ -373,7 +373,7 @@ function derivedVjp(name: string, arity: number, values: readonly Expr[]): Vjp<E
  * Shapes for the generated tests: every way of broadcasting, sizes that are and are not multiples of four, and
  * each operand as a number.
  */
-function samplesOf(arity: number, { numbers = [] }: ElementwiseOptions): Sample<ElementwiseAttrs>[] {
+function samplesOf(arity: number, { numbers = [], domains }: ElementwiseOptions): Sample<ElementwiseAttrs>[] {
   const fixed = Array.from({ length: arity }, (_, k) => numbers[k - arity + numbers.length] ?? null);
   const sample = (shape: (place: number) => Shape, given: readonly (number | null)[] = fixed) => ({
     shapes: given.flatMap((number, k) => (number === null ? [shape(k)] : [])),
@@ -399,7 +399,8 @@ function samplesOf(arity: number, { numbers = [] }: ElementwiseOptions): Sample<
     sample((k) => (k === free[1] ? b : a)),
     sample((k) => (k === free[0] ? b : a)),
   ]);
-  const asNumbers = free.map((k) => sample(() => [2, 3], fixed.with(k, 0.75)));
+  // Domains go by tensor, so that those before the number keep theirs.
+  const asNumbers = (domains ? free.slice(-1) : free).map((k) => sample(() => [2, 3], fixed.with(k, 0.75)));
   return [...alike, ...mixed, ...asNumbers];
 }
 

@@ -45,10 +45,12 @@ export class Tensor implements Spec {
   }
 
   /** The elements on the host, f16 widened to f32; f64 from the reference backend. */
-  async data(): Promise<HostArray> {
-    const values = await this.backend.read({ buffer: this.buffer, offset: this.offset, spec: this });
-    this.#seen = Array.from(values.subarray(0, shown));
-    return values;
+  data(): Promise<HostArray> {
+    const read = this.backend.read({ buffer: this.buffer, offset: this.offset, spec: this });
+    return read.then((values) => {
+      this.#seen = Array.from(values.subarray(0, shown));
+      return values;
+    });
   }
 
   /** The only element. Throws ShapeError when there are more. */

@@ -30,13 +30,13 @@ const broken: [string, Update, string][] = [
     'new tensors',
   ],
   [
-    'that frees its state',
+    'that frees the gradients',
     (g, s, p, info) => {
       const after = step(g, s, p, info);
-      for (const t of s.values()) t.dispose();
+      for (const t of g.values()) t.dispose();
       return after;
     },
-    'leave the state it is given alone',
+    'leave the gradients it is given alone',
   ],
   [
     'that renames its state',
