@@ -1,6 +1,7 @@
 import { DataError } from '@flex/base';
 import {
   add,
+  addRmsNorm,
   type Backend,
   crossEntropy,
   gather,
@@ -118,21 +119,22 @@ export function forward(model: LlamaModel, ids: Tensor, options: ForwardOptions 
   const { config, weights } = model;
   const { linear = model.linear, runLayer = (layer) => layer() } = options;
   const past = options.past ?? causalPast(model, ids.shape[1]);
-  const norm = (x: Tensor, name: string) => rmsNorm(x, weights.get(`${name}.weight`)!, config.rmsNormEps);
+  const { rmsNormEps: eps } = config;
+  const weight = (name: string): Tensor => weights.get(`${name}.weight`)!;
   let x = gather(weights.get('model.embed_tokens.weight')!, ids);
   for (let index = 0; index < config.layers; index++) {
     const path = `model.layers.${index}`;
     const before = x;
     const layer = (): Tensor => {
-      const seen = norm(before, `${path}.input_layernorm`);
-      const middle = add(before, attention(seen, { config, linear, past, index, path: `${path}.self_attn` }));
-      const h = norm(middle, `${path}.post_attention_layernorm`);
+      const seen = rmsNorm(before, weight(`${path}.input_layernorm`), eps);
+      const attended = attention(seen, { config, linear, past, index, path: `${path}.self_attn` });
+      const [middle, h] = addRmsNorm(before, attended, weight(`${path}.post_attention_layernorm`), eps);
       const gated = swiglu(linear(h, `${path}.mlp.gate_proj`), linear(h, `${path}.mlp.up_proj`));
       return add(middle, linear(gated, `${path}.mlp.down_proj`));
     };
     x = runLayer(layer, before, index);
   }
-  return norm(x, 'model.norm');
+  return rmsNorm(x, weight('model.norm'), eps);
 }
 
 interface AttentionInputs {

@@ -1,6 +1,7 @@
 import {
   add,
   causalSoftmax,
+  donate,
   gather,
   pad,
   reshape,
@@ -153,7 +154,8 @@ function slotsPast(
     // The slots stand where rope expects the tokens of one row.
     rotate: (x) => reshape(rope(reshape(x, [1, count, x.shape[2], d]), turned), x.shape),
     extend(layer, fresh) {
-      const place = (old: Tensor, x: Tensor) => setRow(old, reshape(x, [count * kvHeads, d]), at);
+      // In the memory of the caches before, which this step is the last to see.
+      const place = (old: Tensor, x: Tensor) => setRow(donate(old), reshape(x, [count * kvHeads, d]), at);
       layers[layer] = { k: place(caches[layer].k, fresh.k), v: place(caches[layer].v, fresh.v) };
       return layers[layer];
     },

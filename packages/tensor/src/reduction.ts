@@ -12,7 +12,7 @@ export function reductionOp(
   value: Expr,
   { vjp, known }: { readonly vjp: Vjp<NoAttrs>; readonly known: readonly Known<NoAttrs>[] },
 ): KernelOp<NoAttrs> {
-  const program: RowProgram = { name, kinds: ['row'], value };
+  const program: RowProgram = { name, kinds: ['row'], values: [value] };
   const rowsOf = ({ shape: [outer, n, inner] }: Spec) => ({
     outer,
     n,
@@ -29,7 +29,7 @@ export function reductionOp(
       if (x.shape.length !== 3) throw new ShapeError(`${name}: needs [outer, n, inner], got ${show(x)}`);
       return { shape: [x.shape[0], x.shape[2]], dtype: 'f32' };
     },
-    wgsl: ([x], [output], _, device) => rowKernel(program, rowsOf(x), [x], output, device),
+    wgsl: ([x], outputs, _, device) => rowKernel(program, rowsOf(x), [x], outputs, device),
     host: ([x]) => rowLoop(program, rowsOf(x)),
     vjp,
     samples: [

@@ -24,8 +24,8 @@ export type OperandKind = 'row' | 'column' | 'cell' | 'index' | 'number';
 export interface RowProgram {
   readonly name: string;
   readonly kinds: readonly OperandKind[];
-  /** In `operand(0)`, …; with one value an element, or one a row where nothing of an element is in it but reduced. */
-  readonly value: Expr;
+  /** In `operand(0)`, …: each has a value an element, or each one a row, with nothing of an element but reduced. */
+  readonly values: readonly Expr[];
   /** Row i of a block of `period` rows sees columns 0 … offset + i alone; elsewhere the result is 0. */
   readonly prefix?: boolean;
 }
@@ -42,14 +42,17 @@ export interface Rows {
 }
 
 /** True where a program has a value for each element. */
-export function isElementwise({ kinds, value }: RowProgram): boolean {
-  return elementNodes(kinds, value).has(value);
+export function isElementwise({ name, kinds, values }: RowProgram): boolean {
+  const elements = elementNodes(kinds, values);
+  const count = values.filter((value) => elements.has(value)).length;
+  if (count > 0 && count < values.length) throw new Error(`${name}: mixes values of elements and of rows`);
+  return count > 0;
 }
 
 /** The nodes that differ from element to element of a row. */
-function elementNodes(kinds: readonly OperandKind[], value: Expr): Set<Expr> {
+function elementNodes(kinds: readonly OperandKind[], values: readonly Expr[]): Set<Expr> {
   const found = new Set<Expr>();
-  for (const node of nodesOf([value])) {
+  for (const node of nodesOf(values)) {
     const own = node.of === 'operand' && (kinds[node.value] === 'row' || kinds[node.value] === 'column');
     const reduces = node.of === 'rowSum' || node.of === 'rowMax';
     if (own || node === column || (!reduces && node.args.some((arg) => found.has(arg)))) found.add(node);
@@ -58,10 +61,10 @@ function elementNodes(kinds: readonly OperandKind[], value: Expr): Set<Expr> {
 }
 
 /** The reductions that can run in one walk over the row, those that others wait for first. */
-function stagesOf(value: Expr): Expr[][] {
+function stagesOf(values: readonly Expr[]): Expr[][] {
   const depths = new Map<Expr, number>();
   const stages: Expr[][] = [];
-  for (const node of nodesOf([value])) {
+  for (const node of nodesOf(values)) {
     const inner = Math.max(0, ...node.args.map((arg) => depths.get(arg)!));
     const reduces = node.of === 'rowSum' || node.of === 'rowMax';
     depths.set(node, reduces ? inner + 1 : inner);
@@ -87,7 +90,7 @@ interface Dialect {
   /** An element of an operand, whatever its type. */
   read(place: number, index: string): string;
   readonly columnText: string;
-  store(index: string, value: string): string;
+  store(output: number, index: string, value: string): string;
   /** A statement that one lane runs. */
   once(statement: string): string;
   max(x: string, y: string): string;
@@ -95,11 +98,11 @@ interface Dialect {
 
 /** The body of a row: a walk for each stage of reductions, and one that writes the result. */
 function bodyOf(
-  { kinds, value, prefix = false }: RowProgram,
+  { kinds, values, prefix = false }: RowProgram,
   names: ReadonlyMap<Expr, string>,
   d: Dialect,
 ): string {
-  const elements = elementNodes(kinds, value);
+  const elements = elementNodes(kinds, values);
   const outer = new Writer(d.language, names, 'c');
   const lines: string[] = [];
   /** Names what a walk needs of the row, so that it is computed once. */
@@ -130,13 +133,13 @@ function bodyOf(
     lines.push(...outer.lines.splice(0));
   };
 
-  const stages = stagesOf(value);
-  const byElement = elements.has(value);
+  const stages = stagesOf(values);
+  const byElement = elements.has(values[0]);
   // What the last walk adds up and the result needs again waits in the result's memory.
   const last = stages
     .at(-1)
     ?.find(({ of, args: [arg] }) => of === 'rowSum' && elements.has(arg) && arg.args.length > 0);
-  const inResult = nodesOutsideReductions(value);
+  const inResult = nodesOutsideReductions(values);
   const stash = byElement && last && inResult.has(last.args[0]) ? last.args[0] : null;
   let reductions = 0;
   for (const stage of stages) {
@@ -148,7 +151,7 @@ function bodyOf(
       stage.map(({ args }) => args[0]),
       new Map(),
       (texts) => [
-        ...stage.flatMap(({ args }, k) => (args[0] === stash ? [d.store(d.at, texts[k])] : [])),
+        ...stage.flatMap(({ args }, k) => (args[0] === stash ? [d.store(0, d.at, texts[k])] : [])),
         ...stage.map(({ of }, k) =>
           of === 'rowSum' ? `${vars[k]} += ${texts[k]};` : `${vars[k]} = ${d.max(vars[k], texts[k])};`,
         ),
@@ -160,28 +163,29 @@ function bodyOf(
       outer.names.set(node, name);
     });
   }
-  hoist(value);
+  values.forEach(hoist);
   flush();
-  if (!byElement) {
-    const [text] = outer.write([value]);
-    flush();
-    lines.push(d.once(d.store('row', text)));
+  if (byElement) {
+    const known = stash ? new Map([[stash, `out0[${d.at}]`]]) : new Map();
+    walk(values, known, (texts) => texts.map((text, k) => d.store(k, d.at, text)));
+    if (prefix) lines.push(`${d.rest} { ${d.store(0, d.at, d.language.constant(0))} }`);
   } else {
-    walk([value], stash ? new Map([[stash, `out[${d.at}]`]]) : new Map(), ([text]) => [d.store(d.at, text)]);
-    if (prefix) lines.push(`${d.rest} { ${d.store(d.at, d.language.constant(0))} }`);
+    const stores = outer.write(values).map((text, k) => d.store(k, 'row', text));
+    flush();
+    lines.push(d.once(stores.join(' ')));
   }
   return lines.map((line) => `  ${line}`).join('\n');
 }
 
 /** The nodes of the result itself, without what is only inside its reductions. */
-function nodesOutsideReductions(value: Expr): Set<Expr> {
+function nodesOutsideReductions(values: readonly Expr[]): Set<Expr> {
   const found = new Set<Expr>();
   const visit = (node: Expr): void => {
     if (found.has(node)) return;
     found.add(node);
     if (node.of !== 'rowSum' && node.of !== 'rowMax') node.args.forEach(visit);
   };
-  visit(value);
+  values.forEach(visit);
   return found;
 }
 
@@ -198,7 +202,7 @@ export function rowKernel(
   program: RowProgram,
   rows: Rows,
   inputs: readonly Spec[],
-  output: Spec,
+  outputs: readonly Spec[],
   device: WgslDevice,
 ): Kernel {
   const { kinds, name, prefix = false } = program;
@@ -216,11 +220,11 @@ export function rowKernel(
   return kernel({
     name,
     in: Object.fromEntries(places.map((place, i) => [`x${place}s`, inputs[i]])),
-    out: { out: output },
+    out: Object.fromEntries(outputs.map((output, k) => [`out${k}`, output])),
     params,
     grid: alone ? { cells } : { rows: cells, device },
     body: () => {
-      const hasLowest = nodesOf([program.value]).some((node) => node.of === 'rowMax');
+      const hasLowest = nodesOf(program.values).some((node) => node.of === 'rowMax');
       const cellReads = kinds.flatMap((kind, place) => {
         if (kind === 'cell') return [`let x${place} = x${place}s[row];`];
         return kind === 'index' ? [`let x${place} = f32(x${place}s[row]);`] : [];
@@ -239,12 +243,12 @@ export function rowKernel(
         ...numbers.map((place) => `let x${place} = p.x${place};`),
         ...cellReads,
       ];
-      return `${head.map((line) => `  ${line}`).join('\n')}\n${bodyOf(program, rowNames(kinds), wgslDialect(alone, output))}`;
+      return `${head.map((line) => `  ${line}`).join('\n')}\n${bodyOf(program, rowNames(kinds), wgslDialect(alone, outputs))}`;
     },
   });
 }
 
-function wgslDialect(alone: boolean, output: Spec): Dialect {
+function wgslDialect(alone: boolean, outputs: readonly Spec[]): Dialect {
   const [first, step] = alone ? ['0u', '1u'] : ['lane', 'LANES'];
   const language = wgslOf('f32');
   return {
@@ -257,7 +261,8 @@ function wgslDialect(alone: boolean, output: Spec): Dialect {
     at: alone ? 'base + i * p.inner' : 'base + i',
     read: (place, index) => `x${place}s[${index}]`,
     columnText: 'f32(i)',
-    store: (index, value) => `out[${index}] = ${output.dtype === 'i32' ? `i32(${value})` : value};`,
+    store: (k, index, value) =>
+      `out${k}[${index}] = ${outputs[k].dtype === 'i32' ? `i32(${value})` : value};`,
     once: (statement) => (alone ? statement : `if (lane == 0u) { ${statement} }`),
     max: (x, y) => `max(${x}, ${y})`,
   };
@@ -273,7 +278,8 @@ export function rowLoop(program: RowProgram, rows: Rows): HostLoop {
     const cellReads = kinds.flatMap((kind, place) =>
       kind === 'cell' || kind === 'index' ? [`const x${place} = x${place}s[row];`] : [],
     );
-    text = `function ([${places.map((place) => `x${place}s`).join(', ')}], [out], { outer, n, inner, numbers, period, offset }) {
+    const outs = program.values.map((_, k) => `out${k}`).join(', ');
+    text = `function ([${places.map((place) => `x${place}s`).join(', ')}], [${outs}], { outer, n, inner, numbers, period, offset }) {
   const [${numbers.join(', ')}] = numbers;
   const count = n;
   for (let row = 0; row < outer * inner; row++) {
@@ -301,7 +307,7 @@ const jsDialect: Dialect = {
   at: 'base + i * inner',
   read: (place, index) => `x${place}s[${index}]`,
   columnText: 'i',
-  store: (index, value) => `out[${index}] = ${value};`,
+  store: (k, index, value) => `out${k}[${index}] = ${value};`,
   once: (statement) => statement,
   max: (x, y) => `Math.max(${x}, ${y})`,
 };

@@ -12,14 +12,11 @@ import {
   rowLoop,
 } from './row-program.ts';
 import { type Shape, type Spec, sameShape, showAll, size } from './shape.ts';
-import { apply, type Tensor } from './tensor.ts';
+import { applyAll, type Tensor } from './tensor.ts';
 
 /** A call of a row program: its operands that are numbers, and of a prefix program which rows see what. */
-export interface RowwiseAttrs {
+export interface RowwiseAttrs extends Prefix {
   readonly numbers: readonly number[];
-  /** Rows of one block, of which row i sees columns 0 … offset + i. 0: every row sees every column. */
-  readonly period: number;
-  readonly offset: number;
 }
 
 export interface RowwiseOptions {
@@ -36,6 +33,12 @@ export interface RowwiseOptions {
   readonly domains?: readonly (Domain | undefined)[];
   readonly known?: readonly (KnownValues & { readonly attrs?: Partial<RowwiseAttrs> })[];
   readonly tolerance?: number;
+}
+
+/** Rows of one block, of which row i sees columns 0 … offset + i. 0: every row sees every column. */
+export interface Prefix {
+  readonly period: number;
+  readonly offset: number;
 }
 
 type Exprs<K extends readonly OperandKind[]> = { [I in keyof K]: Expr };
@@ -58,26 +61,37 @@ export function rowwise<const K extends readonly OperandKind[]>(
   kinds: K,
   value: (...operands: Exprs<K>) => Expr,
   options: RowwiseOptions = {},
-): (...operands: [...Operands<K>, prefix?: { readonly period: number; readonly offset: number }]) => Tensor {
+): (...operands: [...Operands<K>, prefix?: Prefix]) => Tensor {
+  const run = rowwiseAll(name, kinds, (...operands) => [value(...operands)], options);
+  return (...operands) => run(...operands)[0];
+}
+
+/** The same with several results, all of elements or all of rows, in one kernel. */
+export function rowwiseAll<const K extends readonly OperandKind[]>(
+  name: string,
+  kinds: K,
+  values: (...operands: Exprs<K>) => readonly Expr[],
+  options: RowwiseOptions = {},
+): (...operands: [...Operands<K>, prefix?: Prefix]) => Tensor[] {
   const program: RowProgram = {
     name,
     kinds,
-    value: value(...(kinds.map((_, place) => operand(place)) as unknown as Exprs<K>)),
+    values: values(...(kinds.map((_, place) => operand(place)) as unknown as Exprs<K>)),
     prefix: options.prefix,
   };
-  const onTensors = value as unknown as (...operands: (Tensor | number)[]) => Tensor;
+  const onTensors = values as unknown as (...operands: (Tensor | number)[]) => readonly Tensor[];
   const op = defineOp(rowOp(program, onTensors, options));
   return (...given) => {
     const operands = given.slice(0, kinds.length) as (Tensor | number)[];
-    const { period, offset } = (given[kinds.length] as RowwiseAttrs | undefined) ?? { period: 0, offset: 0 };
+    const { period, offset } = (given[kinds.length] as Prefix | undefined) ?? { period: 0, offset: 0 };
     const tensors = operands.filter((x) => typeof x !== 'number');
-    return apply(op, tensors, { numbers: operands.filter((x) => typeof x === 'number'), period, offset });
+    return applyAll(op, tensors, { numbers: operands.filter((x) => typeof x === 'number'), period, offset });
   };
 }
 
 function rowOp(
   program: RowProgram,
-  onTensors: (...operands: (Tensor | number)[]) => Tensor,
+  onTensors: (...operands: (Tensor | number)[]) => readonly Tensor[],
   options: RowwiseOptions,
 ): KernelOp<RowwiseAttrs> {
   const { name, kinds, prefix = false } = program;
@@ -116,10 +130,11 @@ function rowOp(
         );
         throw new ShapeError(`${name}: needs ${needs.join(', ')} with n > 0, got ${showAll(inputs)}`);
       }
-      return { shape: byElement ? x.shape : x.shape.slice(0, -1), dtype: options.result ?? 'f32' };
+      const shape = byElement ? x.shape : x.shape.slice(0, -1);
+      return program.values.map(() => ({ shape, dtype: options.result ?? 'f32' }));
     },
-    wgsl: (inputs, [output], attrs, device) =>
-      rowKernel(program, rowsOf(inputs, attrs), inputs, output, device),
+    wgsl: (inputs, outputs, attrs, device) =>
+      rowKernel(program, rowsOf(inputs, attrs), inputs, outputs, device),
     host: (inputs, _, attrs) => rowLoop(program, rowsOf(inputs, attrs)),
     vjp: options.vjp === undefined ? 'composed' : options.vjp,
     composed: composes
@@ -145,16 +160,16 @@ function rowOp(
 
 /** The function of a row program run op by op: what is one a row is an axis of 1. */
 function composedRows(
-  value: (...operands: (Tensor | number)[]) => Tensor,
+  values: (...operands: (Tensor | number)[]) => readonly Tensor[],
   kinds: readonly OperandKind[],
   operands: readonly (Tensor | number)[],
   byElement: boolean,
-): Tensor {
-  const result = value(
+): readonly Tensor[] {
+  const results = values(
     ...operands.map((x, place) => {
       if (typeof x === 'number' || kinds[place] === 'row' || kinds[place] === 'column') return x;
       return reshape(kinds[place] === 'index' ? cast(x, 'f32') : x, [...x.shape, 1]);
     }),
   );
-  return byElement ? result : reshape(result, result.shape.slice(0, -1));
+  return byElement ? results : results.map((y) => reshape(y, y.shape.slice(0, -1)));
 }

@@ -179,7 +179,10 @@ describe('reference', () => {
           const found = alive.at(at);
           if (kind === 'make') alive.push({ t: tensor(backend, new Float32Array(12), [12]), memory });
           else if (found && kind === 'view')
-            alive.push({ t: reshape(found.t, [[3, 4], [12]][found.t.shape.length - 1]), memory: found.memory });
+            alive.push({
+              t: reshape(found.t, [[3, 4], [12]][found.t.shape.length - 1]),
+              memory: found.memory,
+            });
           else if (found) alive.splice(at, 1)[0].t.dispose();
           expect(backend.stats.liveBytes).toBe(48 * new Set(alive.map((entry) => entry.memory)).size);
         });

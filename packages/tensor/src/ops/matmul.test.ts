@@ -15,7 +15,15 @@ import {
   transpose,
   type WebGpuBackend,
 } from '../index.ts';
-import { apply, broadcastShapes, type KernelOp, opTable, strides, type Vjp, type WgslDevice } from '../kernel.ts';
+import {
+  apply,
+  broadcastShapes,
+  type KernelOp,
+  opTable,
+  strides,
+  type Vjp,
+  type WgslDevice,
+} from '../kernel.ts';
 import {
   arbitraryRandom,
   asType,

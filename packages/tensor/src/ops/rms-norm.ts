@@ -1,5 +1,5 @@
 import type { Expr } from '../expr.ts';
-import { rowwise } from '../rowwise.ts';
+import { rowwise, rowwiseAll } from '../rowwise.ts';
 import type { Tensor } from '../tensor.ts';
 import { add, mul, square, sub } from './arithmetic.ts';
 import { rsqrt } from './functions.ts';
@@ -13,16 +13,15 @@ const inverseRms = ((x: Expr, eps: Expr) => rsqrt(add(rowMean(square(x)), eps)))
 };
 
 /** d/dx of rmsNorm: r·(g∘w) − x·r³·mean(g∘w∘x) with r = 1/√(mean x² + eps). */
-const rmsNormBackward = rowwise(
-  'rmsNormBackward',
-  ['row', 'row', 'column', 'number'],
-  (g, x, weight, eps) => {
-    const r = inverseRms(x, eps);
-    const pull = mul(rowMean(mul(mul(g, weight), x)), mul(r, mul(r, r)));
-    return sub(mul(mul(r, g), weight), mul(pull, x));
-  },
-  { numbers: [1e-2] },
-);
+function normGradient(g: Expr, x: Expr, weight: Expr, eps: Expr): Expr {
+  const r = inverseRms(x, eps);
+  const pull = mul(rowMean(mul(mul(g, weight), x)), mul(r, mul(r, r)));
+  return sub(mul(mul(r, g), weight), mul(pull, x));
+}
+
+const rmsNormBackward = rowwise('rmsNormBackward', ['row', 'row', 'column', 'number'], normGradient, {
+  numbers: [1e-2],
+});
 
 /**
  * w∘x / √(mean x² + eps) along the last axis. x f32 [.., e], weight f32 [e] → f32 [.., e]; eps keeps a zero row
@@ -51,3 +50,38 @@ export const rmsNorm = rowwise(
     ],
   },
 );
+
+/** The gradient of addRmsNorm in x and in y, from those of their sum h and of its norm. */
+const addRmsNormBackward = rowwise(
+  'addRmsNormBackward',
+  ['row', 'row', 'row', 'column', 'number'],
+  (gh, gn, h, weight, eps) => add(gh, normGradient(gn, h, weight, eps)),
+  { numbers: [1e-2] },
+);
+
+const addRmsNormAll = rowwiseAll(
+  'addRmsNorm',
+  ['row', 'row', 'column', 'number'],
+  (x, y, weight, eps) => {
+    const h = add(x, y);
+    return [h, mul(mul(h, inverseRms(h, eps)), weight)];
+  },
+  {
+    vjp: ([gh, gn], [, , weight], [h], { numbers: [eps] }) => {
+      let both: Tensor | undefined;
+      const gradient = () => {
+        both ??= addRmsNormBackward(gh, gn, h, weight, eps);
+        return both;
+      };
+      return [gradient, gradient, () => sumTo(mul(gn, mul(h, inverseRms(h, eps))), weight.shape)];
+    },
+    numbers: [1e-5],
+  },
+);
+
+/**
+ * h = x + y and rmsNorm(h, weight, eps) in one kernel: a residual sum and the norm behind it.
+ * x, y f32 [.., e], weight f32 [e] → two f32 [.., e].
+ */
+export const addRmsNorm = (x: Tensor, y: Tensor, weight: Tensor, eps: number): [h: Tensor, normed: Tensor] =>
+  addRmsNormAll(x, y, weight, eps) as [Tensor, Tensor];
