@@ -15,8 +15,8 @@ export interface JsonLine {
 const pieceBytes = 1 << 20;
 
 /**
- * The whole lines of a file of JSON Lines, read a MiB at a time. A last one without its end, as a crash leaves,
- * is none. Throws DataError, which begins with `path:line`, for a line that is not JSON.
+ * The whole lines of a file of JSON Lines, read a MiB at a time. A last one without its end, as a crash
+ * leaves, is none. Throws DataError, which begins with `path:line`, for a line that is not JSON.
  */
 export function* readJsonLines(path: string): Generator<JsonLine> {
   const file = openSync(path, 'r');

@@ -1,6 +1,5 @@
+import { ConfigError, nearestName } from '@flex/base';
 import { type KnownBenchmark, knownBenchmarks } from './benchmark-sizes.ts';
-import { nearest } from './benchmarks/nearest.ts';
-import { ConfigError } from './errors.ts';
 
 /** How a share becomes a number of so many digits. */
 export type Rounding = 'half-up' | 'half-even' | 'truncated';
@@ -216,7 +215,7 @@ function benchmarkOf(benchmark: string | number): KnownBenchmark {
   const wanted = benchmark.toLowerCase();
   const known = knownBenchmarks.find(({ name, aliases }) => [name, ...aliases].includes(wanted));
   if (known !== undefined) return known;
-  const meant = nearest(
+  const meant = nearestName(
     wanted,
     knownBenchmarks.flatMap(({ name, aliases }) => [name, ...aliases]),
   );

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { decode, type JsonRow, readJsonRows } from './benchmarks/json-rows.ts';
+import { decode, type JsonRow, readJsonRows } from '@flex/datasets';
 
 /** Rows as JSON, or gzipped; MultiPL-E puts what its own judge says beside them. */
 const isRowFile = (name: string) => /\.jsonl?(\.gz)?$/.test(name) && !/\.results\.json(\.gz)?$/.test(name);
@@ -24,8 +24,8 @@ export async function* readSampleRows(path: string): AsyncGenerator<JsonRow> {
 function* programsIn(parent: string, folder: string): Generator<JsonRow> {
   const files = readdirSync(join(parent, folder), { withFileTypes: true }).sort(byNumberedName);
   for (const { name } of files.filter((entry) => entry.isFile() && entry.name.endsWith('.py'))) {
-    const where = `${folder}/${name}`;
-    const solution = decode(readFileSync(join(parent, folder, name)), where);
+    const where = join(parent, folder, name);
+    const solution = decode(readFileSync(where), where);
     const value = { task_id: folder.replace('_', '/'), solution };
     yield { where, text: JSON.stringify(value), value };
   }

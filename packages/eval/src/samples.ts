@@ -1,9 +1,6 @@
-import { basename } from 'node:path';
+import { DataError, nearestName, show } from '@flex/base';
+import { has, id, type JsonRow, type Members, rawRow, text, texts } from '@flex/datasets';
 import type { Answer, Problem } from './benchmark.ts';
-import { id, object, type RawRow, show, text, texts } from './benchmarks/fields.ts';
-import type { JsonRow } from './benchmarks/json-rows.ts';
-import { nearest } from './benchmarks/nearest.ts';
-import { DataError } from './errors.ts';
 import { readSampleRows } from './sample-rows.ts';
 
 /** One answer that a file gives. */
@@ -13,7 +10,7 @@ export interface Sample {
   /**
    * The row as it was; for one of several answers in a row, `{task_id, completion}` or `{task_id, program}`.
    */
-  readonly row: RawRow;
+  readonly row: Members;
   /** File and line, for messages. */
   readonly where: string;
 }
@@ -43,8 +40,7 @@ export async function* readSamples(path: string, problems: readonly Problem[]): 
     yield* Array.isArray(row.value) ? programsOf(row, problems, position) : samplesOf(row, find);
     position++;
   }
-  if (position === 0)
-    throw new DataError(`${basename(path)}: has no rows; a row is {"task_id", "completion"}`);
+  if (position === 0) throw new DataError(`${path}: has no rows; a row is {"task_id", "completion"}`);
 }
 
 /** How many of these ids a file of samples names. */
@@ -60,31 +56,30 @@ export async function countNamed(path: string, ids: readonly string[]): Promise<
 
 type Find = (given: string, where: string) => Problem;
 
-function* samplesOf({ value, where }: JsonRow, find: Find): Generator<Sample> {
-  const row = object(value, where);
-  if (Object.hasOwn(row, 'completions')) {
-    const problem = find(id(row, Object.hasOwn(row, 'task_id') ? 'task_id' : 'name', where), where);
-    for (const completion of texts(row, 'completions', where)) {
+function* samplesOf(json: JsonRow, find: Find): Generator<Sample> {
+  const raw = rawRow(json);
+  const { value: row, where } = raw;
+  if (has(row, 'completions')) {
+    const problem = find(id(raw, has(row, 'task_id') ? 'task_id' : 'name'), where);
+    for (const completion of texts(raw, 'completions')) {
       const answer: Answer = { kind: 'completion', text: completion };
       yield { problem, answer, row: { task_id: problem.id, completion }, where };
     }
     return;
   }
-  const problem = find(id(row, 'task_id', where), where);
-  const keys = (Object.keys(answerKeys) as (keyof typeof answerKeys)[]).filter((key) =>
-    Object.hasOwn(row, key),
-  );
+  const problem = find(id(raw, 'task_id'), where);
+  const keys = (Object.keys(answerKeys) as (keyof typeof answerKeys)[]).filter((key) => has(row, key));
   if (keys.length === 0 && row.verdict === 'missing') return;
   if (keys.length !== 1) throw new DataError(`${where}: ${answerTrouble(row, keys)}`);
-  const answer: Answer = { kind: answerKeys[keys[0]], text: text(row, keys[0], where) };
+  const answer: Answer = { kind: answerKeys[keys[0]], text: text(raw, keys[0]) };
   yield { problem, answer, row, where };
 }
 
-function answerTrouble(row: RawRow, keys: readonly string[]): string {
+function answerTrouble(row: Members, keys: readonly string[]): string {
   if (keys.length > 1) return `has ${keys.join(' and ')}, of which a row may have one`;
   const known = Object.keys(answerKeys).join(', ');
   for (const key of Object.keys(row)) {
-    const meant = nearest(key, Object.keys(answerKeys));
+    const meant = nearestName(key, Object.keys(answerKeys));
     if (meant) return `has none of ${known}; is ${show(key)} meant to be ${meant}?`;
   }
   return `has none of ${known}; its keys are ${Object.keys(row).join(', ')}`;
@@ -118,7 +113,7 @@ function finder(problems: readonly Problem[]): Find {
     const problem = byId.get(given) ?? bySimple.get(simple(given));
     if (problem) return problem;
     // The nearest number is no likely meaning of a number.
-    const meant = /^\d+$/.test(given) ? undefined : nearest(given, byId.keys());
+    const meant = /^\d+$/.test(given) ? undefined : nearestName(given, byId.keys());
     const hint = meant ? `is it ${meant}?` : `ids are like ${[...byId.keys()].slice(0, 3).join(', ')}`;
     throw new DataError(`${where}: unknown task id ${JSON.stringify(given)}; ${hint}`);
   };

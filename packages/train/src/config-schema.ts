@@ -1,3 +1,4 @@
+import { completionFormats, readSplit, splitSyntax } from '@flex/datasets';
 import { z } from 'zod';
 import {
   above,
@@ -13,8 +14,6 @@ import {
   unknownName,
   whole,
 } from './config-values.ts';
-import { formatNames } from './data/formats.ts';
-import { readSplit, splitSyntax } from './data/split.ts';
 import { type Preset, type PresetName, presets } from './presets.ts';
 
 const split = z
@@ -32,7 +31,7 @@ const template = z
   .default(null);
 
 /** How rows are to be read; `auto` tells them apart by their keys. */
-const format = oneOf(['auto', ...formatNames]).default('auto');
+const format = oneOf(['auto', ...completionFormats.map(({ name }) => name)]).default('auto');
 const lossOn = oneOf(['completion', 'all', 'all-and-padding']);
 const maxLength = whole(2).default(512);
 

@@ -17,7 +17,7 @@ type ContinuedConfig = z.output<ReturnType<typeof continuedSchema>>;
  * - `adapter: null` means a fresh adapter, and `lora` is whole. Otherwise training continues `adapter`, and
  *   `lora` holds only what the user gave, which must agree with that adapter.
  * - `regularizer` and `eval` are lists; `regularizer: none` is the empty one.
- * - `data.split: null` leaves the split to the data (see readRows).
+ * - `data.split: null` leaves the split to the data (see readCompletions).
  * - Relative paths are relative to the current working directory, but `use` is absolute.
  */
 export type TrainConfig = FreshConfig | ContinuedConfig;

@@ -113,8 +113,8 @@ export async function train(config: TrainConfig, options: TrainOptions): Promise
   const { backend, parts = new Map(), resume = false, overwrite = false } = options;
   const optimizer = await makeOptimizer(config.optimizer, parts);
   const tokenizer = tokenizerOf(config.model);
-  const data = loadDataSet(config.data, tokenizer);
-  const heldOut = distinct(config.eval.map((entry) => loadDataSet(entry, tokenizer)));
+  const data = await loadDataSet(config.data, tokenizer);
+  const heldOut = distinct(await Promise.all(config.eval.map((entry) => loadDataSet(entry, tokenizer))));
   checkContext(config.model, [data, ...heldOut]);
   const plan = planUpdates(data.examples.length, { ...config.train, shuffle: config.data.shuffle });
   const folder = openRunFolder(config, { resume, overwrite });

@@ -1,20 +1,8 @@
+import { DataError, parseJson, show } from '@flex/base';
+import { type AppsRow, members } from '@flex/datasets';
 import type { Benchmark, Tests, Transcripts } from '../benchmark.ts';
-import { DataError } from '../errors.ts';
 import { callPrelude, callTarget, callTests, withPrelude } from './apps-calls.ts';
-import { id, object, optionalText, type RawRow, show, text } from './fields.ts';
-import { fromRows } from './from-rows.ts';
-import { parseJson } from './json-rows.ts';
-import { memberText } from './split-json.ts';
-
-/** A row of APPS. */
-export interface AppsRow {
-  readonly id: string;
-  readonly question: string;
-  readonly starterCode: string;
-  /** JSON text of `{inputs, outputs, fn_name?}`, as published. */
-  readonly inputOutput: string;
-  readonly solutions: readonly string[];
-}
+import { fromRows, type Identified } from './from-rows.ts';
 
 interface InputOutput {
   readonly inputs: readonly unknown[];
@@ -26,29 +14,16 @@ interface InputOutput {
 /** What ends a completion: the list of bigcode-evaluation-harness. */
 const stop = ['\nQUESTION', '\n---', '\nANSWER'];
 
-/**
- * A row of `{task_id or problem_id, question, input_output, starter_code?, solutions?}`, where `input_output`
- * is an object or JSON text, and `solutions` a list or JSON text. Null for a row without a single case, of
- * which APPS has some: it cannot be judged. Throws DataError.
- *
- * @param json the row's own JSON text.
- */
-export function readAppsRow(row: RawRow, where: string, json: string): AppsRow | null {
-  const given = row.input_output;
-  if (given === undefined || given === null || given === '') return null;
-  const inputOutput = typeof given === 'string' ? given : (memberText(json, 'input_output') ?? '');
-  if (parseInputOutput(inputOutput, where).inputs.length === 0) return null;
-  return {
-    id: id(
-      row,
-      Object.hasOwn(row, 'problem_id') && !Object.hasOwn(row, 'task_id') ? 'problem_id' : 'task_id',
-      where,
-    ),
-    question: text(row, 'question', where),
-    starterCode: optionalText(row, 'starter_code', where) ?? '',
-    inputOutput,
-    solutions: readSolutions(row.solutions ?? [], where),
-  };
+/** A row of APPS with cases. */
+export interface JudgedAppsRow extends Identified<AppsRow> {
+  readonly inputOutput: string;
+}
+
+/** The row; null if it has not a single case, as some of APPS: it cannot be judged. Throws DataError. */
+export function judgedAppsRow(row: Identified<AppsRow>, where: string): JudgedAppsRow | null {
+  const { inputOutput } = row;
+  if (inputOutput === null || parseInputOutput(inputOutput, where).inputs.length === 0) return null;
+  return { ...row, inputOutput };
 }
 
 /**
@@ -56,11 +31,11 @@ export function readAppsRow(row: RawRow, where: string, json: string): AppsRow |
  * input. A completion is the whole program. Problems with a `fn_name` are judged by calling it, with
  * callPrelude before the program; the others by what they print, see sameOutput.
  */
-export function apps(rows: readonly AppsRow[]): Benchmark {
+export function apps(rows: readonly JudgedAppsRow[]): Benchmark {
   // Cases may be megabytes: they are parsed once, and all answers to a problem share one set of tests.
   const parsed = new Map<string, ReturnType<typeof parseInputOutput>>();
   const known = new Map<string, Tests>();
-  const testsOf = ({ id: task, inputOutput }: AppsRow, source: string): Tests => {
+  const testsOf = ({ id: task, inputOutput }: JudgedAppsRow, source: string): Tests => {
     const data = parsed.get(task) ?? parseInputOutput(inputOutput, task);
     parsed.set(task, data);
     const target = data.name === null ? null : callTarget(source, data.name);
@@ -90,7 +65,7 @@ export function apps(rows: readonly AppsRow[]): Benchmark {
   });
 }
 
-function promptOf({ id: task, question, starterCode, inputOutput }: AppsRow): string {
+function promptOf({ id: task, question, starterCode, inputOutput }: JudgedAppsRow): string {
   const isCall = parseInputOutput(inputOutput, task).name !== null;
   const starter = starterCode === '' ? '' : `\n${starterCode}`;
   const way = isCall ? 'Call-Based' : 'Standard Input';
@@ -113,7 +88,7 @@ function lines(value: unknown, where: string): string {
 
 function parseInputOutput(json: string, where: string): InputOutput {
   const place = `${where}: input_output`;
-  const { inputs, outputs, fn_name: name = null } = object(parseJson(json, place), where, 'input_output');
+  const { inputs, outputs, fn_name: name = null } = members(parseJson(json, place), where, 'input_output');
   if (!Array.isArray(inputs) || !Array.isArray(outputs) || inputs.length !== outputs.length) {
     throw new DataError(`${place} must have lists inputs and outputs of one length, got ${show(json)}`);
   }
@@ -123,11 +98,4 @@ function parseInputOutput(json: string, where: string): InputOutput {
   const data = { inputs, outputs, name: name || null };
   if (data.name === null) transcripts(data, place);
   return data;
-}
-
-function readSolutions(given: unknown, where: string): readonly string[] {
-  const value =
-    typeof given === 'string' && given !== '' ? parseJson(given, `${where}: solutions`) : given || [];
-  if (Array.isArray(value) && value.every((item) => typeof item === 'string')) return value;
-  throw new DataError(`${where}: solutions must be a list of texts, or JSON text of one, got ${show(given)}`);
 }

@@ -1,6 +1,8 @@
+import { ConfigError, DataError, digestRows } from '@flex/base';
 import type { Answer, Benchmark, Problem, Program } from '../benchmark.ts';
-import { ConfigError, DataError } from '../errors.ts';
-import { dataDigest } from './data-digest.ts';
+
+/** A row that has an id. */
+export type Identified<Row> = Row & { readonly id: string };
 
 /** Says how rows become problems, and answers programs. */
 export interface FromRows<Row extends { readonly id: string }> {
@@ -25,7 +27,7 @@ export function fromRows<Row extends { readonly id: string }>(spec: FromRows<Row
   }
   return {
     name,
-    options: { ...spec.options, data: dataDigest([...examples, ...rows]) },
+    options: { ...spec.options, data: digestRows([...examples, ...rows]) },
     async *problems() {
       for (const row of rows) yield problem(row);
     },

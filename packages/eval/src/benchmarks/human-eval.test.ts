@@ -1,9 +1,11 @@
+import { DataError } from '@flex/base';
+import { collect } from '@flex/base/testing';
+import { formats, type HumanEvalRow } from '@flex/datasets';
 import { describe, expect, test } from 'vitest';
 import type { Problem, PythonCalls } from '../benchmark.ts';
-import { DataError } from '../errors.ts';
 import { hasPython, runPython } from '../testing/run-python.ts';
-import { collect } from '../testing/temporary-folder.ts';
-import { type HumanEvalPrompt, humanEval, readHumanEvalRow } from './human-eval.ts';
+import type { Identified } from './from-rows.ts';
+import { type HumanEvalPrompt, humanEval } from './human-eval.ts';
 
 const row = {
   task_id: 'HumanEval/900',
@@ -12,7 +14,12 @@ const row = {
   canonical_solution: '    return twice(twice(x))\n',
   test: 'def check(candidate):\n    assert candidate(3) == twice(6)',
 };
-const read = (more: object = {}) => readHumanEvalRow({ ...row, ...more }, 'rows.jsonl:7');
+const read = (more: object = {}) =>
+  formats.humanEval.read({
+    value: { ...row, ...more },
+    where: 'rows.jsonl:7',
+    text: '',
+  }) as Identified<HumanEvalRow>;
 
 async function open(prompt: HumanEvalPrompt) {
   const benchmark = humanEval([read()], { prompt });
@@ -64,29 +71,6 @@ test('the prompt counts among the options, and does not change the digest of the
   const [raw, stripped] = [humanEval([read()]).options, humanEval([read()], { prompt: 'stripped' }).options];
   expect(stripped).toEqual({ ...raw, prompt: 'stripped' });
   expect(humanEval([read({ test: 'pass' })]).options.data).not.toBe(raw.data);
-});
-
-test('a row may have no solution', () => {
-  expect(read({ canonical_solution: undefined }).canonical).toBeNull();
-});
-
-test.each([
-  [{ prompt: 3 }, 'rows.jsonl:7: prompt must be a text, got 3'],
-  [{ test: null }, 'rows.jsonl:7: test must be a text, got null'],
-  [{ task_id: 1.5 }, 'rows.jsonl:7: task_id must be a text or a whole number, got 1.5'],
-  [{ task_id: '' }, 'rows.jsonl:7: task_id must be a text or a whole number, got ""'],
-  [{ entry_point: 'f(x)' }, 'rows.jsonl:7: entry_point must be the name of a function, got "f(x)"'],
-  [{ canonical_solution: ['x'] }, 'rows.jsonl:7: canonical_solution must be a text, got ["x"]'],
-])('a row with %j is refused', (wrong, message) => {
-  expect(() => read(wrong)).toThrow(new DataError(message));
-});
-
-test('a row that lacks a key is refused with the key it may have meant', () => {
-  const { entry_point, ...rest } = row;
-  const wrong = { ...rest, entrypoint: entry_point };
-  expect(() => readHumanEvalRow(wrong, 'a:1')).toThrow(
-    'a:1: has no entry_point, which must be a text; is "entrypoint" meant to be entry_point?',
-  );
 });
 
 test('rows of one id, and no rows, are refused', () => {

@@ -1,16 +1,6 @@
+import type { HumanEvalRow } from '@flex/datasets';
 import type { Benchmark } from '../benchmark.ts';
-import { DataError } from '../errors.ts';
-import { id, optionalText, type RawRow, text } from './fields.ts';
-import { fromRows, sourceOf } from './from-rows.ts';
-
-/** A row of HumanEval, as its publisher names the keys. */
-export interface HumanEvalRow {
-  readonly id: string;
-  readonly prompt: string;
-  readonly entryPoint: string;
-  readonly test: string;
-  readonly canonical: string | null;
-}
+import { fromRows, type Identified, sourceOf } from './from-rows.ts';
 
 /**
  * `raw`: the prompt as published, ending in a newline. `stripped`: without blanks around it, as bigcode's.
@@ -21,30 +11,13 @@ export type HumanEvalPrompt = (typeof humanEvalPrompts)[number];
 /** What ends a completion: the list of bigcode-evaluation-harness, which extends that of Chen et al. 2021. */
 const stop = ['\nclass', '\ndef', '\n#', '\n@', '\nprint', '\nif', '\n```', '<file_sep>'];
 
-/** A row of `{task_id, prompt, entry_point, canonical_solution?, test}`. Throws DataError. */
-export function readHumanEvalRow(row: RawRow, where: string): HumanEvalRow {
-  const entryPoint = text(row, 'entry_point', where);
-  if (!/^[A-Za-z_]\w*$/.test(entryPoint)) {
-    throw new DataError(
-      `${where}: entry_point must be the name of a function, got ${JSON.stringify(entryPoint)}`,
-    );
-  }
-  return {
-    id: id(row, 'task_id', where),
-    prompt: text(row, 'prompt', where),
-    entryPoint,
-    test: text(row, 'test', where),
-    canonical: optionalText(row, 'canonical_solution', where),
-  };
-}
-
 /**
  * HumanEval (Chen et al. 2021). A program is prompt + completion, nothing between: a completion of the
  * stripped prompt begins with its own newline. It is tested by `test` and `check(entry_point)`, with the
  * published prompt around them, whose helpers some tests use.
  */
 export function humanEval(
-  rows: readonly HumanEvalRow[],
+  rows: readonly Identified<HumanEvalRow>[],
   { prompt = 'raw' }: { readonly prompt?: HumanEvalPrompt } = {},
 ): Benchmark {
   return fromRows({

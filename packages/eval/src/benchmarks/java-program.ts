@@ -1,5 +1,5 @@
+import { DataError } from '@flex/base';
 import type { Program } from '../benchmark.ts';
-import { DataError } from '../errors.ts';
 import { closeJavaUnit, javaSignature, javaTester } from '../judge/java-stub.ts';
 
 export interface JavaProgramOptions {

@@ -1,9 +1,11 @@
+import { ConfigError, DataError } from '@flex/base';
+import { collect } from '@flex/base/testing';
+import { formats, type MbppRow } from '@flex/datasets';
 import { describe, expect, test } from 'vitest';
 import type { PythonCalls } from '../benchmark.ts';
-import { ConfigError, DataError } from '../errors.ts';
 import { hasPython, runPython } from '../testing/run-python.ts';
-import { collect } from '../testing/temporary-folder.ts';
-import { type MbppOptions, mbpp, readMbppRow } from './mbpp.ts';
+import type { Identified } from './from-rows.ts';
+import { type MbppOptions, mbpp } from './mbpp.ts';
 
 const row = {
   task_id: 11,
@@ -13,7 +15,8 @@ const row = {
   test_list: ['assert one(1) == 2', 'assert one(2) == 3'],
   challenge_test_list: ['assert False'],
 };
-const read = (more: object = {}) => readMbppRow({ ...row, ...more }, 'rows.jsonl:7');
+const read = (more: object = {}) =>
+  formats.mbpp.read({ value: { ...row, ...more }, where: 'rows.jsonl:7', text: '' }) as Identified<MbppRow>;
 const examples = [1, 2, 3, 4].map((task_id) =>
   read({ task_id, text: `Task ${task_id}.`, code: `c = ${task_id}` }),
 );
@@ -115,34 +118,9 @@ describe('a program', () => {
   });
 });
 
-describe('a row', () => {
-  test.each([11, '11', 'Mbpp/11', 'MBPP/11'])('may have the task id %j', (task_id) => {
-    expect(read({ task_id }).id).toBe('11');
-  });
-
-  test('may be of the sanitized shape', () => {
-    const { text, test_setup_code, ...rest } = row;
-    const sanitized = readMbppRow({ ...rest, prompt: text, test_imports: ['import math'] }, 'a:1');
-    expect(sanitized).toEqual({ ...read(), setup: 'import math' });
-  });
-
-  test.each([
-    [{ test_list: [] }, 'test_list is empty'],
-    [{ test_list: 'assert 1' }, 'test_list must be a list of texts, got "assert 1"'],
-    [{ test_list: [1] }, 'test_list must be a list of texts, got [1]'],
-    [{ text: 7 }, 'text must be a text, got 7'],
-    [{ code: {} }, 'code must be a text, got {}'],
-    [{ task_id: null }, 'task_id must be a text or a whole number, got null'],
-    [{ test_setup_code: 1 }, 'test_setup_code must be a text, got 1'],
-  ])('with %j is refused', (wrong, message) => {
-    expect(() => read(wrong)).toThrow(DataError);
-    expect(() => read(wrong)).toThrow(`rows.jsonl:7: ${message}`);
-  });
-
-  test('that is not in the benchmark has no program', async () => {
-    const { benchmark, problem } = await open({});
-    expect(() => benchmark.program({ ...problem, id: '12' }, { kind: 'program', text: '' })).toThrow(
-      ConfigError,
-    );
-  });
+test('a row that is not in the benchmark has no program', async () => {
+  const { benchmark, problem } = await open({});
+  expect(() => benchmark.program({ ...problem, id: '12' }, { kind: 'program', text: '' })).toThrow(
+    ConfigError,
+  );
 });

@@ -1,17 +1,7 @@
+import { DataError } from '@flex/base';
+import type { MbppRow } from '@flex/datasets';
 import type { Benchmark } from '../benchmark.ts';
-import { DataError } from '../errors.ts';
-import { id, optionalText, optionalTexts, type RawRow, text, texts } from './fields.ts';
-import { fromRows, sourceOf } from './from-rows.ts';
-
-/** A row of MBPP, with \n for line ends. */
-export interface MbppRow {
-  /** The task's number, without a prefix. */
-  readonly id: string;
-  readonly text: string;
-  readonly code: string | null;
-  readonly setup: string;
-  readonly tests: readonly string[];
-}
+import { fromRows, type Identified, sourceOf } from './from-rows.ts';
 
 /**
  * `docstring`: the task and its first test as a docstring (bigcode's, after InCoder). `all-tests`: the same
@@ -31,28 +21,7 @@ const fewShotStop = ['[DONE]'];
 export interface MbppOptions {
   readonly prompt?: MbppPrompt;
   /** Rows of the tasks `fewShotIds`, which `few-shot` shows. */
-  readonly examples?: readonly MbppRow[];
-}
-
-/**
- * A row of `{task_id, text or prompt, code?, test_list, test_setup_code?}`, or with `test_imports` as the
- * sanitized rows have; `challenge_test_list` is not used. Task ids may be 11, "11", "Mbpp/11". Throws
- * DataError.
- */
-export function readMbppRow(row: RawRow, where: string): MbppRow {
-  const tests = texts(row, 'test_list', where).map(unix);
-  if (tests.length === 0) throw new DataError(`${where}: test_list is empty; a task needs a test`);
-  const imports = optionalTexts(row, 'test_imports', where);
-  const code = optionalText(row, 'code', where);
-  return {
-    id: id(row, 'task_id', where).replace(/^mbpp\//i, ''),
-    text: unix(
-      text(row, !Object.hasOwn(row, 'text') && Object.hasOwn(row, 'prompt') ? 'prompt' : 'text', where),
-    ),
-    code: code === null ? null : unix(code),
-    setup: unix([...imports, optionalText(row, 'test_setup_code', where) ?? ''].join('\n').trim()),
-    tests,
-  };
+  readonly examples?: readonly Identified<MbppRow>[];
 }
 
 /**
@@ -62,7 +31,7 @@ export function readMbppRow(row: RawRow, where: string): MbppRow {
  * the rows.
  */
 export function mbpp(
-  rows: readonly MbppRow[],
+  rows: readonly Identified<MbppRow>[],
   { prompt = 'docstring', examples = [] }: MbppOptions = {},
 ): Benchmark {
   const shown = prompt === 'few-shot' ? fewShotIds.map((wanted) => exampleOf(wanted, examples)) : [];
@@ -101,7 +70,7 @@ export function mbpp(
   });
 }
 
-function exampleOf(wanted: string, examples: readonly MbppRow[]): MbppRow {
+function exampleOf(wanted: string, examples: readonly Identified<MbppRow>[]): Identified<MbppRow> {
   const row = examples.find((example) => example.id === wanted);
   if (row && row.code !== null) return row;
   const missing = row ? 'whose row has no code' : 'which the data lacks';
@@ -132,8 +101,4 @@ function entryPointsOf({ code, tests }: MbppRow): string[] {
     ),
   );
   return [...defined].filter((name) => tests.some((test) => new RegExp(`\\b${name}\\s*\\(`).test(test)));
-}
-
-function unix(value: string): string {
-  return value.replaceAll('\r\n', '\n');
 }

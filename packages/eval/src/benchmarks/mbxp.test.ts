@@ -1,8 +1,10 @@
+import { DataError } from '@flex/base';
+import { collect } from '@flex/base/testing';
+import { formats, type MbxpRow } from '@flex/datasets';
 import { expect, test } from 'vitest';
 import type { JavaCalls } from '../benchmark.ts';
-import { DataError } from '../errors.ts';
-import { collect } from '../testing/temporary-folder.ts';
-import { mbxpJava, readMbxpRow } from './mbxp.ts';
+import type { Identified } from './from-rows.ts';
+import { mbxpJava, mbxpJavaRow } from './mbxp.ts';
 
 const row = {
   task_id: 'MBJP/900',
@@ -12,7 +14,10 @@ const row = {
   test: '\n\nclass Main {\n    public static void main(String[] args) {\n        Twice.twice(2);\n    }\n}\n',
   canonical_solution: '        return 2 * x;\n    }\n}',
 };
-const read = (more: object = {}) => readMbxpRow({ ...row, ...more }, 'rows.jsonl:7');
+const read = (more: object = {}) => {
+  const found = formats.mbxp.read({ value: { ...row, ...more }, where: 'rows.jsonl:7', text: '' });
+  return mbxpJavaRow(found as Identified<MbxpRow>, 'rows.jsonl:7');
+};
 
 test('a program is prompt + completion + test, and is tested by Main of another unit', async () => {
   const benchmark = mbxpJava([read()]);
@@ -44,8 +49,8 @@ test.each([null, undefined])('a row may have the solution %s', async (canonical_
 test.each([
   [{ language: 'python' }, 'MBXP in "python" cannot be judged, only in java'],
   [{ prompt: 'class Twice {' }, 'the prompt must end in the body of a method'],
-  [{ test: 1 }, 'test must be a text, got 1'],
-  [{ task_id: {} }, 'task_id must be a text or a whole number'],
+  [{ language: undefined }, 'MBXP in null cannot be judged, only in java'],
+  [{ test: undefined }, 'has no test, which must be a text'],
 ])('a row with %j is refused', (wrong, message) => {
   expect(() => read(wrong)).toThrow(DataError);
   expect(() => read(wrong)).toThrow(`rows.jsonl:7: ${message}`);

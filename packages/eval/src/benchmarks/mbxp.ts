@@ -1,16 +1,8 @@
+import { DataError, show } from '@flex/base';
+import type { MbxpRow } from '@flex/datasets';
 import type { Benchmark } from '../benchmark.ts';
-import { DataError } from '../errors.ts';
-import { id, optionalText, type RawRow, text } from './fields.ts';
-import { fromRows, sourceOf } from './from-rows.ts';
+import { fromRows, type Identified, sourceOf } from './from-rows.ts';
 import { javaProgram, javaPrompt } from './java-program.ts';
-
-/** A row of MBXP. */
-export interface MbxpRow {
-  readonly id: string;
-  readonly prompt: string;
-  readonly test: string;
-  readonly canonical: string | null;
-}
 
 /** A completion closes its method and its class; it ends before the next thing at the start of a line. */
 const stop = [
@@ -28,26 +20,24 @@ const stop = [
 /** What every completion ends with: it closes the method and the class. */
 const closing = '    }\n}';
 
-/**
- * A row of `{task_id, language, prompt, entry_point, test, canonical_solution?}` in Java. Throws DataError.
- */
-export function readMbxpRow(row: RawRow, where: string): MbxpRow {
-  const language = text(row, 'language', where);
+/** A row of MBXP in Java. */
+export interface MbxpJavaRow extends Identified<Pick<MbxpRow, 'id' | 'prompt' | 'canonical'>> {
+  readonly test: string;
+}
+
+/** The row, if it is in Java and has tests. Throws DataError. */
+export function mbxpJavaRow({ language, test, ...row }: Identified<MbxpRow>, where: string): MbxpJavaRow {
   if (language !== 'java') {
-    throw new DataError(`${where}: MBXP in ${JSON.stringify(language)} cannot be judged, only in java`);
+    throw new DataError(`${where}: MBXP in ${show(language)} cannot be judged, only in java`);
   }
-  return {
-    id: id(row, 'task_id', where),
-    prompt: javaPrompt(text(row, 'prompt', where), where),
-    test: text(row, 'test', where),
-    canonical: optionalText(row, 'canonical_solution', where),
-  };
+  if (test === null) throw new DataError(`${where}: has no test, which must be a text`);
+  return { ...row, prompt: javaPrompt(row.prompt, where), test };
 }
 
 /**
  * MBPP in Java (Athiwaratkun et al. 2022): a program is prompt + completion + test, whose class is `Main`.
  */
-export function mbxpJava(rows: readonly MbxpRow[]): Benchmark {
+export function mbxpJava(rows: readonly MbxpJavaRow[]): Benchmark {
   return fromRows({
     name: 'mbxp:java',
     options: { stop },

@@ -1,9 +1,11 @@
+import { DataError } from '@flex/base';
+import { collect } from '@flex/base/testing';
+import { formats, type MultiplERow } from '@flex/datasets';
 import { describe, expect, test } from 'vitest';
 import type { Answer, JavaCalls } from '../benchmark.ts';
-import { DataError } from '../errors.ts';
 import { languages } from '../language.ts';
-import { collect } from '../testing/temporary-folder.ts';
-import { multiplE, readMultiplERow } from './multipl-e.ts';
+import type { Identified } from './from-rows.ts';
+import { judgedMultiplERow, multiplE } from './multipl-e.ts';
 
 const java = {
   name: 'HumanEval_900_twice',
@@ -19,9 +21,12 @@ const lua = {
   tests: "lu = require('luaunit')\n",
   stop_tokens: ['\nlocal', '\nend'],
 };
-const read = (row: object) => readMultiplERow(row as Record<string, unknown>, 'rows.jsonl:7');
+const read = (value: Readonly<Record<string, unknown>>) => {
+  const row = formats.multiplE.read({ value, where: 'rows.jsonl:7', text: '' });
+  return judgedMultiplERow(row as Identified<MultiplERow>, 'rows.jsonl:7');
+};
 
-async function program(row: object, answer: Answer) {
+async function program(row: Readonly<Record<string, unknown>>, answer: Answer) {
   const benchmark = multiplE([read(row)]);
   const [problem] = await collect(benchmark.problems());
   return benchmark.program(problem, answer);
@@ -96,17 +101,10 @@ test.each(languages)('%s has an empty completion', async (language) => {
   expect(problem.empty).not.toBe('');
 });
 
-test('go may be written as the end of its files', () => {
-  expect(read({ ...lua, language: 'go_test.go' }).language).toBe('go');
-});
-
 test.each([
   [{ ...java, language: 'cs' }, 'language "cs" cannot be judged; it must be one of py, java'],
   [{ ...java, language: 'rust' }, 'language "rust" cannot be judged'],
-  [{ ...java, stop_tokens: [''] }, 'stop_tokens holds an empty text'],
-  [{ ...java, stop_tokens: '\n' }, 'stop_tokens must be a list of texts'],
   [{ ...java, prompt: 'class Problem {\n' }, 'the prompt must end in the body of a method'],
-  [{ ...java, tests: undefined }, 'tests must be a text'],
 ])('the row %j is refused', (row, message) => {
   expect(() => read(row)).toThrow(DataError);
   expect(() => read(row)).toThrow(`rows.jsonl:7: ${message}`);

@@ -1,18 +1,9 @@
+import { DataError, show } from '@flex/base';
+import type { MultiplERow } from '@flex/datasets';
 import type { Answer, Benchmark } from '../benchmark.ts';
-import { DataError } from '../errors.ts';
 import { type Language, languages } from '../language.ts';
-import { id, optionalTexts, type RawRow, text } from './fields.ts';
-import { fromRows, sourceOf } from './from-rows.ts';
+import { fromRows, type Identified, sourceOf } from './from-rows.ts';
 import { isClosedJava, javaProgram, javaPrompt } from './java-program.ts';
-
-/** A row of MultiPL-E. */
-export interface MultiplERow {
-  readonly id: string;
-  readonly language: Language;
-  readonly prompt: string;
-  readonly tests: string;
-  readonly stop: readonly string[];
-}
 
 /** The languages that can be judged. */
 export const multiplELanguages: readonly Language[] = languages;
@@ -38,30 +29,21 @@ const emptyCompletions: Readonly<Record<Language, string>> = {
   rkt: '  (void))\n',
 };
 
-/**
- * A row of `{name or task_id, language, prompt, tests, stop_tokens}`; the language may be written with a
- * file's ending, as `go_test.go`. Throws DataError, also for a language that cannot be judged.
- */
-export function readMultiplERow(row: RawRow, where: string): MultiplERow {
-  const given = text(row, 'language', where);
-  const language = languages.find((known) => known === given.replace(/_test\.go$/, ''));
+/** A row of MultiPL-E in a language that can be judged. */
+export interface JudgedMultiplERow extends Identified<MultiplERow> {
+  readonly language: Language;
+}
+
+/** The row, if it can be judged. Throws DataError. */
+export function judgedMultiplERow(row: Identified<MultiplERow>, where: string): JudgedMultiplERow {
+  const language = languages.find((known) => known === row.language);
   if (!language) {
     const known = languages.join(', ');
     throw new DataError(
-      `${where}: language ${JSON.stringify(given)} cannot be judged; it must be one of ${known}`,
+      `${where}: language ${show(row.language)} cannot be judged; it must be one of ${known}`,
     );
   }
-  const stop = optionalTexts(row, 'stop_tokens', where);
-  if (stop.includes(''))
-    throw new DataError(`${where}: stop_tokens holds an empty text, which would stop at once`);
-  const prompt = text(row, 'prompt', where);
-  return {
-    id: id(row, 'name', where),
-    language,
-    prompt: language === 'java' ? javaPrompt(prompt, where) : prompt,
-    tests: text(row, 'tests', where),
-    stop,
-  };
+  return { ...row, language, prompt: language === 'java' ? javaPrompt(row.prompt, where) : row.prompt };
 }
 
 /**
@@ -70,7 +52,7 @@ export function readMultiplERow(row: RawRow, where: string): MultiplERow {
  * that still ends with it is taken as if it did not. Java runs apart from its tests, other languages with
  * them. Throws DataError for rows of several languages.
  */
-export function multiplE(rows: readonly MultiplERow[]): Benchmark {
+export function multiplE(rows: readonly JudgedMultiplERow[]): Benchmark {
   const languages = [...new Set(rows.map(({ language }) => language))];
   if (languages.length > 1) {
     throw new DataError(`multipl-e: rows are of ${languages.join(' and ')}; a file must be of one language`);
@@ -99,7 +81,7 @@ export function multiplE(rows: readonly MultiplERow[]): Benchmark {
 }
 
 /** The answer without a stop text at its end that the tests begin with. */
-function withoutStop({ stop, tests }: MultiplERow, { kind, text: given }: Answer): Answer {
+function withoutStop({ stop, tests }: JudgedMultiplERow, { kind, text: given }: Answer): Answer {
   for (const token of stop) {
     if (!tests.startsWith(token.slice(1))) continue;
     const at = given.lastIndexOf(token);

@@ -1,12 +1,12 @@
 import { cpSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
+import { ConfigError, DataError } from '@flex/base';
+import { collect, jsonl, temporaryFile, temporaryFolder } from '@flex/base/testing';
 import { describe, expect, test } from 'vitest';
 import type { Transcripts } from '../benchmark.ts';
-import { ConfigError, DataError } from '../errors.ts';
 import { checkBenchmark } from '../testing/check-benchmark.ts';
 import { hasPython, runPython } from '../testing/run-python.ts';
-import { collect, jsonl, temporaryFile, temporaryFolder } from '../testing/temporary-folder.ts';
 import { type OpenBenchmarkOptions, openBenchmark } from './open-benchmark.ts';
 import { sameOutput } from './same-output.ts';
 
@@ -84,7 +84,7 @@ describe.each(names)('%s', (name) => {
     for (const other of names.filter((given) => given !== name)) {
       const data = temporaryFile('a.jsonl', jsonl(rows[other]));
       expect(await complaint(DataError, { name, data })).toMatch(
-        new RegExp(`^a.jsonl:1: is a row of .*, and ${name} was asked for$`),
+        new RegExp(`^${data}:1: is a row of .*, and ${name} was asked for$`),
       );
     }
   });
@@ -97,12 +97,11 @@ describe.each(names)('%s', (name) => {
   test('refuses a second row of the same id, and rows that are no objects, with their place', async () => {
     const twice = temporaryFile('a.jsonl', jsonl(rows[name], rows[name]));
     const message = await complaint(DataError, { name, data: twice });
-    expect(message).toMatch(/^a\.jsonl:2: has the id .* of a\.jsonl:1; ids must be unique$/);
+    expect(message).toMatch(new RegExp(`^${twice}:2: has the id .* of ${twice}:1; ids must be unique$`));
     for (const wrong of ['[1]', '5', 'null', '"x"']) {
       const data = temporaryFile('a.jsonl', jsonl(rows[name], wrong));
-      expect(await complaint(DataError, { name, data })).toMatch(
-        /^a\.jsonl:2: a row must be a JSON object, got /,
-      );
+      const complained = await complaint(DataError, { name, data });
+      expect(complained.startsWith(`${data}:2: a row must be a JSON object, got `)).toBe(true);
     }
   });
 });
@@ -137,7 +136,7 @@ describe('a name', () => {
   test('of a file of other rows is refused with the shapes that are known', async () => {
     const name = temporaryFile('a.jsonl', jsonl({ id: 1, text: '' }));
     const message = await complaint(DataError, { name });
-    expect(message).toMatch(/^a\.jsonl:1: has the keys id, text; known rows are .*mbpp \{task_id/);
+    expect(message).toMatch(new RegExp(`^${name}:1: has the keys id, text; known are .*mbpp \\{task_id`));
   });
 });
 
@@ -163,11 +162,11 @@ describe('a split', () => {
     const name = data(11);
     expect(await complaint(ConfigError, { name, split: 'trian' })).toContain('is it train?');
     expect(await complaint(DataError, { name, split: 'train' })).toBe(
-      'mbpp: split train selects no row; its task ids are 11 to 11',
+      `${name}: split train selects no row; its task ids are 11 to 11`,
     );
     const other = temporaryFile('a.jsonl', jsonl(rows.humaneval));
-    expect(await complaint(ConfigError, { name: other, split: 'test' })).toContain(
-      'split must be all, a range',
+    expect(await complaint(DataError, { name: other, split: 'test' })).toContain(
+      "split test is one of MBPP's, and these are humaneval rows",
     );
     expect(await idsOf({ name: other, split: '0-3' })).toEqual(['HumanEval/0']);
   });
@@ -255,9 +254,8 @@ describe('an APPS folder', () => {
   test('with a damaged file is refused with its place', async () => {
     const data = appsFolder(false);
     writeFileSync(join(data, 'apps/train/0002/input_output.json'), '{"inputs":');
-    expect(await complaint(DataError, { name: 'apps', data })).toMatch(
-      /^train\/0002: input_output: is not JSON/,
-    );
+    const complained = await complaint(DataError, { name: 'apps', data });
+    expect(complained.startsWith(`${join(data, 'apps/train/0002')}: input_output: is not JSON`)).toBe(true);
   });
 
   test('may hold problems without a case, which are left out and counted', async () => {

@@ -1,11 +1,20 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { object, type RawRow, show, text, texts } from '../benchmarks/fields.ts';
-import { type HumanEvalRow, readHumanEvalRow } from '../benchmarks/human-eval.ts';
-import { type MultiplERow, readMultiplERow } from '../benchmarks/multipl-e.ts';
-import { DataError } from '../errors.ts';
+import { DataError, show } from '@flex/base';
+import {
+  formats,
+  type HumanEvalRow,
+  type Members,
+  members,
+  text as textOf,
+  texts as textsOf,
+} from '@flex/datasets';
+import type { Identified } from '../benchmarks/from-rows.ts';
+import { type JudgedMultiplERow, judgedMultiplERow } from '../benchmarks/multipl-e.ts';
 import { type Verdict, verdicts } from '../verdict.ts';
 
+const text = (value: Members, key: string, where: string) => textOf({ value, where, text: '' }, key);
+const texts = (value: Members, key: string, where: string) => textsOf({ value, where, text: '' }, key);
 const fixtures = join(import.meta.dirname, '../../fixtures');
 
 /** A completion that solves a problem of MultiPL-E's HumanEval in Java, by the problem's name. */
@@ -66,8 +75,8 @@ export interface Attack {
 
 /** The problems that attacks answer: ids begin with `python/` and `java/`. */
 export interface AttackProblems {
-  readonly python: readonly HumanEvalRow[];
-  readonly java: readonly MultiplERow[];
+  readonly python: readonly Identified<HumanEvalRow>[];
+  readonly java: readonly JudgedMultiplERow[];
   /** A right completion of each problem, by its id. */
   readonly canonical: ReadonlyMap<string, string>;
 }
@@ -110,12 +119,12 @@ export function readSabotages(folder = join(fixtures, 'java-solutions')): Sabota
 /** The problems of the attacks. Throws DataError where a row is wrong or has no canonical solution. */
 export function readAttackProblems(folder = join(fixtures, 'attacks')): AttackProblems {
   const file = 'problems.json';
-  const lists = object(readJson(folder, file), file, 'the file');
+  const lists = members(readJson(folder, file), file, 'the file');
   only(lists, ['python', 'java'], file);
   const canonical = new Map<string, string>();
   const rows = <Row extends { readonly id: string }>(
     key: 'python' | 'java',
-    read: (row: RawRow, where: string) => Row,
+    read: (row: Members, where: string) => Row,
   ) =>
     rowsOf(lists[key], `${file}: ${key}`).map(({ row, where }) => {
       const known = read(row, where);
@@ -124,7 +133,17 @@ export function readAttackProblems(folder = join(fixtures, 'attacks')): AttackPr
       canonical.set(known.id, text(row, 'canonical_solution', where));
       return known;
     });
-  return { python: rows('python', readHumanEvalRow), java: rows('java', readMultiplERow), canonical };
+  return {
+    python: rows(
+      'python',
+      (value, where) => formats.humanEval.read({ value, where, text: '' }) as Identified<HumanEvalRow>,
+    ),
+    java: rows('java', (value, where) => {
+      const row = formats.multiplE.read({ value, where, text: '' });
+      return judgedMultiplERow(row as Identified<typeof row>, where);
+    }),
+    canonical,
+  };
 }
 
 const places = { py: { folder: 'python', ending: 'py' }, java: { folder: 'java', ending: 'java' } } as const;
@@ -186,7 +205,7 @@ function checkVerdicts(right: readonly Verdict[], family: Family, where: string)
 }
 
 interface Entry {
-  readonly row: RawRow;
+  readonly row: Members;
   readonly where: string;
 }
 
@@ -196,7 +215,7 @@ function readList(folder: string, file: string): Entry[] {
 
 function rowsOf(value: unknown, where: string): Entry[] {
   if (!Array.isArray(value)) throw new DataError(`${where} must be a list, got ${show(value)}`);
-  return value.map((row, i) => ({ row: object(row, `${where}[${i}]`), where: `${where}[${i}]` }));
+  return value.map((row, i) => ({ row: members(row, `${where}[${i}]`), where: `${where}[${i}]` }));
 }
 
 function readJson(folder: string, file: string): unknown {
@@ -208,7 +227,7 @@ function readJson(folder: string, file: string): unknown {
   }
 }
 
-function only(row: RawRow, keys: readonly string[], where: string): void {
+function only(row: Members, keys: readonly string[], where: string): void {
   const unknown = Object.keys(row).find((key) => !keys.includes(key));
   if (unknown) throw new DataError(`${where}: unknown member ${unknown}; known are ${keys.join(', ')}`);
 }

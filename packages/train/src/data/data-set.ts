@@ -1,11 +1,11 @@
 import { basename } from 'node:path';
 import { DataError } from '@flex/base';
+import { type ReadCompletionsOptions, readCompletions } from '@flex/datasets';
 import { type Batch, chunk, collate } from './batches.ts';
 import { type EncodeOptions, type Example, encodeExample, type TokenizerLike } from './encode.ts';
-import { type ReadOptions, readRows } from './read-rows.ts';
 
 /** What names a data set and says how it is read: `data` of a configuration, or an entry of its `eval`. */
-export interface DataSource extends ReadOptions, EncodeOptions {
+export interface DataSource extends ReadCompletionsOptions, EncodeOptions {
   readonly source: string;
 }
 
@@ -24,14 +24,14 @@ export interface DataSet {
 }
 
 /** Reads and encodes a data set. Throws ConfigError or DataError, one line, for what is wrong with it. */
-export function loadDataSet(source: DataSource, tokenizer: TokenizerLike): DataSet {
-  const { rows, split, withoutSolution } = readRows(source.source, source);
-  const encoded = rows.map((row) => encodeExample(row, tokenizer, source));
+export async function loadDataSet(source: DataSource, tokenizer: TokenizerLike): Promise<DataSet> {
+  const { completions, split, withoutSolution } = await readCompletions(source.source, source);
+  const encoded = completions.map((completion) => encodeExample(completion, tokenizer, source));
   const examples = encoded.filter((example) => example !== null);
   const name = `${basename(source.source)} ${split}`;
   if (examples.length === 0) {
     throw new DataError(
-      `${name}: no row has a token to score within ${source.max_length} tokens; raise max_length`,
+      `${source.source}: no row of split ${split} has a token to score within ${source.max_length} tokens; raise max_length`,
     );
   }
   const unscorable = encoded.length - examples.length;

@@ -1,11 +1,11 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { ConfigError, DataError } from '@flex/base';
+import { readCompletions, type TokenIds } from '@flex/datasets';
 import { openTokenizer } from '@flex/llama';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { type EncodeOptions, encodeExample, type TokenizerLike, UNSCORED } from './encode.ts';
-import { type Row, readRows } from './read-rows.ts';
 
 const shared = join(import.meta.dirname, '../../../../../shared');
 
@@ -25,13 +25,13 @@ function encode(
   options: Partial<EncodeOptions> = {},
   tokenizer = characters,
 ) {
-  const row = { where: 'rows.jsonl:1', taskId: null, prompt, completion };
+  const row = { where: 'rows.jsonl:1', prompt, completion };
   const example = encodeExample(row, tokenizer, { ...usual, ...options });
   return example && { input_ids: [...example.input_ids], labels: [...example.labels] };
 }
 
-function ofIds(inputIds: readonly number[], labels: readonly number[] | null = null): Row {
-  return { where: 'rows.jsonl:7', taskId: null, inputIds, labels };
+function ofIds(inputIds: readonly number[], labels: readonly number[] | null = null): TokenIds {
+  return { where: 'rows.jsonl:7', inputIds, labels };
 }
 
 const [a, b, c] = [97, 98, 99];
@@ -102,7 +102,7 @@ describe('an example of text', () => {
 });
 
 describe('an example of token ids', () => {
-  const plain = (row: Row, options: Partial<EncodeOptions> = {}) => {
+  const plain = (row: TokenIds, options: Partial<EncodeOptions> = {}) => {
     const example = encodeExample(row, characters, { ...usual, ...options });
     return example && [[...example.input_ids], [...example.labels]];
   };
@@ -133,16 +133,18 @@ describe.skipIf(!existsSync(shared))('the held-out rows of the micro model', () 
   const tokenizer = () => openTokenizer(join(shared, 'models/micro'));
 
   /** The scored tokens of tasks 511–600, over which the reference losses are means. */
-  const scored = (file: string) =>
-    readRows(join(shared, 'data', file), { split: '511-600' })
-      .rows.flatMap((row) => encodeExample(row, tokenizer(), { ...usual, append_eos: false }) ?? [])
-      .reduce((sum, { labels }) => sum + labels.filter((label) => label !== UNSCORED).length, 0);
+  const scored = async (file: string) => {
+    const { completions } = await readCompletions(join(shared, 'data', file), { split: '511-600' });
+    const options = { ...usual, append_eos: false };
+    const examples = completions.flatMap((one) => encodeExample(one, tokenizer(), options) ?? []);
+    return examples.reduce((sum, { labels }) => sum + labels.filter((label) => label !== UNSCORED).length, 0);
+  };
 
-  test('have the 7,003 Python tokens whose mean loss is 2.520', () => {
-    expect(scored('mbpp.jsonl')).toBe(7003);
+  test('have the 7,003 Python tokens whose mean loss is 2.520', async () => {
+    expect(await scored('mbpp.jsonl')).toBe(7003);
   });
 
-  test('have the 8,852 Java tokens whose mean loss is 2.581', () => {
-    expect(scored('mbjp.jsonl')).toBe(8852);
+  test('have the 8,852 Java tokens whose mean loss is 2.581', async () => {
+    expect(await scored('mbjp.jsonl')).toBe(8852);
   });
 });

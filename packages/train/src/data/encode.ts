@@ -1,5 +1,5 @@
 import { ConfigError, DataError } from '@flex/base';
-import type { IdsRow, Row, TextRow } from './read-rows.ts';
+import type { Completion, TokenIds } from '@flex/datasets';
 
 /** The label of a token that is not scored. */
 export const UNSCORED = -100;
@@ -37,25 +37,36 @@ export interface EncodeOptions {
 }
 
 /**
- * The example that a row makes; null if it has no token to score in what max_length leaves of it.
+ * The example that a completion makes; null if it has no token to score in what max_length leaves of it.
  *
  * NUMERICS: prompt and completion are tokenized as one text, and as many tokens belong to the prompt as it
  * makes by itself. The text begins with the beginning-of-text token where the vocabulary has one.
  *
- * A row of token ids is used as it is, uncut and without an end-of-text token. Throws DataError where its
+ * One of token ids is used as it is, uncut and without an end-of-text token. Throws DataError where its
  * ids are not in the vocabulary, or its labels are not as many or neither −100 nor in the vocabulary, and
  * ConfigError where an end-of-text token is wanted and the vocabulary has none.
  */
-export function encodeExample(row: Row, tokenizer: TokenizerLike, options: EncodeOptions): Example | null {
-  const example = 'inputIds' in row ? fromIds(row, tokenizer.vocabSize) : fromText(row, tokenizer, options);
+export function encodeExample(
+  completion: Completion | TokenIds,
+  tokenizer: TokenizerLike,
+  options: EncodeOptions,
+): Example | null {
+  const example =
+    'inputIds' in completion
+      ? fromIds(completion, tokenizer.vocabSize)
+      : fromText(completion, tokenizer, options);
   example.labels[0] = UNSCORED;
   return example.labels.some((label) => label !== UNSCORED) ? example : null;
 }
 
-function fromText(row: TextRow, tokenizer: TokenizerLike, options: EncodeOptions): Example {
+function fromText(
+  { prompt, completion }: Completion,
+  tokenizer: TokenizerLike,
+  options: EncodeOptions,
+): Example {
   const { max_length, append_eos, loss_on } = options;
   const begin = { bos: tokenizer.bosId !== null };
-  const ids = [...tokenizer.encode(row.prompt + row.completion, begin)];
+  const ids = [...tokenizer.encode(prompt + completion, begin)];
   if (append_eos) ids.push(endOf(tokenizer, 'append_eos: true'));
   if (loss_on === 'all-and-padding') {
     const end = endOf(tokenizer, 'loss_on: all-and-padding');
@@ -63,7 +74,7 @@ function fromText(row: TextRow, tokenizer: TokenizerLike, options: EncodeOptions
   }
   const input_ids = Int32Array.from(ids.slice(0, max_length));
   const labels = input_ids.slice();
-  if (loss_on === 'completion') labels.fill(UNSCORED, 0, tokenizer.encode(row.prompt, begin).length);
+  if (loss_on === 'completion') labels.fill(UNSCORED, 0, tokenizer.encode(prompt, begin).length);
   return { input_ids, labels };
 }
 
@@ -72,7 +83,7 @@ function endOf({ eosId }: TokenizerLike, wanted: string): number {
   return eosId;
 }
 
-function fromIds({ where, inputIds, labels }: IdsRow, vocabSize: number): Example {
+function fromIds({ where, inputIds, labels }: TokenIds, vocabSize: number): Example {
   const isToken = (id: number) => id >= 0 && id < vocabSize;
   const wrongId = inputIds.find((id) => !isToken(id));
   if (wrongId !== undefined) {

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { formats } from '@flex/datasets';
 import { describe, expect, test } from 'vitest';
-import { readMultiplERow } from '../../benchmarks/multipl-e.ts';
 import { DataError } from '../../errors.ts';
 import { type Language, languages } from '../../language.ts';
 import { machineSandbox } from '../../testing/describe-sandbox.ts';
@@ -154,7 +154,9 @@ describe.skipIf(!existsSync(data))("MultiPL-E's problems", () => {
     readFileSync(join(data, `humaneval-${language}.jsonl`), 'utf8')
       .trim()
       .split('\n')
-      .map((line, i) => readMultiplERow(JSON.parse(line), `line ${i + 1}`));
+      .map((line, i) =>
+        formats.multiplE.read({ value: JSON.parse(line), where: `line ${i + 1}`, text: line }),
+      );
 
   test.each(languages.filter((language) => language !== 'py'))(
     'in %s all have tests that can end',

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { memberText, newJsonSplitter } from './split-json.ts';
+import { memberText, newJsonSplitter } from './json-splitter.ts';
 
 /** The parts of a text that comes in chunks of these sizes, and whether it was closed. */
 function split(text: string, sizes: readonly number[] = []) {

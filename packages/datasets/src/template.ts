@@ -6,22 +6,19 @@ export interface Template {
   readonly completion: string;
 }
 
-/** The texts a template can take from a row. */
-export type Fields = ReadonlyMap<string, string>;
-
 /**
  * The template with every `{field}` replaced. Throws ConfigError for a field that the row lacks and for a
  * brace on its own. `where` is the row's file and line.
  */
-export function fill(template: string, fields: Fields, where: string): string {
+export function fill(template: string, texts: ReadonlyMap<string, string>, where: string): string {
   return template.replace(/\{\{|\}\}|\{([^{}]*)\}|[{}]/g, (match, name?: string) => {
     if (match === '{{' || match === '}}') return match[0];
-    const value = name === undefined ? undefined : fields.get(name);
+    const value = name === undefined ? undefined : texts.get(name);
     if (value !== undefined) return value;
     if (name === undefined)
       throw new ConfigError(`template: write {{ or }} for a brace, in ${JSON.stringify(template)}`);
-    const near = nearestName(name, [...fields.keys()]);
-    const hint = near ? `did you mean {${near}}?` : `it has ${[...fields.keys()].join(', ')}`;
+    const near = nearestName(name, [...texts.keys()]);
+    const hint = near ? `did you mean {${near}}?` : `it has ${[...texts.keys()].join(', ')}`;
     throw new ConfigError(`template: {${name}} is not a text of ${where}; ${hint}`);
   });
 }

@@ -1,8 +1,8 @@
 import { gzipSync } from 'node:zlib';
+import { ConfigError, DataError } from '@flex/base';
+import { collect, jsonl, temporaryFile, temporaryFolder } from '@flex/base/testing';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { ConfigError, DataError } from '../errors.ts';
-import { collect, jsonl, temporaryFile, temporaryFolder } from '../testing/temporary-folder.ts';
 import { readJsonRows } from './json-rows.ts';
 
 const readAll = (path: string) => collect(readJsonRows(path));
@@ -33,9 +33,10 @@ describe('rows of JSON', () => {
 
   test('may have blank lines between, \\r\\n ends, no last end, and a byte order mark', async () => {
     const content = '\uFEFF{"a":1}\r\n\r\n  \n{"a":2}';
-    const rows = await readAll(temporaryFile('rows.jsonl', content));
+    const path = temporaryFile('rows.jsonl', content);
+    const rows = await readAll(path);
     expect(rows.map(({ value }) => value)).toEqual([{ a: 1 }, { a: 2 }]);
-    expect(rows.map(({ where }) => where)).toEqual(['rows.jsonl:1', 'rows.jsonl:4']);
+    expect(rows.map(({ where }) => where)).toEqual([`${path}:1`, `${path}:4`]);
   });
 
   test('are none in an empty file', async () => {
@@ -51,28 +52,30 @@ describe('rows of JSON', () => {
   });
 });
 
-describe('what is no file of rows is refused with its place:', () => {
+describe('what is no file of rows is refused with its place, the path as it was given:', () => {
   const whole = gzipSync(jsonl({ a: 'x'.repeat(10_000) }, { b: Math.random() }));
   test.each<[string, string | Uint8Array, string]>([
-    ['a line that is no JSON', '{"a":1}\n{"a":\n', 'rows.jsonl:2: is not JSON'],
-    ['an element that is no JSON', '[{"a":1},\n\n x]', 'rows.jsonl:3: is not JSON'],
-    ['a list with a comma too many', '[1,]', 'rows.jsonl:1: is not JSON'],
-    ['a list that is not closed', '[1, 2', 'rows.jsonl: is not one whole JSON list'],
-    ['text after a list', '[1] 2', 'rows.jsonl: is not one whole JSON list'],
-    ['bytes that are no UTF-8', Uint8Array.of(34, 0xff, 34), 'rows.jsonl:1: is not UTF-8'],
-    ['torn gzip', whole.subarray(0, whole.length - 12), 'rows.jsonl: is not whole gzip'],
-    ['damaged gzip', whole.fill(0, 20, 30), 'rows.jsonl: is not whole gzip'],
+    ['a line that is no JSON', '{"a":1}\n{"a":\n', ':2: is not JSON'],
+    ['an element that is no JSON', '[{"a":1},\n\n x]', ':3: is not JSON'],
+    ['a list with a comma too many', '[1,]', ':1: is not JSON'],
+    ['a list that is not closed', '[1, 2', ': is not one whole JSON list'],
+    ['text after a list', '[1] 2', ': is not one whole JSON list'],
+    ['bytes that are no UTF-8', Uint8Array.of(34, 0xff, 34), ':1: is not UTF-8'],
+    ['torn gzip', whole.subarray(0, whole.length - 12), ': is not whole gzip'],
+    ['damaged gzip', whole.fill(0, 20, 30), ': is not whole gzip'],
   ])('%s', async (_, content, message) => {
-    const error = await valuesOf(content).catch((thrown: unknown) => thrown);
+    const path = temporaryFile('rows.jsonl', content);
+    const error = await readAll(path).catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(DataError);
-    expect((error as Error).message).toContain(message);
+    expect((error as Error).message.startsWith(path + message)).toBe(true);
     expect((error as Error).message).not.toContain('\n');
   });
 
-  test('no file, and a folder', async () => {
+  test('Parquet, no file, and a folder', async () => {
     await expect(readAll('no/such/file.jsonl')).rejects.toThrow(
       new ConfigError('no/such/file.jsonl: no such file'),
     );
+    await expect(readAll('a.parquet')).rejects.toThrow('a.parquet: Parquet is not built yet');
     const folder = temporaryFolder();
     await expect(readAll(folder)).rejects.toThrow(`${folder}: is a folder; name a file`);
     await expect(readAll('/dev/null')).rejects.toThrow('/dev/null: is no file; name a file');

@@ -1,13 +1,12 @@
 import { type FileHandle, open } from 'node:fs/promises';
-import { basename } from 'node:path';
 import { pipeline, type Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
-import { ConfigError, DataError } from '../errors.ts';
-import { newJsonSplitter } from './split-json.ts';
+import { ConfigError, DataError, parseJson } from '@flex/base';
+import { newJsonSplitter } from './json-splitter.ts';
 
 /** One value of a file: a line of JSON Lines, or an element of one JSON list. */
 export interface JsonRow {
-  /** File and line, for messages. */
+  /** The path as it was given, and the line: `data/mbpp.jsonl:12`. */
   readonly where: string;
   /** The value's own JSON text. */
   readonly text: string;
@@ -16,34 +15,24 @@ export interface JsonRow {
 
 /**
  * The values of a file of JSON Lines, or of a file that is one JSON list, gzipped or not, whatever its name.
- * Only one value is held at a time. Throws ConfigError where there is no such file, and DataError with file
+ * Only one value is held at a time. Throws ConfigError where there is no such file, and DataError with path
  * and line at what is not UTF-8, JSON or whole gzip. Blank lines are passed over.
  */
 export async function* readJsonRows(path: string): AsyncGenerator<JsonRow> {
-  const file = basename(path);
   const handle = await openFile(path);
   try {
     const chunks = await readChunks(handle);
-    for await (const { bytes, line } of split(chunks, file)) {
-      const where = `${file}:${line}`;
+    for await (const { bytes, line } of split(chunks, path)) {
+      const where = `${path}:${line}`;
       const text = decode(bytes, where);
       yield { where, text, value: parseJson(text, where) };
     }
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code ?? '';
     if (!code.startsWith('Z_')) throw error;
-    throw new DataError(`${file}: is not whole gzip (${(error as Error).message}); fetch it again`);
+    throw new DataError(`${path}: is not whole gzip (${(error as Error).message}); fetch it again`);
   } finally {
     await handle.close();
-  }
-}
-
-/** The value of a JSON text. Throws DataError, which names the place. */
-export function parseJson(text: string, where: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    throw new DataError(`${where}: is not JSON: ${(error as Error).message.replace(/\s+/g, ' ')}`);
   }
 }
 
@@ -57,6 +46,9 @@ export function decode(bytes: Uint8Array, where: string): string {
 }
 
 async function openFile(path: string): Promise<FileHandle> {
+  if (/\.parquet$/i.test(path)) {
+    throw new ConfigError(`${path}: Parquet is not built yet; write the rows as JSON Lines`);
+  }
   let handle: FileHandle;
   try {
     handle = await open(path);
@@ -86,7 +78,7 @@ interface Piece {
 }
 
 /** Lines, or the elements of a list where the first character that is not blank opens one. */
-async function* split(chunks: AsyncIterable<Buffer>, file: string): AsyncGenerator<Piece> {
+async function* split(chunks: AsyncIterable<Buffer>, path: string): AsyncGenerator<Piece> {
   const iterator = chunks[Symbol.asyncIterator]();
   let head = Buffer.alloc(0);
   let ended = false;
@@ -97,7 +89,7 @@ async function* split(chunks: AsyncIterable<Buffer>, file: string): AsyncGenerat
   }
   const rest = { [Symbol.asyncIterator]: () => iterator };
   const isList = /^[\s\uFEFF]*\[/.test(head.toString());
-  yield* isList ? splitList(head, rest, file) : splitLines(head, rest);
+  yield* isList ? splitList(head, rest, path) : splitLines(head, rest);
 }
 
 async function* splitLines(head: Buffer, rest: AsyncIterable<Buffer>): AsyncGenerator<Piece> {
@@ -122,12 +114,12 @@ async function* splitLines(head: Buffer, rest: AsyncIterable<Buffer>): AsyncGene
   if (!isBlank(bytes)) yield { bytes, line };
 }
 
-async function* splitList(head: Buffer, rest: AsyncIterable<Buffer>, file: string): AsyncGenerator<Piece> {
+async function* splitList(head: Buffer, rest: AsyncIterable<Buffer>, path: string): AsyncGenerator<Piece> {
   const splitter = newJsonSplitter();
   yield* splitter.push(head.subarray(head.indexOf(91)));
   for await (const chunk of rest) yield* splitter.push(chunk);
   if (!splitter.closed()) {
-    throw new DataError(`${file}: is not one whole JSON list; write a row a line, or close the list with ]`);
+    throw new DataError(`${path}: is not one whole JSON list; write a row a line, or close the list with ]`);
   }
 }
 

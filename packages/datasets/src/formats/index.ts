@@ -1,0 +1,9 @@
+export { apps } from './apps.ts';
+export { codeSearchNet } from './code-search-net.ts';
+export { humanEval } from './human-eval.ts';
+export { inputIds } from './input-ids.ts';
+export { mbpp } from './mbpp.ts';
+export { mbxp } from './mbxp.ts';
+export { multiplE } from './multipl-e.ts';
+export { plainText } from './plain-text.ts';
+export { promptCompletion } from './prompt-completion.ts';

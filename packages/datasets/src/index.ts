@@ -1,0 +1,14 @@
+export * from './format.ts';
+export type { AppsRow } from './formats/apps.ts';
+export type { HumanEvalRow } from './formats/human-eval.ts';
+export * as formats from './formats/index.ts';
+export type { MbppRow } from './formats/mbpp.ts';
+export type { MbxpRow } from './formats/mbxp.ts';
+export type { MultiplERow } from './formats/multipl-e.ts';
+export * from './json-rows.ts';
+export * from './read-completions.ts';
+export * from './read-rows.ts';
+export * from './row.ts';
+export { type AppsPart, appsPart } from './source-rows.ts';
+export * from './split.ts';
+export type { Template } from './template.ts';

@@ -1,0 +1,101 @@
+import { ConfigError, DataError } from '@flex/base';
+import type { Format } from './format.ts';
+import * as formats from './formats/index.ts';
+import type { InputIdsRow } from './formats/input-ids.ts';
+import { type ReadRow, readRows } from './read-rows.ts';
+import { appsPart } from './source-rows.ts';
+import { areMbppTasks, parseSplit, selectRows } from './split.ts';
+import { fill, type Template } from './template.ts';
+
+/** A prompt, and the completion that is to be learnt after it. */
+export interface Completion {
+  /** The path as it was given, and the line, for messages. */
+  readonly where: string;
+  readonly prompt: string;
+  readonly completion: string;
+}
+
+/** Prompt and completion as token ids. */
+export interface TokenIds extends Pick<InputIdsRow, 'inputIds' | 'labels'> {
+  readonly where: string;
+}
+
+/** The formats of rows that completions come from, in the order in which `auto` tries them. */
+export const completionFormats: readonly Format[] = [
+  formats.inputIds,
+  formats.mbpp,
+  formats.humanEval,
+  formats.mbxp,
+  formats.apps,
+  formats.codeSearchNet,
+  formats.promptCompletion,
+  formats.plainText,
+];
+
+export interface ReadCompletionsOptions {
+  /**
+   * See readSplit; of a folder in APPS's layout, also the part `train` or `test`. Null takes `train` of MBPP's
+   * tasks (MBPP, MBXP), and `all` of other rows.
+   */
+  readonly split?: string | null;
+  /** The name of a format, or `auto`, which tells the rows apart by the keys of the first. */
+  readonly format?: string;
+  /** Makes prompt and completion of each row's texts, in place of the format's own template. */
+  readonly template?: Template | null;
+}
+
+/** The completions of the rows that a split selects, in the order of the source. */
+export interface Completions {
+  readonly format: string;
+  /** The split that was taken. */
+  readonly split: string;
+  readonly completions: readonly (Completion | TokenIds)[];
+  /** How many selected rows were left out because they have no solution. */
+  readonly withoutSolution: number;
+}
+
+/**
+ * The completions of a source: a file of rows, or a folder in APPS's layout, of which the part `train` is taken
+ * unless the split is `test`. All rows are of one format.
+ *
+ * Throws ConfigError for a missing source, an unknown split or template field, and DataError, which begins
+ * with path and line, for a row that is malformed or of another format, and where the split selects nothing.
+ */
+export async function readCompletions(
+  source: string,
+  { split = null, format: wanted, template = null }: ReadCompletionsOptions = {},
+): Promise<Completions> {
+  const part = appsPart(source, split);
+  const rows: ReadRow[] = [];
+  const from = readRows(source, { formats: completionFormats, format: wanted, part, parts: ['train'] });
+  for await (const row of from) rows.push(row);
+  const [{ format }] = rows;
+  const usual = areMbppTasks(rows, format) ? 'train' : 'all';
+  const chosen = parseSplit(part === null ? (split ?? usual) : 'all');
+  const selected = selectRows(rows, chosen, format, source);
+  const completions = selected.map((row) => completionOf(row, template)).filter((found) => found !== null);
+  if (completions.length === 0) {
+    throw new DataError(`${source}: no row of split ${part ?? chosen.text} has a solution`);
+  }
+  const withoutSolution = selected.length - completions.length;
+  return { format: format.name, split: part ?? chosen.text, completions, withoutSolution };
+}
+
+function completionOf(
+  { where, members, format: { completion }, row }: ReadRow,
+  template: Template | null,
+): Completion | TokenIds | null {
+  if (!completion) {
+    if (template) throw new ConfigError(`template: rows of token ids, as ${where}, have no texts to fill in`);
+    const { inputIds: ids, labels } = row as InputIdsRow;
+    return { where, inputIds: ids, labels };
+  }
+  const made = completion.texts(row);
+  if (made === null) return null;
+  const own = Object.entries(members).filter(
+    (entry): entry is [string, string] => typeof entry[1] === 'string',
+  );
+  const texts = new Map([...own, ...Object.entries(made)]);
+  const { prompt, completion: answer } = template ?? completion.template;
+  return { where, prompt: fill(prompt, texts, where), completion: fill(answer, texts, where) };
+}
