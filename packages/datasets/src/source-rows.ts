@@ -20,8 +20,8 @@ export function appsPart(source: string, split: string | null): AppsPart | null 
 }
 
 /**
- * The rows of a file, or of a folder in APPS's layout, whose problems come in order of their names: the folder
- * of one problem, of problems, of the parts, or one that holds `apps`. Throws what `readJsonRows` throws, and
+ * The rows of a file, or of a folder in APPS's layout, whose problems come in order of their names: the
+ * folder of one problem, of problems, of the parts, or one that holds `apps`. Throws what `readJsonRows` throws, and
  * ConfigError for a folder that holds no problems or not the part.
  */
 export async function* readSource(source: string, options: SourceOptions = {}): AsyncGenerator<JsonRow> {

@@ -10,7 +10,7 @@ export interface NamedData {
   readonly files: readonly string[];
 }
 
-/** The file of a named benchmark: as given, in the given folder, or in the data folder. Throws ConfigError. */
+/** A named benchmark's data: as given, in the given folder, or in the data folder. Throws ConfigError. */
 export function findData(
   { name, format, files }: NamedData,
   data: string | null,
