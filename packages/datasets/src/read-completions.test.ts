@@ -241,6 +241,7 @@ describe('a source', () => {
     expect(await promptsOf(both)).toEqual(['"""\ntrain/0001?\n"""\n']);
     expect(await promptsOf(both, 'train')).toEqual(await promptsOf(join(both, 'train')));
     expect(await promptsOf(both, 'test')).toEqual(['"""\ntest/0003?\n"""\n']);
+    await expect(promptsOf(join(both, 'train'), 'test')).rejects.toThrow('train: is not test');
     const test = appsFolder('test/0003');
     await expect(readCompletions(test)).rejects.toThrow(
       new ConfigError(`${test}: has no train; it has test`),
