@@ -34,7 +34,10 @@ export interface Format<R extends Row = Row> {
   read(row: RawRow): R;
   readonly completion?: {
     readonly template: Template;
-    /** The texts that templates may name, next to the row's own; null for a row without a solution. */
-    texts(row: R): Readonly<Record<string, string>> | null;
+    /**
+     * The texts that templates may name, next to the row's own; null for a row that is left out as it has no
+     * solution. Throws DataError, which begins with `where`, where every row must have one.
+     */
+    texts(row: R, where: string): Readonly<Record<string, string>> | null;
   };
 }

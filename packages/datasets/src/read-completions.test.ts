@@ -268,6 +268,11 @@ describe('a source', () => {
     ],
     ['with a number for a text', [{ text: 3 }], 'rows.jsonl:1: text must be a text, got 3'],
     [
+      'without a solution',
+      [mbpp(601, { code: undefined })],
+      'rows.jsonl:1: has no code, which must be a text',
+    ],
+    [
       'without a test',
       [mbpp(601, { test_list: [] })],
       'rows.jsonl:1: test_list must have a test, got an empty list',

@@ -90,7 +90,7 @@ function completionOf(
     const { inputIds: ids, labels } = row as InputIdsRow;
     return { where, inputIds: ids, labels };
   }
-  const made = completion.texts(row);
+  const made = completion.texts(row, where);
   if (made === null) return null;
   const own = Object.entries(members).filter(
     (entry): entry is [string, string] => typeof entry[1] === 'string',

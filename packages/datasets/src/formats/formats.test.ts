@@ -78,8 +78,8 @@ describe('MBPP', () => {
 test('HumanEval may have no solution, and is then nothing to learn from', () => {
   const row = humanEval({ canonical_solution: undefined });
   expect(row.canonical).toBeNull();
-  expect(formats.humanEval.completion?.texts(row)).toBeNull();
-  expect(formats.humanEval.completion?.texts(humanEval())).toEqual({
+  expect(formats.humanEval.completion?.texts(row, 'a:1')).toBeNull();
+  expect(formats.humanEval.completion?.texts(humanEval(), 'a:1')).toEqual({
     prompt: 'def f():\n',
     canonical_solution: '    pass\n',
   });

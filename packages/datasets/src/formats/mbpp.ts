@@ -35,6 +35,9 @@ export const mbpp: Format<MbppRow> = {
   },
   completion: {
     template: { prompt: '"""\n{text}\n{test}\n"""\n', completion: '{code}' },
-    texts: ({ text, tests: [test], code }) => (code === null ? null : { text, test, code }),
+    texts({ text, tests: [test], code }, where) {
+      if (code === null) throw new DataError(`${where}: has no code, which must be a text`);
+      return { text, test, code };
+    },
   },
 };
