@@ -1,5 +1,5 @@
 import { ConfigError } from '@flex/base';
-import { type Backend, findAdapter, openGpuJs, openWebGpu, type WebGpuBackend } from '@flex/tensor';
+import { type Backend, checked, findAdapter, openGpuJs, openWebGpu, type WebGpuBackend } from '@flex/tensor';
 import { environment } from './environment.ts';
 
 export const deviceNames = ['auto', 'webgpu', 'cpu'] as const;
@@ -28,7 +28,7 @@ async function openGpu(): Promise<Backend> {
   return reported(backend, () => kernelTable(backend));
 }
 
-/** With FLEX_DEBUG, the backend tells what it did when it is closed. */
+/** With FLEX_DEBUG, the backend looks at indices, and tells what it did when it is closed. */
 function reported<B extends Backend>(backend: B, more?: () => Promise<string[]>): B {
   if (environment.debug < 1) return backend;
   const close = async () => {
@@ -41,7 +41,7 @@ function reported<B extends Backend>(backend: B, more?: () => Promise<string[]>)
     for (const line of lines) process.stderr.write(`${line}\n`);
     await backend.close();
   };
-  return { ...backend, close };
+  return checked({ ...backend, close });
 }
 
 async function kernelTable(backend: WebGpuBackend): Promise<string[]> {

@@ -3,7 +3,8 @@ export const environment = {
   /** FLEX_DEVICE: the default of --device. */
   device: process.env.FLEX_DEVICE ?? 'auto',
   /**
-   * FLEX_DEBUG: 1 tells at the end of a command what the device did (kernels compiled, dispatches, bytes); 2
+   * FLEX_DEBUG: 1 looks at the indices of every gather, and tells at the end of a command what the
+   * device did (kernels compiled, dispatches, bytes); 2
    * also how long each op's kernels took, for which every dispatch is timed and the whole runs slower.
    */
   debug: Number(process.env.FLEX_DEBUG ?? 0),

@@ -147,7 +147,12 @@ function slotsPast(
   );
   const masks = tensor(backend, mask, [count, 1, columns]);
   const tables = model.rope(Math.max(...positions) + 1);
-  const places = tensor(backend, Int32Array.from(positions), [count], 'i32');
+  const places = tensor(
+    backend,
+    Int32Array.from(positions, (at) => Math.max(0, at)),
+    [count],
+    'i32',
+  );
   const turned = { cos: gather(tables.cos, places), sin: gather(tables.sin, places) };
   const layers: KeysAndValues[] = [];
   return {

@@ -1,6 +1,7 @@
 // What one computes with.
 
 export type { Backend, Stats } from './backend.ts';
+export { checked } from './backends/checked.ts';
 export { openGpuJs } from './backends/gpujs.ts';
 export { openReference } from './backends/reference.ts';
 export * from './backends/webgpu/webgpu.ts';

@@ -92,6 +92,8 @@ export interface KernelOp<A> extends OpBase<A> {
     taken: readonly number[],
   ): Kernel;
   host(inputs: readonly Spec[], outputs: readonly Spec[], attrs: A): HostKernel;
+  /** Inputs that are indices and what each must be below; a `checked` backend looks at them. */
+  indices?(inputs: readonly Spec[]): readonly { readonly input: number; readonly below: number }[];
   /** The same function made of simpler ops: what a fused op must equal. */
   readonly composed?: (inputs: readonly Tensor[], attrs: A) => Tensor | readonly Tensor[];
   /**

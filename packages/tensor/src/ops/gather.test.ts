@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { gather, mul, ShapeError, scatterAdd, sum, type Tensor, tensor, uniform } from '../index.ts';
+import { checked, gather, mul, ShapeError, scatterAdd, sum, type Tensor, tensor, uniform } from '../index.ts';
 import { describeEachBackend, deviceBackends, expectClose } from '../testing/index.ts';
 
 const key = [5, 6] as const;
@@ -44,6 +44,19 @@ describe('gather and scatterAdd', () => {
       const table = tensor(backend(), [1, 2], [2, 1]);
       const ids = tensor(backend(), [2 ** 31 - 1, -(2 ** 31), 1], [3], 'i32');
       expect(Array.from(await gather(table, ids).data())).toEqual([0, 0, 2]);
+    });
+
+    test('an id outside the table reads zeros, and on a checked backend is an error by name', async () => {
+      const ids = (...data: number[]) => tensor(looking, data, [data.length], 'i32');
+      const looking = checked(backend());
+      const table = tensor(looking, [1, 2, 3], [3, 1]);
+      expect([...(await gather(table, ids(2, 0)).data())]).toEqual([3, 1]);
+      const wrong = gather(table, ids(0, 3));
+      await expect(wrong.data()).rejects.toThrow('gather: index 3 is not in [0, 3)');
+      gather(table, ids(-1));
+      await expect(looking.sync()).rejects.toThrow('gather: index -1 is not in [0, 3)');
+      const plain = gather(tensor(backend(), [1, 2], [2, 1]), tensor(backend(), [-1, 2], [2], 'i32'));
+      expect([...(await plain.data())]).toEqual([0, 0]);
     });
 
     test('a table of which no row is named gets zeros', async () => {

@@ -3,8 +3,10 @@ import { describe, test } from 'vitest';
 import type { Backend } from '../backend.ts';
 import { runOnHost } from '../backends/reference.ts';
 import { type AnyOp, type HostArray, isList, type Known, type Op, outputsOf, type Sample } from '../op.ts';
-import { type DType, type Shape, type Spec, sameShape, show, size } from '../shape.ts';
-import { applyAll, donate, scope } from '../tensor.ts';
+import { reshape } from '../ops/reshape.ts';
+import { slice } from '../ops/slice-pad.ts';
+import { bytesPerElement, type DType, type Shape, type Spec, sameShape, show, size } from '../shape.ts';
+import { applyAll, donate, scope, tensor } from '../tensor.ts';
 import {
   arbitrarySamples,
   asType,
@@ -87,6 +89,11 @@ export function checkOp<A extends object>(definition: Op<A>, { runs = 12 }: Chec
         test('equals its composition', () =>
           everyDraw((samples) => checkComposed(backend(), op, samples, 2 * toleranceOf(op))));
       }
+      test('takes inputs that are views into larger memory', () =>
+        fc.assert(
+          fc.asyncProperty(arbitrarySamples(op), (samples) => checkViews(backend(), op, samples)),
+          { numRuns: 2 },
+        ));
       if (typeVariants(op).length > 0) {
         test('takes other element types where infer says so', () =>
           fc.assert(
@@ -146,6 +153,31 @@ async function checkForward(backend: Backend, op: AnyOp, samples: readonly Drawn
     }),
   );
 }
+
+/** Inputs in the middle of larger tensors, with NaN (or a wrong index) on both sides: the results must not change. */
+async function checkViews(backend: Backend, op: AnyOp, samples: readonly DrawnSample[]): Promise<void> {
+  for (const { inputs, attrs } of samples) {
+    const want = await runOpAll(backend, op, inputs, attrs);
+    const got = await readAll(() => {
+      const views = inputs.map(({ shape, dtype, data }) => {
+        const margin = viewMargin(backend, dtype);
+        const n = size(shape);
+        const all = new Float64Array(n + 2 * margin).fill(isWhole(dtype) ? unwrittenWhole : Number.NaN);
+        all.set(data, margin);
+        return reshape(slice(tensor(backend, all, [all.length], dtype), [margin], [n]), shape);
+      });
+      return applyAll(op, views, attrs);
+    });
+    const what = `${describeCall(op, inputs, attrs)} on views`;
+    got.forEach(({ data }, k) => {
+      expectClose(data, want[k].data, 0, what, want[k].shape);
+    });
+  }
+}
+
+/** Elements after which a view may begin. */
+const viewMargin = (backend: Backend, dtype: DType): number =>
+  Math.max(1, backend.viewAlignment / bytesPerElement[dtype]);
 
 /** Each input in turn given up: the results must not change, and its memory must be used where it can be. */
 async function checkDonated(backend: Backend, op: AnyOp, samples: readonly DrawnSample[]): Promise<void> {

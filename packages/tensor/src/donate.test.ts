@@ -1,0 +1,80 @@
+import { describe, expect, test } from 'vitest';
+import { add, donate, mul, reshape, scope, setRow, tensor } from './index.ts';
+import { elementwiseAll, withRecorder } from './kernel.ts';
+import { describeEachBackend } from './testing/index.ts';
+
+const swapped = elementwiseAll('swapped', 2, (x, y) => [y, x]);
+
+describe('donate', () => {
+  describeEachBackend((backend) => {
+    const row = (...data: number[]) => tensor(backend(), data, [data.length]);
+    const numbers = async (t: { data(): Promise<ArrayLike<number>> }) => Array.from(await t.data());
+
+    test('the result lies in the memory of what was given up, which is gone', async () => {
+      const [x, y] = [row(1, 2, 3), row(10, 20, 30)];
+      const { buffer } = x;
+      const live = backend().stats.liveBytes;
+      const z = add(donate(x), y);
+      expect(z.buffer).toBe(buffer);
+      expect(x.disposed).toBe(true);
+      expect(backend().stats.liveBytes).toBe(live);
+      expect(await numbers(z)).toEqual([11, 22, 33]);
+      expect(await numbers(y)).toEqual([10, 20, 30]);
+    });
+
+    test('two results in the memory of two operands read both before they write', async () => {
+      const [x, y] = [row(1, 2, 3), row(4, 5, 6)];
+      const [a, b] = swapped(donate(x), donate(y));
+      expect([await numbers(a), await numbers(b)]).toEqual([
+        [4, 5, 6],
+        [1, 2, 3],
+      ]);
+      expect([a.buffer, b.buffer]).toEqual([a.buffer, b.buffer]);
+      expect(x.disposed && y.disposed).toBe(true);
+    });
+
+    test('memory that somebody else still sees is left alone', async () => {
+      const x = row(1, 2, 3);
+      const view = reshape(x, [3, 1]);
+      const z = mul(donate(x), 5);
+      expect(z.buffer).not.toBe(view.buffer);
+      expect(await numbers(view)).toEqual([1, 2, 3]);
+      const w = row(2, 3);
+      expect(await numbers(mul(donate(w), w))).toEqual([4, 9]);
+    });
+
+    test('an operand that stretches is given up, and its memory is not enough', async () => {
+      const [x, y] = [row(2), row(1, 2, 3)];
+      const z = mul(donate(x), y);
+      expect(x.disposed).toBe(true);
+      expect(await numbers(z)).toEqual([2, 4, 6]);
+    });
+
+    test('while something records nothing is given up', async () => {
+      const x = row(1, 2);
+      const z = withRecorder({ record() {} }, () => mul(donate(x), 3));
+      expect(x.disposed).toBe(false);
+      expect(await numbers(x)).toEqual([1, 2]);
+      expect(await numbers(z)).toEqual([3, 6]);
+    });
+
+    test('setRow in place is setRow on a copy, as often as one likes', async () => {
+      const places = [3, 0, -1, 3, 2];
+      let cache = tensor(backend(), new Float32Array(2 * 4 * 3), [2, 4, 3]);
+      let copied = tensor(backend(), new Float32Array(2 * 4 * 3), [2, 4, 3]);
+      for (const [i, place] of places.entries()) {
+        const fresh = tensor(
+          backend(),
+          Float32Array.from({ length: 6 }, (_, j) => 10 * i + j),
+          [2, 3],
+        );
+        const at = tensor(backend(), [place, 3 - place], [2], 'i32');
+        const { buffer } = cache;
+        cache = scope(() => setRow(donate(cache), fresh, at));
+        copied = setRow(copied, fresh, at);
+        expect(cache.buffer).toBe(buffer);
+      }
+      expect(await numbers(cache)).toEqual(await numbers(copied));
+    });
+  });
+});
