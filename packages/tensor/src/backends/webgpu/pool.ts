@@ -12,11 +12,13 @@ export interface PooledBuffer {
 }
 
 /**
- * Buffers for reuse, by size class. Sizes are rounded up by at most an eighth, so that lengths share classes.
+ * Buffers for reuse, by size class. Sizes are rounded up by at most an eighth, so that lengths share classes. The
+ * oldest free one of a class is taken, so that the same work takes the same buffers again and finds its bind groups.
  */
 export class BufferPool {
   readonly #device: GPUDevice;
   readonly #stats: Stats;
+  /** By size class; newest first. */
   readonly #free = new Map<number, PooledBuffer[]>();
   #nextId = 0;
 
@@ -46,9 +48,11 @@ export class BufferPool {
   }
 
   give(buffer: PooledBuffer): void {
-    const list = this.#free.get(buffer.bytes);
-    if (list) list.push(buffer);
-    else this.#free.set(buffer.bytes, [buffer]);
+    const list = this.#free.get(buffer.bytes) ?? [];
+    let at = list.length;
+    while (at > 0 && list[at - 1].id < buffer.id) at--;
+    list.splice(at, 0, buffer);
+    this.#free.set(buffer.bytes, list);
   }
 
   /** Destroys what is not in use; the caller has waited for the device. Returns the ids that are gone. */

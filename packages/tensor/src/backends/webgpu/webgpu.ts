@@ -116,7 +116,8 @@ export async function openWebGpu({ profile = false } = {}): Promise<WebGpuBacken
   };
 
   const bindGroupFor = (layout: GPUBindGroupLayout, reads: number, all: readonly Bound[]): GPUBindGroup => {
-    const key = `${reads}: ${all.map(({ buffer, start }) => `${buffer.id}+${start}`).join()}`;
+    let key = `${reads}`;
+    for (const { buffer, start } of all) key += start === 0 ? `,${buffer.id}` : `,${buffer.id}+${start}`;
     let group = bindGroups.get(key);
     if (!group) {
       if (bindGroups.size >= maxBindGroups) bindGroups = new Map();
