@@ -219,8 +219,9 @@ export function hvp(
 }
 
 /**
- * f(), recomputed in the backward pass instead of kept: memory of one value for the price of a second forward.
- * `inputs` must list every tensor that f uses and that a gradient may be asked for. JAX calls it checkpoint.
+ * f(), recomputed in the backward pass instead of kept: memory of one value for the price of a second
+ * forward. `inputs` must list every tensor that f uses and that a gradient may be asked for. JAX calls it
+ * checkpoint.
  */
 export function recompute(f: () => Tensor, inputs: readonly Tensor[]): Tensor {
   if (!isRecording()) return scope(f);

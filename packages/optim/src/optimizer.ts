@@ -26,8 +26,8 @@ export interface Optimizer {
   init(params: Parameters): OptimizerState;
   /**
    * The parameters and the state after one update: new tensors under the same names and of the same shapes.
-   * The old parameters and the gradients are left alone, for the caller to free; the old state is given up, so
-   * that the new one may lie in its memory. Runs on the device, without reading back.
+   * The old parameters and the gradients are left alone, for the caller to free; the old state is given up,
+   * so that the new one may lie in its memory. Runs on the device, without reading back.
    */
   update(
     grads: Parameters,

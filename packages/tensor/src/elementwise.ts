@@ -76,7 +76,8 @@ export function elementwise<A extends Expr[]>(
 }
 
 /**
- * The same with several results, in one kernel that reads each operand once. `arity` is the number of operands.
+ * The same with several results, in one kernel that reads each operand once. `arity` is the number of
+ * operands.
  */
 export function elementwiseAll(
   name: string,
@@ -370,8 +371,8 @@ function derivedVjp(name: string, arity: number, values: readonly Expr[]): Vjp<E
 }
 
 /**
- * Shapes for the generated tests: every way of broadcasting, sizes that are and are not multiples of four, and
- * each operand as a number.
+ * Shapes for the generated tests: every way of broadcasting, sizes that are and are not multiples of four,
+ * and each operand as a number.
  */
 function samplesOf(arity: number, { numbers = [], domains }: ElementwiseOptions): Sample<ElementwiseAttrs>[] {
   const fixed = Array.from({ length: arity }, (_, k) => numbers[k - arity + numbers.length] ?? null);

@@ -1,7 +1,7 @@
 /**
- * Scalar expressions: what an elementwise op or a row program computes, written once. From one expression come
- * the WGSL of a kernel, the gpu.js text, the f64 definition and the derivative. Ops called with expressions
- * compose them, so a chain of ops is fused by calling them with an `Expr` in place of a tensor.
+ * Scalar expressions: what an elementwise op or a row program computes, written once. From one expression
+ * come the WGSL of a kernel, the gpu.js text, the f64 definition and the derivative. Ops called with
+ * expressions compose them, so a chain of ops is fused by calling them with an `Expr` in place of a tensor.
  */
 
 type Text = (...args: readonly string[]) => string;
@@ -88,8 +88,8 @@ export function substitute(root: Expr, by: ReadonlyMap<Expr, Expr>): Expr {
 }
 
 /**
- * Σ_j seeds[j]·∂roots[j]/∂x, simplified no further than leaving out what is 0; null where it is. Expressions with
- * reductions have none.
+ * Σ_j seeds[j]·∂roots[j]/∂x, simplified no further than leaving out what is 0; null where it is. Expressions
+ * with reductions have none.
  */
 export function derivative(roots: readonly Expr[], seeds: readonly Expr[], x: Expr): Expr | null {
   const nodes = nodesOf(roots);
@@ -258,8 +258,8 @@ export const javaScript: Language = {
 };
 
 /**
- * Writes expressions in a language, one after the other: `names` has the text of the leaves and of whatever is
- * already named, and gains what gets a name. A value used more than once is declared once, in `lines`.
+ * Writes expressions in a language, one after the other: `names` has the text of the leaves and of whatever
+ * is already named, and gains what gets a name. A value used more than once is declared once, in `lines`.
  */
 export class Writer {
   readonly names: Map<Expr, string>;

@@ -19,7 +19,10 @@ export function wide(spec: Spec, lanes: 1 | 4 = 4): Binding {
   return { type: storageType(spec.dtype, lanes) };
 }
 
-/** How many invocations there are, and what the text may count on besides `id`, `group`, `groups`, `lane`, `p`. */
+/**
+ * How many invocations there are, and what the text may count on besides `id`, `group`, `groups`, `lane`,
+ * `p`.
+ */
 export type Grid =
   /** One invocation a cell, 64 a workgroup: `flat` is the cell. */
   | { readonly cells: number }
@@ -61,8 +64,8 @@ export interface Kernel {
 }
 
 /**
- * A kernel from one record: fields and values of its params, names and types of its tensors. The text is built
- * when a backend sees the key for the first time, not at every dispatch.
+ * A kernel from one record: fields and values of its params, names and types of its tensors. The text is
+ * built when a backend sees the key for the first time, not at every dispatch.
  */
 export function kernel(record: KernelRecord): Kernel {
   const { grid, variant = [], params = {} } = record;

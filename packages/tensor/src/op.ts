@@ -97,9 +97,9 @@ export interface KernelOp<A> extends OpBase<A> {
   /** The same function made of simpler ops: what a fused op must equal. */
   readonly composed?: (inputs: readonly Tensor[], attrs: A) => Tensor | readonly Tensor[];
   /**
-   * For each output the inputs of its size and type whose memory it may take over, if the caller gives that up
-   * (see `donate`). The kernel then reads an element of that input only where it writes the same one, before it
-   * does; what it does not write keeps its value.
+   * For each output the inputs of its size and type whose memory it may take over, if the caller gives that
+   * up (see `donate`). The kernel then reads an element of that input only where it writes the same one,
+   * before it does; what it does not write keeps its value.
    */
   donates?(inputs: readonly Spec[], outputs: readonly Spec[], attrs: A): readonly (readonly number[])[];
 }

@@ -6,7 +6,10 @@ import { type Spec, show } from './shape.ts';
 
 type NoAttrs = Readonly<Record<string, never>>;
 
-/** The op f32 [outer, n, inner] → f32 [outer, inner] that reduces the middle axis as the row program `value` does. */
+/**
+ * The op f32 [outer, n, inner] → f32 [outer, inner] that reduces the middle axis as the row program `value`
+ * does.
+ */
 export function reductionOp(
   name: string,
   value: Expr,

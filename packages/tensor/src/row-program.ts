@@ -15,8 +15,8 @@ import type { HostLoop, WgslDevice } from './op.ts';
 import type { Spec } from './shape.ts';
 
 /**
- * What an operand is to a row of n elements: its elements, one for each column of all rows, one for the row (as
- * f32, or an index of i32 read as a number), or one number for all.
+ * What an operand is to a row of n elements: its elements, one for each column of all rows, one for the row
+ * (as f32, or an index of i32 read as a number), or one number for all.
  */
 export type OperandKind = 'row' | 'column' | 'cell' | 'index' | 'number';
 
@@ -24,7 +24,10 @@ export type OperandKind = 'row' | 'column' | 'cell' | 'index' | 'number';
 export interface RowProgram {
   readonly name: string;
   readonly kinds: readonly OperandKind[];
-  /** In `operand(0)`, …: each has a value an element, or each one a row, with nothing of an element but reduced. */
+  /**
+   * In `operand(0)`, …: each has a value an element, or each one a row, with nothing of an element but
+   * reduced.
+   */
   readonly values: readonly Expr[];
   /** Row i of a block of `period` rows sees columns 0 … offset + i alone; elsewhere the result is 0. */
   readonly prefix?: boolean;
@@ -197,7 +200,9 @@ function rowNames(kinds: readonly OperandKind[]): Map<Expr, string> {
   return new Map([...cells, [count, 'count']]);
 }
 
-/** A kernel: lanes of a workgroup share a row; where rows are columns of memory, an invocation has one each. */
+/**
+ * A kernel: lanes of a workgroup share a row; where rows are columns of memory, an invocation has one each.
+ */
 export function rowKernel(
   program: RowProgram,
   rows: Rows,

@@ -115,8 +115,8 @@ export class Donated {
 }
 
 /**
- * Gives x up to the op that it is passed to: after the call x is freed, and where the op can, its result takes
- * x's memory over instead of new one. While something records, x stays as it is.
+ * Gives x up to the op that it is passed to: after the call x is freed, and where the op can, its result
+ * takes x's memory over instead of new one. While something records, x stays as it is.
  */
 export const donate = (x: Tensor): Donated => new Donated(x);
 

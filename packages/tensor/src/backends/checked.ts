@@ -2,8 +2,8 @@ import type { Backend } from '../backend.ts';
 
 /**
  * The same backend with its eyes open, for finding mistakes: before an op that reads by index its indices are
- * read back, and one that is out of range makes the next read or sync reject with the op's name. On a device they
- * read zeros instead. Slower: every such op waits for what came before it.
+ * read back, and one that is out of range makes the next read or sync reject with the op's name. On a device
+ * they read zeros instead. Slower: every such op waits for what came before it.
  */
 export function checked<B extends Backend>(backend: B): B {
   const looks: Promise<void>[] = [];

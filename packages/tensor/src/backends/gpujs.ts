@@ -26,15 +26,18 @@ function elementsOf({ buffer, offset, spec }: Located): HostArray {
 /** What a queued kernel needs of a tensor, which may be freed by then. */
 const specOf = ({ shape, dtype }: Spec): Spec => ({ shape, dtype });
 
-/** gpu.js counts cells and array elements in f32, which is exact up to here: larger ones are plain JavaScript. */
+/**
+ * gpu.js counts cells and array elements in f32, which is exact up to here: larger ones are plain JavaScript.
+ */
 const maxElements = 2 ** 24;
 
 /** Bytes an element takes here: f16 is kept as the f32 of the same value. */
 const bytes = (spec: Spec) => size(spec.shape) * Math.max(4, bytesPerElement[spec.dtype]);
 
 /**
- * The backend without a GPU: gpu.js, compiled to WebAssembly (`webasm`: SIMD, threads) or to JavaScript (`cpu`).
- * Ops that are plain loops run as such. Kernels run in the order of the calls, when the host next waits.
+ * The backend without a GPU: gpu.js, compiled to WebAssembly (`webasm`: SIMD, threads) or to JavaScript
+ * (`cpu`). Ops that are plain loops run as such. Kernels run in the order of the calls, when the host next
+ * waits.
  */
 export function openGpuJs(mode: 'webasm' | 'cpu' = 'webasm'): Backend {
   const gpu = new GPU({ mode });

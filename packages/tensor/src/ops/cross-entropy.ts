@@ -6,7 +6,10 @@ import { columnOf, rowMax, rowSum } from './rows.ts';
 
 const labels = { kind: 'index', below: 4 } as const;
 
-/** g·(softmax(x) − onehot(label)), zero in unscored rows. g f32 [..], x f32 [.., v], labels i32 [..] → f32 [.., v]. */
+/**
+ * g·(softmax(x) − onehot(label)), zero in unscored rows. g f32 [..], x f32 [.., v], labels i32 [..] → f32
+ * [.., v].
+ */
 const crossEntropyBackward = rowwise(
   'crossEntropyBackward',
   ['cell', 'row', 'index'],
@@ -19,8 +22,8 @@ const crossEntropyBackward = rowwise(
 );
 
 /**
- * −ln softmax(logits)[label] of each row; 0 where the label is negative (−100: not scored). logits f32 [.., v],
- * labels i32 [..] → f32 [..].
+ * −ln softmax(logits)[label] of each row; 0 where the label is negative (−100: not scored). logits f32 [..,
+ * v], labels i32 [..] → f32 [..].
  */
 export const crossEntropy = rowwise(
   'crossEntropy',

@@ -165,8 +165,8 @@ function search(name: string, ids: Spec, output: Spec, target: string, start: st
 }
 
 /**
- * g f32 [n, e], first i32 [v] and next i32 [n] of the ids → f32 [v, e]: each row walks its list. Not in the op
- * table, whose tests draw inputs: lists drawn at random have cycles.
+ * g f32 [n, e], first i32 [v] and next i32 [n] of the ids → f32 [v, e]: each row walks its list. Not in the
+ * op table, whose tests draw inputs: lists drawn at random have cycles.
  */
 const addListsOp: KernelOp<NoAttrs> = {
   kind: 'kernel',

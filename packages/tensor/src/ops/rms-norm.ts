@@ -24,8 +24,8 @@ const rmsNormBackward = rowwise('rmsNormBackward', ['row', 'row', 'column', 'num
 });
 
 /**
- * w∘x / √(mean x² + eps) along the last axis. x f32 [.., e], weight f32 [e] → f32 [.., e]; eps keeps a zero row
- * finite. Zhang & Sennrich 2019, "Root Mean Square Layer Normalization", eq. 4.
+ * w∘x / √(mean x² + eps) along the last axis. x f32 [.., e], weight f32 [e] → f32 [.., e]; eps keeps a zero
+ * row finite. Zhang & Sennrich 2019, "Root Mean Square Layer Normalization", eq. 4.
  */
 export const rmsNorm = rowwise(
   'rmsNorm',

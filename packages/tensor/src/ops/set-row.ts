@@ -76,7 +76,7 @@ const setRowOp: KernelOp<NoAttrs> = defineOp({
 
 /**
  * The matrices x with row at[i] of matrix i replaced by row i of y; none is where at[i] is outside [0, n).
- * x f32 [r, n, e], y f32 [r, e], at i32 [r] → f32 [r, n, e]. For the caches of decoding: it has no gradient, and
- * a cache that is given up (`donate(x)`) is written in place.
+ * x f32 [r, n, e], y f32 [r, e], at i32 [r] → f32 [r, n, e]. For the caches of decoding: it has no gradient,
+ * and a cache that is given up (`donate(x)`) is written in place.
  */
 export const setRow = (x: Tensor | Donated, y: Tensor, at: Tensor): Tensor => apply(setRowOp, [x, y, at], {});

@@ -154,7 +154,10 @@ async function checkForward(backend: Backend, op: AnyOp, samples: readonly Drawn
   );
 }
 
-/** Inputs in the middle of larger tensors, with NaN (or a wrong index) on both sides: the results must not change. */
+/**
+ * Inputs in the middle of larger tensors, with NaN (or a wrong index) on both sides: the results must not
+ * change.
+ */
 async function checkViews(backend: Backend, op: AnyOp, samples: readonly DrawnSample[]): Promise<void> {
   for (const { inputs, attrs } of samples) {
     const want = await runOpAll(backend, op, inputs, attrs);

@@ -12,8 +12,9 @@ export interface PooledBuffer {
 }
 
 /**
- * Buffers for reuse, by size class. Sizes are rounded up by at most an eighth, so that lengths share classes. The
- * oldest free one of a class is taken, so that the same work takes the same buffers again and finds its bind groups.
+ * Buffers for reuse, by size class. Sizes are rounded up by at most an eighth, so that lengths share classes.
+ * The oldest free one of a class is taken, so that the same work takes the same buffers again and finds its
+ * bind groups.
  */
 export class BufferPool {
   readonly #device: GPUDevice;
