@@ -1,31 +1,11 @@
 import { DTypeError } from './errors.ts';
-import {
-  asExpr,
-  derivative,
-  Expr,
-  javaScript,
-  nodesOf,
-  operand,
-  substitute,
-  Writer,
-  wgslOf,
-} from './expr.ts';
-import { hostFunction } from './host-function.ts';
-import { type F32, f32, type Kernel, kernel, wide } from './kernel-record.ts';
-import {
-  type Domain,
-  defineOp,
-  type HostLoop,
-  type KernelOp,
-  type Known,
-  type Sample,
-  type Vjp,
-} from './op.ts';
+import { asExpr, derivative, Expr, nodesOf, operand, substitute } from './expr.ts';
+import { accessOf, type MapProgram, mapKernel, mapOnHost } from './map-program.ts';
+import { type Domain, defineOp, type KernelOp, type Known, type Sample, type Vjp } from './op.ts';
 import { reshape } from './ops/reshape.ts';
 import { broadcastTo, sumTo } from './ops/sum.ts';
-import { broadcastShapes, type Shape, type Spec, sameShape, showAll, size } from './shape.ts';
+import { broadcastShapes, type Shape, type Spec, showAll, size } from './shape.ts';
 import { applyAll, Donated, type Tensor } from './tensor.ts';
-import { load, load4 } from './wgsl.ts';
 
 /** What an elementwise op takes: a tensor of f32 or f16, or one number for all elements. */
 export type Operand = Tensor | Donated | number;
@@ -113,50 +93,6 @@ function runMap(op: KernelOp<ElementwiseAttrs>, operands: readonly Operand[]): T
 
 const tensorOf = (x: Tensor | Donated): Tensor => (x instanceof Donated ? x.tensor : x);
 
-/**
- * How an input's element follows from the output's index j: the same one; the only one; j mod n (the input is
- * a suffix of the output, as a bias is); or j div n (one value for each n neighbours, as a row's norm is).
- */
-interface Access {
-  readonly kind: 'same' | 'only' | 'suffix' | 'prefix';
-  readonly n: number;
-}
-
-/** How an input of this shape is read for an output of that one; null where none of the four ways does. */
-function accessOf(shape: Shape, output: Shape): Access | null {
-  if (size(shape) === 1) return { kind: 'only', n: 0 };
-  if (size(shape) === size(output)) return { kind: 'same', n: 0 };
-  const lead = output.length - shape.length;
-  const padded = output.map((_, i) => (i < lead ? 1 : shape[i - lead]));
-  const first = padded.findIndex((n) => n !== 1);
-  if (sameShape(padded.slice(first), output.slice(first))) return { kind: 'suffix', n: size(shape) };
-  const last = padded.findLastIndex((n) => n !== 1);
-  if (sameShape(padded.slice(0, last + 1), output.slice(0, last + 1)))
-    return { kind: 'prefix', n: size(output) / size(shape) };
-  return null;
-}
-
-/** A tensor of a call and which operand it is. */
-interface Source {
-  readonly spec: Spec;
-  readonly access: Access;
-  readonly place: number;
-}
-
-function sourcesOf(
-  name: string,
-  inputs: readonly Spec[],
-  { shape }: Spec,
-  numbers: ElementwiseAttrs['numbers'],
-): Source[] {
-  const places = numbers.flatMap((number, place) => (number === null ? [place] : []));
-  return inputs.map((spec, i) => {
-    const access = accessOf(spec.shape, shape);
-    if (!access) throw new Error(`${name}: expand ${showAll([spec, { shape, dtype: 'f32' }])} first`);
-    return { spec, access, place: places[i] };
-  });
-}
-
 /** An elementwise op of expressions in `operand(0)`, `operand(1)`, …, not yet in the table. */
 function mapOp(
   name: string,
@@ -164,7 +100,7 @@ function mapOp(
   values: readonly Expr[],
   options: ElementwiseOptions = {},
 ): KernelOp<ElementwiseAttrs> {
-  const hostLoops = new Map<string, string>();
+  const program: MapProgram = { name, values };
   return {
     kind: 'kernel',
     name,
@@ -176,16 +112,8 @@ function mapOp(
       const output: Spec = { shape: broadcastShapes(name, inputs), dtype: 'f32' };
       return values.map(() => output);
     },
-    wgsl: (inputs, [output], { numbers }) =>
-      mapKernel(name, values, sourcesOf(name, inputs, output, numbers), output, numbers),
-    host(inputs, [output], { numbers }) {
-      const sources = sourcesOf(name, inputs, output, numbers);
-      const key = sources.map(({ place, access }) => `${place} ${access.kind}`).join();
-      const code = hostLoops.get(key) ?? hostText(values, sources, numbers);
-      hostLoops.set(key, code);
-      const args = [...sources.map(({ access }) => access.n), ...numbers.filter((n) => n !== null)];
-      return values.length === 1 ? { code, threads: [size(output.shape)], args } : loopOf(code, args);
-    },
+    wgsl: (inputs, [output], { numbers }) => mapKernel(program, inputs, output, numbers),
+    host: (inputs, [output], { numbers }) => mapOnHost(program, inputs, output, numbers),
     // Every element is read before the same one is written, so any input of the output's size will do.
     donates: (inputs, outputs) =>
       outputs.map((output) => inputs.flatMap((input, i) => (isTwin(input, output) ? [i] : []))),
@@ -199,104 +127,6 @@ function mapOp(
 
 const isTwin = (input: Spec, output: Spec) =>
   input.dtype === 'f32' && size(input.shape) === size(output.shape);
-
-/** The texts of the leaves: `x0`, `x1`, … */
-const leafNames = (places: number): Map<Expr, string> =>
-  new Map(Array.from({ length: places }, (_, place) => [operand(place), `x${place}`]));
-
-const numberPlaces = (numbers: ElementwiseAttrs['numbers']): number[] =>
-  numbers.flatMap((number, place) => (number === null ? [] : [place]));
-
-/** Four elements an invocation. */
-function mapKernel(
-  name: string,
-  values: readonly Expr[],
-  sources: readonly Source[],
-  output: Spec,
-  numbers: ElementwiseAttrs['numbers'],
-): Kernel {
-  const cells = Math.ceil(size(output.shape) / 4);
-  // Where four neighbours are read, or one is for all four.
-  const kinds = sources.map(({ access: { kind, n } }) => (n % 4 === 0 ? `${kind} fours` : kind));
-  const isWide = (i: number) => kinds[i] === 'same fours' || kinds[i] === 'suffix fours';
-  const params: Record<string, number | F32> = {};
-  for (const { place, access } of sources) if (access.n > 0) params[`n${place}`] = access.n;
-  for (const place of numberPlaces(numbers)) params[`x${place}`] = f32(numbers[place]!);
-  const read = ({ spec: { dtype }, place, access: { kind } }: Source, i: number): string => {
-    const [from, n] = [`x${place}s`, `p.n${place}`];
-    if (kind === 'same') return load4(from, dtype, 'flat');
-    if (kind === 'only') return `vec4f(${load(from, dtype, '0u')})`;
-    if (kinds[i] === 'suffix fours') return load4(from, dtype, `flat % (${n} / 4u)`);
-    if (kinds[i] === 'prefix fours') return `vec4f(${load(from, dtype, `flat / (${n} / 4u)`)})`;
-    const at = (c: number) => load(from, dtype, `(4u * flat + ${c}u) ${kind === 'suffix' ? '%' : '/'} ${n}`);
-    return `vec4f(${[0, 1, 2, 3].map(at).join(', ')})`;
-  };
-  return kernel({
-    name,
-    in: Object.fromEntries(
-      sources.map(({ spec, place }, i) => [`x${place}s`, wide(spec, isWide(i) ? 4 : 1)]),
-    ),
-    out: Object.fromEntries(values.map((_, k) => [`out${k}`, wide(output)])),
-    params,
-    grid: { cells },
-    variant: [numbers.map((number) => (number === null ? 't' : 'n')).join(''), ...kinds],
-    body() {
-      const writer = new Writer(wgslOf('vec4f'), leafNames(numbers.length));
-      const results = writer.write(values);
-      return [
-        ...sources.map((source, i) => `let x${source.place} = ${read(source, i)};`),
-        ...numberPlaces(numbers).map((place) => `let x${place} = vec4f(p.x${place});`),
-        ...writer.lines,
-        ...results.map((result, k) => `out${k}[flat] = ${result};`),
-      ]
-        .map((line) => `  ${line}`)
-        .join('\n');
-    },
-  });
-}
-
-/** The gpu.js text of one value, or the text of a loop over all elements where there are several. */
-function hostText(
-  values: readonly Expr[],
-  sources: readonly Source[],
-  numbers: ElementwiseAttrs['numbers'],
-): string {
-  const writer = new Writer(javaScript, leafNames(numbers.length));
-  const results = writer.write(values);
-  const index = {
-    same: () => 'i',
-    only: () => '0',
-    suffix: (n: string) => `i % ${n}`,
-    prefix: (n: string) => `Math.floor(i / ${n})`,
-  };
-  const arrays = sources.map(({ place }) => `x${place}s`);
-  const args = [
-    ...sources.map(({ place }) => `n${place}`),
-    ...numberPlaces(numbers).map((place) => `x${place}`),
-  ];
-  const reads = sources.map(
-    ({ place, access }) => `const x${place} = x${place}s[${index[access.kind](`n${place}`)}];`,
-  );
-  if (values.length === 1) {
-    return `function (${[...arrays, ...args].join(', ')}) {
-  const i = this.thread.x;
-  ${[...reads, ...writer.lines].join('\n  ')}
-  return ${results[0]};
-}`;
-  }
-  const outs = results.map((_, k) => `out${k}`);
-  return `function ([${arrays.join(', ')}], [${outs.join(', ')}], [${args.join(', ')}]) {
-  for (let i = 0; i < out0.length; i++) {
-    ${[...reads, ...writer.lines, ...results.map((result, k) => `out${k}[i] = ${result};`)].join('\n    ')}
-  }
-}`;
-}
-
-/** A loop from its text. */
-function loopOf(code: string, args: readonly number[]): HostLoop {
-  const loop = hostFunction(code);
-  return (inputs, outputs) => void loop(inputs, outputs, args);
-}
 
 /**
  * The gradient in operand k as an op of (gs, operands, results), made when it is first asked for. It is an

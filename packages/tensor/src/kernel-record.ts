@@ -68,16 +68,26 @@ export interface Kernel {
  * built when a backend sees the key for the first time, not at every dispatch.
  */
 export function kernel(record: KernelRecord): Kernel {
-  const { grid, variant = [], params = {} } = record;
-  const own = gridParams(grid);
-  const types = [...Object.values(record.in), ...Object.values(record.out)].map(typeOf);
-  const kinds = Object.values(params).map((value) => (typeof value === 'number' ? 'u' : 'f'));
+  const { name, grid, params, variant } = record;
+  // Runs at every dispatch, so it makes nothing but the key and the immediates.
+  const immediates: Immediate[] = 'rows' in grid ? [grid.rows] : 'cells' in grid ? [grid.cells] : [];
+  let key = name;
+  for (const input in record.in) key += ` ${typeOf(record.in[input])}`;
+  for (const output in record.out) key += ` ${typeOf(record.out[output])}`;
+  key += ' ';
+  for (const field in params) {
+    const value = params[field];
+    immediates.push(value);
+    key += typeof value === 'number' ? 'u' : 'f';
+  }
+  key += gridKey(grid);
+  if (variant) for (const part of variant) key += ` ${part}`;
   return {
-    name: record.name,
-    key: [record.name, ...types, kinds.join(''), gridKey(grid), ...variant].join(' '),
+    name,
+    key,
     text: (donated) => textOf(record, donated),
     workgroups: workgroupsOf(grid),
-    immediates: [...Object.values(own), ...Object.values(params)],
+    immediates,
   };
 }
 

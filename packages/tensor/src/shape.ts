@@ -65,6 +65,8 @@ export function axisIndex(op: string, shape: Shape, axis: number): number {
  * Throws ShapeError when two axes differ and neither is 1.
  */
 export function broadcastShapes(op: string, specs: readonly Spec[]): Shape {
+  const [first] = specs;
+  if (specs.every(({ shape }) => sameShape(shape, first.shape))) return first.shape;
   const rank = Math.max(...specs.map((s) => s.shape.length));
   const out = new Array<number>(rank).fill(1);
   for (const { shape } of specs) {

@@ -267,7 +267,7 @@ function takenOver<A extends object>(
   given: readonly (Tensor | Donated)[],
 ): number[] {
   const none = specs.map(() => -1);
-  if (isRecording() || !op.donates || !given.some((x) => x instanceof Donated)) return none;
+  if (!op.donates || isRecording() || !given.some((x) => x instanceof Donated)) return none;
   const candidates = op.donates(inputs, specs, attrs);
   const storages = inputs.map((t) => Tensor.storageOf(t));
   // Nobody else may see the memory: no view of it, and no other input of this call.

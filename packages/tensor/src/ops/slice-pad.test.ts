@@ -1,6 +1,17 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { concat, DTypeError, pad, type Shape, ShapeError, size, slice, split, tensor } from '../index.ts';
+import {
+  concat,
+  DTypeError,
+  mul,
+  pad,
+  type Shape,
+  ShapeError,
+  size,
+  slice,
+  split,
+  tensor,
+} from '../index.ts';
 import { strides } from '../kernel.ts';
 import { describeEachBackend } from '../testing/index.ts';
 
@@ -80,6 +91,36 @@ describe('slice, pad and concat', () => {
       expect(() => concat([half, tensor(backend(), [1, 2], [2])], 0)).toThrow(DTypeError);
       expect(() => concat([], 0)).toThrow(ShapeError);
       expect(() => split(x, [1, 1], 1)).toThrow('split: pieces [1, 1] do not add up to axis 1 of f32[2, 3]');
+    });
+  });
+});
+
+describe('views', () => {
+  describeEachBackend((backend) => {
+    test('a slice of the outermost axis shares the memory where the device can bind it, else it is a copy', async () => {
+      const aligned = Math.max(1, backend().viewAlignment / 4);
+      const x = tensor(
+        backend(),
+        Float32Array.from({ length: 4 * aligned }, (_, i) => i),
+        [4, aligned],
+      );
+      const live = backend().stats.liveBytes;
+      const view = slice(x, [1, 0], [2, aligned]);
+      expect(view.buffer).toBe(x.buffer);
+      expect(backend().stats.liveBytes).toBe(live);
+      x.dispose();
+      expect(Array.from(await view.data())).toEqual(
+        Array.from({ length: 2 * aligned }, (_, i) => aligned + i),
+      );
+      const inner = slice(view, [1, 0], [1, aligned]);
+      expect((await mul(inner, 2).data())[0]).toBe(4 * aligned);
+      if (backend().viewAlignment > 4) {
+        const off = slice(view, [0, 1], [1, 3]);
+        expect(off.buffer).not.toBe(view.buffer);
+        expect(Array.from(await off.data())).toEqual([aligned + 1, aligned + 2, aligned + 3]);
+      }
+      view.dispose();
+      inner.dispose();
     });
   });
 });
