@@ -57,7 +57,6 @@ const castOp: KernelOp<CastAttrs> = defineOp({
       in: { xs: wide(x) },
       out: { out: wide(output) },
       grid: { cells: Math.ceil(size(output.shape) / 4) },
-      variant: [x.dtype, output.dtype],
       declarations: () => {
         const pack = 'fn pack(h: vec4u) -> vec2u { return h.xz | (h.yw << vec2u(16u)); }';
         return output.dtype === 'f16' ? `${halfBits}\n${pack}` : '';
