@@ -5,4 +5,5 @@ export * from './json-lines.ts';
 export * from './nearest-name.ts';
 export * from './one-line.ts';
 export * from './part.ts';
+export * from './schema-rule.ts';
 export { writeAtomic } from './write-atomic.ts';

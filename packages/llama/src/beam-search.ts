@@ -1,4 +1,5 @@
 import type { Decoder } from './decoder.ts';
+import { finiteLogits } from './finite-logits.ts';
 
 export interface BeamOptions {
   readonly maxNewTokens: number;
@@ -20,10 +21,9 @@ interface Candidate extends Beam {
 /**
  * The best completion by beam search, as transformers' `generate` defines it with length penalty 1 and no
  * early stopping: each step takes the best (1 + number of end ids)·beams continuations; those of them among
- * the first
- * `beams` that end are finished; the best others run on, until no running beam, at its length, beats the
- * worst of
- * `beams` finished ones, or the length is reached.
+ * the first `beams` that end are finished; the best others run on, until no running beam, at its length,
+ * beats the worst of `beams` finished ones, or the length is reached. Throws Error at the first logit that is
+ * not finite.
  */
 export async function beamSearch(
   decoder: Decoder,
@@ -34,25 +34,28 @@ export async function beamSearch(
   let running: readonly Beam[] = [{ ids: [], score: 0 }];
   let finished: readonly Beam[] = [];
   let state = await decoder.start(prompt);
-  for (let length = 1; length <= maxNewTokens; length++) {
-    const ends = ({ ids }: Beam) => length === maxNewTokens || eosIds.includes(ids[ids.length - 1]);
-    const candidates = bestContinuations(running, state.rows, width);
-    const ended = candidates.slice(0, numBeams).filter(ends);
-    finished = [...finished, ...ended.map(({ ids, score }) => ({ ids, score: score / length }))]
-      .sort((a, b) => b.score - a.score)
-      .slice(0, numBeams);
-    const next = candidates.filter((c) => !ends(c)).slice(0, numBeams);
-    if (next.length === 0) break;
-    const worst = finished.length === numBeams ? finished[numBeams - 1].score : Number.NEGATIVE_INFINITY;
-    if (next[0].score / length <= worst) break;
-    state = await decoder.step(
-      state,
-      next.map((c) => c.ids[c.ids.length - 1]),
-      next.map((c) => c.from),
-    );
-    running = next;
+  try {
+    for (let length = 1; length <= maxNewTokens; length++) {
+      const ends = ({ ids }: Beam) => length === maxNewTokens || eosIds.includes(ids[ids.length - 1]);
+      const candidates = bestContinuations(running, state.rows, width);
+      const ended = candidates.slice(0, numBeams).filter(ends);
+      finished = [...finished, ...ended.map(({ ids, score }) => ({ ids, score: score / length }))]
+        .sort((a, b) => b.score - a.score)
+        .slice(0, numBeams);
+      const next = candidates.filter((c) => !ends(c)).slice(0, numBeams);
+      if (next.length === 0) break;
+      const worst = finished.length === numBeams ? finished[numBeams - 1].score : Number.NEGATIVE_INFINITY;
+      if (next[0].score / length <= worst) break;
+      state = await decoder.step(
+        state,
+        next.map((c) => c.ids[c.ids.length - 1]),
+        next.map((c) => c.from),
+      );
+      running = next;
+    }
+  } finally {
+    decoder.free(state);
   }
-  decoder.free(state);
   return finished[0].ids;
 }
 
@@ -66,7 +69,7 @@ function bestContinuations(
   count: number,
 ): Candidate[] {
   const all = running.flatMap((beam, from) => {
-    const logProbs = logSoftmax(rows[from]);
+    const logProbs = logSoftmax(finiteLogits(rows[from], `at new token ${beam.ids.length + 1}`));
     return topIndices(logProbs, count).map((id) => ({ from, id, score: beam.score + logProbs[id] }));
   });
   return all

@@ -45,16 +45,17 @@ export function openCheckpoint(dir: string): Checkpoint {
     for (const file of files) file.close();
   };
   try {
-    const home = existsSync(join(dir, single)) ? openSingle(dir, files) : openShards(dir, files);
+    const fileByTensor = existsSync(join(dir, single)) ? openSingle(dir, files) : openShards(dir, files);
     const fileOf = (name: string): SafetensorsFile => {
-      const file = home.get(name);
-      if (!file) throw new DataError(`${dir}: there is no tensor "${name}" among the model's ${home.size}`);
+      const file = fileByTensor.get(name);
+      if (!file)
+        throw new DataError(`${dir}: there is no tensor "${name}" among the model's ${fileByTensor.size}`);
       return file;
     };
     return {
       dir,
-      names: () => [...home.keys()],
-      has: (name) => home.has(name),
+      names: () => [...fileByTensor.keys()],
+      has: (name) => fileByTensor.has(name),
       spec: (name) => fileOf(name).tensors.get(name) as TensorInfo,
       read: (name) => fileOf(name).read(name),
       readChunks: (name, chunkBytes) => fileOf(name).readChunks(name, chunkBytes),
@@ -94,13 +95,13 @@ function openShards(dir: string, files: SafetensorsFile[]): Map<string, Safetens
     files.push(shard);
     shards.set(name, shard);
   }
-  const home = new Map<string, SafetensorsFile>();
+  const fileByTensor = new Map<string, SafetensorsFile>();
   for (const [name, shardName] of Object.entries(shardOf)) {
     const shard = shards.get(shardName) as SafetensorsFile;
     if (!shard.tensors.has(name)) throw new DataError(`${index}: ${misplaced(name, shard, files)}`);
-    home.set(name, shard);
+    fileByTensor.set(name, shard);
   }
-  return home;
+  return fileByTensor;
 }
 
 /** Where a tensor was expected, and where it is instead. */

@@ -75,6 +75,32 @@ describe('a configuration', () => {
     expect(read({ rope_parameters: { rope_type: 'default', rope_theta: 7 } }).ropeTheta).toBe(7);
   });
 
+  it('with both layouts of rotary embeddings is read by the rope_scaling alone, as in transformers', () => {
+    const linear = { rope_type: 'linear', factor: 2 };
+    const scaled = { ropeTheta: 10000, ropeScaling: { type: 'linear', factor: 2 } };
+    const plain = { rope_type: 'default', rope_theta: 500 };
+    expect(read({ rope_scaling: linear, rope_parameters: plain })).toMatchObject(scaled);
+    expect(read({ rope_scaling: linear, rope_parameters: plain, rope_theta: 300 }).ropeTheta).toBe(300);
+    for (const nothing of [{}, null]) {
+      const config = read({ rope_scaling: nothing, rope_parameters: { ...linear, rope_theta: 500 } });
+      expect(config).toMatchObject({ ...scaled, ropeTheta: 500 });
+    }
+  });
+
+  it('takes the context of pretraining from outside the layout before that inside it, as transformers', () => {
+    const inner = { original_max_position_embeddings: 32 };
+    const outer = { original_max_position_embeddings: 16 };
+    for (const key of ['rope_scaling', 'rope_parameters']) {
+      for (const inside of [inner, { original_max_position_embeddings: undefined }]) {
+        const config = read({ [key]: { ...llama3, ...inside }, ...outer });
+        expect(config.ropeScaling).toMatchObject({ originalMaxPositions: 16 });
+      }
+      expect(read({ [key]: { ...llama3, ...inner } }).ropeScaling).toMatchObject({
+        originalMaxPositions: 32,
+      });
+    }
+  });
+
   it('may have heads of their own size and shared key-value heads', () => {
     const config = read({ num_key_value_heads: 2, head_dim: 12 });
     expect(config).toMatchObject({ kvHeads: 2, headDim: 12 });
@@ -105,6 +131,12 @@ describe('a configuration', () => {
     refused({ hidden_size: undefined }, '"hidden_size" is wrong: must be a whole number > 0; it is missing');
     refused({ hidden_size: 6.5 }, '"hidden_size" is wrong: must be a whole number > 0; it is 6.5');
     refused({ vocab_size: 0 }, '"vocab_size" is wrong: must be a whole number > 0; it is 0');
+    refused(
+      { tie_word_embeddings: null },
+      '"tie_word_embeddings" is wrong: must be true or false; it is null',
+    );
+    refused({ rope_scaling: 'linear' }, '"rope_scaling" is wrong: must be an object; it is "linear"');
+    refused({ rope_scaling: { type: 3 } }, '"rope_scaling.type" is wrong: must be a text; it is 3');
     refused({ rms_norm_eps: -1 }, '"rms_norm_eps" is wrong: must be a number > 0; it is -1');
   });
 
@@ -127,6 +159,9 @@ describe('a configuration', () => {
       `"rope_parameters.rope_type" is dynamic, ${known}`,
     );
     expect(() => read({ rope_parameters: { partial_rotary_factor: 0.5 } })).toThrow(/partly rotated heads/);
+    expect(() => read({ partial_rotary_factor: 0.5 })).toThrow(
+      /"partial_rotary_factor" .*partly rotated heads/,
+    );
   });
 
   it('that contradicts itself is refused', () => {
@@ -136,7 +171,11 @@ describe('a configuration', () => {
       { hidden_size: 68 },
       '"hidden_size" is wrong: must be a multiple of the 8 attention heads; it is 68',
     );
-    refused({ head_dim: 7 }, 'the size of a head must be even for rotary embeddings; it is 7');
+    refused({ head_dim: 7 }, '"head_dim" is wrong: must be even for rotary embeddings; it is 7');
+    refused(
+      { hidden_size: 72 },
+      '"hidden_size / num_attention_heads" is wrong: must be even for rotary embeddings; it is 9',
+    );
     const thetas = '"rope_theta" is 1, but "rope_parameters.rope_theta" is 2; they must agree';
     refused({ rope_theta: 1, rope_parameters: { rope_theta: 2 } }, thetas);
   });

@@ -52,12 +52,14 @@ const factor = z.number(factorRule).min(1, factorRule);
 const absent = (feature: string) =>
   z.literal(false, `must be false: ${feature} not supported`).default(false);
 
+const wholeHead = z.literal(1, 'must be 1: partly rotated heads are not supported').optional();
+
 const ropeSchema = z.looseObject({
   rope_type: z.string().optional(),
   /** The name of rope_type in older files. */
   type: z.string().optional(),
   rope_theta: positive.optional(),
-  partial_rotary_factor: z.literal(1, 'must be 1: partly rotated heads are not supported').optional(),
+  partial_rotary_factor: wholeHead,
 });
 
 const linearSchema = z.object({ factor });
@@ -101,6 +103,8 @@ const configSchema = z.object({
   rope_theta: positive.optional(),
   rope_scaling: ropeSchema.nullish(),
   rope_parameters: ropeSchema.nullish(),
+  original_max_position_embeddings: count.optional(),
+  partial_rotary_factor: wholeHead,
   torch_dtype: dtypeSchema,
   dtype: dtypeSchema,
 });
@@ -134,7 +138,10 @@ export function readLlamaConfig(dir: string): LlamaConfig {
       `"hidden_size" is wrong: must be a multiple of the ${heads} attention heads; it is ${json.hidden_size}`,
     );
   }
-  if (headDim % 2 !== 0) fail(`the size of a head must be even for rotary embeddings; it is ${headDim}`);
+  if (headDim % 2 !== 0) {
+    const key = json.head_dim == null ? 'hidden_size / num_attention_heads' : 'head_dim';
+    fail(`"${key}" is wrong: must be even for rotary embeddings; it is ${headDim}`);
+  }
   return {
     hiddenSize: json.hidden_size,
     intermediateSize: json.intermediate_size,
@@ -153,8 +160,11 @@ export function readLlamaConfig(dir: string): LlamaConfig {
   };
 }
 
+/**
+ * As transformers reads a file with both layouts: a `rope_scaling` that says something is the only one read.
+ */
 function readRope(path: string, json: ConfigJson): Pick<LlamaConfig, 'ropeTheta' | 'ropeScaling'> {
-  const key = json.rope_parameters ? 'rope_parameters' : 'rope_scaling';
+  const key = Object.keys(json.rope_scaling ?? {}).length > 0 ? 'rope_scaling' : 'rope_parameters';
   const rope = json[key];
   const outer = json.rope_theta;
   const inner = rope?.rope_theta;
@@ -163,17 +173,25 @@ function readRope(path: string, json: ConfigJson): Pick<LlamaConfig, 'ropeTheta'
       `${path}: "rope_theta" is ${outer}, but "${key}.rope_theta" is ${inner}; they must agree`,
     );
   }
-  return { ropeTheta: inner ?? outer ?? 10000, ropeScaling: readScaling(path, key, rope) };
+  return { ropeTheta: inner ?? outer ?? 10000, ropeScaling: readScaling(path, key, json) };
 }
 
-function readScaling(path: string, key: string, rope: ConfigJson['rope_scaling']): RopeScaling | null {
+function readScaling(
+  path: string,
+  key: 'rope_scaling' | 'rope_parameters',
+  json: ConfigJson,
+): RopeScaling | null {
+  const rope = json[key];
   const type = rope?.rope_type ?? rope?.type ?? 'default';
   if (type === 'default') return null;
   if (type === 'linear') {
     return { type, factor: checkContent(path, [key], rope, linearSchema).factor };
   }
   if (type === 'llama3') {
-    const found = checkContent(path, [key], rope, llama3Schema);
+    // As in transformers: a context of pretraining beside the layout counts for more than one inside it.
+    const { original_max_position_embeddings: outer } = json;
+    const original = outer === undefined ? {} : { original_max_position_embeddings: outer };
+    const found = checkContent(path, [key], { ...rope, ...original }, llama3Schema);
     return {
       type,
       factor: found.factor,

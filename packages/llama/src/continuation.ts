@@ -1,6 +1,7 @@
 import { uniform } from '@flex/tensor';
+import { finiteLogits } from './finite-logits.ts';
 import { sampleToken } from './sample.ts';
-import { StopWatch } from './stop-watch.ts';
+import { StopTextFilter } from './stop-text-filter.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
 /** The second word of the random key: what is drawn. */
@@ -31,7 +32,10 @@ export interface Completion {
 
 /** A text that grows until a token, a stop text or its length ends it. */
 export interface Continuation {
-  /** Chooses the next token. Gives it where the text goes on after it, null where it has ended. */
+  /**
+   * Chooses the next token. Gives it where the text goes on after it, null where it has ended. Throws Error
+   * for a logit that is not finite.
+   */
   next(logits: Float32Array): number | null;
   /** To be called once it has ended. */
   completion(): Completion;
@@ -44,24 +48,25 @@ export function newContinuation(
   onText?: (piece: string) => void,
 ): Continuation {
   const ids: number[] = [];
-  const watch = new StopWatch(stop);
+  const filter = new StopTextFilter(stop);
   const stream = tokenizer?.decodeStream({ continuation: true });
   const tell = (piece: string) => {
     if (piece) onText?.(piece);
   };
   return {
     next(logits) {
+      finiteLogits(logits, `at new token ${ids.length + 1}`);
       const draw = uniform(1, { key: [seed, sampleStream], counter: [0, ids.length] })[0];
       const id = sampleToken(logits, { temperature, topK, topP, draw });
       ids.push(id);
       if (eosIds.includes(id)) return null;
-      tell(watch.push(stream?.push(id) ?? ''));
-      return watch.stopped || ids.length === maxNewTokens ? null : id;
+      tell(filter.push(stream?.push(id) ?? ''));
+      return filter.stopped || ids.length === maxNewTokens ? null : id;
     },
     completion() {
-      tell(watch.push(stream?.end() ?? ''));
-      tell(watch.rest());
-      return { ids, text: watch.text, finish: finishOf(ids, eosIds, watch.stopped) };
+      tell(filter.push(stream?.end() ?? ''));
+      tell(filter.rest());
+      return { ids, text: filter.text, finish: finishOf(ids, eosIds, filter.stopped) };
     },
   };
 }
@@ -72,10 +77,10 @@ export function completionOf(
   eosIds: readonly number[],
   { tokenizer, stop = [] }: ContinuationOptions,
 ): Completion {
-  const watch = new StopWatch(stop);
-  watch.push(tokenizer?.decode(ids, { continuation: true }) ?? '');
-  watch.rest();
-  return { ids, text: watch.text, finish: finishOf(ids, eosIds, watch.stopped) };
+  const filter = new StopTextFilter(stop);
+  filter.push(tokenizer?.decode(ids, { continuation: true }) ?? '');
+  filter.rest();
+  return { ids, text: filter.text, finish: finishOf(ids, eosIds, filter.stopped) };
 }
 
 function finishOf(ids: readonly number[], eosIds: readonly number[], stopped: boolean): Completion['finish'] {

@@ -1,11 +1,15 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { ConfigError, DataError } from '@flex/base';
-import { type Backend, openGpuJs } from '@flex/tensor';
+import { type Backend, openGpuJs, openReference } from '@flex/tensor';
 import { describeEachBackend, deviceBackends } from '@flex/tensor/testing';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type GenerateRequest, generate, generateAll } from './generate.ts';
 import { type LlamaModel, loadLlama } from './model.ts';
 import { newSlots } from './slots.ts';
 import { isMissing, shared } from './testing/shared.ts';
+import { writeTinyModel } from './testing/tiny-model.ts';
 import { openTokenizer } from './tokenizer.ts';
 
 const micro = 'models/micro';
@@ -105,8 +109,52 @@ describe.skipIf(isMissing(micro))('many prompts decoded together', () => {
     await expect(all([1], 0)).rejects.toThrow(ConfigError);
     await expect(all([], 1)).rejects.toThrow('the prompt has no token');
     await expect(all([5000], 1)).rejects.toThrow('not in the vocabulary of 2048');
-    await expect(all(Array(1000).fill(1), 25)).rejects.toThrow(DataError);
+    const long = "generate: the prompt's 1000 tokens and 25 new ones exceed the model's context of 1024";
+    await expect(all(Array(1000).fill(1), 25)).rejects.toThrow(
+      new DataError(`${long}; lower --max-new-tokens to 24`),
+    );
+    await expect(all(Array(1024).fill(1), 1)).rejects.toThrow(/1024; shorten the prompt$/);
     await expect(generateAll(model, [], { batchSize: 2 })).resolves.toEqual([]);
     model.dispose();
+  });
+});
+
+describe('logits that are not finite', () => {
+  const dir = mkdtempSync(join(tmpdir(), 'flex-generate-'));
+  afterAll(() => rmSync(dir, { recursive: true }));
+
+  test.each([Number.NaN, Infinity])(
+    'stop every way of generating at the first, %s, and leave nothing',
+    async (value) => {
+      writeTinyModel(dir, {}, (tensors) => tensors.get('lm_head.weight')!.fill(value, 3 * 8, 4 * 8));
+      const backend = openReference();
+      const model = loadLlama(backend, dir, { dtype: 'f32' });
+      model.rope(1);
+      const { liveBytes } = backend.stats;
+      const message = /^the logit of token 3 is (NaN|-?Infinity) at new token 1: /;
+      const options = { maxNewTokens: 4 };
+      await expect(generate(model, [1, 2], options)).rejects.toThrow(message);
+      await expect(generate(model, [1, 2], { ...options, temperature: 1 })).rejects.toThrow(message);
+      await expect(generate(model, [1, 2], { ...options, numBeams: 2 })).rejects.toThrow(message);
+      const requests = [{ prompt: [1, 2], ...options }];
+      await expect(generateAll(model, requests, { batchSize: 2 })).rejects.toThrow(message);
+      expect(backend.stats.liveBytes).toBe(liveBytes);
+      model.dispose();
+    },
+  );
+
+  test('are told where they first come', async () => {
+    const backend = openReference();
+    const run = async (edit?: Parameters<typeof writeTinyModel>[2]) => {
+      writeTinyModel(dir, {}, edit);
+      const model = loadLlama(backend, dir, { dtype: 'f32' });
+      return await generate(model, [1, 2], { maxNewTokens: 4 }).finally(() => model.dispose());
+    };
+    const first = (await run()).ids[0];
+    expect([1, 2]).not.toContain(first);
+    const all = run((tensors) => {
+      tensors.get('model.embed_tokens.weight')!.fill(Number.NaN, first * 8, (first + 1) * 8);
+    });
+    await expect(all).rejects.toThrow(/^the logit of token 0 is NaN at new token 2: /);
   });
 });

@@ -23,7 +23,8 @@ export interface GenerateOptions extends ContinuationOptions {
 /**
  * Continues a prompt. Greedy and beam search follow transformers' `generate` (length penalty 1); sampling
  * draws from a counter-based generator, the same on every backend. Throws DataError for an empty prompt or an
- * id outside the vocabulary, or when prompt and completion exceed the context.
+ * id outside the vocabulary, or when prompt and completion exceed the context; Error at the first logit that
+ * is not finite.
  */
 export async function generate(
   model: LlamaModel,
@@ -40,10 +41,13 @@ export async function generate(
   }
   const text = newContinuation(eosIds, options, onText);
   let state = await decoder.start(prompt);
-  for (let id = text.next(state.rows[0]); id !== null; id = text.next(state.rows[0])) {
-    state = await decoder.step(state, [id], [0]);
+  try {
+    for (let id = text.next(state.rows[0]); id !== null; id = text.next(state.rows[0])) {
+      state = await decoder.step(state, [id], [0]);
+    }
+  } finally {
+    decoder.free(state);
   }
-  decoder.free(state);
   return text.completion();
 }
 
@@ -64,9 +68,9 @@ export interface GenerateAllOptions {
 
 /**
  * Continues many prompts, `batchSize` at a time: one that has ended makes room for the next. Gives the
- * completions in the order of the requests. Each depends on its own request and on `batchSize` (by the rounding
- * of products, whose kernels may differ), not on the other requests. No beam search. Throws as `generate` does,
- * ConfigError for a batchSize below 1, and the signal's reason when it is aborted.
+ * completions in the order of the requests. Each depends on its own request and on `batchSize` (by the
+ * rounding of products, whose kernels may differ), not on the other requests. No beam search. Throws as
+ * `generate` does, ConfigError for a batchSize below 1, and the signal's reason when it is aborted.
  */
 export async function generateAll(
   model: LlamaModel,
@@ -119,8 +123,10 @@ function checkPrompt(model: LlamaModel, prompt: readonly number[], maxNewTokens:
   if (wrong !== undefined)
     throw new DataError(`generate: ${wrong} is not in the vocabulary of ${vocabSize} tokens`);
   if (prompt.length + maxNewTokens > maxPositions) {
+    const room = maxPositions - prompt.length;
     throw new DataError(
-      `generate: ${prompt.length} tokens and ${maxNewTokens} new ones exceed the context of ${maxPositions}`,
+      `generate: the prompt's ${prompt.length} tokens and ${maxNewTokens} new ones exceed the model's context of ` +
+        `${maxPositions}; ${room > 0 ? `lower --max-new-tokens to ${room}` : 'shorten the prompt'}`,
     );
   }
 }

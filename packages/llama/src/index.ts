@@ -2,6 +2,7 @@ export * from './checkpoint-files.ts';
 export * from './config.ts';
 export type { Completion, ContinuationOptions } from './continuation.ts';
 export * from './decoder.ts';
+export { finiteLogits } from './finite-logits.ts';
 export * from './generate.ts';
 export * from './model.ts';
 export * from './past.ts';

@@ -19,7 +19,7 @@ import {
   tensor,
 } from '@flex/tensor';
 import { inverseFrequencies, type LlamaConfig, readLlamaConfig } from './config.ts';
-import { causalPast, type Past } from './past.ts';
+import { causalPast, type Past, type RotaryModel } from './past.ts';
 import { type LinearSize, linearSizes, loadWeights, type WeightDType } from './weights.ts';
 
 /**
@@ -29,19 +29,17 @@ import { type LinearSize, linearSizes, loadWeights, type WeightDType } from './w
 export type Linear = (x: Tensor, path: string) => Tensor;
 
 /** A Llama: frozen weights on a backend, and what is needed to run them. */
-export interface LlamaModel {
+export interface LlamaModel extends RotaryModel {
   readonly dir: string;
-  readonly config: LlamaConfig;
   readonly backend: Backend;
-  readonly dtype: WeightDType;
-  /** By the checkpoint's own names. */
+  /** By the checkpoint's own names; tied embeddings are one tensor under two of them. */
   readonly weights: ReadonlyMap<string, Tensor>;
+  /** What was not done as its files or the dtype say, a line each. */
+  readonly warnings: readonly string[];
   /** Sizes of the linear layers by module path. */
   readonly linears: ReadonlyMap<string, LinearSize>;
   /** x·Wᵀ with the model's own weights. */
   readonly linear: Linear;
-  /** Rotary tables for at least `positions` tokens. Throws DataError beyond the model's context. */
-  rope(positions: number): RopeTables;
   dispose(): void;
 }
 
@@ -55,22 +53,26 @@ export interface ForwardOptions {
 }
 
 /**
- * Loads a Hugging Face Llama directory. Throws DataError, in one line, for anything missing or damaged in it.
+ * Loads a Hugging Face Llama directory, its matrices stored as `dtype` (see `loadWeights`). Throws DataError,
+ * in one line, for anything missing or damaged in it.
  */
-export function loadLlama(backend: Backend, dir: string, { dtype }: { dtype: WeightDType }): LlamaModel {
+export function loadLlama(
+  backend: Backend,
+  dir: string,
+  { dtype }: { dtype: WeightDType | 'auto' },
+): LlamaModel {
   const config = readLlamaConfig(dir);
-  const weights = loadWeights(backend, dir, config, dtype);
-  const head = config.tieWordEmbeddings ? 'model.embed_tokens.weight' : 'lm_head.weight';
+  const { weights, warnings } = loadWeights(backend, dir, config, dtype);
   let tables: RopeTables | undefined;
   return {
     dir,
     config,
     backend,
-    dtype,
     weights,
+    warnings,
     linears: linearSizes(config),
     linear(x, path) {
-      const weight = weights.get(path === 'lm_head' ? head : `${path}.weight`);
+      const weight = weights.get(`${path}.weight`);
       if (!weight) throw new Error(`${dir}: there is no linear layer "${path}"`);
       return matmul(x, weight, { transposeB: true });
     },

@@ -1,5 +1,5 @@
-import { causalSoftmax, concat, rope, type Tensor } from '@flex/tensor';
-import type { LlamaModel } from './model.ts';
+import { causalSoftmax, concat, type RopeTables, rope, type Tensor } from '@flex/tensor';
+import type { LlamaConfig } from './config.ts';
 
 /** A layer's keys and values: f32 [b·kv heads, tokens, d]. */
 export interface KeysAndValues {
@@ -23,12 +23,19 @@ export interface KvCache {
   readonly layers: readonly KeysAndValues[];
 }
 
+/** What positions are to a model. */
+export interface RotaryModel {
+  readonly config: LlamaConfig;
+  /** Rotary tables for at least `positions` tokens. Throws DataError beyond the model's context. */
+  rope(positions: number): RopeTables;
+}
+
 /**
- * The past of t further tokens in each row of a cache, each of which sees those up to itself. `cache()` is the
- * one they leave. Throws DataError beyond the model's context.
+ * The past of t further tokens in each row of a cache, each of which sees those up to itself. `cache()` is
+ * the one they leave. Throws DataError beyond the model's context.
  */
 export function causalPast(
-  model: LlamaModel,
+  model: RotaryModel,
   t: number,
   before: KvCache = { tokens: 0, layers: [] },
 ): Past & { cache(): KvCache } {

@@ -1,5 +1,5 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
-import { DataError } from '@flex/base';
+import { DataError, schemaRule } from '@flex/base';
 import type * as z from 'zod';
 
 /**
@@ -36,7 +36,7 @@ export function checkContent<T>(
   content: unknown,
   schema: z.ZodType<T>,
 ): T {
-  const result = schema.safeParse(content);
+  const result = schema.safeParse(content, { error: schemaRule });
   if (result.success) return result.data;
   const { path: keys, message } = result.error.issues[0];
   let came = content;

@@ -30,7 +30,7 @@ export function sampleToken(
   );
   const likeliest = order.slice(0, topK ?? order.length);
   const weights = likeliest.map((id) => Math.exp((logits[id] - logits[likeliest[0]]) / temperature));
-  const kept = fewest(weights, topP ?? 1);
+  const kept = nucleusSize(weights, topP ?? 1);
   let left = draw * weights.slice(0, kept).reduce((a, b) => a + b, 0);
   for (let i = 0; i < kept; i++) {
     left -= weights[i];
@@ -40,7 +40,7 @@ export function sampleToken(
 }
 
 /** How many of the leading weights reach the share p of their sum. */
-function fewest(weights: readonly number[], p: number): number {
+function nucleusSize(weights: readonly number[], p: number): number {
   if (p === 1) return weights.length;
   const total = weights.reduce((a, b) => a + b, 0);
   let sum = 0;

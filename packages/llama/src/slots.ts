@@ -16,9 +16,9 @@ import { forward, type Linear, type LlamaModel, logits } from './model.ts';
 import { causalPast, type KeysAndValues, type Past } from './past.ts';
 
 /** Columns by which the caches grow. */
-const block = 64;
+const columnsAtOnce = 64;
 /** Added to the score of a token that is not to be seen: its weight is 0, and it changes no other. */
-const unseen = -1e30;
+const unseenScore = -1e30;
 
 /** Texts that are decoded together, each in a slot of its own and at a length of its own. */
 export interface Slots {
@@ -62,7 +62,7 @@ export function newSlots(model: LlamaModel, linear: Linear, count: number): Slot
   /** Makes room for texts of this length. */
   const reserve = (length: number): void => {
     if (length <= columns) return;
-    const more = Math.ceil(length / block) * block - columns;
+    const more = Math.ceil(length / columnsAtOnce) * columnsAtOnce - columns;
     if (columns > 0) replace((x) => pad(x, [0, 0, 0], [0, more, 0]));
     columns += more;
     if (layers.length > 0) return;
@@ -136,32 +136,33 @@ function slotsPast(
   const { kvHeads, headDim: d } = config;
   const count = positions.length;
   const columns = caches[0].k.shape[1];
-  const at = tensor(
+  const columnsOfHeads = tensor(
     backend,
     Int32Array.from({ length: count * kvHeads }, (_, i) => positions[Math.floor(i / kvHeads)]),
     [count * kvHeads],
     'i32',
   );
   const mask = Float32Array.from({ length: count * columns }, (_, i) =>
-    i % columns <= Math.max(0, positions[Math.floor(i / columns)]) ? 0 : unseen,
+    i % columns <= Math.max(0, positions[Math.floor(i / columns)]) ? 0 : unseenScore,
   );
   const masks = tensor(backend, mask, [count, 1, columns]);
   const tables = model.rope(Math.max(...positions) + 1);
-  const places = tensor(
+  const positionsOfSlots = tensor(
     backend,
-    Int32Array.from(positions, (at) => Math.max(0, at)),
+    Int32Array.from(positions, (position) => Math.max(0, position)),
     [count],
     'i32',
   );
-  const turned = { cos: gather(tables.cos, places), sin: gather(tables.sin, places) };
+  const angles = { cos: gather(tables.cos, positionsOfSlots), sin: gather(tables.sin, positionsOfSlots) };
   const layers: KeysAndValues[] = [];
   return {
     // The slots stand where rope expects the tokens of one row.
-    rotate: (x) => reshape(rope(reshape(x, [1, count, x.shape[2], d]), turned), x.shape),
+    rotate: (x) => reshape(rope(reshape(x, [1, count, x.shape[2], d]), angles), x.shape),
     extend(layer, fresh) {
       // In the memory of the caches before, which this step is the last to see.
-      const place = (old: Tensor, x: Tensor) => setRow(donate(old), reshape(x, [count * kvHeads, d]), at);
-      layers[layer] = { k: place(caches[layer].k, fresh.k), v: place(caches[layer].v, fresh.v) };
+      const insert = (old: Tensor, x: Tensor) =>
+        setRow(donate(old), reshape(x, [count * kvHeads, d]), columnsOfHeads);
+      layers[layer] = { k: insert(caches[layer].k, fresh.k), v: insert(caches[layer].v, fresh.v) };
       return layers[layer];
     },
     weigh(scores) {

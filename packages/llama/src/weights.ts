@@ -13,10 +13,15 @@ export interface LinearSize {
   readonly in: number;
 }
 
+const embedding = 'model.embed_tokens.weight';
+const head = 'lm_head.weight';
+
 /** Bytes read from the disk at a time. */
 const chunkBytes = 16 * 2 ** 20;
 
-/** Module paths of the model's linear layers, without `.weight`, in the order they run; lm_head is the last. */
+/**
+ * Module paths of the model's linear layers, without `.weight`, in the order they run; lm_head is the last.
+ */
 export function linearSizes(config: LlamaConfig): Map<string, LinearSize> {
   const { hiddenSize: e, intermediateSize: f, heads, kvHeads, headDim } = config;
   const sizes = new Map<string, LinearSize>();
@@ -34,61 +39,140 @@ export function linearSizes(config: LlamaConfig): Map<string, LinearSize> {
   return sizes.set('lm_head', { out: config.vocabSize, in: e });
 }
 
-/** The shape each parameter of the checkpoint must have. Tied embeddings have no lm_head of their own. */
+/** The shape each parameter must have, by its name in the checkpoint. */
 function expectedShapes(config: LlamaConfig): Map<string, readonly number[]> {
   const e = config.hiddenSize;
-  const shapes = new Map<string, readonly number[]>([['model.embed_tokens.weight', [config.vocabSize, e]]]);
+  const shapes = new Map<string, readonly number[]>([[embedding, [config.vocabSize, e]]]);
   for (let i = 0; i < config.layers; i++) {
     shapes.set(`model.layers.${i}.input_layernorm.weight`, [e]);
     shapes.set(`model.layers.${i}.post_attention_layernorm.weight`, [e]);
   }
   shapes.set('model.norm.weight', [e]);
-  for (const [path, size] of linearSizes(config)) {
-    if (path === 'lm_head' && config.tieWordEmbeddings) continue;
-    shapes.set(`${path}.weight`, [size.out, size.in]);
-  }
+  for (const [path, size] of linearSizes(config)) shapes.set(`${path}.weight`, [size.out, size.in]);
   return shapes;
 }
 
+/** The keys of config.json that make a module's shape; of the norms hidden_size alone. */
+const shapeKeys: Readonly<Record<string, string>> = {
+  embed_tokens: 'vocab_size, hidden_size',
+  lm_head: 'vocab_size, hidden_size',
+  q_proj: 'num_attention_heads · head_dim, hidden_size',
+  k_proj: 'num_key_value_heads · head_dim, hidden_size',
+  v_proj: 'num_key_value_heads · head_dim, hidden_size',
+  o_proj: 'hidden_size, num_attention_heads · head_dim',
+  gate_proj: 'intermediate_size, hidden_size',
+  up_proj: 'intermediate_size, hidden_size',
+  down_proj: 'hidden_size, intermediate_size',
+};
+
+/** Weights on a backend. */
+export interface LoadedWeights {
+  /** By the checkpoint's names; tied embeddings are one tensor under two of them. */
+  readonly weights: ReadonlyMap<string, Tensor>;
+  /** What is not as config.json or the dtype says, a line each. */
+  readonly warnings: readonly string[];
+}
+
 /**
- * Uploads the weights of a model directory, 16 MiB at a time: matrices as `dtype` (rounded once to nearest even),
- * norms as f32. Keys are the checkpoint's own names. Throws DataError for a missing or misshapen tensor.
+ * Uploads the weights of a model directory, 16 MiB at a time: matrices as `dtype` (rounded once to nearest
+ * even), norms as f32. `auto` is f32 where config.json says that the checkpoint is, else f16, but f32 for a
+ * matrix with a number beyond f16. As in transformers, embeddings that config.json ties are not tied where
+ * the checkpoint has two that differ.
+ *
+ * Throws DataError for a missing or misshapen tensor, and for a number beyond f16 where `dtype` is f16.
  */
 export function loadWeights(
   backend: Backend,
   dir: string,
   config: LlamaConfig,
-  dtype: WeightDType,
-): Map<string, Tensor> {
+  dtype: WeightDType | 'auto',
+): LoadedWeights {
   const checkpoint = openCheckpoint(dir);
   const weights = new Map<string, Tensor>();
+  const wide: string[] = [];
+  const half = dtype === 'auto' ? config.torchDtype !== 'f32' : dtype === 'f16';
   try {
+    const { source, copy, warnings } = tiedEmbeddings(checkpoint, config);
     for (const [name, shape] of expectedShapes(config)) {
+      if (name === copy) continue;
       checkShape(checkpoint, name, shape);
-      const spec: Spec = { shape, dtype: shape.length === 1 ? 'f32' : dtype };
-      weights.set(name, tensorFromChunks(backend, spec, chunks(checkpoint, name, spec)));
+      const isHalf = half && shape.length > 1;
+      const { weight, beyondF16 } = load(backend, checkpoint, name, { shape, dtype: isHalf ? 'f16' : 'f32' });
+      weights.set(name, weight);
+      if (beyondF16 === undefined) continue;
+      wide.push(`tensor "${name}" holds ${beyondF16}, and the largest f16 is 65504`);
+      if (dtype === 'f16') throw new DataError(`${dir}: ${wide[0]}; take dtype f32`);
+      weight.dispose();
+      weights.set(name, load(backend, checkpoint, name, { shape, dtype: 'f32' }).weight);
     }
+    if (copy) weights.set(copy, weights.get(source)!);
+    if (wide.length > 0) warnings.push(`${dir}: ${wide[0]}; matrices kept in f32: ${wide.length}`);
+    return { weights, warnings };
   } catch (error) {
     for (const t of weights.values()) t.dispose();
     throw error;
   } finally {
     checkpoint.close();
   }
-  return weights;
+}
+
+/** Of embeddings that are tied, the name that the checkpoint has and the one that means the same tensor. */
+function tiedEmbeddings(
+  checkpoint: Checkpoint,
+  config: LlamaConfig,
+): { source: string; copy?: string; warnings: string[] } {
+  if (!config.tieWordEmbeddings) return { source: embedding, warnings: [] };
+  if (!checkpoint.has(head) || sameBytes(checkpoint, embedding, head)) {
+    return { source: embedding, copy: head, warnings: [] };
+  }
+  if (!checkpoint.has(embedding)) return { source: head, copy: embedding, warnings: [] };
+  const line = `config.json ties ${head} to ${embedding}, but the checkpoint has both and they differ: both are used`;
+  return { source: embedding, warnings: [`${checkpoint.dir}: ${line}, as in transformers`] };
+}
+
+function sameBytes(checkpoint: Checkpoint, a: string, b: string): boolean {
+  if (!checkpoint.has(a) || checkpoint.spec(a).dtype !== checkpoint.spec(b).dtype) return false;
+  if (checkpoint.spec(a).bytes !== checkpoint.spec(b).bytes) return false;
+  const others = checkpoint.readChunks(b, chunkBytes);
+  for (const bytes of checkpoint.readChunks(a, chunkBytes)) {
+    if (Buffer.compare(bytes, others.next().value!) !== 0) return false;
+  }
+  return true;
 }
 
 function checkShape(checkpoint: Checkpoint, name: string, wanted: readonly number[]): void {
   const { shape } = checkpoint.spec(name);
-  if (shape.join() !== wanted.join()) {
-    throw new DataError(
-      `${checkpoint.dir}: tensor "${name}" is [${shape.join(', ')}], but config.json makes it [${wanted.join(', ')}]`,
-    );
-  }
+  if (shape.join() === wanted.join()) return;
+  const keys = shapeKeys[name.split('.').at(-2)!] ?? 'hidden_size';
+  const shapes = `is [${shape.join(', ')}], but config.json makes it [${wanted.join(', ')}]`;
+  throw new DataError(`${checkpoint.dir}: tensor "${name}" ${shapes}: ${keys}`);
 }
 
-function* chunks(checkpoint: Checkpoint, name: string, spec: Spec): Generator<Float32Array | Uint16Array> {
+/** A parameter on the backend, and the first of its numbers that became infinite where f16 was asked for. */
+function load(
+  backend: Backend,
+  checkpoint: Checkpoint,
+  name: string,
+  spec: Spec,
+): { weight: Tensor; beyondF16?: number } {
   const { dtype } = checkpoint.spec(name);
-  for (const bytes of checkpoint.readChunks(name, chunkBytes)) {
-    yield spec.dtype === 'f16' ? toFloat16(dtype, bytes) : toFloat32(dtype, bytes);
+  let beyondF16: number | undefined;
+  function* chunks(): Generator<Float32Array | Uint16Array> {
+    for (const bytes of checkpoint.readChunks(name, chunkBytes)) {
+      if (spec.dtype === 'f16') {
+        const halves = toFloat16(dtype, bytes);
+        beyondF16 ??= overflowed(halves, () => toFloat32(dtype, bytes));
+        yield halves;
+      } else yield toFloat32(dtype, bytes);
+    }
   }
+  const weight = tensorFromChunks(backend, spec, chunks());
+  return { weight, beyondF16 };
+}
+
+/** The first finite number that is infinite in f16. */
+function overflowed(halves: Uint16Array, values: () => Float32Array): number | undefined {
+  // Nearly never there, so the bits are looked through for ±∞ before the numbers are made.
+  if (!halves.includes(0x7c00) && !halves.includes(0xfc00)) return undefined;
+  return values().find((x, i) => (halves[i] & 0x7fff) === 0x7c00 && Number.isFinite(x));
 }
