@@ -1,4 +1,5 @@
 import { ConfigError, DataError } from '@flex/base';
+import { type AdaptedModules, adaptedModules } from './adapted-modules.ts';
 import { adaptedPaths, patternMatcher } from './adapter-names.ts';
 import type { LoraConfig } from './lora.ts';
 import { isGlob, moduleName, targetGroups } from './targets.ts';
@@ -77,20 +78,19 @@ const needed = ['peft_type', 'r', 'lora_alpha'];
 
 type Content = Readonly<Record<string, unknown>>;
 
-/** What an adapter's config says, with the adapted modules as PEFT named them. */
+/** What an adapter's config says. */
 export interface AdapterConfig {
-  readonly lora: LoraConfig;
+  readonly lora: Omit<LoraConfig, 'targets'>;
   readonly baseModel: string | null;
-  /** `target_modules` where it lists module names and nothing narrows them; else null: the tensors decide. */
-  readonly modules: readonly string[] | null;
+  readonly modules: AdaptedModules;
 }
 
 /**
- * What PEFT's adapter_config.json says, its text being `text` and the adapted modules `paths`.
- * Throws DataError, in one line that begins with `file`, for JSON that is broken, for a value that is out of
- * range, and for kinds of adapters that are not W + s·B·A.
+ * What PEFT's adapter_config.json says, its text being `text`. Throws DataError, in one line that begins with
+ * `file`, for JSON that is broken, for a value that is out of range, and for kinds of adapters that are not W
+ * + s·B·A.
  */
-export function parseAdapterConfig(file: string, text: string, paths: readonly string[]): AdapterConfig {
+export function parseAdapterConfig(file: string, text: string): AdapterConfig {
   const fail = (what: string): never => {
     throw new DataError(`${file}: ${what}`);
   };
@@ -119,10 +119,10 @@ export function parseAdapterConfig(file: string, text: string, paths: readonly s
   const rslora = content.use_rslora ?? false;
   if (typeof rslora !== 'boolean') fail(`"use_rslora" must be true or false, it is ${show(rslora)}`);
   const scaling = rslora ? ('alpha/sqrt(r)' as const) : ('alpha/r' as const);
-  const modules = moduleList(content, fail);
-  const lora = { rank, alpha, dropout, targets: modules ?? paths, scaling, rankPattern, alphaPattern };
+  const lora = { rank, alpha, dropout, scaling, rankPattern, alphaPattern };
   const base = content.base_model_name_or_path;
-  return { lora, baseModel: typeof base === 'string' ? base : null, modules };
+  const baseModel = typeof base === 'string' ? base : null;
+  return { lora, baseModel, modules: adaptedModules(content, fail) };
 }
 
 const isRank = (x: number) => Number.isInteger(x) && x >= 1;
@@ -163,18 +163,6 @@ function pattern(
     }
   }
   return came as Record<string, number>;
-}
-
-function moduleList(content: Content, fail: (what: string) => never): readonly string[] | null {
-  const modules = content.target_modules;
-  if (modules === undefined || modules === null || typeof modules === 'string') return null;
-  if (!Array.isArray(modules) || !modules.every((name) => typeof name === 'string')) {
-    return fail(`"target_modules" must be a list of names or a pattern, it is ${show(modules)}`);
-  }
-  const narrowed = ['exclude_modules', 'layers_to_transform', 'layers_pattern'].some(
-    (key) => !isEmpty(content[key]),
-  );
-  return narrowed ? null : modules;
 }
 
 /**

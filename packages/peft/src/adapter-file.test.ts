@@ -11,7 +11,7 @@ import {
 } from '@flex/tensor/safetensors';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import { readAdapter, readAdapterTensors, writeAdapter } from './adapter-file.ts';
-import { adapterName } from './adapter-names.ts';
+import { adaptedPaths, adapterName } from './adapter-names.ts';
 import { initLora, type LoraConfig } from './lora.ts';
 import { resolveTargets, type Targets } from './targets.ts';
 import { golden, goldenJson, goldensMissing, goldenTensors, llamaLinears } from './testing/goldens.ts';
@@ -130,6 +130,59 @@ describe.skipIf(goldensMissing)('adapters that PEFT wrote', () => {
   });
 });
 
+describe('a config narrower than its tensors', () => {
+  const modulesOf = (layers: number[], names: string[]) =>
+    layers.flatMap((layer) => names.map((name) => `model.layers.${layer}.mlp.${name}_proj`));
+  const mlp = ['gate', 'up', 'down'];
+
+  // What PEFT 0.21 puts its adapter on, read off the model it makes of the same file.
+  const edits: [Record<string, unknown>, string[]][] = [
+    [{ target_modules: ['up_proj'] }, modulesOf([0, 1, 2], ['up'])],
+    [{ target_modules: '.*\\.(up|down)_proj\\Z' }, modulesOf([0, 1, 2], ['up', 'down'])],
+    [{ target_modules: '.*layers\\.[01].mlp.up_proj' }, modulesOf([0, 1], ['up'])],
+    [{ layers_to_transform: [1] }, modulesOf([1], mlp)],
+    [{ layers_to_transform: 1 }, modulesOf([1], mlp)],
+    [{ layers_to_transform: [1], layers_pattern: ['h', 'layers'] }, modulesOf([1], mlp)],
+    [
+      { layers_to_transform: [1], target_modules: ['model.layers.0.mlp.up_proj', 'down_proj'] },
+      [...modulesOf([0], ['up']), ...modulesOf([1], ['down'])],
+    ],
+    [{ exclude_modules: ['down_proj'] }, modulesOf([0, 1, 2], ['gate', 'up'])],
+    [{ exclude_modules: '.*layers.0.*' }, modulesOf([1, 2], mlp)],
+  ];
+
+  it.each(edits)('%j: the others are passed over with a warning, as in PEFT', async (change, modules) => {
+    await writeAdapter(dir, fresh(), config);
+    writeFileSync(configPath, JSON.stringify({ ...JSON.parse(readFileSync(configPath, 'utf8')), ...change }));
+    for (const read of [readAdapter(backend, dir, linears), readAdapterTensors(backend, dir)]) {
+      expect(adaptedPaths(read.params.keys()).sort()).toEqual([...modules].sort());
+      expect(read.warnings).toHaveLength(1);
+      expect(read.warnings[0]).toMatch(
+        `${configPath}: does not mean ${9 - modules.length} of the 9 modules in adapter_model.safetensors, such as`,
+      );
+    }
+  });
+
+  it.each([{ layers_to_transform: [] }, { exclude_modules: ['layers.0'] }, { exclude_modules: '' }])(
+    '%j is not narrower, and warns of nothing',
+    async (change) => {
+      await writeAdapter(dir, fresh(), config);
+      writeFileSync(
+        configPath,
+        JSON.stringify({ ...JSON.parse(readFileSync(configPath, 'utf8')), ...change }),
+      );
+      expect(readAdapter(backend, dir, linears)).toMatchObject({ params: { size: 18 }, warnings: [] });
+    },
+  );
+
+  it('leaves out the ranks and shapes of what is passed over', async () => {
+    await writeAdapter(dir, fresh(), config);
+    const change = { target_modules: ['up_proj'], rank_pattern: { down_proj: 2 } };
+    writeFileSync(configPath, JSON.stringify({ ...JSON.parse(readFileSync(configPath, 'utf8')), ...change }));
+    expect(readAdapter(backend, dir, linears).params.size).toBe(6);
+  });
+});
+
 describe('an adapter is refused, in one line that says why:', () => {
   /**
    * Writes a whole adapter, changes its config and its tensors, and gives the message with which it is
@@ -190,8 +243,12 @@ describe('an adapter is refused, in one line that says why:', () => {
       [{ use_bdlora: true }, '"use_bdlora"'],
       [{ loftq_config: { loftq_bits: 4 } }, '"loftq_config"'],
     ];
-    for (const [change, message] of kinds)
-      expect(await refusal(change)).toContain(`adapter_config.json: ${message}`);
+    // Their tensors say less than the option that made them: the option is named first.
+    const magnitude = `base_model.model.${up}.lora_magnitude_vector`;
+    for (const [change, message] of kinds) {
+      const said = await refusal(change, (t) => t.set(magnitude, zeros(172)));
+      expect(said).toContain(`adapter_config.json: ${message}`);
+    }
   });
 
   it('numbers out of range', async () => {
@@ -204,7 +261,19 @@ describe('an adapter is refused, in one line that says why:', () => {
       [{ use_rslora: 1 }, '"use_rslora" must be true or false, it is 1'],
       [{ rank_pattern: { up_proj: 0.5 } }, '"rank_pattern" must hold whole numbers ≥ 1, "up_proj" is 0.5'],
       [{ alpha_pattern: { 'up_proj(': 1 } }, '"alpha_pattern" has the key "up_proj("'],
-      [{ target_modules: [1] }, '"target_modules" must be a list of names or a pattern'],
+      [{ target_modules: [1] }, '"target_modules" must be a list of names or a pattern, it is [1]'],
+      [{ exclude_modules: 1 }, '"exclude_modules" must be a list of names or a pattern, it is 1'],
+      [{ target_modules: '(?i).*UP_PROJ' }, '"target_modules" is not a pattern of module names: "(?i" is an'],
+      [{ target_modules: [] }, 'means none of the modules that adapter_model.safetensors has'],
+      [
+        { layers_to_transform: ['1'] },
+        '"layers_to_transform" must be the number of a layer, or a list of them',
+      ],
+      [{ layers_pattern: 'layers' }, '"layers_pattern" needs "layers_to_transform"'],
+      [
+        { target_modules: '.*up_proj', layers_to_transform: [1] },
+        '"layers_to_transform" needs a list of names in "target_modules"',
+      ],
     ];
     for (const [change, message] of wrong) expect(await refusal(change)).toContain(message);
   });
@@ -256,8 +325,11 @@ describe('an adapter is refused, in one line that says why:', () => {
     expect(await refusal({}, drop)).toContain(
       `target_modules means "${down}" too, for which it has no weights`,
     );
+    expect(await refusal({ target_modules: '.*_proj', exclude_modules: ['self_attn.q_proj'] })).toContain(
+      'target_modules means "model.layers.0.self_attn.k_proj" too',
+    );
     await prepare({ layers_to_transform: [0, 1] }, drop);
-    expect(readAdapter(backend, dir, linears).params.size).toBe(16);
+    expect(readAdapter(backend, dir, linears).params.size).toBe(12);
   });
 
   it('files that are missing or damaged', async () => {
@@ -268,6 +340,12 @@ describe('an adapter is refused, in one line that says why:', () => {
     await prepare({});
     rmSync(weightsPath);
     expect(() => readAdapter(backend, dir, linears)).toThrow(DataError);
+    writeFileSync(join(dir, 'adapter_model.bin'), '');
+    expect(() => readAdapter(backend, dir, linears)).toThrow(
+      `${weightsPath}: is not there, and adapter_model.bin, PyTorch's pickled format, is not read; ` +
+        `convert it in that folder: python -c 'import torch, safetensors.torch as s; ` +
+        `s.save_file(torch.load("adapter_model.bin"), "adapter_model.safetensors")'`,
+    );
     await prepare({});
     writeFileSync(configPath, '{"r": 8,');
     expect(() => readAdapter(backend, dir, linears)).toThrow(`${configPath}: is not JSON`);
@@ -288,9 +366,11 @@ describe('an adapter is refused, in one line that says why:', () => {
     expect((await readAdapter(backend, dir, linears).params.get(adapterName(up, 'A'))?.data())?.[3]).toBe(
       1.5,
     );
+    const lora = { ...config, targets: ['v_proj', 'q_proj'] };
+    await writeAdapter(dir, fresh(lora), lora);
     writeFileSync(configPath, JSON.stringify({ peft_type: 'LORA', r: 8, lora_alpha: 32 }));
     const read = readAdapter(backend, dir, linears).config;
-    expect(read).toMatchObject({ alpha: 32, dropout: 0, scaling: 'alpha/r' });
-    expect(read.targets).toHaveLength(9);
+    // Without target_modules PEFT takes q_proj and v_proj for a Llama.
+    expect(read).toMatchObject({ alpha: 32, dropout: 0, scaling: 'alpha/r', targets: ['q_proj', 'v_proj'] });
   });
 });

@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DataError, writeAtomic } from '@flex/base';
 import { type Backend, scope, type Tensor, tensor } from '@flex/tensor';
@@ -7,10 +7,11 @@ import { type AdapterConfig, formatAdapterConfig, parseAdapterConfig } from './a
 import { adapterName, parseAdapterName, type Side } from './adapter-names.ts';
 import { type LoraConfig, rankOf } from './lora.ts';
 import type { Parameters } from './regularizer.ts';
-import { type LinearSize, type Linears, matcher } from './targets.ts';
+import type { LinearSize, Linears } from './targets.ts';
 
 const configFile = 'adapter_config.json';
 const weightsFile = 'adapter_model.safetensors';
+const pickledFile = 'adapter_model.bin';
 const floats: readonly string[] = ['F32', 'F16', 'BF16', 'F64'];
 
 /** An adapter on a backend. */
@@ -20,6 +21,8 @@ export interface Adapter {
   readonly config: LoraConfig;
   /** What the file says of the model that it belongs to. */
   readonly baseModel: string | null;
+  /** What its files hold and was passed over, a line each. */
+  readonly warnings: readonly string[];
 }
 
 /** Names in the file of a module's A and B. */
@@ -28,10 +31,10 @@ type Stored = Record<Side, string>;
 /**
  * Reads a PEFT adapter for a model with the linear layers `linears`, in whose order its tensors come.
  *
- * Throws DataError, in one line that names the file and the tensor, for all that `readAdapterTensors`
- * refuses and for an adapter of another model: a module that the model does not have, a shape that does not
- * fit it, or a module that `target_modules` names and that has no weights. Nothing is uploaded before
- * everything is checked.
+ * Throws DataError, in one line that names the file and the tensor, for all that `readAdapterTensors` refuses
+ * and for an adapter of another model: a module that the model does not have, a shape that does not fit it,
+ * or a module that the config means and that has no weights. Nothing is uploaded before everything is
+ * checked. As in PEFT, weights of modules that the config does not mean are passed over, with a warning.
  */
 export function readAdapter(backend: Backend, dir: string, linears: Linears): Adapter {
   return read(backend, dir, (path, stored, { modules }) => {
@@ -42,9 +45,7 @@ export function readAdapter(backend: Backend, dir: string, linears: Linears): Ad
       const size = linears.get(module);
       if (!size) return fail(`${names.A} belongs to "${module}", which is no linear layer of the model`);
     }
-    const wanted =
-      modules && [...linears.keys()].filter((module) => modules.some((name) => matcher(name)(module)));
-    const lacking = wanted?.find((module) => !stored.has(module));
+    const lacking = [...linears.keys()].find((module) => modules.has(module) && !stored.has(module));
     if (lacking) fail(`target_modules means "${lacking}" too, for which it has no weights`);
     return [...linears].filter(([module]) => stored.has(module));
   });
@@ -75,15 +76,22 @@ type Arrange = (
 ) => readonly (readonly [string, LinearSize])[];
 
 function read(backend: Backend, dir: string, arrange: Arrange): Adapter {
-  const text = readText(join(dir, configFile));
+  const configPath = join(dir, configFile);
+  const config = parseAdapterConfig(configPath, readText(configPath));
   const path = join(dir, weightsFile);
-  const file = openSafetensors(path);
+  const file = openWeights(dir, path);
   try {
-    const stored = pairNames(file);
-    const config = parseAdapterConfig(join(dir, configFile), text, [...stored.keys()]);
+    const inFile = pairNames(file);
+    const stored = new Map([...inFile].filter(([module]) => config.modules.has(module)));
+    const passedOver = [...inFile.keys()].filter((module) => !stored.has(module));
+    if (stored.size === 0) {
+      const first = `such as ${passedOver[0]}`;
+      throw new DataError(`${configPath}: means none of the modules that ${weightsFile} has, ${first}`);
+    }
+    const lora = { ...config.lora, targets: config.modules.names ?? [...stored.keys()] };
     const shapeOf = (name: string) => file.tensors.get(name)?.shape ?? [];
     for (const [module, { A, B }] of stored) {
-      const rank = rankOf(config.lora, module);
+      const rank = rankOf(lora, module);
       checkRank(path, A, shapeOf(A), 0, rank);
       checkRank(path, B, shapeOf(B), 1, rank);
     }
@@ -91,7 +99,7 @@ function read(backend: Backend, dir: string, arrange: Arrange): Adapter {
     const order: [string, string, number[]][] = [];
     for (const [module, size] of sizes) {
       const names = stored.get(module) as Stored;
-      const rank = rankOf(config.lora, module);
+      const rank = rankOf(lora, module);
       order.push([adapterName(module, 'A'), names.A, [rank, size.in]]);
       order.push([adapterName(module, 'B'), names.B, [size.out, rank]]);
     }
@@ -101,10 +109,25 @@ function read(backend: Backend, dir: string, arrange: Arrange): Adapter {
     const params = scope(
       () => new Map(order.map(([name, inFile, shape]) => [name, tensor(backend, load(inFile), shape)])),
     );
-    return { params, config: config.lora, baseModel: config.baseModel };
+    const warnings = passedOver.slice(0, 1).map((first) => {
+      const count = `${passedOver.length} of the ${inFile.size} modules in ${weightsFile}`;
+      return `${configPath}: does not mean ${count}, such as ${first}: they are passed over, as in PEFT`;
+    });
+    return { params, config: lora, baseModel: config.baseModel, warnings };
   } finally {
     file.close();
   }
+}
+
+function openWeights(dir: string, path: string): SafetensorsFile {
+  if (!existsSync(path) && existsSync(join(dir, pickledFile))) {
+    const program = `import torch, safetensors.torch as s; s.save_file(torch.load("${pickledFile}"), "${weightsFile}")`;
+    throw new DataError(
+      `${path}: is not there, and ${pickledFile}, PyTorch's pickled format, is not read; convert it in that folder: ` +
+        `python -c '${program}'`,
+    );
+  }
+  return openSafetensors(path);
 }
 
 function readText(path: string): string {

@@ -1,3 +1,5 @@
+import { pythonPattern } from './python-pattern.ts';
+
 /** The two matrices of a module's adapter: A f32 [r, in] and B f32 [out, r]. */
 export type Side = 'A' | 'B';
 
@@ -19,7 +21,10 @@ export function adaptedPaths(names: Iterable<string>): string[] {
   return [...new Set([...names].flatMap((name) => parseAdapterName(name)?.path ?? []))];
 }
 
-/** Whether PEFT would apply the pattern `key` of rank_pattern or alpha_pattern to a module path. */
+/**
+ * Whether PEFT would apply the pattern `key` of rank_pattern or alpha_pattern to a module path. Throws
+ * ConfigError for a pattern of Python's that cannot be read.
+ */
 export function patternMatcher(key: string): RegExp {
-  return new RegExp(`^(.*\\.)?(${key})$`);
+  return pythonPattern(`(.*\\.)?(${key})$`, 'match');
 }

@@ -59,9 +59,14 @@ export function isGlob(name: string): boolean {
   return /[*?[]/.test(name);
 }
 
+/** Whether a module path is meant by a name, as in PEFT: the whole path, or its end after a dot. */
+export function isNamed(path: string, name: string): boolean {
+  return path === name || path.endsWith(`.${name}`);
+}
+
 /** Whether a module path is meant by a name or a glob. */
 export function matcher(name: string): (path: string) => boolean {
-  if (!isGlob(name)) return (path) => path === name || path.endsWith(`.${name}`);
+  if (!isGlob(name)) return (path) => isNamed(path, name);
   const parts = name.match(/\*|\?|\[!?\]?[^\]]*\]|[^*?[]+|\[/g) ?? [];
   const pattern = parts.map((part) => {
     if (part === '*') return '.*';
