@@ -129,7 +129,7 @@ function fromModel(options: AnswerOptions, dir: string): AnswerSource {
     async submissions({ problems, out, output, progress, signal }) {
       makeFolder(out);
       const tokenizer = openTokenizer(dir);
-      const opened = await openModel({ ...options, model: dir, dtype }, output.note);
+      const opened = await openModel({ ...options, model: dir, dtype }, output);
       const submissions: Submission[] = [];
       const completions = complete({
         problems:

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { DataError } from '@flex/base';
+import { DataError, schemaRule } from '@flex/base';
 import { z } from 'zod';
 
 const ids = z.array(z.array(z.int().nonnegative()).min(1)).min(1);
@@ -21,12 +21,11 @@ export interface TokenInput {
  * line, for a missing or malformed file, an id outside the vocabulary, ragged rows, and padding on the left.
  */
 export function readTokenInput(path: string, vocabSize: number): TokenInput {
-  const parsed = schema.safeParse(parseJson(path));
+  const parsed = schema.safeParse(parseJson(path), { error: schemaRule });
   if (!parsed.success) {
     const { path: at, message } = parsed.error.issues[0];
-    throw new DataError(
-      `${path}: ${at.join('.') || 'the object'}: ${message}; it must be {"input_ids": [[1, 5, …], …]}`,
-    );
+    const what = at.length > 0 ? `"${at.join('.')}"` : 'the content';
+    throw new DataError(`${path}: ${what} ${message}; write {"input_ids": [[1, 5, …], …]}`);
   }
   const { input_ids: rows, attention_mask: mask } = parsed.data;
   const t = rows[0].length;

@@ -1,7 +1,7 @@
 import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { openSafetensors, toFloat32 } from '@flex/tensor/safetensors';
+import { openSafetensors, type TensorToWrite, toFloat32, writeSafetensors } from '@flex/tensor/safetensors';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { main } from './main.ts';
 
@@ -29,6 +29,30 @@ async function flex(...args: string[]): Promise<{ code: number; stdout: string; 
   } finally {
     for (const spy of spies) spy.mockRestore();
   }
+}
+
+/** A copy of the bundled model with other keys in config.json, and tensors of its own in f32. */
+function copyModel(
+  changes: object,
+  tensors: Readonly<Record<string, (data: Float32Array) => void>> = {},
+): string {
+  const dir = join(folder, 'model');
+  cpSync(micro, dir, { recursive: true });
+  const config = JSON.parse(readFileSync(join(micro, 'config.json'), 'utf8'));
+  writeFileSync(join(dir, 'config.json'), JSON.stringify({ ...config, ...changes }));
+  const file = openSafetensors(join(micro, 'model.safetensors'));
+  const copied = new Map<string, TensorToWrite>();
+  for (const [name, { dtype, shape }] of file.tensors) {
+    const bytes = file.read(name);
+    copied.set(name, { dtype, shape, data: bytes });
+    if (!tensors[name]) continue;
+    const data = toFloat32(dtype, bytes);
+    tensors[name](data);
+    copied.set(name, { dtype: 'F32', shape, data });
+  }
+  file.close();
+  writeSafetensors(join(dir, 'model.safetensors'), copied);
+  return dir;
 }
 
 const small = (...more: string[]) => [
@@ -95,6 +119,19 @@ describe('bad input is one clear line and exit code 2', () => {
     const other = ['--model', join(folder, 'other'), '--adapter', join(folder, 'run/adapter')];
     expectRefused(await flex('generate', ...other, ...prompt), 'another model');
   });
+  test('more new tokens than the context has room for, with the option and its most', async () => {
+    const words = ['2 tokens and 1023 new ones', 'context of 1024', 'lower --max-new-tokens to 1022'];
+    const args = ['--model', micro, '--ids', '1,5', '--max-new-tokens', '1023', '--device', 'cpu'];
+    expectRefused(await flex('generate', ...args), ...words);
+  });
+  test('a weight beyond f16 where f16 is asked for by name', async () => {
+    const up = 'model.layers.0.mlp.up_proj.weight';
+    const model = copyModel({ dtype: 'bfloat16' }, { [up]: (data) => data.fill(70000, 7, 8) });
+    const words = [up, '70000', '65504', 'take dtype f32'];
+    const asked = ['--model', model, '--ids', '1,5', '--device', 'cpu', '--dtype', 'f16'];
+    expectRefused(await flex('generate', ...asked), ...words);
+    expectRefused(await flex(...small(`model=${model}`, 'dtype=f16')), ...words);
+  });
   test('a run folder that holds a run', async () => {
     expect((await flex(...small('train.max_steps=1', '--quiet'))).code).toBe(0);
     expectRefused(await flex(...small('train.max_steps=1')), '--overwrite');
@@ -119,7 +156,8 @@ describe('bad input is one clear line and exit code 2', () => {
     expectRefused(await logits({ input_ids: [[1, 99999]] }), '99999');
     expectRefused(await logits({ input_ids: [[1, 2], [3]] }), 'input_ids.1');
     expectRefused(await logits({ input_ids: [[1, 2]], attention_mask: [[0, 1]] }), 'right');
-    expectRefused(await logits({ ids: [[1, 2]] }), 'ids');
+    expectRefused(await logits({ ids: [[1, 2]] }), '"input_ids" must be a list');
+    expectRefused(await logits({ input_ids: [[1, 2.5]] }), '"input_ids.0.1" must be a whole number');
     expect(existsSync(join(folder, 'o.safetensors'))).toBe(false);
   });
   test.each([[['frobnicate']], [['train', '--colour']], [['generate']], [['train', 'a=1', 'b']]])(
@@ -178,6 +216,57 @@ describe('commands', () => {
     const adapted = await run('adapted.safetensors', '--adapter', join(folder, 'run/adapter'));
     expect(base.slice(5 * 2048).every((x) => x === 0)).toBe(true);
     expect(base.some((x, i) => x !== adapted[i])).toBe(true);
+  });
+
+  test('warnings come on standard error, even with --quiet and --json', async () => {
+    const up = 'model.layers.0.mlp.up_proj.weight';
+    const model = copyModel(
+      { tie_word_embeddings: true, dtype: 'bfloat16' },
+      { [up]: (data) => data.fill(70000, 7, 8) },
+    );
+    expect((await flex(...small('train.max_steps=1', '--quiet'))).code).toBe(0);
+    const adapter = join(folder, 'run/adapter');
+    const file = join(adapter, 'adapter_config.json');
+    const config = JSON.parse(readFileSync(file, 'utf8'));
+    writeFileSync(file, JSON.stringify({ ...config, layers_to_transform: [0] }));
+    const common = ['--device', 'cpu', '--quiet', '--json'];
+    const ids = ['--ids', '1,5', '--max-new-tokens', '1'];
+    const generated = await flex('generate', '--model', model, '--adapter', adapter, ...ids, ...common);
+    expect(generated.code, generated.stderr).toBe(0);
+    expect(JSON.parse(generated.stdout).completions).toHaveLength(1);
+    const tied = /config\.json ties lm_head\.weight .* both are used/;
+    const wide = /holds 70000, .*; matrices kept in f32: 1$/;
+    const narrow = /adapter_config\.json: does not mean 15 of the 18 modules .* passed over/;
+    const lines = generated.stderr.trim().split('\n');
+    expect(lines).toHaveLength(3);
+    for (const [i, warning] of [tied, wide, narrow].entries()) expect(lines[i]).toMatch(warning);
+    const spectrum = await flex('spectrum', '--adapter', adapter, ...common);
+    expect(spectrum.stderr).toMatch(narrow);
+    const again = [`model=${model}`, 'dtype=f32', `adapter=${adapter}`, `out=${join(folder, 'again')}`];
+    const trained = await flex(...small(...again, 'train.max_steps=1', '--quiet'));
+    expect(trained.code, trained.stderr).toBe(0);
+    expect(trained.stderr).toMatch(tied);
+    expect(trained.stderr).toMatch(narrow);
+  });
+
+  test('logits that are not finite end generate and logits with one line and exit code 1', async () => {
+    const damaged = 'model.layers.1.mlp.up_proj.weight';
+    const model = copyModel({}, { [damaged]: (data) => data.fill(Number.NaN, 7, 8) });
+    const input = join(folder, 'ids.json');
+    const out = join(folder, 'o.safetensors');
+    writeFileSync(input, JSON.stringify({ input_ids: [[1, 5]] }));
+    const common = ['--model', model, '--device', 'cpu'];
+    for (const [place, ...args] of [
+      ['at new token 1', 'generate', '--ids', '1,5', '--max-new-tokens', '3', '--json'],
+      ['at position 0 of row 0', 'logits', '--input', input, '--out', out],
+    ]) {
+      const { code, stdout, stderr } = await flex(...args, ...common);
+      expect(code).toBe(1);
+      expect(stdout).toBe('');
+      expect(stderr.trim().split('\n')).toHaveLength(1);
+      expect(stderr).toContain(`the logit of token 0 is NaN ${place}`);
+    }
+    expect(existsSync(out)).toBe(false);
   });
 
   test('--print-config gives the resolved whole, which loads again to the same', async () => {

@@ -1,7 +1,8 @@
 import { ConfigError } from '@flex/base';
-import { type Linear, type LlamaModel, loadLlama, readLlamaConfig, type WeightDType } from '@flex/llama';
+import { type Linear, type LlamaModel, loadLlama, type WeightDType } from '@flex/llama';
 import { readAdapter, withLora, withMergedLora } from '@flex/peft';
 import type { Backend } from '@flex/tensor';
+import type { Output } from './context.ts';
 import { openBackend } from './device.ts';
 
 export interface ModelOptions {
@@ -10,7 +11,7 @@ export interface ModelOptions {
   /** Whether the adapter is folded into the weights. */
   readonly merged?: boolean;
   readonly device: string;
-  /** f32, f16, or auto: f32 for a checkpoint in f32, else f16. */
+  /** f32, f16, or auto: f32 for a checkpoint in f32, else f16 for what fits in it. */
   readonly dtype: string;
 }
 
@@ -23,32 +24,34 @@ export interface RunnableModel {
 }
 
 /**
- * Opens the device, the model and the adapter. Throws ConfigError or DataError, one line, for what is wrong.
+ * Opens the device, the model and the adapter, and prints what they warn of. Throws ConfigError or DataError,
+ * one line, for what is wrong.
  */
-export async function openModel(options: ModelOptions, say: (line: string) => void): Promise<RunnableModel> {
-  const dtype = storageOf(options);
-  const backend = await openBackend(options.device, say);
+export async function openModel(options: ModelOptions, output: Output): Promise<RunnableModel> {
+  const dtype = dtypeOf(options);
+  const backend = await openBackend(options.device, output.note);
   const model = loadLlama(backend, options.model, { dtype });
+  for (const line of model.warnings) output.warn(line);
   return {
     backend,
     model,
-    linear: adapted(backend, model, options),
+    linear: adapted(model, options, output),
     close: () => backend.close(),
   };
 }
 
 /** The model's linear layers with the adapter, where one was named. */
-function adapted(backend: Backend, model: LlamaModel, { adapter: dir, merged }: ModelOptions): Linear {
+function adapted(model: LlamaModel, { adapter: dir, merged }: ModelOptions, output: Output): Linear {
   if (dir === undefined) return model.linear;
-  const { params, config } = readAdapter(backend, dir, model.linears);
+  const { params, config, warnings } = readAdapter(model.backend, dir, model.linears);
+  for (const line of warnings) output.warn(line);
   return merged ? withMergedLora(model, params, config) : withLora(model.linear, params, config);
 }
 
-function storageOf({ model, dtype }: ModelOptions): WeightDType {
-  if (dtype === 'f32' || dtype === 'f16') return dtype;
-  if (dtype !== 'auto') throw new ConfigError(`--dtype: must be auto, f32 or f16, got "${dtype}"`);
-  return readLlamaConfig(model).torchDtype === 'f32' ? 'f32' : 'f16';
+function dtypeOf({ dtype }: ModelOptions): WeightDType | 'auto' {
+  if (dtype === 'f32' || dtype === 'f16' || dtype === 'auto') return dtype;
+  throw new ConfigError(`--dtype: must be auto, f32 or f16, got "${dtype}"`);
 }
 
 export const dtypeHelp =
-  'storage of the frozen weights: f32, f16, or auto (f32 for an f32 checkpoint, else f16)';
+  'storage of the frozen weights: f32, f16, or auto (f32 for an f32 checkpoint, else f16 for all that fits in it)';

@@ -47,6 +47,18 @@ describeEachBackend((backend: () => Backend) => {
     expect(adapterOf('a').equals(adapterOf('c'))).toBe(false);
   });
 
+  test('the targets of an adapter that is continued are a set of layers, however they are named', async () => {
+    await run('first', ['train.max_steps=1']);
+    const from = [`adapter=${join(folder, 'first/adapter')}`, 'train.max_steps=1'];
+    const same = ['[up_proj,down_proj,gate_proj]', '["*.mlp.*"]'];
+    for (const [i, targets] of same.entries()) await run(`same-${i}`, [...from, `lora.targets=${targets}`]);
+    expect(adapterOf('same-1').equals(adapterOf('same-0'))).toBe(true);
+    const other = run('other', [...from, 'lora.targets=[up_proj]']);
+    await expect(other).rejects.toThrow(
+      /^lora.targets is \["up_proj"\], but the adapter .* has \["down_proj","gate_proj","up_proj"\]; leave it out$/,
+    );
+  });
+
   test('a run that is interrupted and resumed gives the bytes of one that never stopped', async () => {
     const whole = await run('whole');
     const interrupt = new AbortController();

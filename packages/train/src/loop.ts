@@ -4,7 +4,16 @@ import type { Parameters } from '@flex/autograd';
 import { ConfigError, DataError } from '@flex/base';
 import { type LlamaModel, loadLlama, openTokenizer, readLlamaConfig, type Tokenizer } from '@flex/llama';
 import { type OptimizerState, schedule } from '@flex/optim';
-import { initLora, type LoraConfig, readAdapter, resolveTargets, withLora, writeAdapter } from '@flex/peft';
+import {
+  adaptedPaths,
+  initLora,
+  type LoraConfig,
+  readAdapter,
+  resolveTargets,
+  type Targets,
+  withLora,
+  writeAdapter,
+} from '@flex/peft';
 import { type Backend, eachTensor, keep, size } from '@flex/tensor';
 import { loadCheckpoint, saveCheckpoint } from './checkpoint.ts';
 import type { TrainConfig } from './config.ts';
@@ -49,6 +58,8 @@ export interface RunInfo {
   readonly examples: number;
   /** Rows left out, and why. */
   readonly skipped: readonly string[];
+  /** What was not done as the model's or the adapter's files say, a line each. */
+  readonly warnings: readonly string[];
   /** Updates of the whole run. */
   readonly steps: number;
   /** Updates already done, when resuming. */
@@ -121,7 +132,7 @@ export async function train(config: TrainConfig, options: TrainOptions): Promise
   const finished = resume ? finishedRun(config.out, folder.runDigest) : null;
   if (finished) return finished;
   const model = loadLlama(backend, config.model, { dtype: config.dtype });
-  const { lora, params } = startingAdapter(config, backend, model);
+  const { lora, params, warnings } = startingAdapter(config, backend, model);
   const start = () => startingAdapter(config, backend, model).params;
   const regularizers = await makeRegularizers(config.regularizer, parts, start);
   const saved = resume ? loadCheckpoint(backend, config.out, folder.runDigest, model.linears) : null;
@@ -136,6 +147,7 @@ export async function train(config: TrainConfig, options: TrainOptions): Promise
     trainableParameters: [...trainee.params.values()].reduce((n, t) => n + size(t.shape), 0),
     examples: data.examples.length,
     skipped: data.skipped,
+    warnings: [...model.warnings, ...warnings],
     steps: plan.steps,
     done,
   });
@@ -319,21 +331,28 @@ function startingAdapter(
   config: TrainConfig,
   backend: Backend,
   model: LlamaModel,
-): { lora: LoraConfig; params: Parameters } {
+): { lora: LoraConfig; params: Parameters; warnings: readonly string[] } {
   if (config.adapter === null) {
     const targets = resolveTargets(config.lora.targets, model.linears);
-    return { lora: config.lora, params: initLora(backend, config.lora, targets, config.train.seed) };
+    const params = initLora(backend, config.lora, targets, config.train.seed);
+    return { lora: config.lora, params, warnings: [] };
   }
-  const { config: lora, params } = readAdapter(backend, config.adapter, model.linears);
+  const { config: lora, params, warnings } = readAdapter(backend, config.adapter, model.linears);
+  const modules = adaptedPaths(params.keys());
+  const means = (targets: Targets) => [...resolveTargets(targets, model.linears).keys()];
   for (const [key, value] of Object.entries(config.lora)) {
     const has = lora[key as keyof LoraConfig];
-    if (JSON.stringify(has) !== JSON.stringify(value)) {
+    const agrees =
+      key === 'targets'
+        ? means(value as Targets).join() === modules.join()
+        : JSON.stringify(has) === JSON.stringify(value);
+    if (!agrees) {
       throw new ConfigError(
         `lora.${key} is ${JSON.stringify(value)}, but the adapter ${config.adapter} has ${JSON.stringify(has)}; leave it out`,
       );
     }
   }
-  return { lora, params };
+  return { lora, params, warnings };
 }
 
 /** Bytes of kept activations above which `auto` recomputes them in the backward pass. */

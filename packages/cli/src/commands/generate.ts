@@ -62,7 +62,7 @@ async function run(options: GenerateCommandOptions): Promise<void> {
   }
   const tokenizer = tokenizerOf(options);
   const prompts = promptsOf(options, tokenizer);
-  const { model, linear, close } = await openModel(options, output.note);
+  const { model, linear, close } = await openModel(options, output);
   const stream = !output.json && prompts.length === 1 && options.numBeams === 1;
   const completions: Completion[] = [];
   for (const [i, ids] of prompts.entries()) {

@@ -1,4 +1,4 @@
-import { forward, logits } from '@flex/llama';
+import { finiteLogits, forward, logits } from '@flex/llama';
 import { reshape, scope, tensor } from '@flex/tensor';
 import { writeSafetensors } from '@flex/tensor/safetensors';
 import { Command } from 'commander';
@@ -24,7 +24,7 @@ export function logitsCommand(): Command {
 
 async function run(options: LogitsOptions): Promise<void> {
   const output = outputOf(options);
-  const { model, linear, backend, close } = await openModel(options, output.note);
+  const { model, linear, backend, close } = await openModel(options, output);
   const { vocabSize } = model.config;
   const { b, t, ids, lengths } = readTokenInput(options.input, vocabSize);
   const result = scope(() => {
@@ -32,9 +32,13 @@ async function run(options: LogitsOptions): Promise<void> {
     return reshape(logits(model, hidden, linear), [b, t, vocabSize]);
   });
   const data = Float32Array.from(await result.data());
-  // Logits at padding mean nothing; zeros say so.
   for (const [row, length] of lengths.entries()) {
-    data.fill(0, (row * t + length) * vocabSize, (row + 1) * t * vocabSize);
+    const at = (position: number) => (row * t + position) * vocabSize;
+    // Logits at padding mean nothing; zeros say so.
+    data.fill(0, at(length), at(t));
+    for (let i = 0; i < length; i++) {
+      finiteLogits(data.subarray(at(i), at(i + 1)), `at position ${i} of row ${row}`);
+    }
   }
   writeSafetensors(options.out, new Map([['logits', { dtype: 'F32', shape: [b, t, vocabSize], data }]]));
   output.print(`${options.out}: logits f32 [${b}, ${t}, ${vocabSize}]`);

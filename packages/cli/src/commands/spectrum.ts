@@ -33,7 +33,8 @@ async function run({
   const output = outputOf(common);
   const options = fourierOptions({ norm, threshold });
   const backend = await openBackend(device, output.note);
-  const { params } = readAdapterTensors(backend, dir);
+  const { params, warnings } = readAdapterTensors(backend, dir);
+  for (const line of warnings) output.warn(line);
   const spectra = await spectrumOf(params, options);
   const parameters = [...spectra].map(([name, { bins, penalty, below, above, bands }]) => ({
     name,

@@ -74,7 +74,10 @@ async function run(args: readonly string[], options: TrainCommandOptions, comman
       resume: options.resume,
       overwrite: options.overwrite,
       signal: interrupt.signal,
-      onStart: (info) => describeStart(info, progress.line),
+      onStart: (info) => {
+        for (const line of info.warnings) output.warn(line);
+        describeStart(info, progress.line);
+      },
       onEval: (losses, step) => progress.line(describeLosses(losses, step)),
       onStep: (metrics, steps) => {
         progress.step(metrics, steps);
