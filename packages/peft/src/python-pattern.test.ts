@@ -12,6 +12,7 @@ describe('a pattern of Python', () => {
   // What re.fullmatch of Python 3.11 accepts among the texts.
   it.each<[string, string[]]>([
     [String.raw`\Aa\Z`, ['a']],
+    [String.raw`.?\Aa`, ['a']],
     ['(?P<first>a)(?#a comment)b?', ['a', 'ab']],
     ['a{,2}', ['a', 'aa']],
     ['a{,}', ['a', 'aa']],
@@ -33,6 +34,7 @@ describe('a pattern of Python', () => {
 
   it('matches from the beginning, whatever its alternatives', () => {
     expect(matched('b|a$', 'match')).toEqual(['a', 'b']);
+    expect(matched(String.raw`a\Z`, 'match')).toEqual(['a']);
     expect(matched('a', 'match')).toEqual(['a', 'ab', 'a.b', 'a-b', 'a]', 'aa']);
   });
 
