@@ -2,6 +2,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ConfigError, DataError } from '@flex/base';
+import { describeShared, goldens, openGolden } from '@flex/fixtures';
 import { openReference } from '@flex/tensor';
 import {
   openSafetensors,
@@ -14,7 +15,7 @@ import { readAdapter, readAdapterTensors, writeAdapter } from './adapter-file.ts
 import { adaptedPaths, adapterName } from './adapter-names.ts';
 import { initLora, type LoraConfig } from './lora.ts';
 import { resolveTargets, type Targets } from './targets.ts';
-import { golden, goldenJson, goldensMissing, goldenTensors, llamaLinears } from './testing/goldens.ts';
+import { llamaLinears } from './testing/llama-linears.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'flex-adapter-'));
 afterAll(() => rmSync(root, { recursive: true }));
@@ -104,10 +105,12 @@ describe('writing', () => {
   });
 });
 
-describe.skipIf(goldensMissing)('adapters that PEFT wrote', () => {
+describeShared(goldens, 'adapters that PEFT wrote', () => {
+  const golden = openGolden('gqa-f32');
+
   it('are read to the bit, and written again byte for byte with the same keys in the config', async () => {
-    const { params, config: lora, baseModel } = readAdapter(backend, golden('gqa-f32', 'adapter'), linears);
-    const expected = goldenTensors('gqa-f32', 'adapter/adapter_model.safetensors');
+    const { params, config: lora, baseModel } = readAdapter(backend, golden.path('adapter'), linears);
+    const expected = golden.tensors('adapter/adapter_model.safetensors');
     expect(params.size).toBe(expected.size);
     for (const [name, { data }] of expected)
       expect(Float32Array.from((await params.get(name)?.data()) ?? [])).toEqual(data);
@@ -115,16 +118,16 @@ describe.skipIf(goldensMissing)('adapters that PEFT wrote', () => {
     rmSync(dir, { recursive: true, force: true });
     await writeAdapter(dir, params, lora, { baseModel });
     expect(
-      readFileSync(weightsPath).equals(readFileSync(golden('gqa-f32', 'adapter/adapter_model.safetensors'))),
+      readFileSync(weightsPath).equals(readFileSync(golden.path('adapter/adapter_model.safetensors'))),
     ).toBe(true);
-    const theirs = goldenJson('gqa-f32', 'adapter/adapter_config.json');
+    const theirs = golden.json<object>('adapter/adapter_config.json');
     const ours = JSON.parse(readFileSync(configPath, 'utf8'));
     expect(ours).toEqual(theirs);
     expect(Object.keys(ours)).toEqual(Object.keys(theirs));
   });
 
   it('of other models are refused', () => {
-    expect(() => readAdapter(backend, golden('mha-f16', 'adapter'), linears)).toThrow(
+    expect(() => readAdapter(backend, openGolden('mha-f16').path('adapter'), linears)).toThrow(
       'adapter for another model',
     );
   });
