@@ -30,7 +30,7 @@ async function product(
   const a = [...lead, ...(transposeA ? [k, m] : [m, k])];
   const b = [...lead, ...(transposeB ? [n, k] : [k, n])];
   const shape = `[${a}]${transposeA ? 'ᵀ' : ''} · [${b}]${transposeB ? 'ᵀ' : ''}`;
-  const work = { gflops: (2 * batch * m * n * k) / 1e9 };
+  const work = () => ({ gflops: (2 * batch * m * n * k) / 1e9 });
   const p = { a, b, transposeA, transposeB };
   const cases = types.map(async (type) => {
     const run = await repeated(p, type);

@@ -17,10 +17,10 @@ export interface Case {
   readonly name: string;
   /** What a peer must know to do the same, and a reader of the record. */
   readonly facts: Facts;
-  /** Of one run. */
-  readonly work?: Work;
-  /** Does it `count` times and waits for the device once. May say how much work one run was. */
-  run(count: number): Promise<Work | void>;
+  /** Does it `count` times and waits for the device once. */
+  run(count: number): Promise<void>;
+  /** Of one run, asked after it. */
+  work?(): Work;
   /** What else there is to record once all runs are over. */
   report?(): Facts | Promise<Facts>;
 }
@@ -137,10 +137,11 @@ async function compete(rounds: number, cases: readonly Case[], all: readonly Con
   return rows;
 }
 
-function rowOf({ name, facts, work = {} }: Case, samples: readonly Sample[], ours: readonly Sample[]) {
+function rowOf({ name, facts, work }: Case, samples: readonly Sample[], ours: readonly Sample[]) {
   const seconds = samples.map((sample) => sample.seconds);
-  const rateOf = (name: string) => (sample: Sample) => (sample.work[name] ?? work[name]) / sample.seconds;
-  const rates = Object.keys({ ...work, ...samples[0].work });
+  // A peer whose work is the same need not say so.
+  const works = samples.map((sample) => ({ ...work?.(), ...sample.work }));
+  const rateOf = (name: string) => digits(median(works.map((done, i) => done[name] / seconds[i])));
   return {
     name,
     ...facts,
@@ -148,7 +149,7 @@ function rowOf({ name, facts, work = {} }: Case, samples: readonly Sample[], our
     best_seconds: digits(Math.min(...seconds)),
     slowest_seconds: digits(Math.max(...seconds)),
     cpu_seconds: digits(median(samples.map((sample) => sample.cpu_seconds))),
-    ...Object.fromEntries(rates.map((rate) => [rate, digits(median(samples.map(rateOf(rate))))])),
+    ...Object.fromEntries(Object.keys(works[0]).map((name) => [name, rateOf(name)])),
     ...(samples !== ours && { ratio: digits(median(seconds.map((s, round) => s / ours[round].seconds))) }),
   };
 }

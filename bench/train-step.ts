@@ -52,10 +52,10 @@ function training(lambda: number): Case {
   return {
     name: `λ=${lambda}`,
     facts: { lambda },
-    work: { tokens_per_second: b * t },
     async run(count) {
       for (let i = 0; i < count; i++) await updateOnce();
     },
+    work: () => ({ tokens_per_second: b * t }),
     report: () => ({ peak_bytes: peak }),
   };
 }
