@@ -5,14 +5,8 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import {
-  type Job,
-  judgeAll,
-  openBenchmark,
-  openJudgementCache,
-  openSandbox,
-  toolchainVersions,
-} from '@flex/eval';
+import { openBenchmark } from '@flex/eval';
+import { type Job, judgeAll, openJudgementCache, openSandbox, toolchainVersions } from '@flex/judge';
 
 const { values } = parseArgs({
   options: {
@@ -57,7 +51,7 @@ const seconds: number[] = [];
 try {
   for (let repeat = 0; repeat < repeats; repeat++) {
     const started = performance.now();
-    const cache = await openJudgementCache(null);
+    const cache = openJudgementCache(null);
     const judgements = await judgeAll([...jobs.values()], {
       sandbox,
       lanes: 2,

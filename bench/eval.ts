@@ -5,15 +5,8 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import {
-  type Job,
-  judgeAll,
-  openBenchmark,
-  openJudgementCache,
-  openSandbox,
-  type Problem,
-  toolchainVersions,
-} from '@flex/eval';
+import { openBenchmark, type Problem } from '@flex/eval';
+import { type Job, judgeAll, openJudgementCache, openSandbox, toolchainVersions } from '@flex/judge';
 
 interface Row {
   readonly what: string;
@@ -39,13 +32,13 @@ async function judged(what: string, name: string, limit: number, completion: (pr
   const languages = new Set<Problem['language']>();
   for await (const problem of benchmark.problems()) {
     languages.add(problem.language);
-    const answer = { kind: 'completion', text: completion(problem) } as const;
-    jobs.push({ program: benchmark.program(problem, answer), canonical: null });
+    const program = benchmark.program(problem, { kind: 'completion', text: completion(problem) });
+    jobs.push({ program, canonical: null });
   }
   const sandbox = await openSandbox();
   const toolchains = await toolchainVersions([...languages]);
   const started = performance.now();
-  const cache = await openJudgementCache(null);
+  const cache = openJudgementCache(null);
   const judgements = await judgeAll(jobs, { sandbox, lanes, timeout: null, toolchains, cache });
   const seconds = (performance.now() - started) / 1000;
   const passed = judgements.filter(({ verdict }) => verdict === 'passed').length;
