@@ -1,16 +1,15 @@
 // What the evaluation benches share: programs of the benchmarks in ../shared/data or the folder FLEX_DATA.
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { openBenchmark, type Problem } from '@flex/eval';
 import {
   type Job,
   type Judgement,
   judgeAll,
-  openBenchmark,
   openJudgementCache,
   openSandbox,
-  type Problem,
   toolchainVersions,
-} from '@flex/eval';
+} from '@flex/judge';
 
 const root = join(import.meta.dirname, '..');
 const dataFolder = process.env.FLEX_DATA ?? join(root, '..', 'shared', 'data');
@@ -44,7 +43,7 @@ export async function jobsOf(
 
 /** Judges them all, none from a cache. */
 export async function judge(jobs: ReadonlyMap<string, Job>, lanes: number): Promise<Judgement[]> {
-  const cache = await openJudgementCache(null);
+  const cache = openJudgementCache(null);
   return judgeAll([...jobs.values()], { sandbox, lanes, timeout: null, toolchains, cache });
 }
 

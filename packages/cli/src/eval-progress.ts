@@ -1,4 +1,4 @@
-import type { JudgeProgress } from '@flex/eval';
+import type { JudgeProgress } from '@flex/judge';
 import { chalkStderr } from 'chalk';
 import cliProgress from 'cli-progress';
 import { duration } from './progress.ts';

@@ -1,11 +1,11 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
+import { ConfigError } from '@flex/base';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { type AuditOptions, auditNumber, type NumberAudit } from './audit-number.ts';
 import { knownBenchmarks } from './benchmark-sizes.ts';
-import { ConfigError } from './errors.ts';
 
 function audit(text: string, options: Partial<AuditOptions> = {}): NumberAudit {
   return auditNumber(text, { benchmark: 'humaneval', samples: 1, fraction: false, ...options });

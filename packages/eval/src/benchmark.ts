@@ -1,10 +1,10 @@
-import type { Language } from './language.ts';
+import type { LanguageId, Program } from '@flex/judge';
 
 /** One task of a benchmark. */
 export interface Problem {
   /** Unique in its benchmark, as its publisher writes it: `HumanEval/0`, `11`, `HumanEval_23_strlen`. */
   readonly id: string;
-  readonly language: Language;
+  readonly language: LanguageId;
   /** What the model continues. */
   readonly prompt: string;
   /** Texts that end a completion; the completion stops before the first of them. */
@@ -16,70 +16,19 @@ export interface Problem {
 }
 
 /** What a model or a file gives for one problem: text after the prompt, or a whole program without one. */
-export type Answer =
-  | { readonly kind: 'completion'; readonly text: string }
-  | { readonly kind: 'program'; readonly text: string };
-
-/**
- * What the judge takes: the candidate's source and, apart from it, what it is tested with. A pure function of
- * the problem and the answer: equal answers give equal programs, which are judged once.
- */
-export interface Program {
-  readonly language: Language;
-  /** The candidate's own source, never the tests: it is all that the candidate's process is shown. */
-  readonly source: string;
-  readonly tests: Tests;
-}
-
-export type Tests = PythonCalls | JavaCalls | Transcripts | Appended;
-
-/** Python tests that run in a process of their own; what they call is answered by the candidate's process. */
-export interface PythonCalls {
-  readonly kind: 'python-calls';
-  /** Trusted code that the tests need around them, such as helpers of the prompt or MBPP's setup. */
-  readonly setup: string;
-  /** The tests: raising means failing. */
-  readonly code: string;
-  /**
-   * Names bound to the candidate whatever `setup` defines. Other names that `setup`, the tests and Python's
-   * builtins leave undefined are looked up in the candidate's globals. A dotted name `Solution.f` is the
-   * method f of a fresh `Solution()`.
-   */
-  readonly entryPoints: readonly string[];
-  /** What follows the source where the tests have to run in the candidate's own process. */
-  readonly inProcess: string;
-}
-
-/** Java tests that run in a JVM of their own, compiled against stubs of the candidate's methods. */
-export interface JavaCalls {
-  readonly kind: 'java-calls';
-  /** A compilation unit with the stubs and the tests; its `mainClass` throws where a test fails. */
-  readonly tester: string;
-  readonly mainClass: string;
-  /** The whole program as its publisher would compile it, tests included; it must compile too. Never run. */
-  readonly whole: string | null;
-}
-
-/** Programs that read standard input and write standard output; the expected output never enters the box. */
-export interface Transcripts {
-  readonly kind: 'transcripts';
-  readonly cases: readonly { readonly input: string; readonly output: string }[];
-}
-
-/** Tests in the candidate's own process, right after its source: `source + code` is one program. */
-export interface Appended {
-  readonly kind: 'appended';
-  readonly code: string;
+export interface Completion {
+  readonly kind: 'completion' | 'program';
+  readonly text: string;
 }
 
 /**
- * A benchmark is a value: its problems, and the program that judges an answer to one of them. `name` and
+ * A benchmark is a value: its problems, and the program that judges a completion of one of them. `name` and
  * `options` say everything that can change a score and go into the protocol's fingerprint.
  */
 export interface Benchmark {
   readonly name: string;
   readonly options: Readonly<Record<string, unknown>>;
   problems(): AsyncIterable<Problem>;
-  /** Pure: no clock, no randomness, no files. */
-  program(problem: Problem, answer: Answer): Program;
+  /** Pure: no clock, no randomness, no files; equal completions give equal programs. */
+  program(problem: Problem, completion: Completion): Program;
 }

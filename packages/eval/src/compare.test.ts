@@ -1,10 +1,10 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { ConfigError } from '@flex/base';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type Comparison, compare, protocolDifferences } from './compare.ts';
-import { ConfigError } from './errors.ts';
 import { readResults } from './read-results.ts';
 import { protocolHash } from './results.ts';
 import { bootstrapMean } from './statistics/bootstrap.ts';

@@ -1,6 +1,6 @@
-import type { Answer } from './benchmark.ts';
-import { ConfigError } from './errors.ts';
-import type { Language } from './language.ts';
+import { ConfigError } from '@flex/base';
+import type { LanguageId, Verdict } from '@flex/judge';
+import type { Completion } from './benchmark.ts';
 import type { ProblemCount } from './pass-at-k.ts';
 import type { ResultFolder, ResultProblem } from './read-results.ts';
 import { passKeys, type SampleRow } from './results.ts';
@@ -9,7 +9,6 @@ import { bootstrapMean } from './statistics/bootstrap.ts';
 import { type Detectable, detectableByMcnemar, detectableByMeans } from './statistics/detectable.ts';
 import { mcnemarP } from './statistics/mcnemar.ts';
 import { signFlipP } from './statistics/sign-flip.ts';
-import type { Verdict } from './verdict.ts';
 
 /** One of the two systems, on the problems compared. */
 export interface ComparedSide {
@@ -31,13 +30,13 @@ export interface ProtocolDifference {
 export interface ProblemSide extends ProblemCount {
   readonly verdict: Verdict;
   readonly detail: string;
-  readonly answer: Answer | null;
+  readonly answer: Completion | null;
 }
 
 /** A problem on which the shares of samples that passed differ. */
 export interface DiscordantProblem {
   readonly task_id: string;
-  readonly language: Language;
+  readonly language: LanguageId;
   readonly a: ProblemSide;
   readonly b: ProblemSide;
 }
@@ -117,8 +116,8 @@ export function compare(a: ResultFolder, b: ResultFolder, { force }: { force: bo
             {
               task_id: a.id,
               language: a.language,
-              a: spokenFor(a, countA, gains[i] < 0),
-              b: spokenFor(b, countB, gains[i] > 0),
+              a: problemSide(a, countA, gains[i] < 0),
+              b: problemSide(b, countB, gains[i] > 0),
             },
           ],
     ),
@@ -147,8 +146,8 @@ function paired(a: ResultFolder, b: ResultFolder): Pair[] {
       least: Math.max(...passKeys(results).map((key) => Number(key.slice('pass@'.length)))),
     }),
   );
-  const placesB = new Map(b.problems.map(({ id }, i) => [id, i]));
-  const onlyA = a.problems.filter(({ id }) => !placesB.has(id));
+  const indicesB = new Map(b.problems.map(({ id }, i) => [id, i]));
+  const onlyA = a.problems.filter(({ id }) => !indicesB.has(id));
   const idsA = new Set(a.problems.map(({ id }) => id));
   const onlyB = b.problems.filter(({ id }) => !idsA.has(id));
   if (onlyA.length > 0 || onlyB.length > 0) {
@@ -160,14 +159,14 @@ function paired(a: ResultFolder, b: ResultFolder): Pair[] {
     throw new ConfigError(`compare: the problems differ; ${lists.join('; ')}`);
   }
   return a.problems.map((problem, i) => {
-    const place = placesB.get(problem.id)!;
-    const other = b.problems[place];
+    const index = indicesB.get(problem.id)!;
+    const other = b.problems[index];
     if (other.language !== problem.language) {
       throw new ConfigError(
         `compare: ${problem.id} is ${problem.language} in ${a.folder} and ${other.language} in ${b.folder}`,
       );
     }
-    return { a: problem, b: other, countA: countsA[i], countB: countsB[place] };
+    return { a: problem, b: other, countA: countsA[i], countB: countsB[index] };
   });
 }
 
@@ -223,13 +222,13 @@ function sideOf({ folder, results }: ResultFolder, counts: readonly ProblemCount
 }
 
 /** A system on a problem, with its first sample that passed, or that did not. */
-function spokenFor({ samples }: ResultProblem, { n, c }: ProblemCount, passed: boolean): ProblemSide {
+function problemSide({ samples }: ResultProblem, { n, c }: ProblemCount, passed: boolean): ProblemSide {
   const sample = samples.find(({ verdict }) => (verdict === 'passed') === passed);
   const { verdict, detail } = sample ?? { verdict: 'missing', detail: 'no sample' };
-  return { n, c, verdict, detail, answer: sample === undefined ? null : answerOf(sample) };
+  return { n, c, verdict, detail, answer: sample === undefined ? null : completionOf(sample) };
 }
 
-function answerOf({ completion, program, solution }: SampleRow): Answer | null {
+function completionOf({ completion, program, solution }: SampleRow): Completion | null {
   if (completion !== undefined) return { kind: 'completion', text: completion };
   const text = program ?? solution;
   return text === undefined ? null : { kind: 'program', text };

@@ -1,30 +1,27 @@
-import { basename } from 'node:path';
-import { openAppendLog } from './append-log.ts';
-import { DataError } from './errors.ts';
+import { DataError, type JsonLine, openJsonLog } from '@flex/base';
+import { z } from 'zod';
 
 /** Texts by key, in memory and, where it has a file, on disk. */
 export interface CompletionCache {
   has(key: string): boolean;
   /** Throws RangeError for a key that is not there. */
   get(key: string): string;
-  /** Resolves when the texts are written. */
-  add(entries: readonly CacheEntry[]): Promise<void>;
-  close(): Promise<void>;
+  /** When it returns, the texts outlive this process. */
+  add(...entries: readonly CacheEntry[]): void;
+  close(): void;
 }
 
-export interface CacheEntry {
-  readonly key: string;
-  readonly text: string;
-}
+const entrySchema = z.object({ key: z.string(), text: z.string() });
+export type CacheEntry = z.infer<typeof entrySchema>;
 
 /**
  * The cache in a file of JSON Lines `{key, text}`, which is only ever appended to; null keeps it in memory.
  * Throws DataError with file and line for lines that are no entries.
  */
-export async function openCompletionCache(path: string | null): Promise<CompletionCache> {
+export function openCompletionCache(path: string | null): CompletionCache {
   const texts = new Map<string, string>();
-  const log = await openAppendLog(path, (json, line) => {
-    const { key, text } = readEntry(json, `${basename(path ?? '')}:${line}`);
+  const log = openJsonLog(path, (line) => {
+    const { key, text } = entryOf(line);
     texts.set(key, text);
   });
   return {
@@ -34,20 +31,16 @@ export async function openCompletionCache(path: string | null): Promise<Completi
       if (text === undefined) throw new RangeError(`cache: has no entry ${key}`);
       return text;
     },
-    async add(entries) {
-      await log.append(entries);
+    add(...entries) {
+      log.append(...entries);
       for (const { key, text } of entries) texts.set(key, text);
     },
     close: log.close,
   };
 }
 
-function readEntry(json: string, where: string): CacheEntry {
-  try {
-    const { key, text } = JSON.parse(json) as CacheEntry;
-    if (typeof key === 'string' && typeof text === 'string') return { key, text };
-  } catch (error) {
-    if (!(error instanceof SyntaxError || error instanceof TypeError)) throw error;
-  }
+function entryOf({ value, where }: JsonLine): CacheEntry {
+  const entry = entrySchema.safeParse(value);
+  if (entry.success) return entry.data;
   throw new DataError(`${where}: is no completion {"key", "text"}; delete the file to generate anew`);
 }

@@ -1,10 +1,18 @@
-import { closeSync, fsyncSync, openSync, renameSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Answer, Benchmark, Problem } from './benchmark.ts';
-import { limitsOf } from './judge/judge.ts';
-import { type Job, type JudgeProgress, judgeAll, judgeVersion } from './judge-all.ts';
-import { openJudgementCache } from './judgement-cache.ts';
-import type { Language } from './language.ts';
+import { writeAtomic } from '@flex/base';
+import {
+  type Job,
+  type Judgement,
+  type JudgeProgress,
+  judgeAll,
+  judgeVersion,
+  type LanguageId,
+  limitsOf,
+  openJudgementCache,
+  type Sandbox,
+  toolchainVersions,
+} from '@flex/judge';
+import type { Benchmark, Problem } from './benchmark.ts';
 import { makeFolder } from './make-folder.ts';
 import {
   encodeResults,
@@ -17,24 +25,15 @@ import {
   type SampleRow,
   sampleRow,
 } from './results.ts';
-import type { Sandbox } from './sandbox/box.ts';
-import { type JudgedSample, score } from './score.ts';
-import { toolchainVersions } from './toolchain.ts';
-import { type Truncation, truncateAnswer } from './truncate.ts';
-import type { Judgement } from './verdict.ts';
-
-/** An answer to be judged, and its row as it goes into samples.jsonl. */
-export interface Submission {
-  readonly problem: Problem;
-  readonly answer: Answer;
-  readonly row: Readonly<Record<string, unknown>>;
-}
+import type { Sample } from './samples.ts';
+import { type ScoredRow, score } from './score.ts';
+import { type Truncation, truncateCompletion } from './truncate.ts';
 
 export interface EvaluationOptions {
   readonly benchmark: Benchmark;
   /** The benchmark's problems, in its order. */
   readonly problems: readonly Problem[];
-  readonly submissions: readonly Submission[];
+  readonly samples: readonly Sample[];
   readonly sandbox: Sandbox;
   /** Where results and judgements go; null keeps them in memory. */
   readonly out: string | null;
@@ -43,9 +42,9 @@ export interface EvaluationOptions {
   /** The k of pass@k. */
   readonly k: readonly number[];
   readonly incomplete: Incomplete;
-  /** What is cut off the answers before they are judged. */
+  /** What is cut off the completions before they are judged. */
   readonly truncation: Truncation;
-  /** How the answers were made, for the protocol; null where that is not known. */
+  /** How the completions were made, for the protocol; null where that is not known. */
   readonly decoding: Readonly<Record<string, unknown>> | null;
   /** Programs judged at once. */
   readonly jobs: number;
@@ -65,69 +64,63 @@ export interface Evaluation {
 const judgementsFile = 'judgements.jsonl';
 
 /**
- * Judges answers to a benchmark's problems and scores them. With `out`, every judgement is kept there as it is
+ * Judges samples of a benchmark's problems and scores them. With `out`, every judgement is kept there as it is
  * made, so that an evaluation that was interrupted goes on, and samples.jsonl and results.json are written,
  * whole, at the end. Throws ConfigError where a language's toolchain is missing, and what `judgeAll` and
  * `score` throw.
  */
 export async function evaluate(options: EvaluationOptions): Promise<Evaluation> {
-  const { benchmark, problems, submissions, out, n, k, incomplete } = options;
+  const { benchmark, problems, samples, out, n, k, incomplete } = options;
   const languages = [...new Set(problems.map(({ language }) => language))];
   const toolchains = await toolchainVersions(languages);
-  const asked = new Map(problems.map((problem): [string, Submission[]] => [problem.id, []]));
-  for (const submission of submissions) asked.get(submission.problem.id)?.push(submission);
-  const scoreOf = (judgementsOf: (problem: Problem) => readonly JudgedSample[]) =>
+  const scoreOf = (rowsOf: ReadonlyMap<string, readonly ScoredRow[]>) =>
     score(
-      problems.map((problem) => ({ ...problem, samples: judgementsOf(problem) })),
+      problems.map(({ id, language }) => ({ id, language, samples: rowsOf.get(id) ?? [] })),
       { n, k, incomplete },
     );
   // What cannot be scored is refused before anything is judged.
-  scoreOf(({ id }) => (asked.get(id) ?? []).map(() => unjudged));
+  scoreOf(byProblem(samples, () => unjudged));
   if (out !== null) makeFolder(out);
-  const cache = await openJudgementCache(out === null ? null : join(out, judgementsFile));
+  const cache = openJudgementCache(out === null ? null : join(out, judgementsFile));
   let judgements: Judgement[];
   try {
-    const jobs = submissions.map((submission) => jobOf(submission, options));
+    const jobs = samples.map((sample) => jobOf(sample, options));
     judgements = await judgeAll(jobs, { ...options, lanes: options.jobs, toolchains, cache });
   } finally {
-    await cache.close();
+    cache.close();
   }
-  const judged = new Map(problems.map((problem): [string, Judged[]] => [problem.id, []]));
-  for (const [i, { problem, row }] of submissions.entries()) {
-    judged.get(problem.id)?.push({ row, judgement: judgements[i] });
-  }
-  const samplesOf = ({ id }: Problem) => judged.get(id) ?? [];
-  const scored = scoreOf((problem) => samplesOf(problem).map(({ judgement }) => judgement));
-  const protocol_parts = {
-    ...protocolParts(options, languages, toolchains),
-    samples_per_problem: scored.samples_per_problem,
-  };
+  const rowsOf = byProblem(samples, ({ row, problem }, i) => sampleRow(row, problem, judgements[i]));
+  const scored = scoreOf(rowsOf);
+  const { samples_per_problem } = scored;
+  const protocol_parts = { ...protocolParts(options, languages, toolchains), samples_per_problem };
   const protocol = protocolHash(protocol_parts);
   const results = { ...scored, benchmark: benchmark.name, protocol, protocol_parts };
   const rows = problems.flatMap((problem) => {
-    const own = samplesOf(problem).map(({ row, judgement }) => sampleRow(row, problem, judgement));
-    const missing = scored.samples_per_problem - own.length;
-    return [...own, ...Array.from({ length: missing }, () => missingRow(problem))];
+    const judged = rowsOf.get(problem.id) ?? [];
+    const missing = Array.from({ length: samples_per_problem - judged.length }, () => missingRow(problem));
+    return [...judged, ...missing];
   });
   if (out !== null) {
-    writeWhole(join(out, resultFiles.samples), rows.map(encodeSample));
-    writeWhole(join(out, resultFiles.results), [encodeResults(results)]);
+    writeAtomic(join(out, resultFiles.samples), rows.map(encodeSample));
+    writeAtomic(join(out, resultFiles.results), encodeResults(results));
   }
   return { results, rows };
 }
 
-const unjudged: JudgedSample = { verdict: 'failed', failure: null, assurance: null };
-
-interface Judged {
-  readonly row: Submission['row'];
-  readonly judgement: Judgement;
+/** A value for each sample, by its problem's id, in the samples' order. */
+function byProblem<T>(samples: readonly Sample[], value: (sample: Sample, i: number) => T): Map<string, T[]> {
+  const values = new Map(samples.map(({ problem }): [string, T[]] => [problem.id, []]));
+  for (const [i, sample] of samples.entries()) values.get(sample.problem.id)?.push(value(sample, i));
+  return values;
 }
+
+const unjudged: ScoredRow = { verdict: 'failed', failure: null, assurance: null };
 
 /** Everything but the model that can change a score. */
 function protocolParts(
   { benchmark, truncation, incomplete, decoding, sandbox, timeout }: EvaluationOptions,
-  languages: readonly Language[],
-  toolchains: Readonly<Partial<Record<Language, string>>>,
+  languages: readonly LanguageId[],
+  toolchains: Readonly<Partial<Record<LanguageId, string>>>,
 ): Record<string, unknown> {
   return {
     judge: judgeVersion,
@@ -143,21 +136,11 @@ function protocolParts(
   };
 }
 
-function jobOf({ problem, answer }: Submission, { benchmark, truncation }: EvaluationOptions): Job {
+function jobOf({ problem, completion }: Sample, { benchmark, truncation }: EvaluationOptions): Job {
   const { canonical } = problem;
   return {
-    program: benchmark.program(problem, truncateAnswer(answer, problem, truncation)),
+    program: benchmark.program(problem, truncateCompletion(completion, problem, truncation)),
     canonical:
       canonical === null ? null : benchmark.program(problem, { kind: 'completion', text: canonical }),
   };
-}
-
-/** Writes a file that is there whole or not at all. */
-function writeWhole(path: string, parts: readonly string[]): void {
-  const temporary = `${path}.tmp`;
-  const file = openSync(temporary, 'w');
-  for (const part of parts) writeSync(file, part);
-  fsyncSync(file);
-  closeSync(file);
-  renameSync(temporary, path);
 }

@@ -1,11 +1,12 @@
 import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { DataError } from '@flex/base';
+import { collect, temporaryFile, temporaryFolder } from '@flex/base/testing';
+import { HarnessError } from '@flex/judge';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Problem } from './benchmark.ts';
-import { DataError, HarnessError } from './errors.ts';
 import { type CompleteOptions, complete, type Generate, type GenerateRequest } from './generate.ts';
-import { collect, temporaryFile, temporaryFolder } from './testing/temporary-folder.ts';
 
 const problem = (id: string, prompt = `prompt ${id}`): Problem => ({
   id,
@@ -41,7 +42,7 @@ const settings = (generate: Generate, more: Partial<CompleteOptions> = {}): Comp
 const run = (generate: Generate, more: Partial<CompleteOptions> = {}) =>
   collect(complete(settings(generate, more)));
 const textsOf = (completions: Awaited<ReturnType<typeof run>>) =>
-  completions.map(({ answer }) => answer.text);
+  completions.map(({ completion }) => completion.text);
 
 describe('completions', () => {
   test('come in the order of problems and samples, whatever the batches', async () => {
@@ -53,7 +54,7 @@ describe('completions', () => {
           const { batches, generate } = recorder();
           const completions = await run(generate, { batchSize, n });
           const order = problems.flatMap(({ id }) => Array.from({ length: n }, (_, sample) => [id, sample]));
-          expect(completions.map((completion) => [completion.problem.id, completion.sample])).toEqual(order);
+          expect(completions.map(({ problem, index }) => [problem.id, index])).toEqual(order);
           expect(textsOf(completions)).toEqual(textsOf(await run(recorder().generate, { n, batchSize: 1 })));
           const sizes = batches.map((batch) => batch.length);
           expect(sizes.slice(0, -1)).toEqual(Array(sizes.length - 1).fill(batchSize));
@@ -67,7 +68,7 @@ describe('completions', () => {
   test('are cut at the stop list unless told otherwise', async () => {
     const [cut] = await run(recorder().generate);
     const [whole] = await run(recorder().generate, { truncation: 'none' });
-    expect(`${cut.answer.text}\nSTOP rest`).toBe(whole.answer.text);
+    expect(`${cut.completion.text}\nSTOP rest`).toBe(whole.completion.text);
   });
 
   test('of one prompt have different seeds, and others for another seed, decoding or model', async () => {
@@ -140,7 +141,7 @@ describe('a cache', () => {
       throw new Error('asked for the next problem');
     })();
     const running = complete(settings(recorder().generate, { cache, problems: endless, n: 1 }));
-    expect((await running.next()).value).toMatchObject({ sample: 0, cached: true });
+    expect((await running.next()).value).toMatchObject({ index: 0, cached: true });
     await expect(running.next()).rejects.toThrow('asked for the next problem');
   });
 
@@ -173,13 +174,21 @@ describe('a cache', () => {
   });
 
   test('is refused with the line where it is damaged', async () => {
-    for (const line of ['{"key": 1, "text": ""}', '{"key": ""}', 'null', 'x', '[]']) {
+    const wrong = 'is no completion {"key", "text"}; delete the file to generate anew';
+    const lines = {
+      '{"key": 1, "text": ""}': wrong,
+      '{"key": ""}': wrong,
+      null: wrong,
+      '[]': wrong,
+      x: 'is not JSON',
+    };
+    for (const [line, why] of Object.entries(lines)) {
       const cache = temporaryFile('completions.jsonl', '');
       await run(recorder().generate, { cache, n: 1 });
       appendFileSync(cache, `${line}\n`);
       const error = run(recorder().generate, { cache });
       await expect(error).rejects.toThrow(DataError);
-      await expect(error).rejects.toThrow('completions.jsonl:6: is no completion');
+      await expect(error).rejects.toThrow(`completions.jsonl:6: ${why}`);
     }
   });
 });
@@ -197,7 +206,9 @@ describe('an abort', () => {
     await expect(run(stopping, { cache, signal: controller.signal })).rejects.toThrow('stop');
     const { batches, generate } = recorder();
     const completions = await run(generate, { cache, truncation: 'none' });
-    expect(completions.map(({ answer: { text } }) => text).filter((text) => text === 'kept')).toHaveLength(1);
+    expect(
+      completions.map(({ completion: { text } }) => text).filter((text) => text === 'kept'),
+    ).toHaveLength(1);
     expect(batches.flat()).toHaveLength(completions.length - 1);
   });
   test('before the start generates nothing', async () => {

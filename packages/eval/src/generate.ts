@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
-import type { Answer, Problem } from './benchmark.ts';
-import { canonicalJson } from './canonical-json.ts';
+import { canonicalJson } from '@flex/base';
+import { HarnessError } from '@flex/judge';
+import type { Problem } from './benchmark.ts';
 import { type CompletionCache, openCompletionCache } from './completion-cache.ts';
-import { HarnessError } from './errors.ts';
-import { type Truncation, truncateAnswer } from './truncate.ts';
+import { completionSample, type Sample } from './samples.ts';
+import { type Truncation, truncate } from './truncate.ts';
 
 /** How text is decoded. All of it goes into the cache's key and the protocol. */
 export interface Decoding {
@@ -48,18 +49,16 @@ export interface CompleteOptions {
   readonly signal?: AbortSignal;
 }
 
-export interface Completion {
-  readonly problem: Problem;
-  /** From 0 to n − 1. */
-  readonly sample: number;
-  readonly answer: Answer;
+export interface GeneratedSample extends Sample {
+  /** Which of the problem's samples, from 0 to n − 1. */
+  readonly index: number;
   /** Whether it came from the cache. */
   readonly cached: boolean;
 }
 
 interface Request extends GenerateRequest {
   readonly problem: Problem;
-  readonly sample: number;
+  readonly index: number;
   readonly key: string;
 }
 
@@ -71,13 +70,13 @@ interface Request extends GenerateRequest {
  * Throws the signal's reason when it is aborted, RangeError for n or batchSize below 1, DataError for a
  * damaged cache, and HarnessError where `generate` does not give a text a request.
  */
-export async function* complete(options: CompleteOptions): AsyncGenerator<Completion> {
+export async function* complete(options: CompleteOptions): AsyncGenerator<GeneratedSample> {
   const { n, batchSize, truncation = 'stop-list', signal } = options;
   if (![n, batchSize].every((count) => Number.isSafeInteger(count) && count >= 1)) {
     throw new RangeError(`n and batchSize must be whole numbers from 1, got n=${n}, batchSize=${batchSize}`);
   }
   signal?.throwIfAborted();
-  const cache = await openCompletionCache(options.cache);
+  const cache = openCompletionCache(options.cache);
   try {
     for await (const group of groups(options, (key) => !cache.has(key))) {
       signal?.throwIfAborted();
@@ -85,13 +84,13 @@ export async function* complete(options: CompleteOptions): AsyncGenerator<Comple
       const fresh = wanted.filter(({ key }) => !cache.has(key));
       if (fresh.length > 0) await generateInto(cache, fresh, options);
       const made = new Set(fresh.map(({ key }) => key));
-      for (const { problem, sample, key } of group) {
-        const answer = truncateAnswer({ kind: 'completion', text: cache.get(key) }, problem, truncation);
-        yield { problem, sample, answer, cached: !made.has(key) };
+      for (const { problem, index, key } of group) {
+        const text = truncate(cache.get(key), truncation, problem.stop);
+        yield { ...completionSample(problem, text), index, cached: !made.has(key) };
       }
     }
   } finally {
-    await cache.close();
+    cache.close();
   }
 }
 
@@ -103,8 +102,8 @@ async function* groups(
   let group: Request[] = [];
   const fresh = new Set<string>();
   for await (const problem of options.problems) {
-    for (let sample = 0; sample < options.n; sample++) {
-      const request = requestOf(problem, sample, options);
+    for (let index = 0; index < options.n; index++) {
+      const request = requestOf(problem, index, options);
       group.push(request);
       if (isFresh(request.key)) fresh.add(request.key);
       if (fresh.size > 0 && fresh.size < options.batchSize) continue;
@@ -116,12 +115,12 @@ async function* groups(
   if (group.length > 0) yield group;
 }
 
-function requestOf(problem: Problem, sample: number, { model, decoding, seed }: CompleteOptions): Request {
+function requestOf(problem: Problem, index: number, { model, decoding, seed }: CompleteOptions): Request {
   const { prompt, stop } = problem;
   const hash = createHash('sha256')
-    .update(canonicalJson({ model, decoding, seed, prompt, stop, sample }, 'key'))
+    .update(canonicalJson({ model, decoding, seed, prompt, stop, sample: index }, 'key'))
     .digest();
-  return { problem, sample, prompt, stop, decoding, seed: hash.readUInt32BE(), key: hash.toString('hex') };
+  return { problem, index, prompt, stop, decoding, seed: hash.readUInt32BE(), key: hash.toString('hex') };
 }
 
 /** Generates what was asked for, and keeps it. */
@@ -131,21 +130,15 @@ async function generateInto(
   { generate, signal }: CompleteOptions,
 ): Promise<void> {
   const asked = requests.map(({ prompt, stop, seed, decoding }) => ({ prompt, stop, seed, decoding }));
-  const kept = new Map<number, Promise<void>>();
+  const kept = new Set<number>();
   const keep = (index: number, text: string) => {
-    kept.set(index, cache.add([{ key: requests[index].key, text }]));
-    // It is met below, after the generation.
-    kept.get(index)?.catch(() => {});
+    cache.add({ key: requests[index].key, text });
+    kept.add(index);
   };
-  let texts: readonly string[];
-  try {
-    texts = await generate(asked, signal, keep);
-  } finally {
-    await Promise.all(kept.values());
-  }
+  const texts = await generate(asked, signal, keep);
   if (texts.length !== requests.length || texts.some((text) => typeof text !== 'string')) {
     throw new HarnessError(`generate: must give a text for each of ${requests.length} requests`);
   }
   const rest = requests.map(({ key }, i) => ({ key, text: texts[i] })).filter((_, i) => !kept.has(i));
-  await cache.add(rest);
+  cache.add(...rest);
 }

@@ -6,24 +6,13 @@ export {
   openBenchmark,
 } from './benchmarks/open-benchmark.ts';
 export * from './compare.ts';
-export * from './errors.ts';
 export * from './evaluate.ts';
 export * from './generate.ts';
-export * from './judge/judge.ts';
-export * from './judge-all.ts';
-export * from './judgement-cache.ts';
-export * from './language.ts';
 export * from './make-folder.ts';
 export * from './pass-at-k.ts';
 export * from './read-results.ts';
 export * from './results.ts';
 export { isSampleFile } from './sample-rows.ts';
 export * from './samples.ts';
-export * from './sandbox/box.ts';
-export * from './sandbox/limits.ts';
-export * from './sandbox/run.ts';
-export { openSandbox } from './sandbox/sandbox.ts';
 export * from './score.ts';
-export * from './toolchain.ts';
 export * from './truncate.ts';
-export * from './verdict.ts';

@@ -1,14 +1,11 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { judgeAll, openJudgementCache, openSandbox, toolchainVersions } from '@flex/judge';
+import { withoutSandbox } from '@flex/judge/testing';
 import { beforeAll, describe, expect, test } from 'vitest';
 import type { Benchmark, Problem } from './benchmark.ts';
 import { openBenchmark } from './benchmarks/open-benchmark.ts';
-import { judgeAll } from './judge-all.ts';
-import { openJudgementCache } from './judgement-cache.ts';
-import { openSandbox } from './sandbox/sandbox.ts';
-import { readJavaSolutions, readSabotages } from './testing/corpus.ts';
-import { withoutSandbox } from './testing/describe-sandbox.ts';
-import { toolchainVersions } from './toolchain.ts';
+import { readJavaSolutions, readSabotages } from './testing/java-solutions.ts';
 
 const data = join(import.meta.dirname, '../../../../shared/data/multipl-e/humaneval-java.jsonl');
 const solutions = existsSync(data) ? readJavaSolutions() : [];
@@ -31,7 +28,7 @@ describe.skipIf(withoutSandbox || !existsSync(data))("MultiPL-E's Java problems"
       lanes: 2,
       timeout: null,
       toolchains: await toolchainVersions(['java']),
-      cache: await openJudgementCache(null),
+      cache: openJudgementCache(null),
     });
     return answers.map(({ problem }, i) => ({ problem, ...judgements[i] }));
   }

@@ -1,8 +1,8 @@
 import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { DataError } from '@flex/base';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { DataError } from './errors.ts';
 import { readResults } from './read-results.ts';
 import { writeResultFolder } from './testing/result-folder.ts';
 

@@ -1,27 +1,13 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { ConfigError, DataError } from '@flex/base';
+import { assurances, failures, type LanguageId, languageIds, verdicts } from '@flex/judge';
 import { z } from 'zod';
-import { ConfigError, DataError } from './errors.ts';
-import { type Language, languages } from './language.ts';
-import {
-  assurances,
-  failures,
-  incompletes,
-  passKeys,
-  protocolHash,
-  type Results,
-  resultFiles,
-  type SampleRow,
-} from './results.ts';
-import { score } from './score.ts';
-import { verdicts } from './verdict.ts';
+import { incompletes, passKeys, protocolHash, type Results, resultFiles, type SampleRow } from './results.ts';
+import { type JudgedProblem, score } from './score.ts';
 
 /** A problem with the rows of all its samples, missing ones too. */
-export interface ResultProblem {
-  readonly id: string;
-  readonly language: Language;
-  readonly samples: readonly SampleRow[];
-}
+export type ResultProblem = JudgedProblem<SampleRow>;
 
 /** A result folder as read. */
 export interface ResultFolder {
@@ -46,7 +32,7 @@ const sampleSchema = z
     detail: z.string(),
     assurance: z.enum(assurances).nullable(),
     seconds: z.number().nonnegative(),
-    language: z.enum(languages),
+    language: z.enum(languageIds),
   })
   .refine(({ verdict, failure }) => (verdict === 'passed') === (failure === null), {
     path: ['failure'],
@@ -70,7 +56,7 @@ const resultsSchema = z.looseObject({
   incomplete: z.enum(incompletes),
   dropped: count,
   failures: counts(failures),
-  languages: z.partialRecord(z.enum(languages), z.object({ n: count, 'pass@1': share })),
+  languages: z.partialRecord(z.enum(languageIds), z.object({ n: count, 'pass@1': share })),
   assurance: counts(assurances),
   protocol_parts: z.record(z.string(), z.unknown()),
 });
@@ -130,7 +116,7 @@ function refuseOther(folder: string): void {
 }
 
 function readProblems(path: string): ResultProblem[] {
-  const problems = new Map<string, { id: string; language: Language; samples: SampleRow[] }>();
+  const problems = new Map<string, { id: string; language: LanguageId; samples: SampleRow[] }>();
   for (const { row, at } of rows(path)) {
     const id = String(row.task_id);
     const problem = problems.get(id) ?? { id, language: row.language, samples: [] };

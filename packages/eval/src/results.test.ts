@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
+import { ConfigError } from '@flex/base';
+import type { Judgement } from '@flex/judge';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { ConfigError } from './errors.ts';
 import { encodeResults, encodeSample, missingRow, protocolHash, type Results, sampleRow } from './results.ts';
 import { score } from './score.ts';
-import type { Judgement } from './verdict.ts';
 
 const judgement: Judgement = {
   verdict: 'failed',

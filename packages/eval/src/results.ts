@@ -1,27 +1,20 @@
 import { createHash } from 'node:crypto';
+import { canonicalJson } from '@flex/base';
+import {
+  type Assurance,
+  assurances,
+  type Failure,
+  failures,
+  type Judgement,
+  type LanguageId,
+  languageIds,
+  type Verdict,
+  verdicts,
+} from '@flex/judge';
 import type { Problem } from './benchmark.ts';
-import { canonicalJson } from './canonical-json.ts';
-import { type Language, languages } from './language.ts';
-import { type Assurance, type Failure, type Judgement, type Verdict, verdicts } from './verdict.ts';
 
 /** The files of a result folder. */
 export const resultFiles = { results: 'results.json', samples: 'samples.jsonl' } as const;
-
-/** In the order in which files list them. */
-export const failures = [
-  'assertion',
-  'exception',
-  'exited',
-  'compile',
-  'timeout',
-  'never-stopped',
-  'memory',
-  'output',
-  'protocol',
-  'blocked',
-  'missing',
-] as const satisfies readonly Failure[];
-export const assurances = ['isolated', 'in-process'] as const satisfies readonly Assurance[];
 
 /** What a sample that is not there means: it failed, or its problem is scored without it. */
 export const incompletes = ['fail', 'drop'] as const;
@@ -29,7 +22,7 @@ export type Incomplete = (typeof incompletes)[number];
 
 /**
  * A row of samples.jsonl: the sample's own row and, after its keys, the judge's word on it. A sample that is
- * not there has a row too, without an answer, so that the file names every problem.
+ * not there has a row too, without a completion, so that the file names every problem.
  */
 export interface SampleRow {
   readonly task_id: string | number;
@@ -44,7 +37,7 @@ export interface SampleRow {
   readonly assurance: Assurance | null;
   /** Wall-clock seconds of the whole check. */
   readonly seconds: number;
-  readonly language: Language;
+  readonly language: LanguageId;
   readonly [key: string]: unknown;
 }
 
@@ -64,7 +57,7 @@ export interface Score {
   readonly dropped: number;
   /** Samples that did not pass, by failure. */
   readonly failures: Readonly<Record<Failure, number>>;
-  readonly languages: Readonly<Partial<Record<Language, LanguageScore>>>;
+  readonly languages: Readonly<Partial<Record<LanguageId, LanguageScore>>>;
   /** Judged samples by assurance. */
   readonly assurance: Readonly<Record<Assurance, number>>;
 }
@@ -91,12 +84,12 @@ const judged = new Set(['verdict', 'failure', 'detail', 'assurance', 'seconds', 
  * problem's id, be it as a number; another way of writing that id (`Mbpp/11`) becomes the problem's own.
  */
 export function sampleRow(
-  own: Readonly<Record<string, unknown>>,
+  row: Readonly<Record<string, unknown>>,
   { id, language }: Pick<Problem, 'id' | 'language'>,
   { verdict, failure, detail, assurance, seconds }: Judgement,
 ): SampleRow {
-  const kept = Object.fromEntries(Object.entries(own).filter(([key]) => !judged.has(key)));
-  const task_id = String(own.task_id) === id ? (own.task_id as string | number) : id;
+  const kept = Object.fromEntries(Object.entries(row).filter(([key]) => !judged.has(key)));
+  const task_id = String(row.task_id) === id ? (row.task_id as string | number) : id;
   return { ...kept, task_id, verdict, failure, detail, assurance, seconds, language };
 }
 
@@ -135,7 +128,7 @@ export function encodeResults(results: Results): string {
     dropped,
     failures: inOrder(results.failures, failures),
     languages: Object.fromEntries(
-      languages.flatMap((language) => {
+      languageIds.flatMap((language) => {
         const score = results.languages[language];
         return score === undefined ? [] : [[language, { n: score.n, 'pass@1': score['pass@1'] }]];
       }),

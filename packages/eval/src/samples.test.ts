@@ -1,12 +1,12 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
+import { ConfigError, DataError } from '@flex/base';
+import { collect, jsonl, temporaryFile, temporaryFolder } from '@flex/base/testing';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Problem } from './benchmark.ts';
-import { ConfigError, DataError } from './errors.ts';
 import { readSamples } from './samples.ts';
-import { collect, jsonl, temporaryFile, temporaryFolder } from './testing/temporary-folder.ts';
 
 const problem = (id: string): Problem => ({
   id,
@@ -32,9 +32,9 @@ describe('a folder', () => {
     return folder;
   };
   const readFolder = async (files: Readonly<Record<string, string | Uint8Array>>) =>
-    (await collect(readSamples(folderOf(files), problems))).map(({ problem: { id }, answer }) => [
+    (await collect(readSamples(folderOf(files), problems))).map(({ problem: { id }, completion }) => [
       id,
-      answer,
+      completion,
     ]);
 
   test("of MultiPL-E's, a file a problem, is read without the results beside them", async () => {
@@ -86,20 +86,19 @@ describe('a row', () => {
       'completion',
       'c',
     ],
-  ])('%j is an answer, and is kept as it is', async (row, id, kind, text) => {
+  ])('%j is a completion, and is kept as it is', async (row, id, kind, text) => {
     expect(await readRows(row)).toEqual([
       {
         problem: problems.find((known) => known.id === id),
-        answer: { kind, text },
+        completion: { kind, text },
         row,
-        where: expect.stringMatching(/^\/.*\/samples\.jsonl:1$/),
       },
     ]);
   });
 
-  test('of MultiPL-E is an answer for each completion', async () => {
+  test('of MultiPL-E is a sample for each completion', async () => {
     const samples = await readRows({ name: 'HumanEval_23_strlen', language: 'lua', completions: ['a', 'b'] });
-    expect(samples.map(({ answer }) => answer.text)).toEqual(['a', 'b']);
+    expect(samples.map(({ completion }) => completion.text)).toEqual(['a', 'b']);
     expect(samples[1].row).toEqual({ task_id: 'HumanEval_23_strlen', completion: 'b' });
   });
 
@@ -115,8 +114,7 @@ describe('a row', () => {
     const ids = ['11', 'HumanEval/1', '11', 'HumanEval/0', '11'];
     const samples = await readRows(...ids.map((task_id, i) => ({ task_id, completion: `${i}` })));
     expect(samples.map((sample) => sample.problem.id)).toEqual(ids);
-    expect(samples.map(({ answer }) => answer.text)).toEqual(['0', '1', '2', '3', '4']);
-    expect(samples[3].where).toMatch(/^\/.*\/samples\.jsonl:4$/);
+    expect(samples.map(({ completion }) => completion.text)).toEqual(['0', '1', '2', '3', '4']);
   });
 });
 
@@ -128,7 +126,9 @@ test('lists of programs go to the problems in order', async () => {
     gzipSync(JSON.stringify(lists)),
   ]) {
     const samples = await read(content);
-    expect(samples.map((sample) => [sample.problem.id, sample.answer.kind, sample.answer.text])).toEqual([
+    expect(
+      samples.map((sample) => [sample.problem.id, sample.completion.kind, sample.completion.text]),
+    ).toEqual([
       ['HumanEval/0', 'program', 'a'],
       ['HumanEval/0', 'program', 'b'],
       ['11', 'program', 'c'],
@@ -137,7 +137,7 @@ test('lists of programs go to the problems in order', async () => {
   }
 });
 
-test('the rows of samples can be read again, with the same answers', async () => {
+test('the rows of samples can be read again, with the same completions', async () => {
   const id = fc.constantFrom(...problems.map((known) => known.id));
   const row = fc.oneof(
     fc.record({ task_id: id, completion: fc.string() }),
@@ -153,8 +153,8 @@ test('the rows of samples can be read again, with the same answers', async () =>
       const again = await read(
         jsonl(...first.map((sample) => ({ ...sample.row, verdict: 'passed', seconds: 1 }))),
       );
-      expect(again.map((sample) => [sample.problem, sample.answer])).toEqual(
-        first.map((sample) => [sample.problem, sample.answer]),
+      expect(again.map((sample) => [sample.problem, sample.completion])).toEqual(
+        first.map((sample) => [sample.problem, sample.completion]),
       );
     }),
     { numRuns: 30 },
@@ -166,7 +166,7 @@ test('samples come before the file is read to its end', async () => {
     temporaryFile('a.jsonl', `${jsonl({ task_id: '11', completion: 'c' })}not JSON\n`),
     problems,
   );
-  expect((await rows.next()).value?.answer.text).toBe('c');
+  expect((await rows.next()).value?.completion.text).toBe('c');
   await expect(rows.next()).rejects.toThrow('a.jsonl:2: is not JSON');
 });
 
@@ -191,18 +191,22 @@ describe('a file is refused, with the place, for', () => {
       { task_id: [], completion: 'c' },
       'task_id must be a text or a whole number, got []',
     ],
-    ['no answer', { task_id: '11' }, 'has none of completion, program, solution; its keys are task_id'],
-    ['a misspelt answer', { task_id: '11', completoin: 'c' }, 'is "completoin" meant to be completion?'],
-    ['two answers', { ...good, solution: 'c' }, 'has completion and solution, of which a row may have one'],
-    ['an answer that is no text', { task_id: '11', completion: 3 }, 'completion must be a text, got 3'],
-    ['an answer that is null', { task_id: '11', completion: null }, 'completion must be a text, got null'],
+    ['no completion', { task_id: '11' }, 'has none of completion, program, solution; its keys are task_id'],
+    ['a misspelt key', { task_id: '11', completoin: 'c' }, 'is "completoin" meant to be completion?'],
+    [
+      'two completions',
+      { ...good, solution: 'c' },
+      'has completion and solution, of which a row may have one',
+    ],
+    ['a completion that is no text', { task_id: '11', completion: 3 }, 'completion must be a text, got 3'],
+    ['a completion that is null', { task_id: '11', completion: null }, 'completion must be a text, got null'],
     ['completions that are no list', { name: '11', completions: 'c' }, 'completions must be a list of texts'],
     [
       'completions that are no texts',
       { name: '11', completions: [1] },
       'completions must be a list of texts, got [1]',
     ],
-    ['a verdict without an answer', { task_id: '11', verdict: 'failed' }, 'has none of completion'],
+    ['a verdict without a completion', { task_id: '11', verdict: 'failed' }, 'has none of completion'],
   ])('%s', async (_, row, message) => {
     const error = await readRows(good, row).catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(DataError);

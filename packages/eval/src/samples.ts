@@ -1,22 +1,21 @@
 import { DataError, nearestName, show } from '@flex/base';
 import { has, id, type JsonRow, type Members, rawRow, text, texts } from '@flex/datasets';
-import type { Answer, Problem } from './benchmark.ts';
+import type { Completion, Problem } from './benchmark.ts';
 import { readSampleRows } from './sample-rows.ts';
 
-/** One answer that a file gives. */
+/** One of a problem's samples: a completion, and the row that it has in samples.jsonl. */
 export interface Sample {
   readonly problem: Problem;
-  readonly answer: Answer;
+  readonly completion: Completion;
   /**
-   * The row as it was; for one of several answers in a row, `{task_id, completion}` or `{task_id, program}`.
+   * A file's row as it was; for one of several completions in a row, `{task_id, completion}` or
+   * `{task_id, program}`.
    */
   readonly row: Members;
-  /** File and line, for messages. */
-  readonly where: string;
 }
 
-/** Keys that hold an answer, and what each holds. Evalplus's `solution` is a whole program. */
-const answerKeys = { completion: 'completion', program: 'program', solution: 'program' } as const;
+/** Keys that hold a completion, and what each holds. Evalplus's `solution` is a whole program. */
+const completionKeys = { completion: 'completion', program: 'program', solution: 'program' } as const;
 
 /**
  * The samples of a file of JSON Lines or of one JSON list, gzipped or not, or of a folder, one at a time. The
@@ -54,6 +53,12 @@ export async function countNamed(path: string, ids: readonly string[]): Promise<
   return all - left.size;
 }
 
+/** The sample of a text after a problem's prompt, with a row of its own. */
+export function completionSample(problem: Problem, text: string): Sample {
+  const row = { task_id: problem.id, completion: text };
+  return { problem, completion: { kind: 'completion', text }, row };
+}
+
 type Find = (given: string, where: string) => Problem;
 
 function* samplesOf(json: JsonRow, find: Find): Generator<Sample> {
@@ -61,25 +66,23 @@ function* samplesOf(json: JsonRow, find: Find): Generator<Sample> {
   const { value: row, where } = raw;
   if (has(row, 'completions')) {
     const problem = find(id(raw, has(row, 'task_id') ? 'task_id' : 'name'), where);
-    for (const completion of texts(raw, 'completions')) {
-      const answer: Answer = { kind: 'completion', text: completion };
-      yield { problem, answer, row: { task_id: problem.id, completion }, where };
-    }
+    for (const text of texts(raw, 'completions')) yield completionSample(problem, text);
     return;
   }
   const problem = find(id(raw, 'task_id'), where);
-  const keys = (Object.keys(answerKeys) as (keyof typeof answerKeys)[]).filter((key) => has(row, key));
+  const keys = (Object.keys(completionKeys) as (keyof typeof completionKeys)[]).filter((key) =>
+    has(row, key),
+  );
   if (keys.length === 0 && row.verdict === 'missing') return;
-  if (keys.length !== 1) throw new DataError(`${where}: ${answerTrouble(row, keys)}`);
-  const answer: Answer = { kind: answerKeys[keys[0]], text: text(raw, keys[0]) };
-  yield { problem, answer, row, where };
+  if (keys.length !== 1) throw new DataError(`${where}: ${completionTrouble(row, keys)}`);
+  yield { problem, completion: { kind: completionKeys[keys[0]], text: text(raw, keys[0]) }, row };
 }
 
-function answerTrouble(row: Members, keys: readonly string[]): string {
+function completionTrouble(row: Members, keys: readonly string[]): string {
   if (keys.length > 1) return `has ${keys.join(' and ')}, of which a row may have one`;
-  const known = Object.keys(answerKeys).join(', ');
+  const known = Object.keys(completionKeys).join(', ');
   for (const key of Object.keys(row)) {
-    const meant = nearestName(key, Object.keys(answerKeys));
+    const meant = nearestName(key, Object.keys(completionKeys));
     if (meant) return `has none of ${known}; is ${show(key)} meant to be ${meant}?`;
   }
   return `has none of ${known}; its keys are ${Object.keys(row).join(', ')}`;
@@ -100,8 +103,8 @@ function* programsOf(
     if (typeof program !== 'string') {
       throw new DataError(`${where}: a list must hold programs as texts, got ${show(program)}`);
     }
-    const answer: Answer = { kind: 'program', text: program };
-    yield { problem, answer, row: { task_id: problem.id, program }, where };
+    const completion: Completion = { kind: 'program', text: program };
+    yield { problem, completion, row: { task_id: problem.id, program } };
   }
 }
 

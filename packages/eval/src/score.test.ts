@@ -1,19 +1,19 @@
+import { ConfigError } from '@flex/base';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { ConfigError } from './errors.ts';
 import { passAtK } from './pass-at-k.ts';
-import { type JudgedProblem, type JudgedSample, passInterval, sampleCounts, score } from './score.ts';
+import { type JudgedProblem, passInterval, type ScoredRow, sampleCounts, score } from './score.ts';
 import { bootstrapMean } from './statistics/bootstrap.ts';
 import { wilsonInterval } from './statistics/wilson.ts';
 
-const pass: JudgedSample = { verdict: 'passed', failure: null, assurance: 'isolated' };
-const fail: JudgedSample = { verdict: 'failed', failure: 'assertion', assurance: 'isolated' };
-const slow: JudgedSample = { verdict: 'timeout', failure: 'never-stopped', assurance: 'in-process' };
-const missing: JudgedSample = { verdict: 'missing', failure: 'missing', assurance: null };
+const pass: ScoredRow = { verdict: 'passed', failure: null, assurance: 'isolated' };
+const fail: ScoredRow = { verdict: 'failed', failure: 'assertion', assurance: 'isolated' };
+const slow: ScoredRow = { verdict: 'timeout', failure: 'never-stopped', assurance: 'in-process' };
+const missing: ScoredRow = { verdict: 'missing', failure: 'missing', assurance: null };
 
 /** Problems from marks: `+` a pass, `-` a fail, `t` a timeout, `?` missing. */
 function problems(...marks: string[]): JudgedProblem[] {
-  const samples: Record<string, JudgedSample> = { '+': pass, '-': fail, t: slow, '?': missing };
+  const samples: Record<string, ScoredRow> = { '+': pass, '-': fail, t: slow, '?': missing };
   return marks.map((word, i) => ({
     id: `P/${i}`,
     language: 'py',

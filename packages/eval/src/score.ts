@@ -1,21 +1,18 @@
-import { ConfigError } from './errors.ts';
-import { type Language, languages } from './language.ts';
+import { ConfigError } from '@flex/base';
+import { assurances, failures, type LanguageId, languageIds, verdicts } from '@flex/judge';
 import { meanPassAtK, type ProblemCount } from './pass-at-k.ts';
-import { assurances, failures, type Incomplete, type Score } from './results.ts';
+import type { Incomplete, SampleRow, Score } from './results.ts';
 import { bootstrapMean } from './statistics/bootstrap.ts';
 import { wilsonInterval } from './statistics/wilson.ts';
-import { type Judgement, verdicts } from './verdict.ts';
 
-/** What scoring needs of a sample. Samples with the verdict `missing` are as good as absent. */
-export type JudgedSample = Pick<Judgement, 'verdict' | 'failure'> & {
-  readonly assurance: Judgement['assurance'] | null;
-};
+/** What scoring needs of a sample's row. Rows with the verdict `missing` are as good as absent. */
+export type ScoredRow = Pick<SampleRow, 'verdict' | 'failure' | 'assurance'>;
 
-/** A problem of a benchmark and its samples, possibly none. */
-export interface JudgedProblem {
+/** A problem of a benchmark and the rows of its samples, possibly none. */
+export interface JudgedProblem<Row extends ScoredRow = ScoredRow> {
   readonly id: string;
-  readonly language: Language;
-  readonly samples: readonly JudgedSample[];
+  readonly language: LanguageId;
+  readonly samples: readonly Row[];
 }
 
 export interface CountOptions {
@@ -47,7 +44,7 @@ export function score(problems: readonly JudgedProblem[], { k, ...options }: Sco
   const samples = problems.flatMap(present);
   const expected = expectedSamples(problems, options);
   const missing = problems.length * expected - samples.length;
-  const inLanguage = (language: Language) => scored.filter((problem) => problem.language === language);
+  const inLanguage = (language: LanguageId) => scored.filter((problem) => problem.language === language);
   return {
     ...passAtEach(scored, k),
     n: scored.length,
@@ -58,7 +55,7 @@ export function score(problems: readonly JudgedProblem[], { k, ...options }: Sco
     dropped: problems.length - scored.length,
     failures: tally(samples, 'failure', { names: failures, missing }),
     languages: Object.fromEntries(
-      languages
+      languageIds
         .filter((language) => inLanguage(language).length > 0)
         .map((language) => [
           language,
@@ -81,11 +78,11 @@ export function sampleCounts(
 ): (ProblemCount | null)[] {
   const expected = expectedSamples(problems, options);
   return problems.map((problem) => {
-    const own = present(problem);
-    const n = options.incomplete === 'fail' ? expected : own.length;
+    const rows = present(problem);
+    const n = options.incomplete === 'fail' ? expected : rows.length;
     return n === 0 || (options.incomplete === 'drop' && n < (options.least ?? 1))
       ? null
-      : { n, c: own.filter(({ verdict }) => verdict === 'passed').length };
+      : { n, c: rows.filter(({ verdict }) => verdict === 'passed').length };
   });
 }
 
@@ -138,14 +135,14 @@ function passAtEach(
   return Object.fromEntries(means) as ReturnType<typeof passAtEach>;
 }
 
-function present({ samples }: JudgedProblem): readonly JudgedSample[] {
+function present({ samples }: JudgedProblem): readonly ScoredRow[] {
   return samples.filter(({ verdict }) => verdict !== 'missing');
 }
 
 /** How often each of `names` is a sample's value of `key`; there are `missing` samples beside these. */
 function tally<K extends string>(
-  samples: readonly JudgedSample[],
-  key: keyof JudgedSample,
+  samples: readonly ScoredRow[],
+  key: keyof ScoredRow,
   { names, missing }: { names: readonly K[]; missing: number },
 ): Record<K, number> {
   const counts = new Map<string | null, number>([['missing', missing]]);

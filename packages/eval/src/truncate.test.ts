@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { truncate, truncateAnswer, truncations } from './truncate.ts';
+import { truncate, truncateCompletion, truncations } from './truncate.ts';
 
 const stop = ['\nclass', '\ndef', 'ab', 'b'];
 const text = fc
@@ -62,6 +62,6 @@ describe('a truncated completion', () => {
 test('a whole program is never truncated', () => {
   const problem = { id: '1', language: 'py', prompt: '', stop, canonical: null, empty: '' } as const;
   const program = { kind: 'program', text: 'x\nclass A: pass' } as const;
-  expect(truncateAnswer(program, problem, 'stop-list')).toEqual(program);
-  expect(truncateAnswer({ ...program, kind: 'completion' }, problem, 'stop-list').text).toBe('x');
+  expect(truncateCompletion(program, problem, 'stop-list')).toEqual(program);
+  expect(truncateCompletion({ ...program, kind: 'completion' }, problem, 'stop-list').text).toBe('x');
 });

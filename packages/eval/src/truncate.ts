@@ -1,4 +1,4 @@
-import type { Answer, Problem } from './benchmark.ts';
+import type { Completion, Problem } from './benchmark.ts';
 
 /**
  * How a completion is cut: `stop-list` before the first of the problem's stop texts, `blank-line` before the
@@ -26,8 +26,11 @@ export function truncate(text: string, truncation: Truncation, stop: readonly st
   }
 }
 
-/** The answer with its completion cut; whole programs are left as they are. */
-export function truncateAnswer(answer: Answer, { stop }: Problem, truncation: Truncation): Answer {
-  if (answer.kind === 'program') return answer;
-  return { kind: 'completion', text: truncate(answer.text, truncation, stop) };
+/** The completion, cut; whole programs are left as they are. */
+export function truncateCompletion(
+  { kind, text }: Completion,
+  { stop }: Problem,
+  truncation: Truncation,
+): Completion {
+  return { kind, text: kind === 'program' ? text : truncate(text, truncation, stop) };
 }

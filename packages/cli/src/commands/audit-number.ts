@@ -1,11 +1,5 @@
-import {
-  type AskedSize,
-  auditNumber,
-  ConfigError,
-  type CountMatch,
-  type NearCount,
-  type NumberAudit,
-} from '@flex/eval';
+import { ConfigError } from '@flex/base';
+import { type AskedSize, auditNumber, type CountMatch, type NearCount, type NumberAudit } from '@flex/eval';
 import chalk from 'chalk';
 import { Command } from 'commander';
 import { type CommonOptions, outputOf, withCommonOptions } from '../context.ts';

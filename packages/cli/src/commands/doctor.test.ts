@@ -1,4 +1,4 @@
-import { languages, SandboxError, type Toolchain } from '@flex/eval';
+import { languageIds, SandboxError, type Toolchain } from '@flex/judge';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { main } from '../main.ts';
 
@@ -9,8 +9,8 @@ vi.mock('@flex/tensor', async (original) => ({
   findAdapter: async () => null,
 }));
 /** As on a machine without Racket. */
-vi.mock('@flex/eval', async (original) => {
-  const real = await original<typeof import('@flex/eval')>();
+vi.mock('@flex/judge', async (original) => {
+  const real = await original<typeof import('@flex/judge')>();
   const without = (tool: Toolchain) => ({ ...tool, version: null, missing: 'racket is not here' });
   return {
     ...real,
@@ -40,7 +40,7 @@ describe('doctor', () => {
     expect(code).toBe(0);
     const { evaluation } = JSON.parse(stdout);
     expect(evaluation).toMatchObject({ sandbox: 'bubblewrap', refusal: null });
-    expect(evaluation.languages.map(({ language }: { language: string }) => language)).toEqual(languages);
+    expect(evaluation.languages.map(({ language }: { language: string }) => language)).toEqual(languageIds);
     for (const { version, missing, install } of evaluation.languages) {
       expect(version === null).toBe(missing !== null);
       expect(install).toMatch(/^apt-get install /);

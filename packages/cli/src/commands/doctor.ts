@@ -1,5 +1,5 @@
 import { availableParallelism, cpus, totalmem } from 'node:os';
-import { allToolchains, openSandbox, SandboxError, type Toolchain } from '@flex/eval';
+import { allToolchains, openSandbox, SandboxError, type Toolchain } from '@flex/judge';
 import { type AdapterInfo, findAdapter } from '@flex/tensor';
 import chalk from 'chalk';
 import { Command } from 'commander';

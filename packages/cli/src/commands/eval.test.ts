@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { stripVTControlCharacters } from 'node:util';
-import { withoutSandbox } from '@flex/eval/testing';
+import { withoutSandbox } from '@flex/judge/testing';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { main } from '../main.ts';
 

@@ -9,15 +9,13 @@ import {
   type Incomplete,
   incompletes,
   openBenchmark,
-  openSandbox,
   type Problem,
   passKeys,
   type Results,
-  toolchainVersions,
   truncations,
 } from '@flex/eval';
+import { openSandbox, toolchainVersions } from '@flex/judge';
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { type AnswerOptions, type AnswerSource, answerSource } from '../answer-source.ts';
 import {
   bold,
   type CommonOptions,
@@ -32,9 +30,10 @@ import { type EvalProgress, newEvalProgress } from '../eval-progress.ts';
 import { exitCode } from '../failure.ts';
 import { dtypeHelp } from '../open-model.ts';
 import { number, positive, whole } from '../option-values.ts';
+import { type SampleOptions, type SampleSource, sampleSource } from '../sample-source.ts';
 import { newTable } from '../table.ts';
 
-interface EvalCommandOptions extends CommonOptions, AnswerOptions {
+interface EvalCommandOptions extends CommonOptions, SampleOptions {
   readonly benchmark: string;
   readonly data?: string;
   readonly split?: string;
@@ -101,7 +100,7 @@ export function evalCommand(): Command {
 
 async function run(options: EvalCommandOptions, command: Command): Promise<void> {
   const output = outputOf(options);
-  const source = answerSource(options);
+  const source = sampleSource(options);
   const interrupt = new AbortController();
   const onSignal = () => interrupt.abort(new Error('interrupted'));
   process.on('SIGINT', onSignal);
@@ -119,8 +118,8 @@ async function run(options: EvalCommandOptions, command: Command): Promise<void>
   }
 }
 
-interface Place {
-  readonly source: AnswerSource;
+interface EvalContext {
+  readonly source: SampleSource;
   readonly output: Output;
   readonly progress: EvalProgress;
   readonly signal: AbortSignal;
@@ -128,7 +127,7 @@ interface Place {
 
 async function evaluateAll(
   options: EvalCommandOptions,
-  { source, output, progress, signal }: Place,
+  { source, output, progress, signal }: EvalContext,
 ): Promise<void> {
   const { data, split, prompt, k, incomplete, jobs, n = null, timeout = null } = options;
   if (options.model !== undefined && Math.max(...k) > (n ?? 1)) {
@@ -162,7 +161,7 @@ async function evaluateAll(
     ...source,
     ...settings,
     ...{ benchmark, problems, sandbox, out, jobs, signal },
-    submissions: await source.submissions({ problems, out, output, progress, signal }),
+    samples: await source.samples({ problems, out, output, progress, signal }),
     onProgress: progress.judged,
   });
   progress.stop();
@@ -174,10 +173,10 @@ async function evaluateAll(
   output.print(dim(`results: ${out}`));
 }
 
-/** `humaneval-1a2b3c4d`: the same for the same benchmark, answers and settings, so that a second run goes on. */
+/** `humaneval-1a2b3c4d`: the same for the same benchmark, samples and settings, so that a second run goes on. */
 function folderName(
   { name, options }: Benchmark,
-  { identity, decoding, truncation }: AnswerSource,
+  { identity, decoding, truncation }: SampleSource,
   settings: Readonly<Record<string, unknown>>,
 ): string {
   const parts = JSON.stringify([name, options, identity, decoding, truncation, settings]);

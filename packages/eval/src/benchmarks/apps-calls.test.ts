@@ -1,6 +1,6 @@
+import { hasPython, runPython } from '@flex/judge/testing';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { hasPython, runPython } from '../testing/run-python.ts';
 import { callTarget, callTests, withPrelude } from './apps-calls.ts';
 
 /** How the program ends when its tests follow it: '' for a pass, or the last line of the error. */

@@ -1,4 +1,4 @@
-import type { PythonCalls } from '../benchmark.ts';
+import type { PythonCalls } from '@flex/judge';
 
 /**
  * What call-based solutions may take for granted, put before each: those of LeetCode are written without

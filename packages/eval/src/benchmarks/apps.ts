@@ -1,6 +1,7 @@
 import { DataError, parseJson, show } from '@flex/base';
 import { type AppsRow, members } from '@flex/datasets';
-import type { Benchmark, Tests, Transcripts } from '../benchmark.ts';
+import type { Tests, Transcripts } from '@flex/judge';
+import type { Benchmark } from '../benchmark.ts';
 import { callPrelude, callTarget, callTests, withPrelude } from './apps-calls.ts';
 import { fromRows, type Identified } from './from-rows.ts';
 
@@ -32,7 +33,7 @@ export function judgedAppsRow(row: Identified<AppsRow>, where: string): JudgedAp
  * callPrelude before the program; the others by what they print, see sameOutput.
  */
 export function apps(rows: readonly JudgedAppsRow[]): Benchmark {
-  // Cases may be megabytes: they are parsed once, and all answers to a problem share one set of tests.
+  // Cases may be megabytes: they are parsed once, and all completions of a problem share one set of tests.
   const parsed = new Map<string, ReturnType<typeof parseInputOutput>>();
   const known = new Map<string, Tests>();
   const testsOf = ({ id: task, inputOutput }: JudgedAppsRow, source: string): Tests => {
@@ -87,15 +88,15 @@ function lines(value: unknown, where: string): string {
 }
 
 function parseInputOutput(json: string, where: string): InputOutput {
-  const place = `${where}: input_output`;
-  const { inputs, outputs, fn_name: name = null } = members(parseJson(json, place), where, 'input_output');
+  const what = `${where}: input_output`;
+  const { inputs, outputs, fn_name: name = null } = members(parseJson(json, what), where, 'input_output');
   if (!Array.isArray(inputs) || !Array.isArray(outputs) || inputs.length !== outputs.length) {
-    throw new DataError(`${place} must have lists inputs and outputs of one length, got ${show(json)}`);
+    throw new DataError(`${what} must have lists inputs and outputs of one length, got ${show(json)}`);
   }
   if (name !== null && (typeof name !== 'string' || !/^(?:[A-Za-z_]\w*)?$/.test(name))) {
-    throw new DataError(`${place}: fn_name must be the name of a function, got ${show(name)}`);
+    throw new DataError(`${what}: fn_name must be the name of a function, got ${show(name)}`);
   }
   const data = { inputs, outputs, name: name || null };
-  if (data.name === null) transcripts(data, place);
+  if (data.name === null) transcripts(data, what);
   return data;
 }

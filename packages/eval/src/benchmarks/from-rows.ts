@@ -1,10 +1,11 @@
 import { ConfigError, DataError, digestRows } from '@flex/base';
-import type { Answer, Benchmark, Problem, Program } from '../benchmark.ts';
+import type { Program } from '@flex/judge';
+import type { Benchmark, Completion, Problem } from '../benchmark.ts';
 
 /** A row that has an id. */
 export type Identified<Row> = Row & { readonly id: string };
 
-/** Says how rows become problems, and answers programs. */
+/** Says how rows become problems, and completions programs. */
 export interface FromRows<Row extends { readonly id: string }> {
   readonly name: string;
   /** Further options; the digest of the data is added as `data`. */
@@ -13,7 +14,7 @@ export interface FromRows<Row extends { readonly id: string }> {
   /** Further rows that decide scores, such as examples in prompts: they count in the digest. */
   readonly examples?: readonly Row[];
   readonly problem: (row: Row) => Problem;
-  readonly program: (row: Row, problem: Problem, answer: Answer) => Program;
+  readonly program: (row: Row, problem: Problem, completion: Completion) => Program;
 }
 
 /** The benchmark of these rows. Throws DataError where two have the same id, and where there are none. */
@@ -31,15 +32,15 @@ export function fromRows<Row extends { readonly id: string }>(spec: FromRows<Row
     async *problems() {
       for (const row of rows) yield problem(row);
     },
-    program(task, answer) {
+    program(task, completion) {
       const row = byId.get(task.id);
       if (!row) throw new ConfigError(`${name}: has no problem ${task.id}`);
-      return program(row, task, answer);
+      return program(row, task, completion);
     },
   };
 }
 
 /** The candidate's whole source: the prompt and the completion after it, or the program itself. */
-export function sourceOf(problem: Problem, answer: Answer): string {
-  return answer.kind === 'program' ? answer.text : problem.prompt + answer.text;
+export function sourceOf(problem: Problem, { kind, text }: Completion): string {
+  return kind === 'program' ? text : problem.prompt + text;
 }

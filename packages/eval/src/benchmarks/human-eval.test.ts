@@ -1,9 +1,10 @@
 import { DataError } from '@flex/base';
 import { collect } from '@flex/base/testing';
 import { formats, type HumanEvalRow } from '@flex/datasets';
+import type { PythonCalls } from '@flex/judge';
+import { hasPython, runPython } from '@flex/judge/testing';
 import { describe, expect, test } from 'vitest';
-import type { Problem, PythonCalls } from '../benchmark.ts';
-import { hasPython, runPython } from '../testing/run-python.ts';
+import type { Problem } from '../benchmark.ts';
 import type { Identified } from './from-rows.ts';
 import { type HumanEvalPrompt, humanEval } from './human-eval.ts';
 

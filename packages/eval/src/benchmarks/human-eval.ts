@@ -37,11 +37,11 @@ export function humanEval(
         empty: `${gap}    return None\n`,
       };
     },
-    program: (row, problem, answer) => {
+    program: (row, problem, completion) => {
       const code = `${row.test}\ncheck(${row.entryPoint})\n`;
       return {
         language: 'py',
-        source: sourceOf(problem, answer),
+        source: sourceOf(problem, completion),
         tests: {
           kind: 'python-calls',
           setup: row.prompt,

@@ -1,9 +1,9 @@
 import { ConfigError, DataError } from '@flex/base';
 import { collect } from '@flex/base/testing';
 import { formats, type MbppRow } from '@flex/datasets';
+import type { PythonCalls } from '@flex/judge';
+import { hasPython, runPython } from '@flex/judge/testing';
 import { describe, expect, test } from 'vitest';
-import type { PythonCalls } from '../benchmark.ts';
-import { hasPython, runPython } from '../testing/run-python.ts';
 import type { Identified } from './from-rows.ts';
 import { type MbppOptions, mbpp } from './mbpp.ts';
 

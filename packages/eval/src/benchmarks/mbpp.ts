@@ -53,11 +53,11 @@ export function mbpp(
       canonical: row.code === null ? null : `${row.code}\n`,
       empty: 'pass\n',
     }),
-    program: (row, problem, answer) => {
+    program: (row, problem, completion) => {
       const code = `${row.tests.join('\n')}\n`;
       return {
         language: 'py',
-        source: prompt === 'few-shot' ? answer.text : sourceOf(problem, answer),
+        source: prompt === 'few-shot' ? completion.text : sourceOf(problem, completion),
         tests: {
           kind: 'python-calls',
           setup: row.setup,

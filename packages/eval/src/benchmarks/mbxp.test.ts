@@ -1,8 +1,8 @@
 import { DataError } from '@flex/base';
 import { collect } from '@flex/base/testing';
 import { formats, type MbxpRow } from '@flex/datasets';
+import type { JavaCalls } from '@flex/judge';
 import { expect, test } from 'vitest';
-import type { JavaCalls } from '../benchmark.ts';
 import type { Identified } from './from-rows.ts';
 import { mbxpJava, mbxpJavaRow } from './mbxp.ts';
 

@@ -1,8 +1,8 @@
 import { DataError, show } from '@flex/base';
 import type { MbxpRow } from '@flex/datasets';
+import { javaProgram, javaPrompt } from '@flex/judge';
 import type { Benchmark } from '../benchmark.ts';
 import { fromRows, type Identified, sourceOf } from './from-rows.ts';
-import { javaProgram, javaPrompt } from './java-program.ts';
 
 /** A completion closes its method and its class; it ends before the next thing at the start of a line. */
 const stop = [
@@ -50,8 +50,8 @@ export function mbxpJava(rows: readonly MbxpJavaRow[]): Benchmark {
       canonical,
       empty: `        throw new UnsupportedOperationException();\n${closing}`,
     }),
-    program: ({ prompt, test }, problem, answer) => {
-      const source = sourceOf(problem, answer);
+    program: ({ prompt, test }, problem, completion) => {
+      const source = sourceOf(problem, completion);
       return javaProgram({
         prompt,
         source,

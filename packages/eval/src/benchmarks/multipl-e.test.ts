@@ -1,9 +1,9 @@
 import { DataError } from '@flex/base';
 import { collect } from '@flex/base/testing';
 import { formats, type MultiplERow } from '@flex/datasets';
+import { type JavaCalls, languageIds } from '@flex/judge';
 import { describe, expect, test } from 'vitest';
-import type { Answer, JavaCalls } from '../benchmark.ts';
-import { languages } from '../language.ts';
+import type { Completion } from '../benchmark.ts';
 import type { Identified } from './from-rows.ts';
 import { judgedMultiplERow, multiplE } from './multipl-e.ts';
 
@@ -26,12 +26,12 @@ const read = (value: Readonly<Record<string, unknown>>) => {
   return judgedMultiplERow(row as Identified<MultiplERow>, 'rows.jsonl:7');
 };
 
-async function program(row: Readonly<Record<string, unknown>>, answer: Answer) {
+async function program(row: Readonly<Record<string, unknown>>, completion: Completion) {
   const benchmark = multiplE([read(row)]);
   const [problem] = await collect(benchmark.problems());
-  return benchmark.program(problem, answer);
+  return benchmark.program(problem, completion);
 }
-const completion = (text: string): Answer => ({ kind: 'completion', text });
+const completion = (text: string): Completion => ({ kind: 'completion', text });
 
 describe('a Java program', () => {
   test('is prompt + completion, with its class closed, apart from the tests', async () => {
@@ -96,7 +96,7 @@ test("the ids are the names, the stop texts the row's, and there is no solution"
   ]);
 });
 
-test.each(languages)('%s has an empty completion', async (language) => {
+test.each(languageIds)('%s has an empty completion', async (language) => {
   const [problem] = await collect(multiplE([read({ ...java, language })]).problems());
   expect(problem.empty).not.toBe('');
 });

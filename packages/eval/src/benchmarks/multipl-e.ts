@@ -1,44 +1,19 @@
 import { DataError, show } from '@flex/base';
 import type { MultiplERow } from '@flex/datasets';
-import type { Answer, Benchmark } from '../benchmark.ts';
-import { type Language, languages } from '../language.ts';
+import { isClosedJava, javaProgram, javaPrompt, type LanguageId, languageIds, languageOf } from '@flex/judge';
+import type { Benchmark, Completion } from '../benchmark.ts';
 import { fromRows, type Identified, sourceOf } from './from-rows.ts';
-import { isClosedJava, javaProgram, javaPrompt } from './java-program.ts';
-
-/** The languages that can be judged. */
-export const multiplELanguages: readonly Language[] = languages;
-
-/**
- * Completions that do nothing, or where the types forbid that throw; closed only where the tests do not
- * close.
- */
-const emptyCompletions: Readonly<Record<Language, string>> = {
-  py: '    return None\n',
-  java: '        throw new UnsupportedOperationException();',
-  js: '}\n',
-  ts: '  throw new Error();\n}\n',
-  cpp: '    throw 0;',
-  rs: '    unimplemented!()',
-  pl: '}\n',
-  rb: 'end\n',
-  php: '}\n',
-  lua: 'end\n',
-  sh: '    :',
-  r: '}\n',
-  go: '    panic(0)\n}\n',
-  rkt: '  (void))\n',
-};
 
 /** A row of MultiPL-E in a language that can be judged. */
 export interface JudgedMultiplERow extends Identified<MultiplERow> {
-  readonly language: Language;
+  readonly language: LanguageId;
 }
 
 /** The row, if it can be judged. Throws DataError. */
 export function judgedMultiplERow(row: Identified<MultiplERow>, where: string): JudgedMultiplERow {
-  const language = languages.find((known) => known === row.language);
+  const language = languageIds.find((known) => known === row.language);
   if (!language) {
-    const known = languages.join(', ');
+    const known = languageIds.join(', ');
     throw new DataError(
       `${where}: language ${show(row.language)} cannot be judged; it must be one of ${known}`,
     );
@@ -67,21 +42,21 @@ export function multiplE(rows: readonly JudgedMultiplERow[]): Benchmark {
       prompt,
       stop,
       canonical: null,
-      empty: emptyCompletions[language],
+      empty: languageOf(language).empty,
     }),
-    program: (row, problem, answer) => {
+    program: (row, problem, completion) => {
       const { language, prompt, tests } = row;
-      const source = sourceOf(problem, withoutStop(row, answer));
+      const source = sourceOf(problem, withoutStop(row, completion));
       if (language !== 'java') return { language, source, tests: { kind: 'appended', code: `\n${tests}` } };
       // A whole program may have closed the class that the tests go into.
-      const whole = answer.kind === 'program' && isClosedJava(source) ? null : `${source}\n${tests}`;
+      const whole = completion.kind === 'program' && isClosedJava(source) ? null : `${source}\n${tests}`;
       return javaProgram({ prompt, source, tests, mainClass: 'Problem', whole });
     },
   });
 }
 
-/** The answer without a stop text at its end that the tests begin with. */
-function withoutStop({ stop, tests }: JudgedMultiplERow, { kind, text: given }: Answer): Answer {
+/** The completion without a stop text at its end that the tests begin with. */
+function withoutStop({ stop, tests }: JudgedMultiplERow, { kind, text: given }: Completion): Completion {
   for (const token of stop) {
     if (!tests.startsWith(token.slice(1))) continue;
     const at = given.lastIndexOf(token);

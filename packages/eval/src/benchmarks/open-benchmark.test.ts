@@ -3,12 +3,11 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { ConfigError, DataError } from '@flex/base';
 import { collect, jsonl, temporaryFile, temporaryFolder } from '@flex/base/testing';
+import { sameOutput, type Transcripts } from '@flex/judge';
+import { hasPython, runPython } from '@flex/judge/testing';
 import { describe, expect, test } from 'vitest';
-import type { Transcripts } from '../benchmark.ts';
 import { checkBenchmark } from '../testing/check-benchmark.ts';
-import { hasPython, runPython } from '../testing/run-python.ts';
 import { type OpenBenchmarkOptions, openBenchmark } from './open-benchmark.ts';
-import { sameOutput } from './same-output.ts';
 
 const shared = join(import.meta.dirname, '../../../../../shared/data');
 

@@ -1,5 +1,6 @@
 import { ConfigError, DataError, nearestName } from '@flex/base';
 import { appsPart, type Format, formats, parseSplit, type Row, readRows, selectRows } from '@flex/datasets';
+import { languageIds } from '@flex/judge';
 import type { Benchmark } from '../benchmark.ts';
 import { apps, judgedAppsRow } from './apps.ts';
 import { findData, type NamedData } from './find-data.ts';
@@ -7,7 +8,7 @@ import type { Identified } from './from-rows.ts';
 import { humanEval, humanEvalPrompts } from './human-eval.ts';
 import { mbpp, mbppPrompts } from './mbpp.ts';
 import { mbxpJava, mbxpJavaRow } from './mbxp.ts';
-import { judgedMultiplERow, multiplE, multiplELanguages } from './multipl-e.ts';
+import { judgedMultiplERow, multiplE } from './multipl-e.ts';
 
 export interface OpenBenchmarkOptions {
   /**
@@ -163,7 +164,7 @@ const knownBenchmarks: readonly NamedData[] = [
   { name: 'mbpp', format: 'mbpp', files: ['mbpp.jsonl'] },
   { name: 'mbxp:java', format: 'mbxp', files: ['mbjp.jsonl'] },
   { name: 'apps', format: 'apps', files: ['apps', 'APPS'] },
-  ...multiplELanguages.map((language) => ({
+  ...languageIds.map((language) => ({
     name: `multipl-e:${language}`,
     format: 'multipl-e',
     files: [`multipl-e/humaneval-${language}.jsonl`],
@@ -178,7 +179,7 @@ function knownBenchmark(name: string): NamedData {
     name,
     like.map((benchmark) => benchmark.name),
   );
-  const languages = multiplELanguages.join(', ');
+  const languages = languageIds.join(', ');
   const hint = meant ? `, is it ${meant}?` : '.';
   throw new ConfigError(
     `benchmark: unknown name ${JSON.stringify(name)}${hint} Known are humaneval, mbpp, ` +

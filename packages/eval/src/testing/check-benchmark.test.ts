@@ -1,6 +1,6 @@
+import type { Judgement, Program } from '@flex/judge';
 import { describe, expect, test } from 'vitest';
-import type { Answer, Benchmark, Problem, Program } from '../benchmark.ts';
-import type { Judgement } from '../verdict.ts';
+import type { Benchmark, Completion, Problem } from '../benchmark.ts';
 import { checkBenchmark } from './check-benchmark.ts';
 
 const problem = (id: string, canonical: string | null = 'good'): Problem => ({
@@ -76,18 +76,18 @@ describe('a benchmark fails', () => {
           tests: { kind: 'appended', code: '' },
         }),
       }),
-      '1, 2: equal answers must give equal programs',
+      '1, 2: equal completions must give equal programs',
     ],
     [
-      'that changes an answer',
+      'that changes a completion',
       benchmark({
-        program: (_, answer) => {
-          const { text } = answer;
-          (answer as { text: string }).text = 'else';
+        program: (_, completion) => {
+          const { text } = completion;
+          (completion as { text: string }).text = 'else';
           return { language: 'py', source: text, tests: { kind: 'appended', code: '' } };
         },
       }),
-      'leave problem and answer alone',
+      'leave problem and completion alone',
     ],
     [
       'that changes a problem',
@@ -97,18 +97,18 @@ describe('a benchmark fails', () => {
           return { language: 'py', source: '', tests: { kind: 'appended', code: '' } };
         },
       }),
-      'leave problem and answer alone',
+      'leave problem and completion alone',
     ],
     [
       'that treats whole programs impurely',
       benchmark({
-        program: (_, { kind, text }: Answer) => ({
+        program: (_, { kind, text }: Completion) => ({
           language: 'py',
           source: kind === 'program' ? `${count++}` : text,
           tests: { kind: 'appended', code: '' },
         }),
       }),
-      'equal answers must give equal programs',
+      'equal completions must give equal programs',
     ],
   ])('%s', async (_, wrong, claim) => {
     await expect(checkBenchmark(wrong)).rejects.toThrow(claim);

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { Answer, Benchmark, Problem, Program } from '../benchmark.ts';
-import type { Judgement } from '../verdict.ts';
+import type { Judgement, Program } from '@flex/judge';
+import type { Benchmark, Completion, Problem } from '../benchmark.ts';
 
 /** Judges one program; several calls may run at once. */
 export type JudgeOne = (program: Program) => Promise<Judgement>;
@@ -16,7 +16,7 @@ export interface BenchmarkReport {
 
 /**
  * Tests that a benchmark keeps its contract: ids are unique and not empty; problems come out the same each
- * time; options can be written as JSON; equal answers give equal programs and nothing is changed in the
+ * time; options can be written as JSON; equal completions give equal programs and nothing is changed in the
  * making; and, given a judge, each canonical solution passes and each empty completion does not. Throws an
  * Error that says for which problems what does not hold.
  */
@@ -31,9 +31,9 @@ export async function checkBenchmark(benchmark: Benchmark, judge?: JudgeOne): Pr
   const again = await all(benchmark);
   require(isDeepStrictEqual(problems, again) ? [] : ['problems'], 'must come out the same each time');
   const impure = problems.filter((problem) =>
-    answersTo(problem).some((answer) => !isPure(benchmark, problem, answer)),
+    completionsOf(problem).some((completion) => !isPure(benchmark, problem, completion)),
   );
-  require(ids(impure), 'equal answers must give equal programs, and leave problem and answer alone');
+  require(ids(impure), 'equal completions must give equal programs, and leave problem and completion alone');
   if (judge) await checkVerdicts(benchmark, problems, judge);
   return {
     problems: problems.length,
@@ -89,7 +89,7 @@ function repeated(problems: readonly Problem[]): string[] {
   return ids(problems).filter((id) => seen.size === seen.add(id).size);
 }
 
-function answersTo({ canonical, empty }: Problem): Answer[] {
+function completionsOf({ canonical, empty }: Problem): Completion[] {
   const texts = canonical === null ? [empty] : [empty, canonical];
   return texts.flatMap((text) => [
     { kind: 'completion', text },
@@ -97,11 +97,11 @@ function answersTo({ canonical, empty }: Problem): Answer[] {
   ]);
 }
 
-function isPure(benchmark: Benchmark, problem: Problem, answer: Answer): boolean {
-  const [problemBefore, answerBefore] = structuredClone([problem, answer]);
-  const first = benchmark.program(problem, answer);
+function isPure(benchmark: Benchmark, problem: Problem, completion: Completion): boolean {
+  const [problemBefore, completionBefore] = structuredClone([problem, completion]);
+  const first = benchmark.program(problem, completion);
   const copy = structuredClone(first);
-  const second = benchmark.program(structuredClone(problem), structuredClone(answer));
-  const unchanged = isDeepStrictEqual([problem, answer], [problemBefore, answerBefore]);
+  const second = benchmark.program(structuredClone(problem), structuredClone(completion));
+  const unchanged = isDeepStrictEqual([problem, completion], [problemBefore, completionBefore]);
   return unchanged && isDeepStrictEqual(copy, second) && isDeepStrictEqual(first, second);
 }

@@ -1,2 +1,1 @@
 export { type BenchmarkReport, checkBenchmark, type JudgeOne } from './check-benchmark.ts';
-export { withoutSandbox } from './describe-sandbox.ts';

@@ -1,6 +1,6 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Language } from '../language.ts';
+import type { Judgement, LanguageId } from '@flex/judge';
 import {
   encodeResults,
   encodeSample,
@@ -11,12 +11,11 @@ import {
   sampleRow,
 } from '../results.ts';
 import { score } from '../score.ts';
-import type { Judgement } from '../verdict.ts';
 
 export interface FolderSpec {
   /** Samples by problem: `+` a pass, `-` a fail, `?` missing. */
   readonly marks: Readonly<Record<string, string>>;
-  readonly language?: Language;
+  readonly language?: LanguageId;
   readonly benchmark?: string;
   readonly incomplete?: Incomplete;
   readonly parts?: Readonly<Record<string, unknown>>;

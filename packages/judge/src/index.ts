@@ -1,0 +1,18 @@
+export * from './errors.ts';
+export * from './java/java-program.ts';
+export * from './judge.ts';
+export * from './judge-all.ts';
+export * from './judgement-cache.ts';
+export * from './language.ts';
+export * from './languages/index.ts';
+export * from './program.ts';
+export { type Conditions, judgeAppended } from './protocol/appended.ts';
+export { sameOutput } from './protocol/same-output.ts';
+export { judgeTranscripts } from './protocol/transcripts.ts';
+export * from './sandbox/box.ts';
+export * from './sandbox/limits.ts';
+export * from './sandbox/run.ts';
+export { openSandbox } from './sandbox/sandbox.ts';
+export { atEnd, inMain, type MainShape } from './seal.ts';
+export * from './toolchain.ts';
+export * from './verdict.ts';

@@ -1,0 +1,130 @@
+import { setTimeout } from 'node:timers/promises';
+import { HarnessError } from '../errors.ts';
+import { pythonCommand } from '../languages/python.ts';
+import type { Program, PythonCalls } from '../program.ts';
+import { verdictOfEnd } from '../protocol/verdict-of-end.ts';
+import type { Sandbox } from '../sandbox/box.ts';
+import type { Limits } from '../sandbox/limits.ts';
+import { type Finding, passed } from '../verdict.ts';
+import { type Candidate, openCandidate, scriptFiles } from './candidate.ts';
+import { openTester, type Tester } from './tester.ts';
+
+/** Judges Python programs one at a time, the tests in another box than the candidate. */
+export interface PythonJudge {
+  judge(program: Program<PythonCalls>, limits: Limits): Promise<Finding>;
+  close(): Promise<void>;
+}
+
+const candidateFiles = scriptFiles('candidate.py');
+
+/** Milliseconds that tests may go on once the candidate they call is gone. */
+const graceMs = 1000;
+
+/**
+ * The tests run in a warm box and call stubs; the candidate's box, which holds its program and nothing of the
+ * tests, answers. Values cross as plain data (flex_codec.py). A pass needs the tests' word that they ran to
+ * the end, a candidate that answered every call and kept to the protocol, and no limit reached. Throws
+ * HarnessError where the judge's own process fails twice. `lane` tells judges apart that work at once.
+ */
+export function openPythonJudge({ sandbox, lane }: { sandbox: Sandbox; lane: number }): PythonJudge {
+  let tester: Tester | null = null;
+
+  async function judgeOnce({ source, tests }: Program<PythonCalls>, limits: Limits): Promise<Finding> {
+    if (!tester?.isOpen) tester = openTester(sandbox, 4 * lane);
+    const candidate = openCandidate({
+      sandbox,
+      limits,
+      lane: 4 * lane + 1,
+      command: [...pythonCommand, '/flex/candidate.py'],
+      files: candidateFiles,
+    });
+    try {
+      return await findingOf(candidate, source, tests, tester);
+    } catch (error) {
+      await tester.close();
+      tester = null;
+      throw error;
+    } finally {
+      candidate.kill();
+      await candidate.ended;
+    }
+  }
+
+  return {
+    async judge(program, limits) {
+      try {
+        return await judgeOnce(program, limits);
+      } catch (error) {
+        if (!(error instanceof HarnessError)) throw error;
+        return await judgeOnce(program, limits);
+      }
+    },
+    async close() {
+      await tester?.close();
+      tester = null;
+    },
+  };
+}
+
+async function findingOf(
+  candidate: Candidate,
+  source: string,
+  tests: PythonCalls,
+  tester: Tester,
+): Promise<Finding> {
+  const loaded = await candidate.ask('load', source);
+  const result = loaded && (loadFailure(loaded) ?? (await testResult(candidate, tests, tester)));
+  candidate.kill();
+  const end = await candidate.ended;
+  if (end.stopped !== null && end.stopped !== 'closed') return verdictOfEnd(end);
+  // What a program sends after its tests have passed comes too late to count either way.
+  if (candidate.broken !== null && result?.verdict !== 'passed') {
+    return { verdict: 'failed', failure: 'protocol', detail: candidate.broken };
+  }
+  return result ?? verdictOfEnd(end);
+}
+
+/** What was found by the tests' word, or null when the candidate's end decides. */
+async function testResult(candidate: Candidate, tests: PythonCalls, tester: Tester): Promise<Finding | null> {
+  let isUnanswered = false;
+  const check = tester.check(tests, async (call) => {
+    const reply = await candidate.ask('call', call);
+    isUnanswered ||= reply === null;
+    return reply;
+  });
+  const overdue = candidate.ended.then(() => setTimeout(graceMs, overdueMark, { ref: false }));
+  const result = await Promise.race([check, overdue]);
+  if (result === overdueMark) {
+    tester.kill();
+    await check.catch(ignoreHarnessError);
+    return null;
+  }
+  // Tests that catch everything go on without the candidate.
+  if (isUnanswered) return null;
+  if (result === null) return passed;
+  return { verdict: result.failure === 'memory' ? 'memory' : 'failed', ...result };
+}
+
+const overdueMark = Symbol('overdue');
+
+/** The tester was killed while it worked: that its check ends so is what was wanted. */
+function ignoreHarnessError(error: unknown): void {
+  if (!(error instanceof HarnessError)) throw error;
+}
+
+/** What the candidate said when its program did not load; null where it did. */
+function loadFailure(reply: Buffer): Finding | null {
+  const text = reply.toString('utf8', 1);
+  switch (String.fromCharCode(reply[0])) {
+    case 'L':
+      return null;
+    case 'S':
+      return { verdict: 'compile_error', failure: 'compile', detail: text };
+    default: {
+      const [name, ...message] = text.split('\n');
+      const detail = `${name}: ${message.join(' ')}`;
+      if (name === 'MemoryError') return { verdict: 'memory', failure: 'memory', detail };
+      return { verdict: 'failed', failure: name === 'SystemExit' ? 'exited' : 'exception', detail };
+    }
+  }
+}

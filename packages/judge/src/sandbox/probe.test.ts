@@ -1,0 +1,264 @@
+import { spawnSync } from 'node:child_process';
+import { chmodSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { temporaryFolder } from '@flex/base/testing';
+import { describe, expect, test } from 'vitest';
+import { withoutSandbox } from '../testing/without-sandbox.ts';
+import type { Sandbox } from './box.ts';
+import type { Mode } from './bubblewrap.ts';
+import { defaultLimits } from './limits.ts';
+import { probe } from './probe.ts';
+import { bubblewrapSandbox, findBubblewrap } from './sandbox.ts';
+import { seccompFilter } from './seccomp.ts';
+
+const isRoot = process.getuid?.() === 0;
+
+/**
+ * Changes to a command line: arguments in a row that are left out or replaced, and some put before others.
+ */
+interface Leak {
+  readonly drop?: readonly string[][];
+  readonly replace?: readonly (readonly [readonly string[], readonly string[]])[];
+  readonly mode?: Mode;
+  /** A file that the box is handed. */
+  readonly hands?: string;
+}
+
+/**
+ * A sandbox by a bubblewrap of which a protection is left out. Each change must apply to the command line.
+ */
+function leaky({ drop = [], replace = [], mode = 'bubblewrap', hands = '/dev/null' }: Leak): Sandbox {
+  const changes = [...drop.map((row) => [row, []]), ...replace];
+  const folder = temporaryFolder();
+  chmodSync(folder, 0o755);
+  const wrapper = join(folder, 'bwrap');
+  const script = `#!/usr/bin/python3 -IS
+import json, os, sys
+arguments = sys.argv[1:]
+for row, instead in json.loads(${JSON.stringify(JSON.stringify(changes))}):
+    places = [i for i in range(len(arguments)) if arguments[i:i + len(row)] == row]
+    if not places:
+        sys.exit(f'{row} is not in {arguments}')
+    for i in reversed(places):
+        arguments[i:i + len(row)] = instead
+os.set_inheritable(os.open(${JSON.stringify(hands)}, os.O_RDONLY), True)
+os.execv(${JSON.stringify(findBubblewrap())}, ['bwrap', *arguments])
+`;
+  writeFileSync(wrapper, script, { mode: 0o755 });
+  return bubblewrapSandbox(wrapper, mode, seccompFilter(process.arch));
+}
+
+const filter = ['--seccomp', '4'];
+const tmp = ['--size', String(defaultLimits.fileBytes), '--perms', '1777', '--tmpfs', '/tmp'];
+const shm = tmp.with(-1, '/dev/shm');
+/** Puts options where the first of bubblewrap's own mounts is. */
+const alsoMount = (...mount: string[]) =>
+  [
+    ['--proc', '/proc'],
+    [...mount, '--proc', '/proc'],
+  ] as const;
+const privileges = [
+  ...['/usr/bin/setpriv', '--reuid', '60000', '--regid', '60000', '--clear-groups', '--no-new-privs'],
+  ...['--inh-caps', '-all', '--ambient-caps', '-all', '--bounding-set', '-all', '--'],
+];
+
+describe.skipIf(withoutSandbox)('the probe finds', () => {
+  test('nothing wrong with a sandbox that has all its protections', async () => {
+    expect(await probe(leaky({}))).toEqual([]);
+  });
+
+  test.each<[string, Leak, ...(string | RegExp)[]]>([
+    [
+      'a writable folder of the machine',
+      { replace: [alsoMount('--bind', '/var', '/var')] },
+      '/var is writable',
+    ],
+    ['a writable root', { drop: [['--remount-ro', '/']] }, '/ is writable'],
+    ['a writable /dev', { drop: [['--remount-ro', '/dev']] }, '/dev is writable'],
+    [
+      'a folder of the machine among devices',
+      {
+        replace: [
+          [
+            ['--dev', '/dev'],
+            ['--dev', '/dev', '--bind', '/var', '/dev/x'],
+          ],
+        ],
+      },
+      '/dev/x is writable',
+    ],
+    ['a /proc that is not read-only', { drop: [['--remount-ro', '/proc']] }, '/proc is writable'],
+    ['an unbounded /tmp', { replace: [[tmp, ['--tmpfs', '/tmp']]] }, '/tmp is not bounded'],
+    ['an unbounded /dev/shm', { replace: [[shm, ['--tmpfs', '/dev/shm']]] }, '/dev/shm is not bounded'],
+    [
+      'capabilities',
+      {
+        replace: [
+          [
+            ['--cap-drop', 'ALL'],
+            ['--cap-add', 'CAP_NET_RAW'],
+          ],
+        ],
+      },
+      'it has capabilities (CapEff)',
+      'it has capabilities (CapBnd)',
+    ],
+    ['variables', { replace: [alsoMount('--setenv', 'SECRET', 'x')] }, 'the environment is not empty'],
+    ['an open file of the machine', { hands: '/etc/hostname' }, /it holds an open file of the harness/],
+    ['a network it shares', { drop: [['--unshare-net']] }, "it shares the machine's net namespace"],
+    ['System V memory it shares', { drop: [['--unshare-ipc']] }, "it shares the machine's ipc namespace"],
+    [
+      'a host name it shares',
+      { drop: [['--unshare-uts'], ['--hostname', 'box']] },
+      "it shares the machine's uts namespace",
+    ],
+    [
+      'processes it shares',
+      {
+        drop: [['--unshare-pid']],
+        replace: [
+          [
+            ['--proc', '/proc', '--remount-ro', '/proc'],
+            ['--ro-bind', '/proc', '/proc'],
+          ],
+        ],
+      },
+      "it shares the machine's pid namespace",
+    ],
+    [
+      "the machine's /proc",
+      {
+        replace: [
+          [
+            ['--proc', '/proc', '--remount-ro', '/proc'],
+            ['--ro-bind', '/proc', '/proc'],
+          ],
+        ],
+      },
+      '/proc shows processes of another namespace',
+    ],
+    [
+      'the lack of a filter',
+      { drop: [filter] },
+      'no system call filter is set',
+      'AF_INET sockets can be made',
+      'AF_INET6 sockets can be made',
+      'AF_NETLINK sockets can be made',
+      'memfd_create works',
+      'anonymous shared memory can be made',
+      'ptrace works',
+    ],
+    ['user namespaces', { drop: [filter, ['--disable-userns']] }, 'user namespaces can be made'],
+    [
+      'memory by way of /dev/zero',
+      { drop: [['--dev-bind', '/dev/null', '/dev/zero']] },
+      '/dev/zero can be mapped',
+    ],
+    [
+      'processes without number',
+      { replace: [[['--nproc=32'], ['--nproc=4000']]] },
+      'more than 32 processes can be made',
+    ],
+    [
+      'a program that cannot be started',
+      { replace: [[['/usr/bin/prlimit'], ['/nowhere']]] },
+      /^a box could not be made: .*\/nowhere/,
+    ],
+  ])('%s', async (_, leak, ...complaints) => {
+    const found = await probe(leaky(leak));
+    for (const complaint of complaints) {
+      expect(found).toContainEqual(
+        typeof complaint === 'string' ? complaint : expect.stringMatching(complaint),
+      );
+    }
+  });
+
+  test.runIf(isRoot)('a program that is root, and what root can do', async () => {
+    const sandbox = leaky({ mode: 'bubblewrap-as-root', drop: [privileges, ['--remount-ro', '/proc']] });
+    const found = await probe({ ...sandbox, open: (options) => sandbox.open({ ...options, lane: 0 }) });
+    expect(found).toEqual(
+      expect.arrayContaining([
+        "its program runs as the machine's root",
+        'it has capabilities (CapBnd)',
+        '/proc is writable',
+        '/proc/sys/kernel/core_pattern can be opened for writing',
+        // The kernel does not count root's.
+        'more than 32 processes can be made',
+      ]),
+    );
+  });
+
+  test('bubblewrap that cannot make a namespace', async () => {
+    const folder = temporaryFolder();
+    chmodSync(folder, 0o755);
+    const bwrap = join(folder, 'bwrap');
+    writeFileSync(bwrap, '#!/bin/sh\necho "bwrap: setting up uid map: Permission denied" >&2\nexit 1\n', {
+      mode: 0o755,
+    });
+    const sandbox = bubblewrapSandbox(bwrap, 'bubblewrap', Buffer.alloc(0));
+    expect(await probe(sandbox)).toEqual([
+      'a box could not be made: bwrap: setting up uid map: Permission denied',
+    ]);
+  });
+  test('bubblewrap that cannot be run', async () => {
+    const sandbox = bubblewrapSandbox('/nowhere/bwrap', 'bubblewrap', Buffer.alloc(0));
+    expect(await probe(sandbox)).toEqual([
+      expect.stringMatching(/^\/nowhere\/bwrap cannot be started: .*ENOENT/),
+    ]);
+  });
+
+  test('limits of time that are not kept', async () => {
+    const real = leaky({});
+    const sandbox: Sandbox = {
+      ...real,
+      open({ limits, ...options }) {
+        const command = limits.wallSeconds < 1 ? ['/usr/bin/sleep', '0.3'] : options.command;
+        return real.open({ ...options, command, limits: { ...limits, wallSeconds: 10 } });
+      },
+    };
+    expect(await probe(sandbox)).toEqual(['a sleeping box was not stopped in time']);
+  });
+  test('programs that it cannot see', async () => {
+    const real = leaky({});
+    const sandbox: Sandbox = {
+      ...real,
+      open: (options) =>
+        real.open({ ...options, command: options.lane === 2 ? ['/usr/bin/true'] : options.command }),
+    };
+    expect(await probe(sandbox)).toEqual(['its program cannot be seen from outside']);
+  });
+});
+
+describe.skipIf(process.platform !== 'linux' || !isRoot)('the look from inside, outside of any box', () => {
+  test('finds everything wrong', () => {
+    const kinds = ['ipc', 'mnt', 'net', 'pid', 'user', 'uts'];
+    const namespaces = Object.fromEntries(kinds.map((kind) => [kind, readlinkSync(`/proc/self/ns/${kind}`)]));
+    // As a user who owns nothing, so that whatever it tries to write is refused.
+    const { stdout, stderr } = spawnSync(
+      '/usr/bin/python3',
+      ['-I', '-S', '-', String(2 ** 20), '8', JSON.stringify(namespaces)],
+      {
+        input: readFileSync(new URL('probe.py', import.meta.url)),
+        uid: 61_234,
+        gid: 61_234,
+        encoding: 'utf8',
+      },
+    );
+    expect(stderr).toBe('');
+    expect(JSON.parse(stdout)).toEqual(
+      expect.arrayContaining([
+        'it has capabilities (CapBnd)',
+        'no_new_privs is not set',
+        'no system call filter is set',
+        '/ is writable',
+        '/tmp is not bounded',
+        'the environment is not empty',
+        ...kinds.map((kind) => `it shares the machine's ${kind} namespace`),
+        'AF_INET sockets can be made',
+        'memfd_create works',
+        'ptrace works',
+        'more than 8 processes can be made',
+      ]),
+    );
+  });
+});
