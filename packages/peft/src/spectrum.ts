@@ -1,5 +1,5 @@
 import { scope } from '@flex/tensor';
-import type { Parameters } from './regularizer.ts';
+import type { Adapters } from './adapters.ts';
 import { type FourierOptions, fourierOptions, inOrder, spectraOf } from './regularizers/fourier.ts';
 import { binsOf, frequencyWeights, multiplicity, thresholdBin } from './regularizers/frequency-weights.ts';
 
@@ -22,14 +22,14 @@ export interface SpectrumOptions extends Partial<FourierOptions> {
 }
 
 /**
- * The spectrum of each parameter by its name, in the adapter's order, for the penalty that the options
+ * The spectrum of each tensor by the name that `flattenAdapters` gives it, in the adapter's order, for the penalty that the options
  * describe. The transform runs on the adapter's backend, the sums on the host in f64. Throws ConfigError
  * for wrong options.
  */
 export async function spectrumOf(
-  adapters: Parameters,
+  adapters: Adapters,
   { bands = 32, ...given }: SpectrumOptions = {},
-  start?: Parameters,
+  start?: Adapters,
 ): Promise<Map<string, Spectrum>> {
   const options = fourierOptions(given);
   const found = new Map<string, Spectrum>();

@@ -1,7 +1,9 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Backend, type Tensor, tensor } from '@flex/tensor';
+import type { Backend } from '@flex/tensor';
 import { openSafetensors, toFloat32 } from '@flex/tensor/safetensors';
+import { readAdapterTensors } from '../adapter-file.ts';
+import type { Adapters } from '../adapters.ts';
 import type { Linears } from '../targets.ts';
 
 // For this package's own tests: reference values that lie beside the repository, and may be absent.
@@ -36,11 +38,9 @@ export function goldenTensors(
   return new Map(found);
 }
 
-/** The same on a backend. */
-export function goldenParameters(backend: Backend, model: string, path: string): Map<string, Tensor> {
-  return new Map(
-    [...goldenTensors(model, path)].map(([name, { shape, data }]) => [name, tensor(backend, data, shape)]),
-  );
+/** A model's adapter on a backend. */
+export function goldenAdapters(backend: Backend, model: string): Adapters {
+  return readAdapterTensors(backend, golden(model, 'adapter')).params;
 }
 
 /** The linear layers of a Llama of this shape, in model order. */
