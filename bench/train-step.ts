@@ -7,8 +7,16 @@ import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { loadLlama, type TokenBatch } from '@flex/llama';
 import { adamw } from '@flex/optim';
-import { fourier, initLora, type LoraConfig, resolveTargets } from '@flex/peft';
-import { eachTensor, keep, openGpuJs, openWebGpu, type Tensor } from '@flex/tensor';
+import {
+  type Adapters,
+  flattenAdapters,
+  fourier,
+  initLora,
+  type LoraConfig,
+  resolveLora,
+  resolveTargets,
+} from '@flex/peft';
+import { eachTensor, keep, openGpuJs, openWebGpu } from '@flex/tensor';
 import { type UpdateSetup, update } from '@flex/train';
 
 const micro = join(import.meta.dirname, '../packages/cli/assets/micro');
@@ -33,9 +41,10 @@ function batchOf(tokens: number): TokenBatch {
 
 /** Median seconds of an update, with or without the penalty. */
 async function measure(lambda: number): Promise<{ seconds: number; peak: number }> {
+  let params: Adapters = initLora(backend, lora, resolveTargets('mlp', model.linears), 0);
   const setup: UpdateSetup = {
     model,
-    lora,
+    lora: resolveLora(lora, params),
     optimizer,
     regularizers: lambda > 0 ? [{ regularizer: fourier(), lambda, enters: 'loss' }] : [],
     maxGradNorm: 1,
@@ -43,8 +52,7 @@ async function measure(lambda: number): Promise<{ seconds: number; peak: number 
     gradAccumulation: 1,
     seed: 0,
   };
-  let params: ReadonlyMap<string, Tensor> = initLora(backend, lora, resolveTargets('mlp', model.linears), 0);
-  let state = optimizer.init(params);
+  let state = optimizer.init(flattenAdapters(params));
   const times: number[] = [];
   backend.resetPeak();
   for (let step = 1; step <= steps + 3; step++) {

@@ -160,7 +160,7 @@ describe('a config narrower than its tensors', () => {
     await writeAdapter(dir, fresh(), config);
     writeFileSync(configPath, JSON.stringify({ ...JSON.parse(readFileSync(configPath, 'utf8')), ...change }));
     for (const read of [readAdapter(backend, dir, linears), readAdapterTensors(backend, dir)]) {
-      expect(adaptedPaths(read.params.keys()).sort()).toEqual([...modules].sort());
+      expect([...read.params.keys()].sort()).toEqual([...modules].sort());
       expect(read.warnings).toHaveLength(1);
       expect(read.warnings[0]).toMatch(
         `${configPath}: does not mean ${9 - modules.length} of the 9 modules in adapter_model.safetensors, such as`,
