@@ -70,84 +70,55 @@ function one(root: Tensor): Tensor {
   return ones(root.backend, root.shape);
 }
 
-/** Gradients by tensor. One may be that of several (add hands its own on), and is freed with the last. */
-class Gradients {
-  readonly #of = new Map<Tensor, Tensor>();
-  readonly #holders = new Map<Tensor, number>();
-  readonly #free: (g: Tensor) => void;
-
-  constructor(free: (g: Tensor) => void) {
-    this.#free = free;
-  }
-
-  get(x: Tensor): Tensor | undefined {
-    return this.#of.get(x);
-  }
-
-  /** Adds gs to the gradients of xs, each to its own. */
-  add(xs: readonly Tensor[], gs: readonly (Tensor | null)[]): void {
-    const loose: Tensor[] = [];
-    for (const [i, g] of gs.entries()) {
-      if (!g) continue;
-      const before = this.#of.get(xs[i]);
-      const after = before ? add(before, g) : g;
-      this.#of.set(xs[i], after);
-      this.#count(after, 1);
-      loose.push(g);
-      if (before) loose.push(this.#count(before, -1));
-    }
-    this.#freeUnheld(loose);
-  }
-
-  remove(x: Tensor): void {
-    const g = this.#of.get(x);
-    if (!g) return;
-    this.#of.delete(x);
-    this.#freeUnheld([this.#count(g, -1)]);
-  }
-
-  #count(g: Tensor, change: 1 | -1): Tensor {
-    this.#holders.set(g, (this.#holders.get(g) ?? 0) + change);
-    return g;
-  }
-
-  #freeUnheld(gs: readonly Tensor[]): void {
-    for (const g of gs) if (!this.#holders.get(g)) this.#free(g);
-  }
-}
-
 /**
- * Walks the tape back from `root`. Frees each step's output and gradient once used, unless someone else
- * records.
+ * Walks the tape back from `root`. Frees each step's outputs and their gradients once used, unless someone
+ * else records.
  */
 function backward(tape: Tape, root: Tensor, xs: readonly Tensor[], v: Tensor, returned: unknown) {
   if (!sameShape(root.shape, v.shape)) {
     throw new ShapeError(`vjp: v must have the value's shape, ${show(root)}, got ${show(v)}`);
   }
+  const requested = new Set(xs);
   const kept = new Set<Tensor>([...xs, v]);
   eachTensor(returned, (t) => kept.add(t));
   const free = (t: Tensor) => {
     if (!isRecording() && !kept.has(t)) t.dispose();
   };
-  const grads = new Gradients(free);
-  grads.add([root], [v]);
-  const requested = new Set(xs);
+  const grads = new Map([[root, v]]);
   for (let step = tape.steps.pop(); step; step = tape.steps.pop()) {
     const { inputs, outputs } = step;
-    if (outputs.some((t) => grads.get(t))) {
-      const wanted = inputs.map((t) => tape.active.has(t));
-      const found = scope(() => {
-        const gs = outputs.map((t) => grads.get(t) ?? zeros(t.backend, t.shape));
-        return thunksOf(step, gs, wanted).map((thunk, i) => (wanted[i] && thunk ? thunk() : null));
-      });
-      grads.add(inputs, found);
+    const gs = outputs.map((t) => grads.get(t));
+    const done: Tensor[] = [];
+    for (const [i, g] of gradientsOf(step, gs, tape.active).entries()) {
+      if (!g) continue;
+      const before = grads.get(inputs[i]);
+      grads.set(inputs[i], before ? add(before, g) : g);
+      if (before) done.push(before, g);
     }
-    for (const t of outputs) {
-      if (!requested.has(t)) grads.remove(t);
+    for (const [k, t] of outputs.entries()) {
+      const g = gs[k];
+      if (g && !requested.has(t) && grads.delete(t)) done.push(g);
       free(t);
     }
+    // One tensor may be the gradient of several: add hands its own on to both its inputs.
+    const held = [...grads.values()];
+    for (const g of done) if (!held.includes(g)) free(g);
   }
   return xs.map((x) => grads.get(x) ?? null);
+}
+
+/** The gradients of a step's inputs from those of its outputs; null for an input that none is wanted for. */
+function gradientsOf(
+  step: Step,
+  gs: readonly (Tensor | undefined)[],
+  active: ReadonlySet<Tensor>,
+): readonly (Tensor | null)[] {
+  if (gs.every((g) => !g)) return [];
+  return scope(() => {
+    const wanted = step.inputs.map((t) => active.has(t));
+    const all = gs.map((g, k) => g ?? zeros(step.outputs[k].backend, step.outputs[k].shape));
+    return thunksOf(step, all, wanted).map((thunk, i) => (wanted[i] && thunk ? thunk() : null));
+  });
 }
 
 function thunksOf(

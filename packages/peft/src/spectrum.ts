@@ -1,6 +1,6 @@
 import { scope } from '@flex/tensor';
-import type { Adapters } from './adapters.ts';
-import { type FourierOptions, fourierOptions, inOrder, spectraOf } from './regularizers/fourier.ts';
+import { type Adapters, flattenAdapters } from './adapters.ts';
+import { type FourierOptions, fourierOptions, spectraOf } from './regularizers/fourier.ts';
 import { binsOf, frequencyWeights, multiplicity, thresholdBin } from './regularizers/frequency-weights.ts';
 
 /** The frequency content of one parameter. */
@@ -46,7 +46,8 @@ export async function spectrumOf(
       found.set(name, summarize(power, length, options, bands));
     }
   }
-  return inOrder(found, adapters);
+  const order = [...flattenAdapters(adapters).keys()].filter((name) => found.has(name));
+  return new Map([...order, ...found.keys()].map((name) => [name, found.get(name)!]));
 }
 
 function summarize(power: Float64Array, length: number, options: FourierOptions, bands: number): Spectrum {

@@ -1,5 +1,5 @@
 import { add, reshape, rfft, scope, sum, type Tensor, tensor } from '@flex/tensor';
-import { type Adapters, flattenAdapters } from '../adapters.ts';
+import type { Adapters } from '../adapters.ts';
 import type { Regularizer } from '../regularizer.ts';
 import {
   binsOf,
@@ -21,14 +21,9 @@ import { weightedSquare } from './weighted-square.ts';
 
 export interface FourierOptions extends FrequencyOptions, SignalOptions {}
 
-/** The Fourier penalty, which can also be asked for its parts. */
+/** The Fourier penalty; `spectrumOf` gives it for each tensor. */
 export interface FourierRegularizer extends Regularizer {
   readonly options: FourierOptions;
-  /**
-   * The penalty of each parameter (of each product, or of `all`, where the scope says so); they sum to the
-   * whole.
-   */
-  penaltyPerParameter(adapters: Adapters): Promise<Map<string, number>>;
   /** `share_below`: the share of the power of all signals that is below bin n·T; 0 where there is none. */
   diagnostics(adapters: Adapters): Promise<{ share_below: number }>;
 }
@@ -80,26 +75,6 @@ export function fourier(given: Partial<FourierOptions> = {}, start?: Adapters): 
     name: 'fourier',
     options,
     penalty: (adapters) => scope(() => total(spectraOf(adapters, options, start), penaltyWeights)),
-    async penaltyPerParameter(adapters) {
-      const groups = scope(() =>
-        spectraOf(adapters, options, start).map((s) => ({
-          sources: s.sources,
-          penalties: sum(weigh(s, penaltyWeights), { axes: [1] }),
-        })),
-      );
-      const found = new Map<string, number>();
-      for (const { sources, penalties } of groups) {
-        const values = await penalties.data();
-        penalties.dispose();
-        let row = 0;
-        for (const { name, rows } of sources) {
-          let penalty = 0;
-          for (const end = row + rows; row < end; row++) penalty += values[row];
-          found.set(name, penalty);
-        }
-      }
-      return inOrder(found, adapters);
-    },
     async diagnostics(adapters) {
       const [below, all] = scope(() => {
         const spectra = spectraOf(adapters, options, start);
@@ -127,15 +102,6 @@ function multiplicities(length: number, { sides }: FourierOptions, end: number):
   return Float64Array.from({ length: binsOf(length) }, (_, k) =>
     k < end ? multiplicity(k, length, sides) : 0,
   );
-}
-
-/** The entries in the order of the adapter's tensors, as far as they are of tensors. */
-export function inOrder<T>(found: ReadonlyMap<string, T>, adapters: Adapters): Map<string, T> {
-  const known = [...flattenAdapters(adapters).keys()].flatMap((name) => {
-    const value = found.get(name);
-    return value === undefined ? [] : [[name, value] as const];
-  });
-  return new Map([...known, ...found]);
 }
 
 function cached(f: (length: number) => Float64Array): (length: number) => Float64Array {
