@@ -1,8 +1,9 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { mapTree } from '@flex/autograd';
 import { ConfigError, DataError } from '@flex/base';
-import { openReference } from '@flex/tensor';
+import { openReference, size, type Tensor, tensor } from '@flex/tensor';
 import {
   openSafetensors,
   type TensorToWrite,
@@ -12,7 +13,7 @@ import {
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import { readAdapter, readAdapterTensors, writeAdapter } from './adapter-file.ts';
 import { peftName } from './adapter-names.ts';
-import { flattenAdapters } from './adapters.ts';
+import { flattenAdapters, unflattenAdapters } from './adapters.ts';
 import { initLora, type LoraConfig } from './lora.ts';
 import { resolveTargets, type Targets } from './targets.ts';
 import { golden, goldenJson, goldensMissing, goldenTensors, llamaLinears } from './testing/goldens.ts';
@@ -55,6 +56,24 @@ describe('writing', () => {
     });
     expect(read.baseModel).toBe('org/name');
     expect([...readAdapterTensors(backend, dir).params.keys()].sort()).toEqual([...params.keys()].sort());
+  });
+
+  it('an adapter that was read, taken apart, put together and written again is the same bytes', async () => {
+    // Numbers that a detour over decimals or over f16 would lose: −0, the smallest, and all of f32's digits.
+    const draw = (t: Tensor, phase: number) => {
+      const numbers = Float32Array.from({ length: size(t.shape) }, (_, i) => Math.sin(1.7 * i + phase));
+      numbers.set([-0, 2 ** -149, -(2 ** 127)]);
+      return tensor(backend, numbers, t.shape);
+    };
+    const params = mapTree((t) => draw(t, t.shape[0]), fresh());
+    await writeAdapter(dir, params, config);
+    const [weights, text] = [weightsPath, configPath].map((path) => readFileSync(path));
+    for (const read of [readAdapter(backend, dir, linears), readAdapterTensors(backend, dir)]) {
+      const again = unflattenAdapters(flattenAdapters(read.params));
+      await writeAdapter(dir, again, { ...read.config, targets: config.targets });
+      expect(readFileSync(weightsPath).equals(weights)).toBe(true);
+      expect(readFileSync(configPath).equals(text)).toBe(true);
+    }
   });
 
   it('leaves the two files and nothing else, also over older ones', async () => {
@@ -176,7 +195,7 @@ describe('a config narrower than its tensors', () => {
         configPath,
         JSON.stringify({ ...JSON.parse(readFileSync(configPath, 'utf8')), ...change }),
       );
-      expect(readAdapter(backend, dir, linears)).toMatchObject({ params: { size: 18 }, warnings: [] });
+      expect(readAdapter(backend, dir, linears)).toMatchObject({ params: { size: 9 }, warnings: [] });
     },
   );
 
@@ -184,7 +203,7 @@ describe('a config narrower than its tensors', () => {
     await writeAdapter(dir, fresh(), config);
     const change = { target_modules: ['up_proj'], rank_pattern: { down_proj: 2 } };
     writeFileSync(configPath, JSON.stringify({ ...JSON.parse(readFileSync(configPath, 'utf8')), ...change }));
-    expect(readAdapter(backend, dir, linears).params.size).toBe(6);
+    expect(readAdapter(backend, dir, linears).params.size).toBe(3);
   });
 });
 
