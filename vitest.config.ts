@@ -9,7 +9,7 @@ export default defineConfig({
     // One Dawn instance a process, for the life of that process: threads would share it.
     pool: 'forks',
     maxWorkers: 2,
-    include: ['packages/*/src/**/*.test.ts', 'packages/*/test/**/*.test.ts'],
+    include: ['packages/*/src/**/*.test.ts', 'scripts/*.test.ts'],
     setupFiles: ['scripts/fast-check-setup.ts'],
     reporters: ['default', './scripts/counting-reporter.mjs'],
     testTimeout: 60_000,

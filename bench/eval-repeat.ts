@@ -1,94 +1,58 @@
 // Whether verdicts depend on how busy the machine is: one suite judged again and again beside busy loops.
-// tsx eval-repeat.ts [--repeats 20] [--load 4] [--save]; the data sets are read as in eval.ts.
-import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { cpus } from 'node:os';
-import { join } from 'node:path';
-import { parseArgs } from 'node:util';
-import {
-  type Job,
-  judgeAll,
-  openBenchmark,
-  openJudgementCache,
-  openSandbox,
-  toolchainVersions,
-} from '@flex/eval';
+// tsx eval-repeat.ts [--load 4] and the options of harness.ts
+import { spawn } from 'node:child_process';
+import type { Problem } from '@flex/eval';
+import { bench, benchOptions } from './harness.ts';
+import { jobsOf, judge, passedOf, solutionOf } from './judging.ts';
 
-const { values } = parseArgs({
-  options: {
-    repeats: { type: 'string', default: '20' },
-    load: { type: 'string', default: '4' },
-    save: { type: 'boolean', default: false },
-  },
-});
-const [repeats, load] = [Number(values.repeats), Number(values.load)];
-const root = join(import.meta.dirname, '..');
-const dataFolder = process.env.FLEX_DATA ?? join(root, '..', 'shared', 'data');
-const solutions = join(root, 'packages', 'eval', 'fixtures', 'java-solutions');
+const options = benchOptions({ load: '4' });
+const load = Number(options.load);
 
-/**
- * Every HumanEval problem with its canonical solution and every Java problem that we solved; by turns
- * unsolved.
- */
-async function suite(): Promise<Map<string, Job>> {
-  const jobs = new Map<string, Job>();
-  for (const name of ['humaneval', 'multipl-e:java']) {
-    const benchmark = await openBenchmark({ name, dataFolder });
-    for await (const problem of benchmark.problems()) {
-      const own = join(solutions, `${problem.id}.java`);
-      const solution = problem.canonical ?? (existsSync(own) ? readFileSync(own, 'utf8') : null);
-      if (solution === null) continue;
-      const text = jobs.size % 2 === 0 ? solution : problem.empty;
-      const program = benchmark.program(problem, { kind: 'completion', text });
-      jobs.set(problem.id, { program, canonical: null });
-    }
-  }
-  return jobs;
-}
+let solvable = 0;
+/** Solved and unsolved by turns, of the problems with a known solution. */
+const byTurns = (problem: Problem) => {
+  const solution = solutionOf(problem);
+  return solution === null || solvable++ % 2 === 0 ? solution : problem.empty;
+};
+const suite = new Map([
+  ...(await jobsOf('humaneval', byTurns)),
+  ...(await jobsOf('multipl-e:java', byTurns)),
+]);
+const seen: string[][] = [];
+let passed = 0;
+/** Ids of programs with more than one verdict. */
+const unstable = () =>
+  [...suite.keys()].filter((_, i) => seen.some((verdicts) => verdicts[i] !== seen[0][i]));
 
-const jobs = await suite();
-const sandbox = await openSandbox();
-const toolchains = await toolchainVersions(['py', 'java']);
-const busy: ChildProcess[] = Array.from({ length: load }, () =>
+const busy = Array.from({ length: load }, () =>
   spawn(process.execPath, ['-e', 'for (;;);'], { stdio: 'ignore' }),
 );
-const seen: string[][] = [];
-const seconds: number[] = [];
 try {
-  for (let repeat = 0; repeat < repeats; repeat++) {
-    const started = performance.now();
-    const cache = await openJudgementCache(null);
-    const judgements = await judgeAll([...jobs.values()], {
-      sandbox,
-      lanes: 2,
-      timeout: null,
-      toolchains,
-      cache,
-    });
-    seconds.push((performance.now() - started) / 1000);
-    seen.push(judgements.map(({ verdict, failure }) => `${verdict} ${failure ?? ''}`));
-    console.log(`${repeat + 1}/${repeats}: ${seconds[repeat].toFixed(1)} s`);
-  }
+  await bench(options, {
+    name: 'eval-repeat',
+    what: 'FLeX, 2 lanes',
+    facts: () => ({ load }),
+    cases: [
+      {
+        name: `${suite.size} programs beside ${load} busy loops`,
+        facts: { programs: suite.size },
+        async run() {
+          const judgements = await judge(suite, 2);
+          passed = passedOf(judgements);
+          seen.push(judgements.map(({ verdict, failure }) => `${verdict} ${failure ?? ''}`));
+        },
+        report: () => ({ passed, unstable: unstable() }),
+      },
+    ],
+    warmUps: 0,
+    rounds: 20,
+  });
 } finally {
   for (const child of busy) child.kill('SIGKILL');
 }
-const unstable = [...jobs.keys()].filter((_, i) => seen.some((verdicts) => verdicts[i] !== seen[0][i]));
-const passed = seen[0].filter((verdict) => verdict.startsWith('passed')).length;
-console.log(`${jobs.size} programs, ${passed} passed, ${repeats} repeats beside ${load} busy loops`);
-console.log(`${unstable.length} with more than one verdict${unstable.map((id) => `\n  ${id}`).join('')}`);
-if (values.save) {
-  const machine = `${cpus().length} × ${cpus()[0]?.model}`;
-  const report = {
-    machine,
-    node: process.version,
-    repeats,
-    load,
-    programs: jobs.size,
-    passed,
-    seconds,
-    unstable,
-  };
-  const path = join(import.meta.dirname, 'results', 'eval-repeat.json');
-  writeFileSync(path, `${JSON.stringify(report, null, 2)}\n`);
-}
-if (unstable.length > 0) process.exitCode = 1;
+console.log(
+  `${unstable().length} with more than one verdict${unstable()
+    .map((id) => `\n  ${id}`)
+    .join('')}`,
+);
+if (unstable().length > 0) process.exitCode = 1;

@@ -1,110 +1,77 @@
 // How fast evaluation judges, and what memory the harness takes, beside the limits it must keep.
-// tsx eval.ts [--lanes n] [--save]; the data sets are read from ../shared/data or the folder FLEX_DATA.
-import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { cpus } from 'node:os';
-import { join } from 'node:path';
-import { parseArgs } from 'node:util';
-import {
-  type Job,
-  judgeAll,
-  openBenchmark,
-  openJudgementCache,
-  openSandbox,
-  type Problem,
-  toolchainVersions,
-} from '@flex/eval';
+// tsx eval.ts [--lanes n] and the options of harness.ts
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import type { Problem } from '@flex/eval';
+import { bench, benchOptions, type Case } from './harness.ts';
+import { jobsOf, judge, passedOf, solutionOf } from './judging.ts';
 
-interface Row {
-  readonly what: string;
-  readonly programs: number;
-  readonly passed: number;
-  readonly seconds: number;
-  /** Seconds it must not exceed on two cores; null where none was set. */
-  readonly limit: number | null;
-}
-
-const { values: options } = parseArgs({
-  options: { lanes: { type: 'string', default: '2' }, save: { type: 'boolean', default: false } },
-});
+const options = benchOptions({ lanes: '2' });
 const lanes = Number(options.lanes);
-const root = join(import.meta.dirname, '..');
-const dataFolder = process.env.FLEX_DATA ?? join(root, '..', 'shared', 'data');
-const solutions = join(root, 'packages', 'eval', 'fixtures', 'java-solutions');
+const limitMiB = 512;
+/** Of this process, the harness. */
+const peakMiB = () => Math.round(process.resourceUsage().maxRSS / 1024);
 
-/** Judges one completion of each problem, none from a cache. */
-async function judged(what: string, name: string, limit: number, completion: (problem: Problem) => string) {
-  const benchmark = await openBenchmark({ name, dataFolder });
-  const jobs: Job[] = [];
-  const languages = new Set<Problem['language']>();
-  for await (const problem of benchmark.problems()) {
-    languages.add(problem.language);
-    const answer = { kind: 'completion', text: completion(problem) } as const;
-    jobs.push({ program: benchmark.program(problem, answer), canonical: null });
-  }
-  const sandbox = await openSandbox();
-  const toolchains = await toolchainVersions([...languages]);
-  const started = performance.now();
-  const cache = await openJudgementCache(null);
-  const judgements = await judgeAll(jobs, { sandbox, lanes, timeout: null, toolchains, cache });
-  const seconds = (performance.now() - started) / 1000;
-  const passed = judgements.filter(({ verdict }) => verdict === 'passed').length;
+/** One completion of each problem; `limit` is what it may take on two cores, in seconds. */
+async function judged(
+  name: string,
+  benchmark: string,
+  limit: number,
+  completion: (problem: Problem) => string | null,
+): Promise<Case> {
+  const jobs = await jobsOf(benchmark, completion);
+  let passed = 0;
   return {
-    what,
-    programs: new Set(jobs.map(({ program }) => JSON.stringify(program))).size,
-    passed,
-    seconds,
-    limit,
+    name,
+    facts: { limit },
+    async run() {
+      passed = passedOf(await judge(jobs, lanes));
+    },
+    report: () => ({
+      programs: new Set([...jobs.values()].map(({ program }) => JSON.stringify(program))).size,
+      passed,
+    }),
   };
 }
 
-/**
- * What starting a bare interpreter for each program costs, one after the other: no judge can do without it.
- */
-function bareInterpreter(programs: number): Row {
-  const started = performance.now();
-  for (let i = 0; i < programs; i++) spawnSync('/usr/bin/python3', ['-s', '-S', '-B', '-c', 'pass']);
-  const seconds = (performance.now() - started) / 1000 / lanes;
+/** What starting a bare interpreter for each program costs: no judge can do without it. */
+function bareInterpreters(programs: number): Case {
+  const start = async (count: number) => {
+    const args = ['-s', '-S', '-B', '-c', 'pass'];
+    for (let i = 0; i < count; i++) await once(spawn('/usr/bin/python3', args, { stdio: 'ignore' }), 'close');
+  };
   return {
-    what: `bare interpreters, their time shared by ${lanes} lanes`,
-    programs,
-    passed: programs,
-    seconds,
-    limit: null,
+    name: 'bare interpreters',
+    facts: { limit: null, programs },
+    async run() {
+      await Promise.all(Array.from({ length: lanes }, () => start(programs / lanes)));
+    },
   };
 }
 
-const canonical = ({ canonical }: Problem) => canonical as string;
-/** Our solutions where we wrote one, else a body that only throws. */
-const ownJava = ({ id, empty }: Problem) => {
-  const file = join(solutions, `${id}.java`);
-  return existsSync(file) ? readFileSync(file, 'utf8') : empty;
-};
 /** Prints 7 MiB, just under what is allowed, and passes nothing. */
 const flood = () => `    print('x' * ${7 * 2 ** 20})\n`;
 
-const rows: Row[] = [
-  await judged('HumanEval, canonical solutions', 'humaneval', 8, canonical),
-  bareInterpreter(164),
-  await judged('MBPP test, reference solutions', 'mbpp', 25, canonical),
-  await judged('MultiPL-E Java, own solutions, else throwing', 'multipl-e:java', 20, ownJava),
-  await judged('HumanEval, each printing 7 MiB', 'humaneval', 60, flood),
-];
-const peakMiB = process.resourceUsage().maxRSS / 1024;
-const report = {
-  machine: `${cpus().length} × ${cpus()[0]?.model}`,
-  node: process.version,
-  lanes,
-  rows,
-  peakMiB,
-};
-for (const { what, programs, passed, seconds, limit } of rows) {
-  const allowed = limit === null ? '' : `  (limit ${limit} s)`;
-  console.log(`${what}: ${programs} programs, ${passed} passed, ${seconds.toFixed(1)} s${allowed}`);
-}
-console.log(`harness: at most ${peakMiB.toFixed(0)} MiB resident (limit 512)`);
-if (options.save) {
-  writeFileSync(join(import.meta.dirname, 'results', 'eval.json'), `${JSON.stringify(report, null, 2)}\n`);
-}
-if (peakMiB > 512 || rows.some(({ seconds, limit }) => limit !== null && seconds > limit))
-  process.exitCode = 1;
+const rows = await bench(options, {
+  name: 'eval',
+  what: `FLeX, ${lanes} lanes`,
+  facts: () => ({ lanes, peak_mib: peakMiB(), limit_mib: limitMiB }),
+  cases: [
+    await judged('HumanEval, canonical solutions', 'humaneval', 8, solutionOf),
+    bareInterpreters(164),
+    await judged('MBPP test, reference solutions', 'mbpp', 25, solutionOf),
+    await judged(
+      'MultiPL-E Java, own solutions, else throwing',
+      'multipl-e:java',
+      20,
+      (problem) => solutionOf(problem) ?? problem.empty,
+    ),
+    await judged('HumanEval, each printing 7 MiB', 'humaneval', 60, flood),
+  ],
+  warmUps: 0,
+  rounds: 1,
+});
+console.log(`harness: at most ${peakMiB()} MiB resident (limit ${limitMiB})`);
+const slow = rows.filter(({ limit, slowest_seconds }) => limit && slowest_seconds > Number(limit));
+for (const { name, limit } of slow) console.error(`${name}: took longer than ${limit} s`);
+if (peakMiB() > limitMiB || slow.length > 0) process.exitCode = 1;

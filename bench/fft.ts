@@ -1,10 +1,9 @@
 // Batches of real vectors to their spectra and back: the work of the Fourier penalty, against NumPy, PyTorch.
-// tsx fft.ts [--device webgpu|cpu] [--save]; FLEX_PEER_PYTHON names a Python with numpy and perhaps torch.
-import { execFileSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
-import { cpus } from 'node:os';
-import { join } from 'node:path';
-import { irfft, openGpuJs, openReference, openWebGpu, rfft, scope, type Tensor, tensor } from '@flex/tensor';
+// tsx fft.ts [--device webgpu|cpu] and the options of harness.ts
+import { irfft, openReference, rfft, scope, tensor } from '@flex/tensor';
+import { relativeError } from '@flex/tensor/testing';
+import { openDevice } from './device.ts';
+import { bench, benchOptions, type Case } from './harness.ts';
 
 /**
  * [vectors, length], a vector being one flattened adapter matrix of rank 8: as long as those of a 7B (8·11008
@@ -20,109 +19,62 @@ const shapes = [
 const cpuLimit = 2 ** 24;
 /** Rows of which the error is computed. */
 const checkedRows = 2;
-const device = process.argv.includes('--device')
-  ? process.argv[process.argv.indexOf('--device') + 1]
-  : 'webgpu';
-const backend = device === 'cpu' ? openGpuJs() : await openWebGpu();
+const options = benchOptions({});
+const backend = await openDevice(options.device);
 const reference = openReference();
 
-interface Row {
-  readonly what: string;
-  readonly count: number;
-  readonly n: number;
-  /** Of one rfft. */
-  readonly seconds: number;
-  /** Of an rfft and its adjoint, which runs the kernels of irfft. */
-  readonly seconds_with_adjoint: number;
-  readonly dispatches?: number;
-  /** ‖X − X₆₄‖/‖X₆₄‖. */
-  readonly error?: number;
-}
-
-/** The least seconds of several runs: other work on the machine only adds. */
-async function least(f: () => void, runs: number): Promise<number> {
-  scope(f);
-  await backend.sync();
-  let best = Number.POSITIVE_INFINITY;
-  for (let run = 0; run < runs; run++) {
-    const started = performance.now();
-    scope(f);
-    await backend.sync();
-    best = Math.min(best, (performance.now() - started) / 1000);
-  }
-  return best;
-}
-
+/** ‖X − X₆₄‖ / ‖X₆₄‖ of the first rows. */
 async function errorOf(numbers: Float32Array, n: number): Promise<number> {
   const x = numbers.subarray(0, checkedRows * n);
-  const [got, want] = [backend, reference].map((b) => scope(() => rfft(tensor(b, x, [checkedRows, n]))));
-  const [a, b] = [await got.data(), await want.data()];
-  got.dispose();
-  want.dispose();
-  let difference = 0;
-  let total = 0;
-  for (let i = 0; i < b.length; i++) {
-    difference += (a[i] - b[i]) ** 2;
-    total += b[i] ** 2;
-  }
-  return Math.sqrt(difference / total);
+  const spectra = [backend, reference].map((b) => scope(() => rfft(tensor(b, x, [checkedRows, n]))));
+  const [got, want] = await Promise.all(spectra.map((spectrum) => spectrum.data()));
+  for (const spectrum of spectra) spectrum.dispose();
+  return relativeError(got, want);
 }
 
-async function measure(count: number, n: number): Promise<Row> {
+/** An rfft; and an rfft with its adjoint, which runs the kernels of irfft. */
+function cases([wanted, n]: readonly [number, number]): Case[] {
+  const tooMany = options.device === 'cpu' && wanted * (n + 2) > cpuLimit;
+  const count = tooMany ? wanted / 2 : wanted;
   const numbers = Float32Array.from(
     { length: count * n },
     (_, i) => Math.sin(i * i) + ((i * 7919) % 101) / 101 - 0.5,
   );
-  const x: Tensor = tensor(backend, numbers, [count, n]);
-  const runs = count * n > 4e6 ? 5 : 15;
-  const seconds = await least(() => void rfft(x), runs);
-  const before = backend.stats.dispatches;
-  scope(() => void rfft(x));
-  const dispatches = backend.stats.dispatches - before;
-  const both = await least(() => void irfft(rfft(x), n), runs);
-  x.dispose();
-  const error = await errorOf(numbers, n);
-  return {
-    what: `FLeX, ${backend.description}`,
-    count,
-    n,
-    seconds,
-    seconds_with_adjoint: both,
-    dispatches,
-    error,
+  const x = tensor(backend, numbers, [count, n]);
+  const facts = { count, n };
+  const repeated = (f: () => void) => async (times: number) => {
+    for (let i = 0; i < times; i++) scope(f);
+    await backend.sync();
   };
+  const forward = () => void rfft(x);
+  return [
+    {
+      name: `rfft ${count} × ${n}`,
+      facts: { ...facts, adjoint: false },
+      run: repeated(forward),
+      async report() {
+        const before = backend.stats.dispatches;
+        scope(forward);
+        return { dispatches: backend.stats.dispatches - before, error: await errorOf(numbers, n) };
+      },
+    },
+    {
+      name: `rfft and adjoint ${count} × ${n}`,
+      facts: { ...facts, adjoint: true },
+      run: repeated(() => void irfft(rfft(x), n)),
+    },
+  ];
 }
 
-const rows: Row[] = [];
-for (const [count, n] of shapes) {
-  if (device === 'cpu' && count * (n + 2) > cpuLimit) {
-    console.log(`[${count}, ${n}] is more than gpu.js holds in a tensor; half of it is measured`);
-    rows.push(await measure(count / 2, n));
-  } else rows.push(await measure(count, n));
-}
-const python = process.env.FLEX_PEER_PYTHON;
-if (python) {
-  const args = [join(import.meta.dirname, 'peers/fft.py'), ...rows.map(({ count, n }) => `${count}x${n}`)];
-  const answer = execFileSync(python, args, { encoding: 'utf8' });
-  rows.push(...(JSON.parse(answer.trim().split('\n').at(-1)!) as Row[]));
-} else console.log('no peer: FLEX_PEER_PYTHON names no Python with numpy');
-
-console.log('   batch × length      rfft ms  with adjoint ms  kernels    error');
-for (const { what, count, n, seconds, seconds_with_adjoint, dispatches, error } of rows) {
-  const shape = `${count} × ${n}`.padStart(17);
-  const times = [seconds, seconds_with_adjoint].map((s) => (1000 * s).toFixed(2));
-  const exact = error === undefined ? '' : error.toExponential(1);
-  console.log(
-    `${shape}  ${times[0].padStart(11)}  ${times[1].padStart(15)}  ` +
-      `${String(dispatches ?? '').padStart(7)}  ` +
-      `${exact.padStart(7)}  ${what}`,
-  );
-}
-const date = new Date().toISOString();
-const records = rows.map((row) => ({ bench: 'fft', date, cpu: cpus()[0].model, ...row }));
-for (const record of records) console.log(JSON.stringify(record));
-if (process.argv.includes('--save')) {
-  const file = join(import.meta.dirname, `results/fft-${device}.json`);
-  writeFileSync(file, `${JSON.stringify(records, null, 2)}\n`);
-}
-process.exit(0);
+await bench(options, {
+  name: `fft-${options.device}`,
+  what: `FLeX, ${backend.description}`,
+  cases: shapes.flatMap(cases),
+  warmUps: 1,
+  rounds: 9,
+  peers: [
+    ['fft.py', 'numpy'],
+    ['fft.py', 'torch'],
+  ],
+});
+await backend.close();

@@ -1,19 +1,15 @@
 // Sixteen prompts of 32 to 92 tokens, 64 new ones each: one after the other and together, against
-// transformers on PyTorch in the same run.
-// tsx generate.ts [--device webgpu|cpu] [--save]; FLEX_PEER_PYTHON: a Python with torch and transformers.
-import { execFileSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
-import { cpus } from 'node:os';
+// transformers on PyTorch.
+// tsx generate.ts [--device webgpu|cpu] and the options of harness.ts
 import { join } from 'node:path';
 import { generate, generateAll, loadLlama } from '@flex/llama';
-import { openGpuJs, openWebGpu } from '@flex/tensor';
+import { openDevice } from './device.ts';
+import { bench, benchOptions, type Case } from './harness.ts';
 
 const micro = join(import.meta.dirname, '../packages/cli/assets/micro');
-const [count, maxNewTokens, repeats] = [16, 64, 3];
-const device = process.argv.includes('--device')
-  ? process.argv[process.argv.indexOf('--device') + 1]
-  : 'webgpu';
-const backend = device === 'cpu' ? openGpuJs() : await openWebGpu();
+const [count, maxNewTokens] = [16, 64];
+const options = benchOptions({});
+const backend = await openDevice(options.device);
 const model = loadLlama(backend, micro, { dtype: 'f16' });
 
 // Sampled so that every seed goes its own way; the ids are the peer's too.
@@ -22,60 +18,32 @@ const requests = Array.from({ length: count }, (_, i) => ({
   ...{ maxNewTokens, temperature: 1, seed: i },
 }));
 
-interface Row {
-  readonly what: string;
-  readonly seconds: number;
-  readonly tokens_per_second: number;
-}
+const all = async (batchSize: number) => {
+  if (batchSize > 1) return generateAll(model, requests, { batchSize });
+  const completions = [];
+  for (const { prompt, ...options } of requests) completions.push(await generate(model, prompt, options));
+  return completions;
+};
 
-/** The median of a few runs; the first warms up and does not count. */
-async function measure(what: string, run: () => Promise<number>): Promise<Row> {
-  await run();
-  const rows: Row[] = [];
-  for (let i = 0; i < repeats; i++) {
-    const started = performance.now();
-    const tokens = await run();
-    const seconds = (performance.now() - started) / 1000;
-    rows.push({
-      what: `FLeX, ${backend.description}, ${what}`,
-      seconds,
-      tokens_per_second: tokens / seconds,
-    });
-  }
-  return rows.sort((x, y) => x.seconds - y.seconds)[Math.floor(repeats / 2)];
-}
+const cases = [1, 4, 8, 16].map((batch): Case => {
+  let tokens = 0;
+  return {
+    name: batch === 1 ? 'one after the other' : `${batch} together`,
+    facts: { batch },
+    async run() {
+      tokens = (await all(batch)).reduce((sum, { ids }) => sum + ids.length, 0);
+    },
+    work: () => ({ tokens_per_second: tokens }),
+  };
+});
 
-const rows = [
-  await measure('one after the other', async () => {
-    let tokens = 0;
-    for (const { prompt, ...options } of requests) {
-      tokens += (await generate(model, prompt, options)).ids.length;
-    }
-    return tokens;
-  }),
-];
-for (const batchSize of [4, 8, 16]) {
-  const run = async () =>
-    (await generateAll(model, requests, { batchSize })).reduce((sum, { ids }) => sum + ids.length, 0);
-  rows.push(await measure(`${batchSize} together`, run));
-}
+await bench(options, {
+  name: `generate-${options.device}`,
+  what: `FLeX, ${backend.description}`,
+  facts: () => ({ prompts: count, new_tokens: maxNewTokens }),
+  cases,
+  warmUps: 1,
+  rounds: 3,
+  peers: [['generate.py', micro, String(count), String(maxNewTokens)]],
+});
 await backend.close();
-const python = process.env.FLEX_PEER_PYTHON;
-if (python) {
-  const script = join(import.meta.dirname, 'peers/generate.py');
-  const answer = execFileSync(python, [script, micro, String(count), String(maxNewTokens), String(repeats)], {
-    encoding: 'utf8',
-  });
-  rows.push(...(JSON.parse(answer.trim().split('\n').at(-1)!) as Row[]));
-}
-for (const { what, seconds, tokens_per_second } of rows) {
-  console.log(
-    `${tokens_per_second.toFixed(0).padStart(7)} tokens/s  ${seconds.toFixed(2).padStart(6)} s  ${what}`,
-  );
-}
-if (process.argv.includes('--save')) {
-  const file = join(import.meta.dirname, 'results', device === 'cpu' ? 'generate-cpu.json' : 'generate.json');
-  const machine = `${cpus().length} × ${cpus()[0].model.split(' ').slice(0, 2).join(' ')}`;
-  const report = { machine, node: process.version, prompts: count, new_tokens: maxNewTokens, rows };
-  writeFileSync(file, `${JSON.stringify(report, null, 2)}\n`);
-}

@@ -1,10 +1,11 @@
 /**
  * Vitest reporter whose last line is the whole run in numbers: `N passed, N failed[, N skipped]`.
  * A test whose full name contains `[webgpu]` needs an adapter: when skipped it is reported on a line of
- * its own, and with FLEX_REQUIRE_GPU=1 it counts as failed.
+ * its own, and with FLEX_REQUIRE_GPU=1 it counts as failed. A skipped test named `[shared]` stands for those
+ * that need what does not lie beside the repository; they have a line too.
  */
 export default class CountingReporter {
-  #counts = { passed: 0, failed: 0, skipped: 0, withoutAdapter: 0 };
+  #counts = { passed: 0, failed: 0, skipped: 0, withoutAdapter: 0, withoutShared: 0 };
 
   onInit(vitest) {
     this.namePattern = vitest.config.testNamePattern;
@@ -14,7 +15,7 @@ export default class CountingReporter {
 
   onTestRunEnd(modules, unhandledErrors) {
     const requireGpu = process.env.FLEX_REQUIRE_GPU === '1';
-    const counts = { passed: 0, failed: unhandledErrors.length, skipped: 0, withoutAdapter: 0 };
+    const counts = { ...this.#counts, failed: unhandledErrors.length };
     for (const module of modules) {
       // A file that does not load, or a hook that throws, fails outside any test.
       for (const suite of [module, ...module.children.allSuites()]) counts.failed += suite.errors().length;
@@ -22,23 +23,25 @@ export default class CountingReporter {
         const { state } = test.result();
         if (state === 'passed') counts.passed++;
         else if (state !== 'skipped') counts.failed++;
-        else if (this.#needsAdapter(test.fullName)) counts.withoutAdapter++;
+        else if (this.#needs('[shared]', test.fullName)) counts.withoutShared++;
+        else if (this.#needs('[webgpu]', test.fullName)) counts.withoutAdapter++;
         else counts.skipped++;
       }
     }
     if (requireGpu) counts.failed += counts.withoutAdapter;
     else counts.skipped += counts.withoutAdapter;
+    counts.skipped += counts.withoutShared;
     if (counts.failed > 0) process.exitCode = 1;
     this.#counts = counts;
   }
 
-  /** False for a test that `-t` left out: it was not skipped for want of an adapter. */
-  #needsAdapter(fullName) {
-    return fullName.includes('[webgpu]') && (this.namePattern?.test(fullName.replaceAll(' > ', ' ')) ?? true);
+  /** False for a test that `-t` left out: it was not skipped for want of anything. */
+  #needs(mark, fullName) {
+    return fullName.includes(mark) && (this.namePattern?.test(fullName.replaceAll(' > ', ' ')) ?? true);
   }
 
   #print(code) {
-    const { passed, skipped, withoutAdapter } = this.#counts;
+    const { passed, skipped, withoutAdapter, withoutShared } = this.#counts;
     // Vitest also fails for reasons that are no test's, such as finding no test at all.
     const failed = this.#counts.failed || (code === 0 ? 0 : 1);
     console.log(`fast-check seed: ${process.env.FLEX_FC_SEED} (set FLEX_FC_SEED to replay)`);
@@ -48,6 +51,10 @@ export default class CountingReporter {
         `WebGPU: no adapter here; ${withoutAdapter} tests ${outcome} ` +
           '(software Vulkan or a GPU driver runs them: see flex doctor)',
       );
+    }
+    if (withoutShared > 0) {
+      const groups = withoutShared === 1 ? '1 group of tests' : `${withoutShared} groups of tests`;
+      console.log(`Reference values: not beside this repository; ${groups} skipped`);
     }
     console.log(`${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`);
   }

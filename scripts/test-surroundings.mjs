@@ -1,4 +1,4 @@
-// Prints what tests depend on and Nx cannot see: Vulkan drivers, and the fixtures in ../shared.
+// Prints what tests depend on and Nx cannot see: Vulkan drivers, and what lies in ../shared.
 // Nx takes the output into the hash of a cached test run.
 import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -9,6 +9,7 @@ for (const folder of [
   '/usr/share/vulkan/icd.d',
   '/etc/vulkan/icd.d',
   '../shared/fixtures',
+  '../shared/data',
   '../shared/models',
 ]) {
   for (const file of filesUnder(folder).sort()) {

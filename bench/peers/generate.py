@@ -1,22 +1,23 @@
-# Batched decoding by transformers on PyTorch CPU, f32: the peer of generate.ts.
-import json
-import statistics
+"""The peer of generate.ts: batched decoding by transformers on PyTorch CPU, f32.
+
+generate.py MODEL PROMPTS NEW_TOKENS
+"""
 import sys
-import time
 
 import torch
+from peer import serve
 from transformers import LlamaForCausalLM
 
-folder, count, new_tokens, repeats = sys.argv[1], *map(int, sys.argv[2:])
+folder, prompt_count, new_tokens = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 model = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
-vocabulary = model.config.vocab_size
-prompts = [[3 + ((i + j) * 7919) % (vocabulary - 3) for j in range(32 + 4 * i)] for i in range(count)]
+vocabulary, eos = model.config.vocab_size, model.config.eos_token_id
+prompts = [[3 + ((i + j) * 7919) % (vocabulary - 3) for j in range(32 + 4 * i)] for i in range(prompt_count)]
 options = dict(do_sample=True, max_new_tokens=new_tokens, pad_token_id=0)
 
 
-def run(batch):
+def decode(batch):
     tokens = 0
-    for at in range(0, count, batch):
+    for at in range(0, prompt_count, batch):
         some = prompts[at : at + batch]
         width = max(map(len, some))
         ids = torch.tensor([[0] * (width - len(p)) + p for p in some])
@@ -24,20 +25,16 @@ def run(batch):
         with torch.no_grad():
             out = model.generate(input_ids=ids, attention_mask=mask, **options)
         for row in out[:, width:].tolist():
-            tokens += row.index(model.config.eos_token_id) + 1 if model.config.eos_token_id in row else len(row)
-    return tokens
+            tokens += row.index(eos) + 1 if eos in row else len(row)
+    return {"tokens_per_second": tokens}
 
 
-rows = []
-for batch in (1, 8):
-    run(batch)
-    times = []
-    for _ in range(repeats):
+def make(facts):
+    def run(_):
         torch.manual_seed(0)
-        started = time.perf_counter()
-        tokens = run(batch)
-        times.append(time.perf_counter() - started)
-    seconds = statistics.median(times)
-    what = f"transformers, PyTorch {torch.__version__} CPU f32, {batch} together"
-    rows.append({"what": what, "seconds": seconds, "tokens_per_second": tokens / seconds})
-print(json.dumps(rows))
+        return decode(facts["batch"])
+
+    return run
+
+
+serve(f"transformers, PyTorch {torch.__version__} CPU f32", make)

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// Starts src/main.ts. The sources are TypeScript and stay so: tsx loads them here, and recipes too.
+// Starts the command line. tsx loads recipes, and in this repository the sources, which stay TypeScript.
 import * as nodeModule from 'node:module';
 
 const [major, minor] = process.versions.node.split('.').map(Number);
@@ -15,7 +15,7 @@ register();
 if (nodeModule.registerHooks) nodeModule.registerHooks(await import('./recipe-hooks.mjs'));
 else nodeModule.register('./recipe-hooks.mjs', import.meta.url);
 
-const { main } = await import('../src/main.ts');
+const { main } = await import('@flex/cli');
 const code = await main(process.argv.slice(2));
 // Output to a pipe may still be on its way.
 process.stdout.write('', () => process.exit(code));

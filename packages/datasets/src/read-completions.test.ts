@@ -1,12 +1,11 @@
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { ConfigError, DataError } from '@flex/base';
 import { jsonl, temporaryFile, temporaryFolder } from '@flex/base/testing';
+import { describeShared, shared } from '@flex/fixtures';
 import { describe, expect, test } from 'vitest';
 import { type ReadCompletionsOptions, readCompletions } from './read-completions.ts';
-
-const shared = join(import.meta.dirname, '../../../../shared/data');
 
 /** What reading these rows gives; places and messages have the file's name alone. */
 async function read(rows: readonly unknown[], options?: ReadCompletionsOptions) {
@@ -298,8 +297,8 @@ describe('a source', () => {
   });
 });
 
-describe.skipIf(!existsSync(shared))('of the published data', () => {
-  const from = (file: string, split?: string) => readCompletions(join(shared, file), { split });
+describeShared('data', 'of the published data', () => {
+  const from = (file: string, split?: string) => readCompletions(shared(`data/${file}`), { split });
 
   test('MBPP has 374 rows in train, 500 in test, 90 in validation, 10 in prompt', async () => {
     const splits = ['train', 'test', 'validation', 'prompt', 'all'];

@@ -1,7 +1,7 @@
-import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { readFileSync } from 'node:fs';
 import { grad } from '@flex/autograd';
 import { ConfigError } from '@flex/base';
+import { describeShared, shared } from '@flex/fixtures';
 import {
   add,
   eachTensor,
@@ -32,28 +32,32 @@ interface Golden {
   };
 }
 
-const goldenPath = join(import.meta.dirname, '../../../../shared/fixtures/goldens/optimizers.json');
+const recorded = 'fixtures/goldens/optimizers.json';
+
+describeShared(recorded, 'on recorded gradients', () => {
+  describeEachBackend((backend) => {
+    it("equals torch's after each of 15 updates", async () => {
+      const golden: Golden = JSON.parse(readFileSync(shared(recorded), 'utf8'));
+      const { params: expected, lr, betas, eps, weight_decay } = golden.adamw;
+      const named = (values: readonly (readonly (number | readonly number[])[])[]) =>
+        new Map(values.map((v, i) => [`p${i}`, tensor(backend(), v.flat(), golden.shapes[i])]));
+      const optimizer = adamw({ lr, betas, eps, weight_decay });
+      let params: ReadonlyMap<string, Tensor> = named(golden.init);
+      let state: OptimizerState = optimizer.init(params);
+      let worst = 0;
+      for (const [i, grads] of golden.grads.entries()) {
+        ({ params, state } = optimizer.update(named(grads), state, params, { step: i + 1, lr }));
+        for (const [k, p] of [...params.values()].entries()) {
+          worst = Math.max(worst, relativeError(await p.data(), expected[i][k].flat()));
+        }
+      }
+      expect(golden.grads.length).toBe(15);
+      expect(worst).toBeLessThan(1e-6);
+    });
+  });
+});
 
 describeEachBackend((backend) => {
-  it.skipIf(!existsSync(goldenPath))("equals torch's after each of 15 updates", async () => {
-    const golden: Golden = JSON.parse(readFileSync(goldenPath, 'utf8'));
-    const { params: expected, lr, betas, eps, weight_decay } = golden.adamw;
-    const named = (values: readonly (readonly (number | readonly number[])[])[]) =>
-      new Map(values.map((v, i) => [`p${i}`, tensor(backend(), v.flat(), golden.shapes[i])]));
-    const optimizer = adamw({ lr, betas, eps, weight_decay });
-    let params: ReadonlyMap<string, Tensor> = named(golden.init);
-    let state: OptimizerState = optimizer.init(params);
-    let worst = 0;
-    for (const [i, grads] of golden.grads.entries()) {
-      ({ params, state } = optimizer.update(named(grads), state, params, { step: i + 1, lr }));
-      for (const [k, p] of [...params.values()].entries()) {
-        worst = Math.max(worst, relativeError(await p.data(), expected[i][k].flat()));
-      }
-    }
-    expect(golden.grads.length).toBe(15);
-    expect(worst).toBeLessThan(1e-6);
-  });
-
   it('takes one dispatch a parameter, and its kernels are compiled once', async () => {
     const optimizer = adamw();
     const counts: [number, number][] = [];

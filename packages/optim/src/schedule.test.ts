@@ -1,20 +1,26 @@
-import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { ConfigError } from '@flex/base';
+import { describeShared, goldenModels, goldens, openGolden } from '@flex/fixtures';
 import { expect, it } from 'vitest';
 import { type ScheduleOptions, schedule } from './schedule.ts';
 
 const plain: ScheduleOptions = { name: 'cosine', warmupSteps: 0, totalSteps: 10, minLrRatio: 0 };
-const goldens = join(import.meta.dirname, '../../../../shared/fixtures/goldens');
 
-it.skipIf(!existsSync(goldens))('equals the learning rates of the reference trajectories', () => {
-  for (const model of ['gqa-f32', 'mha-f16', 'gqa-bf16', 'tied-f32']) {
-    const golden = JSON.parse(readFileSync(join(goldens, model, 'train_adamw.json'), 'utf8'));
-    const { warmup_steps: warmupSteps, steps: totalSteps, learning_rate, trajectory } = golden;
-    const f = schedule({ name: golden.schedule, warmupSteps, totalSteps, minLrRatio: 0 });
+interface Trajectory {
+  readonly schedule: ScheduleOptions['name'];
+  readonly warmup_steps: number;
+  readonly steps: number;
+  readonly learning_rate: number;
+  readonly trajectory: readonly { readonly lr: number }[];
+}
+
+describeShared(goldens, 'of the reference trajectories', () => {
+  it.each(goldenModels)('the learning rates of %s are equal', (model) => {
+    const { learning_rate, trajectory, ...run } = openGolden(model).json<Trajectory>('train_adamw.json');
+    const [warmupSteps, totalSteps] = [run.warmup_steps, run.steps];
+    const f = schedule({ name: run.schedule, warmupSteps, totalSteps, minLrRatio: 0 });
     expect(trajectory.length).toBe(12);
     for (const [i, { lr }] of trajectory.entries()) expect(learning_rate * f(i)).toBeCloseTo(lr, 14);
-  }
+  });
 });
 
 it('rises as a line through the warmup, whatever follows', () => {

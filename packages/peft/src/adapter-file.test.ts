@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { mapTree } from '@flex/autograd';
 import { ConfigError, DataError } from '@flex/base';
+import { describeShared, goldens, openGolden } from '@flex/fixtures';
 import { openReference, size, type Tensor, tensor } from '@flex/tensor';
 import {
   openSafetensors,
@@ -16,7 +17,7 @@ import { peftName } from './adapter-names.ts';
 import { flattenAdapters, unflattenAdapters } from './adapters.ts';
 import { initLora, type LoraConfig } from './lora.ts';
 import { resolveTargets, type Targets } from './targets.ts';
-import { golden, goldenJson, goldensMissing, goldenTensors, llamaLinears } from './testing/goldens.ts';
+import { llamaLinears } from './testing/llama-linears.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'flex-adapter-'));
 afterAll(() => rmSync(root, { recursive: true }));
@@ -128,10 +129,12 @@ describe('writing', () => {
   });
 });
 
-describe.skipIf(goldensMissing)('adapters that PEFT wrote', () => {
+describeShared(goldens, 'adapters that PEFT wrote', () => {
+  const golden = openGolden('gqa-f32');
+
   it('are read to the bit, and written again byte for byte with the same keys in the config', async () => {
-    const { params, config: lora, baseModel } = readAdapter(backend, golden('gqa-f32', 'adapter'), linears);
-    const expected = goldenTensors('gqa-f32', 'adapter/adapter_model.safetensors');
+    const { params, config: lora, baseModel } = readAdapter(backend, golden.path('adapter'), linears);
+    const expected = golden.tensors('adapter/adapter_model.safetensors');
     expect(2 * params.size).toBe(expected.size);
     for (const [name, t] of flattenAdapters(params))
       expect(Float32Array.from(await t.data())).toEqual(expected.get(peftName(name))?.data);
@@ -139,16 +142,16 @@ describe.skipIf(goldensMissing)('adapters that PEFT wrote', () => {
     rmSync(dir, { recursive: true, force: true });
     await writeAdapter(dir, params, lora, { baseModel });
     expect(
-      readFileSync(weightsPath).equals(readFileSync(golden('gqa-f32', 'adapter/adapter_model.safetensors'))),
+      readFileSync(weightsPath).equals(readFileSync(golden.path('adapter/adapter_model.safetensors'))),
     ).toBe(true);
-    const theirs = goldenJson('gqa-f32', 'adapter/adapter_config.json');
+    const theirs = golden.json<object>('adapter/adapter_config.json');
     const ours = JSON.parse(readFileSync(configPath, 'utf8'));
     expect(ours).toEqual(theirs);
     expect(Object.keys(ours)).toEqual(Object.keys(theirs));
   });
 
   it('of other models are refused', () => {
-    expect(() => readAdapter(backend, golden('mha-f16', 'adapter'), linears)).toThrow(
+    expect(() => readAdapter(backend, openGolden('mha-f16').path('adapter'), linears)).toThrow(
       'adapter for another model',
     );
   });

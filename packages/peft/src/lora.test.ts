@@ -14,7 +14,7 @@ import {
   withLora,
 } from './lora.ts';
 import { resolveTargets } from './targets.ts';
-import { llamaLinears } from './testing/goldens.ts';
+import { llamaLinears } from './testing/llama-linears.ts';
 
 const config: LoraConfig = { rank: 2, alpha: 6, dropout: 0, targets: 'mlp', scaling: 'alpha/r' };
 const path = 'model.layers.0.mlp.up_proj';

@@ -1,7 +1,7 @@
 import { ConfigError } from '@flex/base';
 import { expect, it } from 'vitest';
 import { resolveTargets } from './targets.ts';
-import { llamaLinears } from './testing/goldens.ts';
+import { llamaLinears } from './testing/llama-linears.ts';
 
 const linears = llamaLinears(3);
 const chosen = (targets: Parameters<typeof resolveTargets>[0]) => [

@@ -1,4 +1,5 @@
 import { valueAndGrad } from '@flex/autograd';
+import { describeShared, type Golden, goldenModels, goldens, openGolden } from '@flex/fixtures';
 import {
   forward,
   generate,
@@ -8,12 +9,12 @@ import {
   logits,
   lossSum,
   scoredTokens,
+  type TokenBatch,
 } from '@flex/llama';
 import { type Adapters, flattenAdapters, peftName, readAdapter, resolveLora, withLora } from '@flex/peft';
 import { type Backend, eachTensor, scope, tensor } from '@flex/tensor';
-import { describeEachBackend, deviceBackends } from '@flex/tensor/testing';
+import { describeEachBackend, deviceBackends, relativeError } from '@flex/tensor/testing';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { type Golden, goldenNames, goldensMissing, openGolden, relativeError } from './testing/goldens.ts';
 
 interface Generations {
   readonly prompt: readonly number[];
@@ -21,8 +22,20 @@ interface Generations {
   readonly beam4: readonly number[];
 }
 
+/** The batch of a golden, and its attention mask. */
+function inputsOf(golden: Golden): TokenBatch & { readonly mask: readonly number[] } {
+  const { input_ids, attention_mask, labels } = golden.json<Record<string, number[][]>>('inputs.json');
+  return {
+    b: input_ids.length,
+    t: input_ids[0].length,
+    input_ids: Int32Array.from(input_ids.flat()),
+    labels: Int32Array.from(labels.flat()),
+    mask: attention_mask.flat(),
+  };
+}
+
 async function logitsOf(model: LlamaModel, linear: Linear, golden: Golden): Promise<Float32Array> {
-  const { b, t, input_ids, mask } = golden.inputs();
+  const { b, t, input_ids, mask } = inputsOf(golden);
   const result = scope(() => {
     const hidden = forward(model, tensor(model.backend, input_ids, [b, t], 'i32'), { linear });
     return logits(model, hidden, linear);
@@ -36,10 +49,10 @@ async function logitsOf(model: LlamaModel, linear: Linear, golden: Golden): Prom
   return values;
 }
 
-describe.skipIf(goldensMissing)('a Llama equals PyTorch', () => {
+describeShared(goldens, 'a Llama equals PyTorch', () => {
   const devices = deviceBackends.filter(({ label }) => label !== 'gpu.js cpu');
   describeEachBackend((backend: () => Backend) => {
-    describe.each(goldenNames)('%s', (name) => {
+    describe.each(goldenModels)('%s', (name) => {
       const golden = openGolden(name);
       let model: LlamaModel;
       let params: Adapters;
@@ -60,15 +73,17 @@ describe.skipIf(goldensMissing)('a Llama equals PyTorch', () => {
 
       test('logits, base and adapted, within 5e-5', async () => {
         const base = await logitsOf(model, model.linear, golden);
-        expect(relativeError(base, golden.tensors('logits.safetensors').get('logits')!)).toBeLessThan(5e-5);
+        expect(relativeError(base, golden.tensors('logits.safetensors').get('logits')!.data)).toBeLessThan(
+          5e-5,
+        );
         const tuned = await logitsOf(model, adapted, golden);
         expect(
-          relativeError(tuned, golden.tensors('adapter_logits.safetensors').get('logits')!),
+          relativeError(tuned, golden.tensors('adapter_logits.safetensors').get('logits')!.data),
         ).toBeLessThan(5e-5);
       });
 
       test('loss within 1e-5, LoRA gradients within 1e-3', async () => {
-        const batch = golden.inputs();
+        const batch = inputsOf(golden);
         const count = scoredTokens(batch);
         const { value, grads } = valueAndGrad((at) => lossSum(model, batch, { linear: adapt(at) }), params);
         const { adapted: loss } = golden.json<{ adapted: number }>('loss.json');
@@ -78,7 +93,7 @@ describe.skipIf(goldensMissing)('a Llama equals PyTorch', () => {
         expect([...tensors.keys()].sort()).toEqual([...expected.keys()].sort());
         for (const [key, g] of tensors) {
           const mean = Float32Array.from(await g.data(), (x) => x / count);
-          expect(relativeError(mean, expected.get(key)!), key).toBeLessThan(1e-3);
+          expect(relativeError(mean, expected.get(key)!.data), key).toBeLessThan(1e-3);
           g.dispose();
         }
         value.dispose();

@@ -1,6 +1,6 @@
 import { availableParallelism, cpus, totalmem } from 'node:os';
 import { allToolchains, openSandbox, SandboxError, type Toolchain } from '@flex/eval';
-import { type AdapterInfo, describeAdapter, findAdapter } from '@flex/tensor';
+import { type AdapterInfo, findAdapter } from '@flex/tensor';
 import chalk from 'chalk';
 import { Command } from 'commander';
 import { type CommonOptions, outputOf, withCommonOptions } from '../context.ts';
@@ -23,8 +23,7 @@ export function doctorCommand(): Command {
 
 async function run(options: CommonOptions): Promise<void> {
   const output = outputOf(options);
-  const [adapter, evaluation] = await Promise.all([findAdapter(), lookAtEvaluation()]);
-  const info = adapter && describeAdapter(adapter);
+  const [info, evaluation] = await Promise.all([findAdapter(), lookAtEvaluation()]);
   const advice = adviceFor(info);
   const machine = {
     node: process.version,

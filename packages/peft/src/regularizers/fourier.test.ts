@@ -1,63 +1,62 @@
 import { grad, treeLeaves, valueAndGrad } from '@flex/autograd';
 import { ConfigError } from '@flex/base';
+import { describeShared, goldenModels, goldens, openGolden } from '@flex/fixtures';
 import { type Backend, ones, openReference, type Tensor, tensor, zeros } from '@flex/tensor';
 import { describeEachBackend, relativeError } from '@flex/tensor/testing';
 import { describe, expect, it } from 'vitest';
+import { readAdapterTensors } from '../adapter-file.ts';
 import { peftName } from '../adapter-names.ts';
 import { type AdapterPair, flattenAdapters } from '../adapters.ts';
 import { spectrumOf } from '../spectrum.ts';
-import {
-  goldenAdapters,
-  goldenJson,
-  goldenModels,
-  goldensMissing,
-  goldenTensors,
-} from '../testing/goldens.ts';
 import { checkRegularizer } from '../testing/index.ts';
 import { type FourierOptions, fourier } from './fourier.ts';
 import { permutation } from './signals.ts';
 
-interface PerParameter {
-  readonly bins: number;
-  readonly backward: number;
-  readonly ortho: number;
+interface Reference {
+  readonly per_parameter: Readonly<Record<string, { readonly backward: number; readonly ortho: number }>>;
+  readonly total_backward: number;
+  readonly total_ortho: number;
 }
 
-describeEachBackend((backend) => {
-  describe.skipIf(goldensMissing).each(goldenModels)('the penalty of %s', (model) => {
-    const { per_parameter, total_backward, total_ortho } = goldensMissing
-      ? {}
-      : goldenJson(model, 'fourier.json');
-    const entries = (): [string, PerParameter][] => Object.entries(per_parameter);
+describeShared(goldens, 'of reference adapters', () => {
+  describeEachBackend((backend) => {
+    describe.each(goldenModels)('the penalty of %s', (model) => {
+      const golden = openGolden(model);
+      const { per_parameter, total_backward, total_ortho } = golden.json<Reference>('fourier.json');
+      const entries = Object.entries(per_parameter);
+      const adapter = () => readAdapterTensors(backend(), golden.path('adapter')).params;
 
-    it.each(['backward', 'ortho'] as const)(
-      'equals the reference, each parameter and in all (%s)',
-      async (norm) => {
-        const params = goldenAdapters(backend(), model);
-        const regularizer = fourier({ norm });
-        const total = norm === 'ortho' ? total_ortho : total_backward;
-        expect(Math.abs((await regularizer.penalty(params, 1).item()) / total - 1)).toBeLessThan(1e-5);
-        const found = await spectrumOf(params, { norm });
-        expect(found.size).toBe(entries().length);
-        const byPeftName = new Map([...found].map(([name, { penalty }]) => [peftName(name), penalty]));
-        for (const [name, expected] of entries()) {
-          expect(Math.abs((byPeftName.get(name) ?? 0) / expected[norm] - 1), name).toBeLessThan(1e-5);
+      it.each(['backward', 'ortho'] as const)(
+        'equals the reference, each parameter and in all (%s)',
+        async (norm) => {
+          const params = adapter();
+          const total = norm === 'ortho' ? total_ortho : total_backward;
+          expect(Math.abs((await fourier({ norm }).penalty(params, 1).item()) / total - 1)).toBeLessThan(
+            1e-5,
+          );
+          const spectra = await spectrumOf(params, { norm });
+          const found = new Map([...spectra].map(([name, { penalty }]) => [peftName(name), penalty]));
+          expect(found.size).toBe(entries.length);
+          for (const [name, expected] of entries) {
+            expect(Math.abs((found.get(name) ?? 0) / expected[norm] - 1), name).toBeLessThan(1e-5);
+          }
+        },
+      );
+
+      it('has the reference gradient', async () => {
+        const regularizer = fourier({ norm: 'backward' });
+        const grads = flattenAdapters(grad((adapters) => regularizer.penalty(adapters, 1), adapter()));
+        const expected = golden.tensors('fourier_grads.safetensors');
+        expect(grads.size).toBe(expected.size);
+        for (const [name, g] of grads) {
+          expect(relativeError(await g.data(), expected.get(peftName(name))!.data), name).toBeLessThan(1e-5);
         }
-      },
-    );
-
-    it('has the reference gradient', async () => {
-      const params = goldenAdapters(backend(), model);
-      const regularizer = fourier({ norm: 'backward' });
-      const grads = flattenAdapters(grad((adapters) => regularizer.penalty(adapters, 1), params));
-      const expected = goldenTensors(model, 'fourier_grads.safetensors');
-      expect(grads.size).toBe(expected.size);
-      for (const [name, g] of grads) {
-        expect(relativeError(await g.data(), expected.get(peftName(name))!.data), name).toBeLessThan(1e-5);
-      }
+      });
     });
   });
+});
 
+describeEachBackend((backend) => {
   it('equals the sum that defines it, for every choice of options', async () => {
     const params = someAdapter(backend());
     const numbers = await download(params);

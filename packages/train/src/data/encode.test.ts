@@ -1,13 +1,10 @@
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import { ConfigError, DataError } from '@flex/base';
 import { readCompletions, type TokenIds } from '@flex/datasets';
+import { describeShared, shared } from '@flex/fixtures';
 import { openTokenizer } from '@flex/llama';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { type EncodeOptions, encodeExample, type TokenizerLike, UNSCORED } from './encode.ts';
-
-const shared = join(import.meta.dirname, '../../../../../shared');
 
 /** A token a character: its code; 1 begins and 2 ends a text. */
 const characters: TokenizerLike = {
@@ -129,12 +126,12 @@ describe('an example of token ids', () => {
   });
 });
 
-describe.skipIf(!existsSync(shared))('the held-out rows of the micro model', () => {
-  const tokenizer = () => openTokenizer(join(shared, 'models/micro'));
+describeShared('data', 'the held-out rows of the micro model', () => {
+  const tokenizer = () => openTokenizer(shared('models/micro'));
 
   /** The scored tokens of tasks 511–600, over which the reference losses are means. */
   const scored = async (file: string) => {
-    const { completions } = await readCompletions(join(shared, 'data', file), { split: '511-600' });
+    const { completions } = await readCompletions(shared(`data/${file}`), { split: '511-600' });
     const options = { ...usual, append_eos: false };
     const examples = completions.flatMap((one) => encodeExample(one, tokenizer(), options) ?? []);
     return examples.reduce((sum, { labels }) => sum + labels.filter((label) => label !== UNSCORED).length, 0);

@@ -1,6 +1,7 @@
 import { create, globals } from 'webgpu';
 import { DeviceError } from '../../errors.ts';
 import type { WgslDevice } from '../../op.ts';
+import type { AdapterInfo } from './adapter-info.ts';
 
 /** What Dawn is asked for beyond its defaults. */
 const dawnOptions = [
@@ -24,17 +25,6 @@ export interface OpenDevice {
   readonly wgsl: WgslDevice;
 }
 
-export interface AdapterInfo {
-  readonly vendor: string;
-  readonly name: string;
-  readonly driver: string;
-  /** True for a rasteriser on the CPU. */
-  readonly software: boolean;
-  readonly subgroupSizes: readonly [number, number];
-  readonly features: readonly string[];
-  readonly limits: Readonly<Record<string, number>>;
-}
-
 let dawn: GPU | undefined;
 
 /** Dawn's entry. One a process, never collected: Node aborts when it is. */
@@ -47,7 +37,7 @@ function instance(): GPU {
 }
 
 /** The adapter Dawn would take, or null where there is none. */
-export async function findAdapter(): Promise<GPUAdapter | null> {
+export async function requestAdapter(): Promise<GPUAdapter | null> {
   return instance().requestAdapter({ powerPreference: 'high-performance' });
 }
 
@@ -75,7 +65,7 @@ export function describeAdapter(adapter: GPUAdapter): AdapterInfo {
  * Opens the adapter with all the limits it has. Throws DeviceError where there is no adapter or it refuses.
  */
 export async function openDevice(): Promise<OpenDevice> {
-  const adapter = await findAdapter();
+  const adapter = await requestAdapter();
   if (!adapter) {
     throw new DeviceError(
       'webgpu: no adapter; install a Vulkan driver (see flex doctor) or take --device cpu',

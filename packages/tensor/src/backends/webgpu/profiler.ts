@@ -1,9 +1,4 @@
-/** Time on the device of all runs of one op. */
-export interface KernelTime {
-  readonly name: string;
-  readonly count: number;
-  readonly milliseconds: number;
-}
+import type { KernelTime } from './adapter-info.ts';
 
 const capacity = 512;
 

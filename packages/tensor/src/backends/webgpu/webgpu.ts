@@ -4,12 +4,12 @@ import { float16BitsToFloat32 } from '../../half-floats.ts';
 import type { Immediate, Kernel } from '../../kernel-record.ts';
 import type { HostArray } from '../../op.ts';
 import { bytesPerElement, type DType, type Spec, show, size } from '../../shape.ts';
-import { type AdapterInfo, openDevice, politely } from './device.ts';
+import type { AdapterInfo, KernelTime } from './adapter-info.ts';
+import { describeAdapter, openDevice, politely, requestAdapter } from './device.ts';
 import { BufferPool, type PooledBuffer, paddedBytes } from './pool.ts';
-import { type KernelTime, Profiler } from './profiler.ts';
+import { Profiler } from './profiler.ts';
 
-export { type AdapterInfo, describeAdapter, findAdapter } from './device.ts';
-export type { KernelTime } from './profiler.ts';
+export type { AdapterInfo, KernelTime } from './adapter-info.ts';
 
 /** A WebGPU backend tells besides what it runs on. */
 export interface WebGpuBackend extends Backend {
@@ -34,6 +34,12 @@ const dispatchesPerSubmit = 256;
 /** Bind groups kept before all are dropped. */
 const maxBindGroups = 20_000;
 const bytesOf = (spec: Spec) => size(spec.shape) * bytesPerElement[spec.dtype];
+
+/** The adapter that `openWebGpu` would take, or null where there is none. */
+export async function findAdapter(): Promise<AdapterInfo | null> {
+  const adapter = await requestAdapter();
+  return adapter && describeAdapter(adapter);
+}
 
 /**
  * Opens the WebGPU device of this machine (Dawn: Vulkan, Metal or D3D12). Ops append to one open compute
