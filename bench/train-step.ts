@@ -3,8 +3,16 @@
 import { join } from 'node:path';
 import { loadLlama, type TokenBatch } from '@flex/llama';
 import { adamw } from '@flex/optim';
-import { fourier, initLora, type LoraConfig, resolveTargets } from '@flex/peft';
-import { eachTensor, keep, type Tensor } from '@flex/tensor';
+import {
+  type Adapters,
+  flattenAdapters,
+  fourier,
+  initLora,
+  type LoraConfig,
+  resolveLora,
+  resolveTargets,
+} from '@flex/peft';
+import { eachTensor, keep } from '@flex/tensor';
 import { type UpdateSetup, update } from '@flex/train';
 import { openDevice } from './device.ts';
 import { bench, benchOptions, type Case } from './harness.ts';
@@ -26,9 +34,10 @@ const batches: readonly TokenBatch[] = [{ b, t, input_ids, labels: input_ids }];
 
 /** Updates of an adapter of its own, with or without the penalty. */
 function training(lambda: number): Case {
+  let params: Adapters = initLora(backend, lora, resolveTargets('mlp', model.linears), 0);
   const setup: UpdateSetup = {
     model,
-    lora,
+    lora: resolveLora(lora, params),
     optimizer,
     regularizers: lambda > 0 ? [{ regularizer: fourier(), lambda, enters: 'loss' }] : [],
     maxGradNorm: 1,
@@ -36,8 +45,7 @@ function training(lambda: number): Case {
     gradAccumulation: 1,
     seed: 0,
   };
-  let params: ReadonlyMap<string, Tensor> = initLora(backend, lora, resolveTargets('mlp', model.linears), 0);
-  let state = optimizer.init(params);
+  let state = optimizer.init(flattenAdapters(params));
   let step = 0;
   let peak = 0;
   const updateOnce = async () => {

@@ -16,7 +16,11 @@ function roughness(w: Tensor): Tensor {
 const totalVariation = (): Regularizer => ({
   name: 'total-variation',
   options: {},
-  penalty: (adapters) => [...adapters.values()].map(roughness).reduce(add),
+  penalty: (adapters) =>
+    [...adapters.values()]
+      .flatMap(({ a, b }) => [a, b])
+      .map(roughness)
+      .reduce(add),
 });
 
 const assets = `${import.meta.dirname}/../packages/cli/assets`;

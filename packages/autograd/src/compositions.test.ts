@@ -28,8 +28,10 @@ import {
 } from '@flex/tensor/testing';
 import fc from 'fast-check';
 import { describe, test } from 'vitest';
+import { recompute } from './recompute.ts';
 import { expectDerivatives, expectSameGradients, type NumberOf } from './testing/index.ts';
-import { recompute, vjp } from './vjp.ts';
+import { innerProduct } from './tree.ts';
+import { grad } from './value-and-grad.ts';
 
 // Sizes: 4 heads share 2 keys and values, and no axis has the size of another.
 const [b, t, h, kv, d, f] = [2, 5, 4, 2, 6, 14];
@@ -109,9 +111,9 @@ const compositions: Composition[] = [
     value: ([x, ...weights]) => sum(logSoftmax(llamaLayer(x, weights))),
   },
   {
-    name: 'a Llama layer, checkpointed',
+    name: 'a Llama layer, recomputed',
     shapes: layerShapes,
-    value: (xs) => sum(logSoftmax(recompute(() => llamaLayer(xs[0], xs.slice(1)), xs))),
+    value: (xs) => sum(logSoftmax(recompute(([x, ...weights]) => llamaLayer(x, weights), xs))),
   },
   ...[24, 21].map(
     (n): Composition => ({
@@ -138,14 +140,13 @@ const draw = (shapes: readonly Shape[], random: () => number): DrawnInput[] =>
   });
 
 /** ⟨∇value, direction⟩. */
-function slope(value: NumberOf, direction: readonly DrawnInput[]): NumberOf {
-  return (xs) => {
-    const { grads } = vjp(() => value(xs), xs);
-    return grads
-      .map((g, i) => sum(mul(g!, upload(g!.backend, direction[i]))))
-      .reduce((total, part) => add(total, part));
-  };
-}
+const slope =
+  (value: NumberOf, direction: readonly DrawnInput[]): NumberOf =>
+  (xs) =>
+    innerProduct(
+      grad(value, xs),
+      direction.map((d) => upload(xs[0].backend, d)),
+    );
 
 const numRuns = 4;
 

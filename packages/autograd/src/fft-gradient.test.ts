@@ -22,8 +22,10 @@ import {
 } from '@flex/tensor/testing';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { hvp } from './hvp.ts';
 import { expectDerivatives, expectSameGradients, type NumberOf } from './testing/index.ts';
-import { hvp, vjp } from './vjp.ts';
+import { grad } from './value-and-grad.ts';
+import { vjp } from './vjp.ts';
 
 const binsOf = (n: number) => Math.floor(n / 2) + 1;
 
@@ -53,8 +55,8 @@ const dot = (x: ArrayLike<number>, y: ArrayLike<number>) => {
 
 /** f(x), and ∂⟨f(x), y⟩/∂x, which for a linear f is its adjoint at y. */
 async function withAdjoint(f: (x: Tensor) => Tensor, x: Tensor, y: Tensor) {
-  const { value, grads } = vjp(() => f(x), [x], y);
-  return { value: await value.data(), adjoint: await grads[0]!.data() };
+  const { value, grads } = vjp(f, x, y);
+  return { value: await value.data(), adjoint: await grads.data() };
 }
 
 /** ⟨f x, y⟩ = ⟨x, f* y⟩, to the precision of the backend. */
@@ -136,7 +138,7 @@ describeEachBackend((backend) => {
     const round = () =>
       scope(() => {
         const w = tensor(backend(), new Float32Array(3 * 134), [3, 134]);
-        vjp(() => penalty(134)([w]), [w]);
+        grad(penalty(134), [w]);
       });
     round();
     const before = backend().stats.liveBytes;
@@ -154,7 +156,7 @@ describe('gradients in f64', () => {
   test('of the gradient of Σ|rfft(w)|⁴ are those of differences', () =>
     everyLength((n, random) => {
       const quartic = (w: Tensor) => sum(square(sum(square(rfft(w, { norm: 'ortho' })), { axes: [-1] })));
-      const slope: NumberOf = ([w, v]) => sum(mul(vjp(() => quartic(w), [w]).grads[0]!, v));
+      const slope: NumberOf = ([w, v]) => sum(mul(grad(quartic, w), v));
       return expectDerivatives(
         slope,
         [drawUniform([n], random), drawUniform([n], random)],
@@ -175,10 +177,10 @@ describe('gradients in f64', () => {
       const w = tensor(backend, drawUniform([n], random).data, [n]);
       const v = tensor(backend, drawUniform([n], random).data, [n]);
       const f = penalty(n);
-      const [product] = hvp(() => f([w]), [w], [v]);
+      const [product] = hvp(f, [w], [v]);
       // f is quadratic: its gradient at v is H·v.
-      const [gradient] = vjp(() => f([v]), [v]).grads;
-      expectClose(await product!.data(), await gradient!.data(), 1e-12, `H·v for n = ${n}`);
+      const [gradient] = grad(f, [v]);
+      expectClose(await product.data(), await gradient.data(), 1e-12, `H·v for n = ${n}`);
     }));
 
   test('flow through a transform of a reshaped sum and back', () =>

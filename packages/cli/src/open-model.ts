@@ -1,6 +1,6 @@
 import { ConfigError } from '@flex/base';
 import { type Linear, type LlamaModel, loadLlama, type WeightDType } from '@flex/llama';
-import { readAdapter, withLora, withMergedLora } from '@flex/peft';
+import { readAdapter, resolveLora, withLora, withMergedLora } from '@flex/peft';
 import type { Backend } from '@flex/tensor';
 import type { Output } from './context.ts';
 import { openBackend } from './device.ts';
@@ -45,7 +45,8 @@ function adapted(model: LlamaModel, { adapter: dir, merged }: ModelOptions, outp
   if (dir === undefined) return model.linear;
   const { params, config, warnings } = readAdapter(model.backend, dir, model.linears);
   for (const line of warnings) output.warn(line);
-  return merged ? withMergedLora(model, params, config) : withLora(model.linear, params, config);
+  const lora = resolveLora(config, params);
+  return merged ? withMergedLora(model, params, lora) : withLora(model.linear, params, lora);
 }
 
 function dtypeOf({ dtype }: ModelOptions): WeightDType | 'auto' {

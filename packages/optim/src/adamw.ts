@@ -1,5 +1,5 @@
 import { ConfigError } from '@flex/base';
-import { add, div, donate, mul, scope, size, sqrt, sub, type Tensor, tensor } from '@flex/tensor';
+import { add, div, donate, mul, scope, sqrt, sub, type Tensor, zeros } from '@flex/tensor';
 import { elementwiseAll } from '@flex/tensor/kernel';
 import { gradientOf, type Optimizer, stateOf } from './optimizer.ts';
 
@@ -53,9 +53,8 @@ export function adamw(given: Partial<AdamWOptions> = {}): Optimizer {
     name: 'adamw',
     options,
     init(params) {
-      const zeros = (p: Tensor) => tensor(p.backend, new Float32Array(size(p.shape)), p.shape);
       const moments = ['m', 'v'].flatMap((kind) =>
-        [...params].map(([name, p]) => [`${kind}.${name}`, zeros(p)] as const),
+        [...params].map(([name, p]) => [`${kind}.${name}`, zeros(p.backend, p.shape)] as const),
       );
       return new Map(moments);
     },

@@ -1,5 +1,5 @@
+import { checkOp } from '@flex/autograd/testing';
 import { opTable } from '@flex/tensor/kernel';
-import { checkOp } from '@flex/tensor/testing';
 import './index.ts';
 
 for (const name of ['adamwUpdate', 'clipCoefficient']) checkOp(opTable.get(name)!);

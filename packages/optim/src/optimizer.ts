@@ -1,7 +1,7 @@
 import { ShapeError, sameSpec, show, type Tensor } from '@flex/tensor';
 
-/** Trainable tensors by the names of the checkpoint they belong to. */
-export type Parameters = ReadonlyMap<string, Tensor>;
+/** Tensors by name, such as `model.layers.0.mlp.gate_proj.a`. */
+export type Params = ReadonlyMap<string, Tensor>;
 
 /** What an optimizer remembers between updates, as named tensors: `m.<parameter>`, `v.<parameter>`. */
 export type OptimizerState = ReadonlyMap<string, Tensor>;
@@ -23,16 +23,16 @@ export interface Optimizer {
   /** Everything that decides its results, for a run's manifest; `lr` is the rate that the schedule scales. */
   readonly options: { readonly lr: number };
   /** The state before the first update. */
-  init(params: Parameters): OptimizerState;
+  init(params: Params): OptimizerState;
   /**
    * The parameters and the state after one update: new tensors under the same names and of the same shapes.
    * The old parameters and the gradients are left alone, for the caller to free; the old state is given up,
    * so that the new one may lie in its memory. Runs on the device, without reading back.
    */
   update(
-    grads: Parameters,
+    grads: Params,
     state: OptimizerState,
-    params: Parameters,
+    params: Params,
     info: UpdateInfo,
   ): { params: Map<string, Tensor>; state: OptimizerState };
 }
@@ -41,7 +41,7 @@ export interface Optimizer {
  * The gradient of the parameter `name`, as an optimizer named `optimizer` needs it.
  * Throws ShapeError when there is none, or one of another shape or element type than the parameter.
  */
-export function gradientOf(optimizer: string, grads: Parameters, name: string, param: Tensor): Tensor {
+export function gradientOf(optimizer: string, grads: Params, name: string, param: Tensor): Tensor {
   const grad = grads.get(name);
   if (!grad) throw new ShapeError(`${optimizer}: there is no gradient for ${name}, ${show(param)}`);
   if (!sameSpec(grad, param)) {

@@ -1,6 +1,6 @@
 import { ConfigError, DataError } from '@flex/base';
 import { type AdaptedModules, adaptedModules } from './adapted-modules.ts';
-import { adaptedPaths, patternMatcher } from './adapter-names.ts';
+import { patternMatcher } from './adapter-names.ts';
 import type { LoraConfig } from './lora.ts';
 import { isGlob, moduleName, targetGroups } from './targets.ts';
 
@@ -171,7 +171,7 @@ function pattern(
  */
 export function formatAdapterConfig(
   config: LoraConfig,
-  names: Iterable<string>,
+  paths: readonly string[],
   baseModel: string | null,
 ): string {
   const { rank, alpha, dropout, scaling, rankPattern = {}, alphaPattern = {} } = config;
@@ -190,7 +190,7 @@ export function formatAdapterConfig(
     rank_pattern: rankPattern,
     alpha_pattern: alphaPattern,
     use_rslora: scaling === 'alpha/sqrt(r)',
-    target_modules: targetModules(config, adaptedPaths(names)),
+    target_modules: targetModules(config, paths),
   };
   return JSON.stringify(content, null, 2);
 }

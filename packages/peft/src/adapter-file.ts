@@ -1,12 +1,12 @@
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DataError, writeAtomic } from '@flex/base';
-import { type Backend, scope, type Tensor, tensor } from '@flex/tensor';
+import { type Backend, scope, tensor } from '@flex/tensor';
 import { openSafetensors, type SafetensorsFile, toFloat32, writeSafetensors } from '@flex/tensor/safetensors';
 import { type AdapterConfig, formatAdapterConfig, parseAdapterConfig } from './adapter-config.ts';
-import { adapterName, parseAdapterName, type Side } from './adapter-names.ts';
+import { parsePeftName, peftName, type Side } from './adapter-names.ts';
+import { type AdapterPair, type Adapters, flattenAdapters } from './adapters.ts';
 import { type LoraConfig, rankOf } from './lora.ts';
-import type { Parameters } from './regularizer.ts';
 import type { LinearSize, Linears } from './targets.ts';
 
 const configFile = 'adapter_config.json';
@@ -16,8 +16,7 @@ const floats: readonly string[] = ['F32', 'F16', 'BF16', 'F64'];
 
 /** An adapter on a backend. */
 export interface Adapter {
-  /** f32 tensors by PEFT's names, each module's A before its B. */
-  readonly params: Map<string, Tensor>;
+  readonly params: Map<string, AdapterPair>;
   readonly config: LoraConfig;
   /** What the file says of the model that it belongs to. */
   readonly baseModel: string | null;
@@ -96,18 +95,18 @@ function read(backend: Backend, dir: string, arrange: Arrange): Adapter {
       checkRank(path, B, shapeOf(B), 1, rank);
     }
     const sizes = arrange(path, stored, config, shapeOf);
-    const order: [string, string, number[]][] = [];
     for (const [module, size] of sizes) {
-      const names = stored.get(module) as Stored;
+      const { A, B } = stored.get(module) as Stored;
       const rank = rankOf(lora, module);
-      order.push([adapterName(module, 'A'), names.A, [rank, size.in]]);
-      order.push([adapterName(module, 'B'), names.B, [size.out, rank]]);
+      checkShape(path, A, shapeOf(A), [rank, size.in]);
+      checkShape(path, B, shapeOf(B), [size.out, rank]);
     }
-    for (const [, name, shape] of order) checkShape(path, name, shapeOf(name), shape);
-    const load = (name: string) => toFloat32(file.tensors.get(name)?.dtype ?? 'F32', file.read(name));
+    const load = (name: string) =>
+      tensor(backend, toFloat32(file.tensors.get(name)?.dtype ?? 'F32', file.read(name)), shapeOf(name));
+    const pairOf = ({ A, B }: Stored): AdapterPair => ({ a: load(A), b: load(B) });
     // The scope frees what was uploaded when the device cannot take the rest.
     const params = scope(
-      () => new Map(order.map(([name, inFile, shape]) => [name, tensor(backend, load(inFile), shape)])),
+      () => new Map(sizes.map(([module]) => [module, pairOf(stored.get(module) as Stored)])),
     );
     const warnings = passedOver.slice(0, 1).map((first) => {
       const count = `${passedOver.length} of the ${inFile.size} modules in ${weightsFile}`;
@@ -153,7 +152,7 @@ function pairNames(file: SafetensorsFile): Map<string, Stored> {
   };
   const found = new Map<string, Partial<Stored>>();
   for (const [name, { dtype }] of file.tensors) {
-    const parsed = parseAdapterName(name);
+    const parsed = parsePeftName(name);
     if (!parsed) return fail(`tensor "${name}" is no A or B of a linear layer; only plain LoRA is supported`);
     if (!floats.includes(dtype)) fail(`tensor "${name}" must be ${floats.join(', ')}, it is ${dtype}`);
     const { path, side } = parsed;
@@ -192,14 +191,14 @@ function checkShape(path: string, name: string, has: readonly number[], expects:
  */
 export async function writeAdapter(
   dir: string,
-  params: Parameters,
+  params: Adapters,
   config: LoraConfig,
   { baseModel = null }: { readonly baseModel?: string | null } = {},
 ): Promise<void> {
-  const text = formatAdapterConfig(config, params.keys(), baseModel);
-  const values = [...params].map(async ([name, t]) => {
+  const text = formatAdapterConfig(config, [...params.keys()], baseModel);
+  const values = [...flattenAdapters(params)].map(async ([name, t]) => {
     const data = Float32Array.from(await t.data());
-    return [name, { dtype: 'F32', shape: t.shape, data }] as const;
+    return [peftName(name), { dtype: 'F32', shape: t.shape, data }] as const;
   });
   const tensors = new Map(await Promise.all(values));
   makeFolder(dir);

@@ -1,5 +1,6 @@
 export * from './adapter-file.ts';
-export { adaptedPaths, adapterName, parseAdapterName, type Side } from './adapter-names.ts';
+export { peftName } from './adapter-names.ts';
+export * from './adapters.ts';
 export * from './lora.ts';
 export * from './merge.ts';
 export * from './regularizer.ts';

@@ -1,10 +1,18 @@
-import { valueAndGrad } from '@flex/autograd';
+import { grad, mapTree } from '@flex/autograd';
 import { ConfigError } from '@flex/base';
 import { type Backend, matmul, openReference, scope, sum, type Tensor, tensor } from '@flex/tensor';
 import { describeEachBackend, expectClose } from '@flex/tensor/testing';
 import { describe, expect, it } from 'vitest';
-import { adapterName } from './adapter-names.ts';
-import { initLora, type Linear, type LoraConfig, scaleOf, withLora } from './lora.ts';
+import type { AdapterPair, Adapters } from './adapters.ts';
+import {
+  type DropoutState,
+  initLora,
+  type Linear,
+  type LoraConfig,
+  resolveLora,
+  scaleOf,
+  withLora,
+} from './lora.ts';
 import { resolveTargets } from './targets.ts';
 import { llamaLinears } from './testing/llama-linears.ts';
 
@@ -19,17 +27,24 @@ function setUp(backend: Backend) {
   const x = tensor(backend, numbers(24, 0), [2, 3, 4]);
   const w = tensor(backend, numbers(20, 1), [5, 4]);
   const linear: Linear = (input) => matmul(input, w, { transposeB: true });
-  const adapters = new Map([
-    [adapterName(path, 'A'), tensor(backend, numbers(8, 2), [2, 4])],
-    [adapterName(path, 'B'), tensor(backend, numbers(10, 3), [5, 2])],
+  const adapters = new Map<string, AdapterPair>([
+    [path, { a: tensor(backend, numbers(8, 2), [2, 4]), b: tensor(backend, numbers(10, 3), [5, 2]) }],
   ]);
   return { x, linear, adapters };
 }
 
+/** `withLora` of a config that is resolved for these adapters. */
+const adaptedBy = (
+  linear: Linear,
+  adapters: Adapters,
+  lora: LoraConfig,
+  dropoutState?: DropoutState,
+): Linear => withLora(linear, adapters, resolveLora(lora, adapters), dropoutState);
+
 describeEachBackend((backend) => {
   it('adds s·(x·Aᵀ)·Bᵀ to the layers that have an adapter, and nothing to the others', async () => {
     const { x, linear, adapters } = setUp(backend());
-    const adapted = withLora(linear, adapters, config);
+    const adapted = adaptedBy(linear, adapters, config);
     const [w, a, b] = [numbers(20, 1), numbers(8, 2), numbers(10, 3)];
     const merged = w.map((value, i) => {
       const [row, column] = [Math.floor(i / 4), i % 4];
@@ -44,32 +59,31 @@ describeEachBackend((backend) => {
 
   it('with B = 0 changes nothing, bit for bit, with and without dropout', async () => {
     const { x, linear, adapters } = setUp(backend());
-    adapters.set(adapterName(path, 'B'), tensor(backend(), new Float32Array(10), [5, 2]));
+    adapters.set(path, { a: adapters.get(path)!.a, b: tensor(backend(), new Float32Array(10), [5, 2]) });
     const expected = await linear(x, path).data();
-    expect(await withLora(linear, adapters, config)(x, path).data()).toEqual(expected);
-    const dropping = withLora(linear, adapters, { ...config, dropout: 0.5 }, { seed: 1, step: 1 });
+    expect(await adaptedBy(linear, adapters, config)(x, path).data()).toEqual(expected);
+    const dropping = adaptedBy(linear, adapters, { ...config, dropout: 0.5 }, { seed: 1, step: 1 });
     expect(await dropping(x, path).data()).toEqual(expected);
   });
 
   it('drops the same inputs for one seed, step and module, and others for another', async () => {
     const { x, linear, adapters } = setUp(backend());
     const other = path.replace('0', '1');
-    for (const side of ['A', 'B'] as const)
-      adapters.set(adapterName(other, side), adapters.get(adapterName(path, side))!);
+    adapters.set(other, adapters.get(path)!);
     const run = (seed: number, step: number, module = path, dropout = 0.5) =>
-      withLora(linear, adapters, { ...config, dropout }, { seed, step })(x, module).data();
+      adaptedBy(linear, adapters, { ...config, dropout }, { seed, step })(x, module).data();
     const mask = await run(1, 1);
     expect(await run(1, 1)).toEqual(mask);
     for (const differing of [run(2, 1), run(1, 2), run(1, 1, other)])
       expect(await differing).not.toEqual(mask);
-    const whole = await withLora(linear, adapters, { ...config, dropout: 0.5 })(x, path).data();
+    const whole = await adaptedBy(linear, adapters, { ...config, dropout: 0.5 })(x, path).data();
     expect(whole).not.toEqual(mask);
     expect(await run(1, 1, path, 0)).toEqual(whole);
   });
 
   it('frees what it makes but its result', async () => {
     const { x, linear, adapters } = setUp(backend());
-    const adapted = withLora(linear, adapters, { ...config, dropout: 0.5 }, { seed: 1, step: 1 });
+    const adapted = adaptedBy(linear, adapters, { ...config, dropout: 0.5 }, { seed: 1, step: 1 });
     const bytesOf = (f: () => Tensor) => {
       const live = backend().stats.liveBytes;
       const y = scope(f);
@@ -78,7 +92,7 @@ describeEachBackend((backend) => {
       return bytes;
     };
     expect(bytesOf(() => linear(x, path))).toBeGreaterThan(0);
-    // Not in a scope of its own, so that nothing else frees what is made on the way.
+    // Not in a scope of its patterned, so that nothing else frees what is made on the way.
     const live = backend().stats.liveBytes;
     adapted(x, path);
     const whole = backend().stats.liveBytes - live;
@@ -88,16 +102,21 @@ describeEachBackend((backend) => {
 
 it('the gradients of A and B are right, through the same mask', async () => {
   const { x, linear, adapters } = setUp(openReference());
-  const loss = (params: ReadonlyMap<string, Tensor>) =>
-    sum(withLora(linear, params, { ...config, dropout: 0.5 }, { seed: 3, step: 2 })(x, path));
-  const { grads } = valueAndGrad(() => loss(adapters), adapters);
-  for (const [name, t] of adapters) {
-    const found = await grads.get(name)?.data();
+  const loss = (params: Adapters) =>
+    sum(adaptedBy(linear, params, { ...config, dropout: 0.5 }, { seed: 3, step: 2 })(x, path));
+  const grads = grad(loss, adapters);
+  for (const side of ['a', 'b'] as const) {
+    const t = adapters.get(path)![side];
+    const found = await grads.get(path)?.[side].data();
     const values = await t.data();
     for (const i of [0, 3, 7]) {
       const at = (h: number) => {
-        const moved = values.map((value, k) => (k === i ? value + h : value));
-        return loss(new Map([...adapters, [name, tensor(t.backend, moved, t.shape)]])).item();
+        const moved = tensor(
+          t.backend,
+          values.map((value, k) => (k === i ? value + h : value)),
+          t.shape,
+        );
+        return loss(mapTree((w) => (w === t ? moved : w), adapters)).item();
       };
       expect(found?.[i]).toBeCloseTo(((await at(1e-4)) - (await at(-1e-4))) / 2e-4, 6);
     }
@@ -107,17 +126,12 @@ it('the gradients of A and B are right, through the same mask', async () => {
 describe('a fresh adapter', () => {
   const targets = resolveTargets('mlp', llamaLinears(2));
 
-  it('has PEFT’s names and shapes, A within ±1/√in with variance 1/(3·in), and B zero', async () => {
+  it('has a pair for each target, A within ±1/√in with variance 1/(3·in), and B zero', async () => {
     const params = initLora(openReference(), { ...config, rank: 16 }, targets, 5);
-    expect([...params.keys()].slice(0, 3)).toEqual([
-      'base_model.model.model.layers.0.mlp.gate_proj.lora_A.weight',
-      'base_model.model.model.layers.0.mlp.gate_proj.lora_B.weight',
-      'base_model.model.model.layers.0.mlp.up_proj.lora_A.weight',
-    ]);
-    expect(params.size).toBe(12);
+    expect([...params.keys()]).toEqual([...targets.keys()]);
+    expect(params.size).toBe(6);
     for (const [module, size] of targets) {
-      const a = params.get(adapterName(module, 'A'))!;
-      const b = params.get(adapterName(module, 'B'))!;
+      const { a, b } = params.get(module)!;
       expect([a.shape, b.shape]).toEqual([
         [16, size.in],
         [size.out, 16],
@@ -137,8 +151,7 @@ describe('a fresh adapter', () => {
   it('is the same for the same seed, another for another, and no two modules are alike', async () => {
     const draw = async (seed: number) => {
       const params = initLora(openReference(), config, targets, seed);
-      const as = [...params].filter(([name]) => name.includes('lora_A'));
-      return Promise.all(as.map(async ([, t]) => (await t.data()).slice(0, 5).join()));
+      return Promise.all([...params.values()].map(async ({ a }) => (await a.data()).slice(0, 5).join()));
     };
     const first = await draw(1);
     expect(await draw(1)).toEqual(first);
@@ -147,8 +160,8 @@ describe('a fresh adapter', () => {
   });
 });
 
-it('the scale is α/r, α or α/√r, and patterns give a module its own rank and alpha', () => {
-  const own = {
+it('the scale is α/r, α or α/√r, and patterns give a module its patterned rank and alpha', () => {
+  const patterned = {
     ...config,
     rankPattern: { 'layers.1.mlp.up_proj': 4, up_proj: 3 },
     alphaPattern: { 'layers.\\d.mlp.*': 12 },
@@ -156,22 +169,18 @@ it('the scale is α/r, α or α/√r, and patterns give a module its own rank an
   expect(scaleOf(config, path)).toBe(3);
   expect(scaleOf({ ...config, scaling: 'alpha' }, path)).toBe(6);
   expect(scaleOf({ ...config, scaling: 'alpha/sqrt(r)' }, path)).toBeCloseTo(6 / Math.SQRT2, 12);
-  expect(scaleOf(own, path)).toBe(4);
-  expect(scaleOf(own, 'model.layers.1.mlp.up_proj')).toBe(3);
-  expect(scaleOf(own, 'model.layers.1.self_attn.q_proj')).toBe(3);
+  expect(scaleOf(patterned, path)).toBe(4);
+  expect(scaleOf(patterned, 'model.layers.1.mlp.up_proj')).toBe(3);
+  expect(scaleOf(patterned, 'model.layers.1.self_attn.q_proj')).toBe(3);
   expect(
-    initLora(openReference(), own, new Map([[path, { out: 5, in: 4 }]]), 1).get(adapterName(path, 'A'))
-      ?.shape,
+    initLora(openReference(), patterned, new Map([[path, { out: 5, in: 4 }]]), 1).get(path)?.a.shape,
   ).toEqual([3, 4]);
 });
 
-it('an A without its B, and names of something else, are refused', () => {
-  const { linear, adapters } = setUp(openReference());
-  adapters.delete(adapterName(path, 'B'));
-  expect(() => withLora(linear, adapters, config)).toThrow(
-    new ConfigError(`withLora: ${path} has lora_A but no lora_B`),
-  );
-  expect(() => withLora(linear, new Map([['w', adapters.get(adapterName(path, 'A'))!]]), config)).toThrow(
-    '"w" is not the name',
+it('a module that the config was not resolved for is refused by name', () => {
+  const { x, linear, adapters } = setUp(openReference());
+  const adapted = withLora(linear, adapters, resolveLora(config, new Map()));
+  expect(() => adapted(x, path)).toThrow(
+    new ConfigError(`lora: ${path} is none of the modules that it was resolved for`),
   );
 });

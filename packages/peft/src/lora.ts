@@ -1,8 +1,18 @@
 import { ConfigError } from '@flex/base';
-import { addScaled, type Backend, dropout, matmul, scope, type Tensor, tensor, uniform } from '@flex/tensor';
-import { adapterName, parseAdapterName, patternMatcher } from './adapter-names.ts';
-import type { Parameters } from './regularizer.ts';
-import type { Linears, Targets } from './targets.ts';
+import {
+  addScaled,
+  type Backend,
+  dropout,
+  matmul,
+  scope,
+  type Tensor,
+  tensor,
+  uniform,
+  zeros,
+} from '@flex/tensor';
+import { patternMatcher } from './adapter-names.ts';
+import type { AdapterPair, Adapters } from './adapters.ts';
+import type { LinearSize, Linears, Targets } from './targets.ts';
 
 /**
  * How an activation meets a weight: x f32 [.., in] → f32 [.., out]. `path` is the module's name in the
@@ -55,89 +65,73 @@ function matched(patterns: Readonly<Record<string, number>> = {}, path: string):
   return Object.entries(patterns).find(([key]) => patternMatcher(key).test(path))?.[1];
 }
 
+/** A config and what it says of each module of one adapter: made once a run. */
+export interface ResolvedLora {
+  readonly config: LoraConfig;
+  /** s, and the module's index in the adapter, which keys its dropout masks. */
+  readonly modules: ReadonlyMap<string, { readonly scale: number; readonly index: number }>;
+}
+
+export function resolveLora(config: LoraConfig, adapters: Adapters): ResolvedLora {
+  const module = (path: string, index: number) => [path, { scale: scaleOf(config, path), index }] as const;
+  return { config, modules: new Map([...adapters.keys()].map(module)) };
+}
+
 /**
- * A fresh adapter for the linear layers in `targets`: A f32 [r, in] uniform in ±1/√in (Kaiming, a = √5), B
- * f32 [out, r] zero, in that order for each. The numbers depend on the seed and the module's place among
- * the targets.
+ * A fresh adapter for the linear layers in `targets`: a f32 [r, in] uniform in ±1/√in (Kaiming, a = √5), b
+ * f32 [out, r] zero. The numbers depend on the seed and the module's index among the targets.
  */
 export function initLora(
   backend: Backend,
   config: LoraConfig,
   targets: Linears,
   seed: number,
-): Map<string, Tensor> {
-  const params = new Map<string, Tensor>();
-  for (const [index, [path, size]] of [...targets].entries()) {
+): Map<string, AdapterPair> {
+  const fresh = (path: string, size: LinearSize, index: number): AdapterPair => {
     const rank = rankOf(config, path);
     const bound = 1 / Math.sqrt(size.in);
     const unit = uniform(rank * size.in, { key: [seed, initStream], counter: [0, index] });
-    params.set(
-      adapterName(path, 'A'),
-      tensor(
-        backend,
-        unit.map((u) => (2 * u - 1) * bound),
-        [rank, size.in],
-      ),
-    );
-    params.set(adapterName(path, 'B'), tensor(backend, new Float32Array(size.out * rank), [size.out, rank]));
-  }
-  return params;
-}
-
-/** A module's adapter, ready to use. */
-interface Pair {
-  readonly a: Tensor;
-  readonly b: Tensor;
-  readonly scale: number;
-  /** The module's place in the adapter, which keys its dropout masks. */
-  readonly index: number;
+    const a = unit.map((u) => (2 * u - 1) * bound);
+    return { a: tensor(backend, a, [rank, size.in]), b: zeros(backend, [size.out, rank]) };
+  };
+  return new Map([...targets].map(([path, size], index) => [path, fresh(path, size, index)]));
 }
 
 /**
- * y = linear(x) + s·(dropout(x)·Aᵀ)·Bᵀ on the layers that `adapters` has, linear(x) on the others; x f32
- * [.., in]. Drops only where `dropoutState` is given. With B = 0 it is linear(x), bit for bit. Throws
- * ConfigError for an A without its B, a B without its A, and for names that are not an adapter's.
+ * y = linear(x) + s·(dropout(x)·aᵀ)·bᵀ on the layers that `adapters` has, linear(x) on the others; x f32
+ * [.., in]. Drops only where `dropoutState` is given. With b = 0 it is linear(x), bit for bit. Throws
+ * ConfigError for a module that `lora` was not resolved for.
  * Source: Hu et al., LoRA, 2021.
  */
 export function withLora(
   linear: Linear,
-  adapters: Parameters,
-  config: LoraConfig,
+  adapters: Adapters,
+  lora: ResolvedLora,
   dropoutState?: DropoutState,
 ): Linear {
-  const pairs = pairsOf(adapters, config);
-  const rate = config.dropout;
+  const rate = lora.config.dropout;
   return (x, path) => {
-    const pair = pairs.get(path);
+    const pair = adapters.get(path);
     if (!pair) return linear(x, path);
+    const { scale, index } = moduleOf(lora, path);
     return scope(() => {
       const input =
         dropoutState && rate > 0
           ? dropout(x, {
               rate,
               key: [dropoutState.seed, dropoutStream],
-              counter: [dropoutState.step, pair.index],
+              counter: [dropoutState.step, index],
             })
           : x;
       const inner = matmul(input, pair.a, { transposeB: true });
-      return addScaled(linear(x, path), matmul(inner, pair.b, { transposeB: true }), pair.scale);
+      return addScaled(linear(x, path), matmul(inner, pair.b, { transposeB: true }), scale);
     });
   };
 }
 
-/** The adapters' A and B by module path. Throws ConfigError as `withLora` does. */
-export function pairsOf(adapters: Parameters, config: LoraConfig): Map<string, Pair> {
-  const pairs = new Map<string, Pair>();
-  for (const name of adapters.keys()) {
-    const parsed = parseAdapterName(name);
-    if (!parsed) throw new ConfigError(`withLora: "${name}" is not the name of an adapter's tensor`);
-    const { path } = parsed;
-    if (pairs.has(path)) continue;
-    const a = adapters.get(adapterName(path, 'A'));
-    const b = adapters.get(adapterName(path, 'B'));
-    if (!a || !b)
-      throw new ConfigError(`withLora: ${path} has lora_${a ? 'A' : 'B'} but no lora_${a ? 'B' : 'A'}`);
-    pairs.set(path, { a, b, scale: scaleOf(config, path), index: pairs.size });
-  }
-  return pairs;
+/** A module's scale and index. Throws ConfigError when it was not resolved. */
+export function moduleOf({ modules }: ResolvedLora, path: string): { scale: number; index: number } {
+  const found = modules.get(path);
+  if (!found) throw new ConfigError(`lora: ${path} is none of the modules that it was resolved for`);
+  return found;
 }

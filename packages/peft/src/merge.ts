@@ -1,6 +1,6 @@
 import { addScaled, cast, matmul, scope, type Tensor } from '@flex/tensor';
-import { type Linear, type LoraConfig, pairsOf } from './lora.ts';
-import type { Parameters } from './regularizer.ts';
+import type { Adapters } from './adapters.ts';
+import { type Linear, moduleOf, type ResolvedLora } from './lora.ts';
 
 /** What merging needs of a model. */
 export interface MergeableModel {
@@ -15,9 +15,10 @@ export interface MergeableModel {
  * one: at f16 a delta of 1 % of W keeps about 2 % of relative error. The model's weights stay as they are.
  * Throws what `withLora` throws.
  */
-export function withMergedLora(model: MergeableModel, adapters: Parameters, config: LoraConfig): Linear {
+export function withMergedLora(model: MergeableModel, adapters: Adapters, lora: ResolvedLora): Linear {
   const merged = new Map<string, Tensor>();
-  for (const [path, { a, b, scale }] of pairsOf(adapters, config)) {
+  for (const [path, { a, b }] of adapters) {
+    const { scale } = moduleOf(lora, path);
     const weight = model.weights.get(`${path}.weight`);
     if (!weight) throw new Error(`merge: the model has no weight of ${path}`);
     // NUMERICS: one rounding, at the end.

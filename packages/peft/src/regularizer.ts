@@ -1,7 +1,5 @@
 import type { Tensor } from '@flex/tensor';
-
-/** Adapter tensors by PEFT's names: `base_model.model.<module path>.lora_A.weight`, f32 [r, in], and lora_B. */
-export type Parameters = ReadonlyMap<string, Tensor>;
+import type { Adapters } from './adapters.ts';
 
 /**
  * A penalty on the adapter's weights, added to the loss as λ·penalty; λ is the caller's. A plain value that
@@ -13,7 +11,7 @@ export interface Regularizer {
   /** Everything that decides its value, for a run's manifest. */
   readonly options: object;
   /** L before λ: f32 [], made of ops, so that it can be differentiated. `step` counts updates from 1. */
-  penalty(adapters: Parameters, step: number): Tensor;
+  penalty(adapters: Adapters, step: number): Tensor;
   /** Further numbers for the run's metrics, read back from the device. */
-  diagnostics?(adapters: Parameters): Promise<Record<string, number>>;
+  diagnostics?(adapters: Adapters): Promise<Record<string, number>>;
 }

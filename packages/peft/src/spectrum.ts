@@ -1,6 +1,6 @@
 import { scope } from '@flex/tensor';
-import type { Parameters } from './regularizer.ts';
-import { type FourierOptions, fourierOptions, inOrder, spectraOf } from './regularizers/fourier.ts';
+import { type Adapters, flattenAdapters } from './adapters.ts';
+import { type FourierOptions, fourierOptions, spectraOf } from './regularizers/fourier.ts';
 import { binsOf, frequencyWeights, multiplicity, thresholdBin } from './regularizers/frequency-weights.ts';
 
 /** The frequency content of one parameter. */
@@ -22,14 +22,14 @@ export interface SpectrumOptions extends Partial<FourierOptions> {
 }
 
 /**
- * The spectrum of each parameter by its name, in the adapter's order, for the penalty that the options
+ * The spectrum of each tensor by the name that `flattenAdapters` gives it, in the adapter's order, for the penalty that the options
  * describe. The transform runs on the adapter's backend, the sums on the host in f64. Throws ConfigError
  * for wrong options.
  */
 export async function spectrumOf(
-  adapters: Parameters,
+  adapters: Adapters,
   { bands = 32, ...given }: SpectrumOptions = {},
-  start?: Parameters,
+  start?: Adapters,
 ): Promise<Map<string, Spectrum>> {
   const options = fourierOptions(given);
   const found = new Map<string, Spectrum>();
@@ -46,7 +46,8 @@ export async function spectrumOf(
       found.set(name, summarize(power, length, options, bands));
     }
   }
-  return inOrder(found, adapters);
+  const order = [...flattenAdapters(adapters).keys()].filter((name) => found.has(name));
+  return new Map([...order, ...found.keys()].map((name) => [name, found.get(name)!]));
 }
 
 function summarize(power: Float64Array, length: number, options: FourierOptions, bands: number): Spectrum {

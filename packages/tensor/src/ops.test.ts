@@ -1,5 +1,5 @@
 import './index.ts';
 import { opTable } from './kernel.ts';
-import { checkOp } from './testing/index.ts';
+import { checkForward } from './testing/index.ts';
 
-for (const op of opTable.values()) checkOp(op);
+for (const op of opTable.values()) checkForward(op);

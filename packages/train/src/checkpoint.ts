@@ -1,10 +1,9 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Parameters } from '@flex/autograd';
 import { DataError } from '@flex/base';
 import type { LinearSize } from '@flex/llama';
 import type { OptimizerState } from '@flex/optim';
-import { type LoraConfig, readAdapter, writeAdapter } from '@flex/peft';
+import { type Adapters, type LoraConfig, readAdapter, writeAdapter } from '@flex/peft';
 import { type Backend, type Tensor, tensor } from '@flex/tensor';
 import { openSafetensors, toFloat32, writeSafetensors } from '@flex/tensor/safetensors';
 
@@ -17,7 +16,7 @@ export interface Progress {
 }
 
 export interface SavedRun extends Progress {
-  readonly params: Parameters;
+  readonly params: Adapters;
   readonly state: OptimizerState;
 }
 

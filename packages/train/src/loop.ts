@@ -1,14 +1,16 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Parameters } from '@flex/autograd';
+import { treeLeaves } from '@flex/autograd';
 import { ConfigError, DataError } from '@flex/base';
 import { type LlamaModel, loadLlama, openTokenizer, readLlamaConfig, type Tokenizer } from '@flex/llama';
 import { type OptimizerState, schedule } from '@flex/optim';
 import {
-  adaptedPaths,
+  type Adapters,
+  flattenAdapters,
   initLora,
   type LoraConfig,
   readAdapter,
+  resolveLora,
   resolveTargets,
   type Targets,
   withLora,
@@ -110,7 +112,7 @@ function finishedRun(out: string, digest: string): RunSummary | null {
 
 /** What an update needs and changes. */
 interface Trainee {
-  params: Parameters;
+  params: Adapters;
   state: OptimizerState;
 }
 
@@ -136,7 +138,7 @@ export async function train(config: TrainConfig, options: TrainOptions): Promise
   const start = () => startingAdapter(config, backend, model).params;
   const regularizers = await makeRegularizers(config.regularizer, parts, start);
   const saved = resume ? loadCheckpoint(backend, config.out, folder.runDigest, model.linears) : null;
-  const trainee: Trainee = saved ?? { params, state: optimizer.init(params) };
+  const trainee: Trainee = saved ?? { params, state: optimizer.init(flattenAdapters(params)) };
   if (saved) eachTensor(params, (t) => t.dispose());
   const done = saved?.step ?? 0;
   folder.start({ backend, config, data, heldOut, lora, optimizer, regularizers, done });
@@ -144,7 +146,7 @@ export async function train(config: TrainConfig, options: TrainOptions): Promise
     out: config.out,
     device: backend.description,
     model: config.model,
-    trainableParameters: [...trainee.params.values()].reduce((n, t) => n + size(t.shape), 0),
+    trainableParameters: treeLeaves(trainee.params).reduce((n, t) => n + size(t.shape), 0),
     examples: data.examples.length,
     skipped: data.skipped,
     warnings: [...model.warnings, ...warnings],
@@ -153,7 +155,7 @@ export async function train(config: TrainConfig, options: TrainOptions): Promise
   });
   const setup: UpdateSetup = {
     model,
-    lora,
+    lora: resolveLora(lora, trainee.params),
     optimizer,
     regularizers,
     maxGradNorm: config.train.max_grad_norm,
@@ -187,7 +189,7 @@ async function run(context: Run): Promise<RunSummary> {
   const losses: number[] = [];
   let step = done;
   const save = () =>
-    saveCheckpoint(config.out, { ...trainee, step, run: folder.runDigest }, setup.lora, config.model);
+    saveCheckpoint(config.out, { ...trainee, step, run: folder.runDigest }, setup.lora.config, config.model);
   while (step < plan.steps && !options.signal?.aborted) {
     step++;
     const metrics = await oneUpdate(context, step);
@@ -207,7 +209,7 @@ async function run(context: Run): Promise<RunSummary> {
   const interrupted = step < plan.steps;
   if (interrupted) await save();
   const adapter = join(config.out, 'adapter');
-  await writeAdapter(adapter, trainee.params, setup.lora, { baseModel: config.model });
+  await writeAdapter(adapter, trainee.params, setup.lora.config, { baseModel: config.model });
   const summary: RunSummary = {
     status: interrupted ? 'interrupted' : 'done',
     digest: folder.runDigest,
@@ -230,7 +232,7 @@ async function run(context: Run): Promise<RunSummary> {
 }
 
 /** What the regularizers tell of the adapter, such as the share of its power at low frequencies. */
-async function reported({ regularizers }: UpdateSetup, params: Parameters): Promise<Record<string, number>> {
+async function reported({ regularizers }: UpdateSetup, params: Adapters): Promise<Record<string, number>> {
   const reports = await Promise.all(
     regularizers.map(({ regularizer }) => regularizer.diagnostics?.(params) ?? {}),
   );
@@ -331,20 +333,19 @@ function startingAdapter(
   config: TrainConfig,
   backend: Backend,
   model: LlamaModel,
-): { lora: LoraConfig; params: Parameters; warnings: readonly string[] } {
+): { lora: LoraConfig; params: Adapters; warnings: readonly string[] } {
   if (config.adapter === null) {
     const targets = resolveTargets(config.lora.targets, model.linears);
     const params = initLora(backend, config.lora, targets, config.train.seed);
     return { lora: config.lora, params, warnings: [] };
   }
   const { config: lora, params, warnings } = readAdapter(backend, config.adapter, model.linears);
-  const modules = adaptedPaths(params.keys());
   const means = (targets: Targets) => [...resolveTargets(targets, model.linears).keys()];
   for (const [key, value] of Object.entries(config.lora)) {
     const has = lora[key as keyof LoraConfig];
     const agrees =
       key === 'targets'
-        ? means(value as Targets).join() === modules.join()
+        ? means(value as Targets).join() === [...params.keys()].join()
         : JSON.stringify(has) === JSON.stringify(value);
     if (!agrees) {
       throw new ConfigError(

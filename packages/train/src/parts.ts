@@ -1,8 +1,7 @@
 import { pathToFileURL } from 'node:url';
-import type { Parameters } from '@flex/autograd';
 import { ConfigError } from '@flex/base';
 import { adamw, type Optimizer } from '@flex/optim';
-import { fourier, l2 } from '@flex/peft';
+import { type Adapters, fourier, l2 } from '@flex/peft';
 import type { OptimizerConfig, RegularizerConfig } from './config.ts';
 import type { WeightedRegularizer } from './update.ts';
 
@@ -16,7 +15,7 @@ export type RecipeParts = ReadonlyMap<string, unknown>;
 export async function makeRegularizers(
   parts: readonly RegularizerConfig[],
   recipe: RecipeParts,
-  start: () => Parameters,
+  start: () => Adapters,
 ): Promise<WeightedRegularizer[]> {
   return Promise.all(
     parts.map(async (part, i) => {

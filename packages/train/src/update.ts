@@ -1,9 +1,17 @@
-import { type Parameters, recompute, valueAndGrad } from '@flex/autograd';
+import { mapTree, recompute, valueAndGrad } from '@flex/autograd';
 import { DataError } from '@flex/base';
 import { type LlamaModel, lossSum, scoredTokens, type TokenBatch } from '@flex/llama';
 import { clipByGlobalNorm, globalNorm, type Optimizer, type OptimizerState } from '@flex/optim';
-import { type LoraConfig, type Regularizer, withLora } from '@flex/peft';
-import { add, addScaled, mul, scope, type Tensor, tensor } from '@flex/tensor';
+import {
+  type Adapters,
+  type DropoutState,
+  flattenAdapters,
+  type Regularizer,
+  type ResolvedLora,
+  unflattenAdapters,
+  withLora,
+} from '@flex/peft';
+import { add, addScaled, mul, scope, type Tensor, zeros } from '@flex/tensor';
 
 /** A penalty and how strongly, and where, it pulls. */
 export interface WeightedRegularizer {
@@ -17,7 +25,7 @@ export interface WeightedRegularizer {
 /** What stays the same from update to update. */
 export interface UpdateSetup {
   readonly model: LlamaModel;
-  readonly lora: LoraConfig;
+  readonly lora: ResolvedLora;
   readonly optimizer: Optimizer;
   readonly regularizers: readonly WeightedRegularizer[];
   /** Largest global norm of the gradient; null: not clipped. */
@@ -31,7 +39,7 @@ export interface UpdateSetup {
 }
 
 export interface UpdateInputs {
-  readonly params: Parameters;
+  readonly params: Adapters;
   readonly state: OptimizerState;
   /** The effective batch, in pieces that fit the device. */
   readonly batches: readonly TokenBatch[];
@@ -42,7 +50,7 @@ export interface UpdateInputs {
 }
 
 export interface UpdateResult {
-  readonly params: Map<string, Tensor>;
+  readonly params: Adapters;
   readonly state: OptimizerState;
   /** Mean cross-entropy over the scored tokens of the whole effective batch, nats: f32 []. */
   readonly loss: Tensor;
@@ -62,21 +70,23 @@ export function update(setup: UpdateSetup, inputs: UpdateInputs): UpdateResult {
     const { optimizer, maxGradNorm, model } = setup;
     const { params, state, step, lr } = inputs;
     const task = taskGradient(setup, inputs);
-    const zero = tensor(model.backend, [0], []);
     let { grads } = task;
-    let penalty = zero;
-    let decoupled: Parameters | null = null;
+    let penalty = zeros(model.backend, []);
+    let decoupled: Adapters | null = null;
     for (const { regularizer, lambda, enters } of setup.regularizers) {
-      const pull = valueAndGrad(() => regularizer.penalty(params, step), params);
+      const pull = valueAndGrad((adapters) => regularizer.penalty(adapters, step), params);
       penalty = add(penalty, pull.value);
-      if (enters === 'loss') grads = addGradients(grads, pull.grads, lambda);
-      else decoupled = addGradients(decoupled, pull.grads, lambda);
+      if (enters === 'loss') grads = plus(grads, pull.grads, lambda);
+      else if (decoupled) decoupled = plus(decoupled, pull.grads, lambda);
+      else decoupled = mapTree((g) => mul(g, lambda), pull.grads);
     }
+    const flat = flattenAdapters(grads);
     const { grads: clipped, norm } =
-      maxGradNorm === null ? { grads, norm: globalNorm(grads) } : clipByGlobalNorm(grads, maxGradNorm);
-    const after = optimizer.update(clipped, state, params, { step, lr });
+      maxGradNorm === null ? { grads: flat, norm: globalNorm(flat) } : clipByGlobalNorm(flat, maxGradNorm);
+    const after = optimizer.update(clipped, state, flattenAdapters(params), { step, lr });
+    const moved = unflattenAdapters(after.params);
     return {
-      params: decoupled ? addGradients(after.params, decoupled, -lr) : new Map(after.params),
+      params: decoupled ? plus(moved, decoupled, -lr) : moved,
       state: after.state,
       loss: task.loss,
       penalty,
@@ -88,17 +98,15 @@ export function update(setup: UpdateSetup, inputs: UpdateInputs): UpdateResult {
 /** Mean loss over all scored tokens of the batches, and its gradient, one batch after the other. */
 function taskGradient(setup: UpdateSetup, { params, batches, step }: UpdateInputs) {
   const total = batches.reduce((n, batch) => n + scoredTokens(batch), 0);
-  let sums: { loss: Tensor; grads: Map<string, Tensor> } | null = null;
+  let sums: { loss: Tensor; grads: Adapters } | null = null;
   for (const [i, batch] of batches.entries()) {
     if (scoredTokens(batch) === 0) continue;
     const dropout = { seed: setup.seed, step: (step - 1) * setup.gradAccumulation + i };
     const { value, grads } = valueAndGrad(
-      () => mul(taskLoss(setup, params, batch, dropout), 1 / total),
+      (adapters) => mul(taskLoss(setup, adapters, batch, dropout), 1 / total),
       params,
     );
-    sums = sums
-      ? { loss: add(sums.loss, value), grads: addGradients(sums.grads, grads, 1) }
-      : { loss: value, grads };
+    sums = sums ? { loss: add(sums.loss, value), grads: plus(sums.grads, grads, 1) } : { loss: value, grads };
   }
   if (!sums) throw new DataError(`update ${step}: none of its examples has a scored token`);
   return sums;
@@ -106,24 +114,17 @@ function taskGradient(setup: UpdateSetup, { params, batches, step }: UpdateInput
 
 function taskLoss(
   { model, lora, checkpointActivations }: UpdateSetup,
-  params: Parameters,
+  params: Adapters,
   batch: TokenBatch,
-  dropout: { seed: number; step: number },
+  dropout: DropoutState,
 ): Tensor {
-  const linear = withLora(model.linear, params, lora, dropout);
-  const adapters = [...params.values()];
   return lossSum(model, batch, {
-    linear,
-    runLayer: checkpointActivations ? (layer, x) => recompute(layer, [x, ...adapters]) : undefined,
+    linear: withLora(model.linear, params, lora, dropout),
+    runLayer: checkpointActivations ? (layer, x) => recompute(layer, [x, params]) : undefined,
   });
 }
 
-/** a + scale·b by name; b·scale where there is no a yet. */
-function addGradients(a: Parameters | null, b: Parameters, scale: number): Map<string, Tensor> {
-  const sumOf = (name: string, g: Tensor): Tensor => {
-    const before = a?.get(name);
-    if (before) return addScaled(before, g, scale);
-    return scale === 1 ? g : mul(g, scale);
-  };
-  return new Map([...b].map(([name, g]) => [name, sumOf(name, g)]));
+/** a + scale·b, tensor by tensor. */
+function plus(a: Adapters, b: Adapters, scale: number): Adapters {
+  return mapTree((x, y) => addScaled(x, y, scale), a, b);
 }

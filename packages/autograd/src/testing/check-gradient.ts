@@ -1,4 +1,4 @@
-import { add, mul, size, sum, type Tensor } from '@flex/tensor';
+import { add, mul, type Spec, size, sum, type Tensor } from '@flex/tensor';
 import { type AnyOp, applyAll, type Op, outputsOf } from '@flex/tensor/kernel';
 import {
   arbitraryRandom,
@@ -16,14 +16,13 @@ import {
 } from '@flex/tensor/testing';
 import fc from 'fast-check';
 import { describe, test } from 'vitest';
-import { vjp } from '../vjp.ts';
+import { pullback } from '../pullback.ts';
+import { innerProduct } from '../tree.ts';
+import { grad } from '../value-and-grad.ts';
 import { expectDerivatives, expectSameGradients, gradientsAt, type NumberOf } from './derivatives.ts';
 
-export interface GradientOptions {
-  /** Draws of the inputs of all samples; left out: 6. */
-  readonly runs?: number;
-}
-
+/** Draws of the inputs of all samples. */
+const numRuns = 6;
 /** A gradient adds up products, each as exact as the op. */
 const gradientTolerance = (op: AnyOp) => 4 * toleranceOf(op);
 
@@ -33,16 +32,18 @@ const gradientTolerance = (op: AnyOp) => 4 * toleranceOf(op);
  * backend the gradient is the reference's. An op without a gradient must say so by name. Call it in a Vitest
  * file.
  */
-export function checkGradient<A extends object>(definition: Op<A>, { runs = 6 }: GradientOptions = {}): void {
+export function checkGradient<A extends object>(definition: Op<A>): void {
   const op: AnyOp = definition;
   if (!op.samples.some((sample) => specsOf(op, sample).some((spec) => spec.dtype === 'f32'))) return;
   const everyDraw = (f: (sample: DrawnSample, random: () => number) => Promise<void>) =>
     fc.assert(
       fc.asyncProperty(arbitrarySamples(op, 'apart'), arbitraryRandom, async (samples, random) => {
         // All at once, so that a device is waited for once.
-        await Promise.all(samples.filter((sample) => isReal(op, sample)).map((sample) => f(sample, random)));
+        await Promise.all(
+          samples.filter((sample) => hasRealOutput(op, sample)).map((sample) => f(sample, random)),
+        );
       }),
-      { numRuns: runs },
+      { numRuns },
     );
 
   describe(`gradient of ${op.name}`, () => {
@@ -81,7 +82,7 @@ export function checkGradient<A extends object>(definition: Op<A>, { runs = 6 }:
 }
 
 /** False where a sample's output is whole numbers (`cast` can give them), which have no gradient. */
-function isReal(op: AnyOp, { inputs, attrs }: DrawnSample): boolean {
+function hasRealOutput(op: AnyOp, { inputs, attrs }: DrawnSample): boolean {
   return ['f32', 'f16'].includes(outputsOf(op, inputs, attrs)[0].dtype) || op.vjp === null;
 }
 
@@ -106,18 +107,15 @@ function weighted(op: AnyOp, { inputs, attrs }: DrawnSample): NumberOf {
 
 /** Σᵢ ⟨cᵢ, gᵢ⟩ with random c, where gᵢ is the gradient of `weighted` in input i. */
 function gradientSum(op: AnyOp, sample: DrawnSample, random: () => number): NumberOf {
-  const coefficients = sample.inputs.map(({ shape }) => drawUniform(shape, random));
+  const isReal = ({ dtype }: Spec) => dtype === 'f32';
+  const coefficients = sample.inputs.filter(isReal).map(({ shape }) => drawUniform(shape, random));
   return (xs) => {
-    const own = xs.slice(0, sample.inputs.length);
-    const reals = own.filter((x) => x.dtype === 'f32');
-    const { grads } = vjp(() => weighted(op, sample)(xs), reals);
-    const products = grads.flatMap((g, k) => {
-      const coefficient = coefficients[own.indexOf(reals[k])];
-      return g ? [sum(mul(g, upload(g.backend, coefficient)))] : [];
-    });
-    // A step, whose gradient is 0 wherever it has one.
-    if (products.length === 0) return mul(sum(reals[0]), 0);
-    return products.reduce((total, product) => add(total, product));
+    const reals = xs.slice(0, sample.inputs.length).filter(isReal);
+    const grads = grad(() => weighted(op, sample)(xs), reals);
+    return innerProduct(
+      grads,
+      coefficients.map((c) => upload(reals[0].backend, c)),
+    );
   };
 }
 
@@ -126,7 +124,7 @@ async function expectRefusal(op: AnyOp, { inputs, attrs }: DrawnSample): Promise
   const attempt = (xs: readonly Tensor[]) => {
     const [output] = outputsOf(op, xs, attrs);
     const seed = upload(backend, { ...output, data: new Float64Array(size(output.shape)) });
-    return vjp(() => applyAll(op, xs, attrs)[0], xs, seed);
+    return pullback(() => applyAll(op, xs, attrs)[0], xs, seed);
   };
   let message = '';
   try {

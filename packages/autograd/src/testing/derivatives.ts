@@ -1,6 +1,6 @@
 import { type Backend, type HostArray, scope, show, type Tensor } from '@flex/tensor';
 import { type DrawnInput, drawUniform, expectClose, referenceBackend, upload } from '@flex/tensor/testing';
-import { vjp } from '../vjp.ts';
+import { pullback } from '../pullback.ts';
 
 /** A number computed from tensors: f32 []. */
 export type NumberOf = (xs: readonly Tensor[]) => Tensor;
@@ -73,7 +73,7 @@ export async function gradientsAt(
   const grads = scope(() => {
     const xs = inputs.map((input) => upload(backend, input));
     const reals = xs.filter((x) => x.dtype === 'f32');
-    const found = vjp(() => f(xs), reals).grads;
+    const found = pullback(() => f(xs), reals).grads;
     return xs.map((x) => found[reals.indexOf(x)] ?? null);
   });
   const data = await Promise.all(grads.map(async (g) => (g ? g.data() : null)));

@@ -1,4 +1,4 @@
-import { fourierOptions, readAdapterTensors, type Spectrum, spectrumOf } from '@flex/peft';
+import { fourierOptions, peftName, readAdapterTensors, type Spectrum, spectrumOf } from '@flex/peft';
 import chalk from 'chalk';
 import { Command } from 'commander';
 import { type CommonOptions, outputOf, withCommonOptions, withDevice } from '../context.ts';
@@ -35,7 +35,8 @@ async function run({
   const backend = await openBackend(device, output.note);
   const { params, warnings } = readAdapterTensors(backend, dir);
   for (const line of warnings) output.warn(line);
-  const spectra = await spectrumOf(params, options);
+  const found = await spectrumOf(params, options);
+  const spectra = new Map([...found].map(([name, spectrum]) => [peftName(name), spectrum]));
   const parameters = [...spectra].map(([name, { bins, penalty, below, above, bands }]) => ({
     name,
     bins,

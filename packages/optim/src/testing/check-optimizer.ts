@@ -9,7 +9,7 @@ import {
   type Tensor,
   tensor,
 } from '@flex/tensor';
-import type { Optimizer, OptimizerState, Parameters } from '../optimizer.ts';
+import type { Optimizer, OptimizerState, Params } from '../optimizer.ts';
 
 const steps = 6;
 const shapes: Readonly<Record<string, readonly number[]>> = { 'a.weight': [3, 5], 'b.weight': [7] };
@@ -118,7 +118,7 @@ async function run(
   from: number,
   to: number,
 ): Promise<Snapshot> {
-  let params: Parameters = upload(backend, at.params);
+  let params: Params = upload(backend, at.params);
   let state: OptimizerState = optimizer.init(params);
   if (from > 1) {
     const saved = new Map(
@@ -142,19 +142,18 @@ function upload(backend: Backend, numbers: ReadonlyMap<string, HostArray>): Map<
   return new Map([...numbers].map(([name, data]) => [name, tensor(backend, data, shapes[name])]));
 }
 
-async function download(tensors: Parameters): Promise<Map<string, HostArray>> {
+async function download(tensors: Params): Promise<Map<string, HostArray>> {
   const pairs = [...tensors].map(
     async ([name, t]) => [name, t.disposed ? new Float32Array() : await t.data()] as const,
   );
   return new Map(await Promise.all(pairs));
 }
 
-function sameSpecs(a: Parameters, b: Parameters): boolean {
+function sameSpecs(a: Params, b: Params): boolean {
   return a.size === b.size && [...a].every(([name, t]) => b.has(name) && sameSpec(t, b.get(name) as Tensor));
 }
 
-const list = (tensors: Parameters) =>
-  [...tensors].map(([name, t]) => `${name} ${show(t)}`).join(', ') || 'none';
+const list = (tensors: Params) => [...tensors].map(([name, t]) => `${name} ${show(t)}`).join(', ') || 'none';
 
 function same(a: Snapshot, b: Snapshot): boolean {
   return sameNumbers(a.params, b.params) && sameNumbers(a.state, b.state);

@@ -1,5 +1,6 @@
 import { add, reshape, rfft, scope, sum, type Tensor, tensor } from '@flex/tensor';
-import type { Parameters, Regularizer } from '../regularizer.ts';
+import type { Adapters } from '../adapters.ts';
+import type { Regularizer } from '../regularizer.ts';
 import {
   binsOf,
   checkFrequencyOptions,
@@ -20,16 +21,11 @@ import { weightedSquare } from './weighted-square.ts';
 
 export interface FourierOptions extends FrequencyOptions, SignalOptions {}
 
-/** The Fourier penalty, which can also be asked for its parts. */
+/** The Fourier penalty; `spectrumOf` gives it for each tensor. */
 export interface FourierRegularizer extends Regularizer {
   readonly options: FourierOptions;
-  /**
-   * The penalty of each parameter (of each product, or of `all`, where the scope says so); they sum to the
-   * whole.
-   */
-  penaltyPerParameter(adapters: Parameters): Promise<Map<string, number>>;
   /** `share_below`: the share of the power of all signals that is below bin n·T; 0 where there is none. */
-  diagnostics(adapters: Parameters): Promise<{ share_below: number }>;
+  diagnostics(adapters: Adapters): Promise<{ share_below: number }>;
 }
 
 /**
@@ -52,7 +48,7 @@ export function fourierOptions(given: Partial<FourierOptions> = {}): FourierOpti
 }
 
 /** The rfft of every signal of an adapter, one transform for each length. */
-export function spectraOf(adapters: Parameters, options: FourierOptions, start?: Parameters): Spectra[] {
+export function spectraOf(adapters: Adapters, options: FourierOptions, start?: Adapters): Spectra[] {
   const norm = options.norm === 'ortho' ? 'ortho' : 'backward';
   return signalGroups(adapters, options, start).map(({ signals, sources }) => {
     const [rows, length] = signals.shape;
@@ -68,46 +64,26 @@ export function spectraOf(adapters: Parameters, options: FourierOptions, start?:
  * `start` is the adapter that scope `change` measures from. Throws ConfigError for wrong options.
  * Source: Narasimhan, FLeX: Fourier-based low-rank expansion for multilingual transfer, 2025.
  */
-export function fourier(given: Partial<FourierOptions> = {}, start?: Parameters): FourierRegularizer {
+export function fourier(given: Partial<FourierOptions> = {}, start?: Adapters): FourierRegularizer {
   const options = fourierOptions(given);
   const penaltyWeights = cached((length) => frequencyWeights(length, options));
-  const countWeights = cached((length) => shares(length, options, Infinity));
-  const belowWeights = cached((length) => shares(length, options, thresholdBin(length, options)));
+  const countWeights = cached((length) => multiplicities(length, options, Infinity));
+  const belowWeights = cached((length) => multiplicities(length, options, thresholdBin(length, options)));
   const total = (spectra: readonly Spectra[], weights: (length: number) => Float64Array) =>
     spectra.map((s) => sum(weigh(s, weights))).reduce(add);
   return {
     name: 'fourier',
     options,
     penalty: (adapters) => scope(() => total(spectraOf(adapters, options, start), penaltyWeights)),
-    async penaltyPerParameter(adapters) {
-      const groups = scope(() =>
-        spectraOf(adapters, options, start).map((s) => ({
-          sources: s.sources,
-          penalties: sum(weigh(s, penaltyWeights), { axes: [1] }),
-        })),
-      );
-      const found = new Map<string, number>();
-      for (const { sources, penalties } of groups) {
-        const values = await penalties.data();
-        penalties.dispose();
-        let row = 0;
-        for (const { name, rows } of sources) {
-          let penalty = 0;
-          for (const end = row + rows; row < end; row++) penalty += values[row];
-          found.set(name, penalty);
-        }
-      }
-      return inOrder(found, adapters);
-    },
     async diagnostics(adapters) {
       const [below, all] = scope(() => {
         const spectra = spectraOf(adapters, options, start);
         return [total(spectra, belowWeights), total(spectra, countWeights)];
       });
-      const [share, whole] = [await below.item(), await all.item()];
+      const [low, whole] = [await below.item(), await all.item()];
       below.dispose();
       all.dispose();
-      return { share_below: whole === 0 ? 0 : share / whole };
+      return { share_below: whole === 0 ? 0 : low / whole };
     },
   };
 }
@@ -122,19 +98,10 @@ function weigh({ parts, length }: Spectra, weights: (length: number) => Float64A
 }
 
 /** How often each bin below `end` counts; 0 from there on. */
-function shares(length: number, { sides }: FourierOptions, end: number): Float64Array {
+function multiplicities(length: number, { sides }: FourierOptions, end: number): Float64Array {
   return Float64Array.from({ length: binsOf(length) }, (_, k) =>
     k < end ? multiplicity(k, length, sides) : 0,
   );
-}
-
-/** The entries in the order of the adapter's tensors, as far as they are of tensors. */
-export function inOrder<T>(found: ReadonlyMap<string, T>, adapters: Parameters): Map<string, T> {
-  const known = [...adapters.keys()].flatMap((name) => {
-    const value = found.get(name);
-    return value === undefined ? [] : [[name, value] as const];
-  });
-  return new Map([...known, ...found]);
 }
 
 function cached(f: (length: number) => Float64Array): (length: number) => Float64Array {

@@ -1,3 +1,4 @@
+import { treeLeaves } from '@flex/autograd';
 import { add, scope, square, sum } from '@flex/tensor';
 import type { Regularizer } from '../regularizer.ts';
 
@@ -6,6 +7,11 @@ export function l2(): Regularizer {
   return {
     name: 'l2',
     options: {},
-    penalty: (adapters) => scope(() => [...adapters.values()].map((w) => sum(square(w))).reduce(add)),
+    penalty: (adapters) =>
+      scope(() =>
+        treeLeaves(adapters)
+          .map((w) => sum(square(w)))
+          .reduce(add),
+      ),
   };
 }

@@ -1,7 +1,7 @@
+import { mapTree } from '@flex/autograd';
 import { ConfigError } from '@flex/base';
-import { concat, matmul, permute, philox, reshape, size, sub, type Tensor, tensor } from '@flex/tensor';
-import { adaptedPaths, adapterName, parseAdapterName } from '../adapter-names.ts';
-import type { Parameters } from '../regularizer.ts';
+import { concat, matmul, permute, philox, reshape, size, sub, type Tensor } from '@flex/tensor';
+import { type Adapters, flattenAdapters } from '../adapters.ts';
 import { reorder } from './reorder.ts';
 
 /**
@@ -52,11 +52,7 @@ export interface SignalGroup {
 }
 
 /** The signals of an adapter, those of one length together. Throws ConfigError when `change` has no start. */
-export function signalGroups(
-  adapters: Parameters,
-  options: SignalOptions,
-  start?: Parameters,
-): SignalGroup[] {
+export function signalGroups(adapters: Adapters, options: SignalOptions, start?: Adapters): SignalGroup[] {
   const flat = [...matricesOf(adapters, options, start)].map(([name, matrix]) => ({
     name,
     signal: flatten(matrix, options),
@@ -86,30 +82,19 @@ export function signalGroups(
   }));
 }
 
-function matricesOf(adapters: Parameters, { scope }: SignalOptions, start?: Parameters): Parameters {
-  if (scope === 'each' || scope === 'concatenated') return adapters;
-  if (scope === 'product')
-    return new Map(adaptedPaths(adapters.keys()).map((path) => [path, product(adapters, path)]));
-  if (scope === 'change')
-    return new Map([...adapters].map(([name, w]) => [name, sub(w, startOf(start, name))]));
-  const side = scope === 'a' ? 'A' : 'B';
-  return new Map([...adapters].filter(([name]) => parseAdapterName(name)?.side === side));
-}
-
-function product(adapters: Parameters, path: string): Tensor {
-  const [a, b] = (['A', 'B'] as const).map((side) => {
-    const found = adapters.get(adapterName(path, side));
-    if (!found)
-      throw new ConfigError(`fourier: scope product needs ${adapterName(path, side)}, which is missing`);
-    return found;
-  });
-  return matmul(b, a);
-}
-
-function startOf(start: Parameters | undefined, name: string): Tensor {
-  const found = start?.get(name);
-  if (!found) throw new ConfigError(`fourier: scope change needs the start of ${name}, which was not given`);
-  return found;
+function matricesOf(
+  adapters: Adapters,
+  { scope }: SignalOptions,
+  start?: Adapters,
+): ReadonlyMap<string, Tensor> {
+  if (scope === 'product') return new Map([...adapters].map(([path, { a, b }]) => [path, matmul(b, a)]));
+  if (scope === 'change') {
+    if (!start) throw new ConfigError('fourier: scope change needs the start of the adapter');
+    return flattenAdapters(mapTree((w, before) => sub(w, before), adapters, start));
+  }
+  const tensors = flattenAdapters(adapters);
+  if (scope === 'each' || scope === 'concatenated') return tensors;
+  return new Map([...tensors].filter(([name]) => name.endsWith(`.${scope}`)));
 }
 
 function flatten(matrix: Tensor, { order }: SignalOptions): Tensor {
@@ -121,14 +106,7 @@ function flatten(matrix: Tensor, { order }: SignalOptions): Tensor {
 
 function shuffled(signals: Tensor, { order, permutation_seed }: SignalOptions): Tensor {
   if (order !== 'permuted') return signals;
-  const length = signals.shape[1];
-  const places = permutation(length, permutation_seed);
-  const back = new Int32Array(length);
-  places.forEach((place, i) => {
-    back[place] = i;
-  });
-  const upload = (numbers: Int32Array) => tensor(signals.backend, numbers, [length], 'i32');
-  return reorder(signals, upload(places), upload(back));
+  return reorder(signals, permutation(signals.shape[1], permutation_seed));
 }
 
 const permutationStream = 0x5f0f;

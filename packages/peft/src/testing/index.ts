@@ -1,1 +1,1 @@
-export { type CheckRegularizerOptions, checkRegularizer } from './check-regularizer.ts';
+export { checkRegularizer } from './check-regularizer.ts';

@@ -1,5 +1,5 @@
 export * from './arbitrary.ts';
 export * from './backends.ts';
-export * from './check-op.ts';
+export * from './check-forward.ts';
 export * from './compare.ts';
 export * from './run-op.ts';

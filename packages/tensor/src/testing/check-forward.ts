@@ -32,11 +32,12 @@ const f64Tolerance = 1e-9;
 const f32Rounding = 2 ** -22;
 
 /**
- * Registers the tests that any op must pass, on every backend of this machine: its result is that of the f64
- * reference and of its composition, known values are met, shader texts hold no sizes, wrong inputs are
- * refused by name. Call it at the top of a Vitest file, or inside a `describe`.
+ * Registers the tests that any op's results must pass, on every backend of this machine: they are those of the
+ * f64 reference and of its composition, known values are met, shader texts hold no sizes, wrong inputs are
+ * refused by name. Call it at the top of a Vitest file, or inside a `describe`. With the gradient's tests
+ * besides it is `checkOp` of `@flex/autograd/testing`.
  */
-export function checkOp<A extends object>(definition: Op<A>, { runs = 12 }: CheckOptions = {}): void {
+export function checkForward<A extends object>(definition: Op<A>, { runs = 12 }: CheckOptions = {}): void {
   const op: AnyOp = definition;
   const draws = (numRuns: number) => (f: (samples: readonly DrawnSample[]) => void | Promise<void>) =>
     fc.assert(
@@ -82,7 +83,7 @@ export function checkOp<A extends object>(definition: Op<A>, { runs = 12 }: Chec
       test('equals the f64 reference, and new numbers compile no kernel', async () => {
         let compiled: number | undefined;
         await everyDraw(async (samples) => {
-          await checkForward(backend(), op, samples);
+          await checkAgainstReference(backend(), op, samples);
           compiled ??= backend().stats.pipelines;
           const more = backend().stats.pipelines - compiled;
           if (more > 0) throw new Error(`${op.name}: the same shapes compiled ${more} kernels again`);
@@ -98,7 +99,7 @@ export function checkOp<A extends object>(definition: Op<A>, { runs = 12 }: Chec
         test('takes other element types where infer says so', () =>
           twoDraws((samples) => {
             const variants = typeVariants(op).map(({ sample, dtypes }) => inTypes(samples[sample], dtypes));
-            return checkForward(backend(), op, variants);
+            return checkAgainstReference(backend(), op, variants);
           }));
       }
     }, deviceBackends);
@@ -111,7 +112,7 @@ export function checkOp<A extends object>(definition: Op<A>, { runs = 12 }: Chec
               ...op,
               wgsl: (x, y, attrs, device, taken) => op.wgsl(x, y, attrs, as(device), taken),
             };
-            return everyDraw((samples) => checkForward(backend(), other, samples));
+            return everyDraw((samples) => checkAgainstReference(backend(), other, samples));
           });
         },
         [webGpuBackend],
@@ -131,7 +132,11 @@ export function toleranceOf(op: AnyOp): number {
   return op.tolerance ?? 1e-5;
 }
 
-async function checkForward(backend: Backend, op: AnyOp, samples: readonly DrawnSample[]): Promise<void> {
+async function checkAgainstReference(
+  backend: Backend,
+  op: AnyOp,
+  samples: readonly DrawnSample[],
+): Promise<void> {
   const reference = await referenceBackend.open();
   await Promise.all(
     samples.map(async ({ inputs, attrs }) => {

@@ -1,0 +1,137 @@
+import { add, mul, type Shape, scope, size, square, sum, type Tensor, tensor } from '@flex/tensor';
+import { type AnyOp, apply, isRecording } from '@flex/tensor/kernel';
+import { describeEachBackend } from '@flex/tensor/testing';
+import { describe, expect, test } from 'vitest';
+import { pullback } from './pullback.ts';
+import { recompute } from './recompute.ts';
+import { bumpy, numbers, waves } from './testing/functions.ts';
+
+describeEachBackend((backend) => {
+  const of = (...data: number[]): Tensor => tensor(backend(), data, [data.length]);
+
+  test('gives null where f does not depend on x', async () => {
+    const [x, y] = [of(1, 2), of(3, 4)];
+    const { grads } = pullback(() => sum(square(x)), [x, y]);
+    expect(grads[1]).toBeNull();
+    expect(await numbers(grads[0]!)).toEqual([2, 4]);
+  });
+
+  test('never computes the gradient of what was not asked for', () => {
+    const frozen = of(1, 2);
+    const op: AnyOp = {
+      kind: 'view',
+      offset: () => 0,
+      name: 'half-frozen',
+      infer: ([a]) => ({ shape: a.shape, dtype: a.dtype }),
+      vjp: ([g]) => [
+        () => g,
+        () => {
+          throw new Error('the frozen gradient was computed');
+        },
+      ],
+      samples: [],
+    };
+    const x = of(1, 2);
+    expect(() => pullback(() => sum(apply(op, [x, frozen], {})), [x])).not.toThrow();
+    expect(() => pullback(() => sum(apply(op, [x, frozen], {})), [x, frozen])).toThrow(
+      'frozen gradient was computed',
+    );
+  });
+
+  test('differentiates a composition whose input is given twice once for each place', async () => {
+    const op: AnyOp = {
+      kind: 'composite',
+      name: 'product',
+      infer: ([a]) => ({ shape: a.shape, dtype: a.dtype }),
+      vjp: 'composed',
+      composed: ([a, b]) => mul(a, b),
+      samples: [],
+    };
+    const x = of(3, 5);
+    expect(await numbers(pullback(() => sum(apply(op, [x, x], {})), [x]).grads[0]!)).toEqual([6, 10]);
+  });
+
+  test('a gradient that two inputs share is freed only when neither has it any more', async () => {
+    const [x, y] = [of(1, 2), of(3, 4)];
+    const both = () => sum(recompute(([a, b]) => square(add(a, b)), [x, y]));
+    // x has a gradient already when the shared one comes: that is added to it, and y's must survive.
+    const { grads } = pullback(() => add(both(), sum(square(x))), [x, y]);
+    expect(await numbers(grads[0]!)).toEqual([8 + 2, 12 + 4]);
+    expect(await numbers(grads[1]!)).toEqual([8, 12]);
+  });
+
+  describe('memory', () => {
+    test('after a pullback only the value and the gradients are left, run after run', async () => {
+      const [x, y] = [waves(backend(), [20, 30]), waves(backend(), [30])];
+      const { stats } = backend();
+      const step = () => pullback(() => recompute(([a, b]) => bumpy(a, b), [x, y]), [x, y]);
+      let before = stats.liveBytes;
+      const [value, gx, gy] = scope(() => [sum(square(x)), square(x), square(y)]);
+      const results = stats.liveBytes - before;
+      for (const t of [value, gx, gy]) t.dispose();
+      before = stats.liveBytes;
+      let peak = 0;
+      for (let i = 0; i < 50; i++) {
+        backend().resetPeak();
+        const { value, grads } = step();
+        expect(stats.liveBytes - before).toBe(results);
+        for (const t of [value, ...grads]) t?.dispose();
+        expect(stats.liveBytes).toBe(before);
+        if (i === 0) peak = stats.peakBytes;
+        expect(stats.peakBytes).toBe(peak);
+      }
+      await backend().sync();
+    });
+
+    /** The most that one call of f holds besides what lived before, in tensors of `shape`. */
+    const peakOf = (f: () => void, shape: Shape): number => {
+      const one = tensor(backend(), new Float32Array(size(shape)), shape);
+      const { liveBytes } = backend().stats;
+      one.dispose();
+      const bytes = liveBytes - backend().stats.liveBytes;
+      backend().resetPeak();
+      const before = backend().stats.liveBytes;
+      scope(f);
+      return (backend().stats.peakBytes - before) / bytes;
+    };
+
+    test('a value is freed as soon as its gradient is passed on', () => {
+      const xs = Array.from({ length: 20 }, (_, i) => waves(backend(), [1000], i));
+      const many = () =>
+        pullback(() => xs.map((x) => sum(square(x))).reduce((total, y) => add(total, y)), xs);
+      // 20 values on the tape, each of which then makes way for a gradient.
+      expect(peakOf(many, [1000])).toBeLessThan(28);
+    });
+
+    test('a gradient is freed as soon as it is used or added to another', () => {
+      const x = waves(backend(), [1000]);
+      const uses = Array.from({ length: 20 }, (_, i) => i);
+      const many = () =>
+        pullback(() => uses.map((i) => sum(mul(x, i))).reduce((total, y) => add(total, y)), [x]);
+      expect(peakOf(many, [1000])).toBeLessThan(28);
+    });
+
+    test('a failure inside frees what was made and stops recording', () => {
+      const x = of(1, 2);
+      const before = backend().stats.liveBytes;
+      const failing = () =>
+        pullback(() => {
+          square(x);
+          throw new Error('inside f');
+        }, [x]);
+      expect(failing).toThrow('inside f');
+      expect(isRecording()).toBe(false);
+      expect(backend().stats.liveBytes).toBe(before);
+    });
+
+    test('a tensor of f that was not returned is freed, and its use says so', () => {
+      const x = of(1, 2);
+      let inner: Tensor | undefined;
+      pullback(() => {
+        inner = square(x);
+        return sum(inner);
+      }, [x]);
+      expect(() => square(inner!)).toThrow('f32[2] was used after it was freed; return it from its scope');
+    });
+  });
+});

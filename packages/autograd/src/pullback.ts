@@ -1,0 +1,172 @@
+import {
+  add,
+  eachTensor,
+  mul,
+  ones,
+  ShapeError,
+  sameShape,
+  scope,
+  show,
+  size,
+  sum,
+  Tensor,
+  zeros,
+} from '@flex/tensor';
+import {
+  type AnyOp,
+  isList,
+  isRecording,
+  type Recorder,
+  type Thunks,
+  withRecorder,
+} from '@flex/tensor/kernel';
+
+interface Step {
+  readonly op: AnyOp;
+  readonly inputs: readonly Tensor[];
+  readonly outputs: readonly Tensor[];
+  readonly attrs: object;
+}
+
+/** Ops that ran, in order, of those whose result depends on the chosen tensors. */
+class Tape implements Recorder {
+  readonly steps: Step[] = [];
+  readonly active: Set<Tensor>;
+
+  constructor(roots: readonly Tensor[]) {
+    this.active = new Set(roots);
+  }
+
+  record(op: AnyOp, inputs: readonly Tensor[], outputs: readonly Tensor[], attrs: object): void {
+    if (!inputs.some((t) => this.active.has(t))) return;
+    for (const t of outputs) this.active.add(t);
+    this.steps.push({ op, inputs, outputs, attrs });
+  }
+}
+
+/** A tensor, or a list that begins with one and holds further results. */
+export type Value = Tensor | readonly [Tensor, ...unknown[]];
+
+/**
+ * f(), and vᵀ·∂f/∂x for each x of xs, by reverse mode: null where f does not depend on x. v f32 [..] has the
+ * value's shape; left out, f must give one number and v is 1.
+ */
+export function pullback<R extends Value>(
+  f: () => R,
+  xs: readonly Tensor[],
+  v?: Tensor,
+): { readonly value: R; readonly grads: readonly (Tensor | null)[] } {
+  return scope(() => {
+    const tape = new Tape(xs);
+    const value = withRecorder(tape, f);
+    const made: Value = value;
+    const root = made instanceof Tensor ? made : made[0];
+    return { value, grads: backward(tape, root, xs, v ?? one(root), value) };
+  });
+}
+
+function one(root: Tensor): Tensor {
+  if (size(root.shape) !== 1) throw new ShapeError(`a gradient is of one number; f gave ${show(root)}`);
+  return ones(root.backend, root.shape);
+}
+
+/**
+ * Walks the tape back from `root`. Frees each step's outputs and their gradients once used, unless someone
+ * else records.
+ */
+function backward(tape: Tape, root: Tensor, xs: readonly Tensor[], v: Tensor, returned: unknown) {
+  if (!sameShape(root.shape, v.shape)) {
+    throw new ShapeError(`vjp: v must have the value's shape, ${show(root)}, got ${show(v)}`);
+  }
+  const requested = new Set(xs);
+  const kept = new Set<Tensor>([...xs, v]);
+  eachTensor(returned, (t) => kept.add(t));
+  const free = (t: Tensor) => {
+    if (!isRecording() && !kept.has(t)) t.dispose();
+  };
+  const grads = new Map([[root, v]]);
+  for (let step = tape.steps.pop(); step; step = tape.steps.pop()) {
+    const { inputs, outputs } = step;
+    const gs = outputs.map((t) => grads.get(t));
+    const done: Tensor[] = [];
+    for (const [i, g] of gradientsOf(step, gs, tape.active).entries()) {
+      if (!g) continue;
+      const before = grads.get(inputs[i]);
+      grads.set(inputs[i], before ? add(before, g) : g);
+      if (before) done.push(before, g);
+    }
+    for (const [k, t] of outputs.entries()) {
+      const g = gs[k];
+      if (g && !requested.has(t) && grads.delete(t)) done.push(g);
+      free(t);
+    }
+    // One tensor may be the gradient of several: add hands its own on to both its inputs.
+    const held = [...grads.values()];
+    for (const g of done) if (!held.includes(g)) free(g);
+  }
+  return xs.map((x) => grads.get(x) ?? null);
+}
+
+/** The gradients of a step's inputs from those of its outputs; null for an input that none is wanted for. */
+function gradientsOf(
+  step: Step,
+  gs: readonly (Tensor | undefined)[],
+  active: ReadonlySet<Tensor>,
+): readonly (Tensor | null)[] {
+  if (gs.every((g) => !g)) return [];
+  return scope(() => {
+    const wanted = step.inputs.map((t) => active.has(t));
+    const all = gs.map((g, k) => g ?? zeros(step.outputs[k].backend, step.outputs[k].shape));
+    return thunksOf(step, all, wanted).map((thunk, i) => (wanted[i] && thunk ? thunk() : null));
+  });
+}
+
+function thunksOf(
+  { op, inputs, outputs, attrs }: Step,
+  gs: readonly Tensor[],
+  wanted: readonly boolean[],
+): Thunks {
+  if (op.vjp === null) throw new Error(`${op.name} has no gradient`);
+  if (op.vjp !== 'composed') return op.vjp(gs, inputs, outputs, attrs, wanted);
+  const composed = op.kind === 'view' ? undefined : op.composed;
+  if (!composed) throw new Error(`${op.name} names its composition as its gradient but has none`);
+  const f = (): readonly Tensor[] => {
+    const made: Tensor | readonly Tensor[] = composed(inputs, attrs);
+    return isList(made) ? made : [made];
+  };
+  return recomputed(f, inputs, gs, wanted);
+}
+
+/**
+ * Thunks of all gradients of f in `inputs` at once, at the first that is asked for. What is not wanted is not
+ * differentiated (an index, a frozen weight); an input listed twice gives its whole gradient where it is
+ * first.
+ */
+function recomputed(
+  f: () => readonly Tensor[],
+  inputs: readonly Tensor[],
+  gs: readonly Tensor[],
+  wanted: readonly boolean[],
+): Thunks {
+  const xs = [...new Set(inputs.filter((_, i) => wanted[i]))];
+  let grads: readonly (Tensor | null)[] | undefined;
+  // Several values with a seed each: Σ ⟨g, y⟩ has the same gradient.
+  const all = () =>
+    gs.length === 1
+      ? pullback(() => f()[0], xs, gs[0]).grads
+      : pullback(
+          () =>
+            f()
+              .map((y, k) => sum(mul(y, gs[k])))
+              .reduce((a, b) => add(a, b)),
+          xs,
+        ).grads;
+  return inputs.map((x, i) => {
+    const k = xs.indexOf(x);
+    if (k < 0 || inputs.indexOf(x) < i) return null;
+    return () => {
+      grads ??= all();
+      return grads[k];
+    };
+  });
+}

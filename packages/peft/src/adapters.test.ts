@@ -1,0 +1,58 @@
+import { ConfigError } from '@flex/base';
+import { openReference, tensor } from '@flex/tensor';
+import fc from 'fast-check';
+import { expect, it } from 'vitest';
+import { parsePeftName, peftName } from './adapter-names.ts';
+import { type AdapterPair, flattenAdapters, unflattenAdapters } from './adapters.ts';
+
+const backend = openReference();
+const one = () => tensor(backend, [1], [1, 1]);
+
+/** Module paths, also such as end like the names of tensors. */
+const paths = fc.uniqueArray(
+  fc
+    .array(fc.constantFrom('model', 'layers', '0', '12', 'a', 'b', 'up_proj'), { minLength: 1, maxLength: 4 })
+    .map((parts) => parts.join('.')),
+  { maxLength: 6 },
+);
+
+it('adapters come back from their flat names, the same tensors in the same order', () => {
+  fc.assert(
+    fc.property(paths, (modules) => {
+      const adapters = new Map(modules.map((path): [string, AdapterPair] => [path, { a: one(), b: one() }]));
+      const tensors = flattenAdapters(adapters);
+      expect([...tensors.keys()]).toEqual(modules.flatMap((path) => [`${path}.a`, `${path}.b`]));
+      const back = unflattenAdapters(tensors);
+      expect([...back.keys()]).toEqual(modules);
+      for (const [path, { a, b }] of adapters) {
+        expect(back.get(path)?.a).toBe(a);
+        expect(back.get(path)?.b).toBe(b);
+      }
+    }),
+  );
+});
+
+it('PEFT’s names say the module and the side again', () => {
+  expect(peftName('model.layers.0.mlp.up_proj.a')).toBe(
+    'base_model.model.model.layers.0.mlp.up_proj.lora_A.weight',
+  );
+  fc.assert(
+    fc.property(paths, (modules) => {
+      for (const path of modules) {
+        expect(parsePeftName(peftName(`${path}.a`))).toEqual({ path, side: 'A' });
+        expect(parsePeftName(peftName(`${path}.b`))).toEqual({ path, side: 'B' });
+      }
+    }),
+  );
+});
+
+it('a tensor without its partner, and one that is neither, are refused by name', () => {
+  const refused = (...names: string[]) => {
+    const tensors = new Map(names.map((name) => [name, one()]));
+    expect(() => unflattenAdapters(tensors)).toThrow(ConfigError);
+    return () => unflattenAdapters(tensors);
+  };
+  expect(refused('m.a', 'm.b', 'n.a')).toThrow('"n.a" is no a or b of a pair');
+  expect(refused('n.b')).toThrow('"n.b"');
+  expect(refused('m.a', 'm.b', 'w')).toThrow('"w"');
+});
