@@ -22,9 +22,9 @@ export interface SpectrumOptions extends Partial<FourierOptions> {
 }
 
 /**
- * The spectrum of each tensor by the name that `flattenAdapters` gives it, in the adapter's order, for the penalty that the options
- * describe. The transform runs on the adapter's backend, the sums on the host in f64. Throws ConfigError
- * for wrong options.
+ * The spectrum of each tensor by the name that `flattenAdapters` gives it, in the adapter's order, for the
+ * penalty that the options describe. The transform runs on the adapter's backend, the sums on the host in
+ * f64. Throws ConfigError for wrong options.
  */
 export async function spectrumOf(
   adapters: Adapters,

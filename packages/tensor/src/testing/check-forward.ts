@@ -32,9 +32,9 @@ const f64Tolerance = 1e-9;
 const f32Rounding = 2 ** -22;
 
 /**
- * Registers the tests that any op's results must pass, on every backend of this machine: they are those of the
- * f64 reference and of its composition, known values are met, shader texts hold no sizes, wrong inputs are
- * refused by name. Call it at the top of a Vitest file, or inside a `describe`. With the gradient's tests
+ * Registers the tests that any op's results must pass, on every backend of this machine: they are those of
+ * the f64 reference and of its composition, known values are met, shader texts hold no sizes, wrong inputs
+ * are refused by name. Call it at the top of a Vitest file, or inside a `describe`. With the gradient's tests
  * besides it is `checkOp` of `@flex/autograd/testing`.
  */
 export function checkForward<A extends object>(definition: Op<A>, { runs = 12 }: CheckOptions = {}): void {
