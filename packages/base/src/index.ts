@@ -4,6 +4,8 @@ export * from './errors.ts';
 export * from './json-lines.ts';
 export * from './nearest-name.ts';
 export * from './one-line.ts';
+export * from './options.ts';
 export * from './part.ts';
 export * from './schema-rule.ts';
+export * from './spelling.ts';
 export { writeAtomic } from './write-atomic.ts';

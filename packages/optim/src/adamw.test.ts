@@ -41,7 +41,7 @@ describeShared(recorded, 'on recorded gradients', () => {
       const { params: expected, lr, betas, eps, weight_decay } = golden.adamw;
       const named = (values: readonly (readonly (number | readonly number[])[])[]) =>
         new Map(values.map((v, i) => [`p${i}`, tensor(backend(), v.flat(), golden.shapes[i])]));
-      const optimizer = adamw({ lr, betas, eps, weight_decay });
+      const optimizer = adamw({ lr, betas, eps, weightDecay: weight_decay });
       let params: ReadonlyMap<string, Tensor> = named(golden.init);
       let state: OptimizerState = optimizer.init(params);
       let worst = 0;
@@ -74,7 +74,7 @@ describeEachBackend((backend) => {
   });
 
   it('keeps the contract of optimizers', async () => {
-    await checkOptimizer(adamw({ lr: 0.05, weight_decay: 0.1 }), backend());
+    await checkOptimizer(adamw({ lr: 0.05, weightDecay: 0.1 }), backend());
   });
 });
 
@@ -126,7 +126,7 @@ it('options out of range are refused', () => {
     { lr: Number.NaN },
     { betas: [0.9, 1] as const },
     { eps: -1 },
-    { weight_decay: -1 },
+    { weightDecay: -1 },
   ]) {
     expect(() => adamw(wrong), JSON.stringify(wrong)).toThrow(ConfigError);
   }

@@ -1,18 +1,25 @@
-import { ConfigError } from '@flex/base';
+import { definePart, readOptions } from '@flex/base';
 import { add, div, donate, mul, scope, sqrt, sub, type Tensor, zeros } from '@flex/tensor';
 import { elementwiseAll } from '@flex/tensor/kernel';
+import { z } from 'zod';
 import { gradientOf, type Optimizer, stateOf } from './optimizer.ts';
 
-export interface AdamWOptions {
+const schema = z.strictObject({
   /** Learning rate that the schedule scales. */
-  readonly lr: number;
-  /** Decay of the means of gradients and of squared gradients, each in [0, 1). */
-  readonly betas: readonly [number, number];
+  lr: z.number().positive().default(2e-4),
+  /** Decay of the means of gradients and of squared gradients. */
+  betas: z
+    .tuple([z.number().min(0).lt(1), z.number().min(0).lt(1)])
+    .readonly()
+    .describe('a list of two numbers such as [0.9, 0.999]')
+    .default([0.9, 0.999]),
   /** Added to √v̂. */
-  readonly eps: number;
-  /** Decoupled: the parameter shrinks by lr·weight_decay, whatever its gradient. */
-  readonly weight_decay: number;
-}
+  eps: z.number().positive().default(1e-8),
+  /** Decoupled: the parameter shrinks by lr·weightDecay, whatever its gradient. */
+  weightDecay: z.number().min(0).default(0.01),
+});
+
+export type AdamWOptions = z.output<typeof schema>;
 
 /** Of p, g, m and v: the new p, m and v, in one kernel. */
 const adamwUpdate = elementwiseAll(
@@ -37,7 +44,7 @@ const adamwUpdate = elementwiseAll(
 );
 
 /**
- * p ← p·(1 − lr·weight_decay) − lr·m̂ / (√v̂ + eps), as torch.optim.AdamW has it: m̂ = m/(1 − β1ᵗ) with
+ * p ← p·(1 − lr·weightDecay) − lr·m̂ / (√v̂ + eps), as torch.optim.AdamW has it: m̂ = m/(1 − β1ᵗ) with
  * m ← β1·m + (1 − β1)·g, and v̂ = v/(1 − β2ᵗ) with v ← β2·v + (1 − β2)·g². One dispatch a
  * parameter, in the memory of the state that it is given.
  *
@@ -45,13 +52,10 @@ const adamwUpdate = elementwiseAll(
  * Source: Loshchilov and Hutter, Decoupled Weight Decay Regularization, 2019, algorithm 2.
  */
 export function adamw(given: Partial<AdamWOptions> = {}): Optimizer {
-  const options: AdamWOptions = { lr: 2e-4, betas: [0.9, 0.999], eps: 1e-8, weight_decay: 0.01, ...given };
-  check(options);
-  const { betas, eps, weight_decay } = options;
+  const { lr, betas, eps, weightDecay } = readOptions(schema, given, 'adamw');
   const [beta1, beta2] = betas;
   return {
-    name: 'adamw',
-    options,
+    lr,
     init(params) {
       const moments = ['m', 'v'].flatMap((kind) =>
         [...params].map(([name, p]) => [`${kind}.${name}`, zeros(p.backend, p.shape)] as const),
@@ -70,7 +74,7 @@ export function adamw(given: Partial<AdamWOptions> = {}): Optimizer {
           const g = gradientOf('adamw', grads, name, p);
           const [m0, v0] = ['m', 'v'].map((kind) => donate(stateOf('adamw', state, `${kind}.${name}`, p)));
           const decay = [beta1, 1 - beta1, beta2, 1 - beta2] as const;
-          const step = [1 - lr * weight_decay, rate, correction, eps] as const;
+          const step = [1 - lr * weightDecay, rate, correction, eps] as const;
           const [next, mean, meanSquare] = adamwUpdate(p, g, m0, v0, ...decay, ...step);
           moved.set(name, next);
           m.set(`m.${name}`, mean);
@@ -82,14 +86,5 @@ export function adamw(given: Partial<AdamWOptions> = {}): Optimizer {
   };
 }
 
-function check({ lr, betas, eps, weight_decay }: AdamWOptions): void {
-  const fail = (key: string, needs: string, came: unknown): never => {
-    throw new ConfigError(`adamw: ${key} must be ${needs}, got ${came}`);
-  };
-  if (!(lr >= 0 && lr < Infinity)) fail('lr', 'a number ≥ 0', lr);
-  betas.forEach((beta, i) => {
-    if (!(beta >= 0 && beta < 1)) fail(`betas[${i}]`, 'in [0, 1)', beta);
-  });
-  if (!(eps >= 0 && eps < Infinity)) fail('eps', 'a number ≥ 0', eps);
-  if (!(weight_decay >= 0 && weight_decay < Infinity)) fail('weight_decay', 'a number ≥ 0', weight_decay);
-}
+/** The optimizer `adamw` of a run. */
+export const adamwPart = definePart({ name: 'adamw', schema, make: adamw });

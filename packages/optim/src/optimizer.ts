@@ -10,7 +10,7 @@ export type OptimizerState = ReadonlyMap<string, Tensor>;
 export interface UpdateInfo {
   /** Number of this update, from 1. */
   readonly step: number;
-  /** Learning rate of this update: `options.lr` times the schedule's factor. */
+  /** Learning rate of this update: `lr` of the optimizer times the schedule's factor. */
   readonly lr: number;
 }
 
@@ -19,9 +19,8 @@ export interface UpdateInfo {
  * `checkOptimizer` of `@flex/optim/testing` tests one in a line.
  */
 export interface Optimizer {
-  readonly name: string;
-  /** Everything that decides its results, for a run's manifest; `lr` is the rate that the schedule scales. */
-  readonly options: { readonly lr: number };
+  /** The learning rate that the schedule scales. */
+  readonly lr: number;
   /** The state before the first update. */
   init(params: Params): OptimizerState;
   /**

@@ -9,6 +9,7 @@ export {
   type FourierRegularizer,
   fourier,
   fourierOptions,
+  fourierPart,
 } from './regularizers/fourier.ts';
 export * from './regularizers/l2.ts';
 export * from './spectrum.ts';

@@ -1,2 +1,3 @@
+export * from './check-part.ts';
 export * from './rows.ts';
 export * from './temporary-folder.ts';

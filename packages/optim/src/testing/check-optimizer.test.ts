@@ -12,8 +12,7 @@ const step: Update = (grads, state, params, { lr }) =>
   }));
 
 const sgd = (update: Update = step): Optimizer => ({
-  name: 'sgd',
-  options: { lr: 0.1 },
+  lr: 0.1,
   init: (params) => new Map([...params].map(([name, p]) => [`m.${name}`, mul(p, 0)])),
   update,
 });

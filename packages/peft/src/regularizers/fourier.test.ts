@@ -177,8 +177,8 @@ it('wrong options are refused by name', () => {
   const wrong: Partial<Record<keyof FourierOptions, unknown>>[] = [
     { threshold: 0 },
     { threshold: 1.5 },
-    { phi_low: -0.1 },
-    { phi_high: Number.NaN },
+    { phiLow: -0.1 },
+    { phiHigh: Number.NaN },
     { norm: 'forward' },
     { n: 'half' },
     { rho: 'psi' },
@@ -186,7 +186,7 @@ it('wrong options are refused by name', () => {
     { ramp: 'smooth' },
     { scope: 'all' },
     { order: 'diagonal' },
-    { permutation_seed: -1 },
+    { permutationSeed: -1 },
   ];
   for (const options of wrong) {
     const [key] = Object.keys(options);
@@ -232,10 +232,10 @@ const everyOption: Partial<FourierOptions>[] = [
   { sides: 'two', norm: 'mean' },
   { ramp: 'step' },
   { ramp: 'step', threshold: 0.25, n: 'length' },
-  { threshold: 1, phi_low: 0.2, phi_high: 0.8 },
+  { threshold: 1, phiLow: 0.2, phiHigh: 0.8 },
   ...(['a', 'b', 'product', 'concatenated'] as const).map((scope) => ({ scope })),
   ...(['column', 'each-row', 'permuted'] as const).map((order) => ({ order })),
-  { order: 'permuted', scope: 'concatenated', permutation_seed: 9 },
+  { order: 'permuted', scope: 'concatenated', permutationSeed: 9 },
 ];
 
 /** The penalty by the textbook's DFT, in f64. */
@@ -265,7 +265,7 @@ function definition(params: Numbers, given: Partial<FourierOptions>): number {
   if (scope === 'concatenated') signals = [signals.flat()];
   if (order === 'permuted') {
     signals = signals.map((x) =>
-      [...permutation(x.length, options.permutation_seed)].map((place) => x[place]),
+      [...permutation(x.length, options.permutationSeed)].map((place) => x[place]),
     );
   }
   return signals.reduce((total, x) => total + penaltyOf(x, options), 0);
@@ -285,7 +285,7 @@ function penaltyOf(x: number[], options: Omit<FourierOptions, 'scope' | 'order'>
     });
     const power = (re * re + im * im) / (options.norm === 'ortho' ? length : 1);
     const share = options.ramp === 'ramp' ? Math.min(1, k / end) : Number(k >= end);
-    const phi = options.phi_low + (options.phi_high - options.phi_low) * share;
+    const phi = options.phiLow + (options.phiHigh - options.phiLow) * share;
     const twice = options.sides === 'two' && k > 0 && k < length / 2 ? 2 : 1;
     sum += twice * (options.rho === 'phi' ? phi : 1 - phi) * power;
     counted += twice;

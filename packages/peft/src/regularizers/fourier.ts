@@ -1,25 +1,25 @@
+import { definePart, readOptions } from '@flex/base';
 import { add, reshape, rfft, scope, sum, type Tensor, tensor } from '@flex/tensor';
+import { z } from 'zod';
 import type { Adapters } from '../adapters.ts';
-import type { Regularizer } from '../regularizer.ts';
+import type { Regularizer, RegularizerContext } from '../regularizer.ts';
 import {
   binsOf,
-  checkFrequencyOptions,
-  type FrequencyOptions,
-  frequencyDefaults,
+  frequencySchema,
   frequencyWeights,
   multiplicity,
   thresholdBin,
 } from './frequency-weights.ts';
-import {
-  checkSignalOptions,
-  type SignalGroup,
-  type SignalOptions,
-  signalDefaults,
-  signalGroups,
-} from './signals.ts';
+import { type SignalGroup, signalGroups, signalSchema } from './signals.ts';
 import { weightedSquare } from './weighted-square.ts';
 
-export interface FourierOptions extends FrequencyOptions, SignalOptions {}
+const schema = z
+  .strictObject({ ...frequencySchema.shape, ...signalSchema.shape })
+  .refine(({ scope, order }) => scope !== 'concatenated' || order !== 'each-row', {
+    error: 'has order each-row, which leaves no one signal for scope concatenated',
+  });
+
+export type FourierOptions = z.output<typeof schema>;
 
 /** The Fourier penalty; `spectrumOf` gives it for each tensor. */
 export interface FourierRegularizer extends Regularizer {
@@ -41,10 +41,7 @@ export interface Spectra {
 
 /** `given` over the defaults. Throws ConfigError for a value that is out of range or misspelt. */
 export function fourierOptions(given: Partial<FourierOptions> = {}): FourierOptions {
-  const options = { ...frequencyDefaults, ...signalDefaults, ...given };
-  checkFrequencyOptions(options);
-  checkSignalOptions(options);
-  return options;
+  return readOptions(schema, given, 'fourier');
 }
 
 /** The rfft of every signal of an adapter, one transform for each length. */
@@ -72,7 +69,6 @@ export function fourier(given: Partial<FourierOptions> = {}, start?: Adapters): 
   const total = (spectra: readonly Spectra[], weights: (length: number) => Float64Array) =>
     spectra.map((s) => sum(weigh(s, weights))).reduce(add);
   return {
-    name: 'fourier',
     options,
     penalty: (adapters) => scope(() => total(spectraOf(adapters, options, start), penaltyWeights)),
     async diagnostics(adapters) {
@@ -112,3 +108,11 @@ function cached(f: (length: number) => Float64Array): (length: number) => Float6
     return found;
   };
 }
+
+/** The regularizer `fourier` of a run. */
+export const fourierPart = definePart({
+  name: 'fourier',
+  schema,
+  make: (options, { start }: RegularizerContext) =>
+    fourier(options, options.scope === 'change' ? start() : undefined),
+});

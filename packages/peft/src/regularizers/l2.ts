@@ -1,12 +1,12 @@
 import { treeLeaves } from '@flex/autograd';
+import { definePart } from '@flex/base';
 import { add, scope, square, sum } from '@flex/tensor';
+import { z } from 'zod';
 import type { Regularizer } from '../regularizer.ts';
 
 /** Σ w² over all elements of all adapter tensors: the control for a penalty that only shrinks them. */
 export function l2(): Regularizer {
   return {
-    name: 'l2',
-    options: {},
     penalty: (adapters) =>
       scope(() =>
         treeLeaves(adapters)
@@ -15,3 +15,6 @@ export function l2(): Regularizer {
       ),
   };
 }
+
+/** The regularizer `l2` of a run. */
+export const l2Part = definePart({ name: 'l2', schema: z.strictObject({}), make: l2 });

@@ -1,47 +1,24 @@
 import { mapTree } from '@flex/autograd';
 import { ConfigError } from '@flex/base';
 import { concat, matmul, permute, philox, reshape, size, sub, type Tensor } from '@flex/tensor';
+import { z } from 'zod';
 import { type Adapters, flattenAdapters } from '../adapters.ts';
 import { reorder } from './reorder.ts';
 
-/**
- * What is transformed, and how a matrix becomes a signal. Keys and names are those of a run's
- * configuration.
- */
-export interface SignalOptions {
+/** What is transformed, and how a matrix becomes a signal. */
+export const signalSchema = z.strictObject({
   /**
-   * Each A and each B by itself, the As or the Bs alone, each product B·A, all As and Bs one after the
-   * other as one signal, or each A and B less what it was at the start.
+   * Each A and each B by itself, the As or the Bs alone, each product B·A, all As and Bs one after the other as one
+   * signal, or each A and B less what it was at the start.
    */
-  readonly scope: 'each' | 'a' | 'b' | 'product' | 'concatenated' | 'change';
+  scope: z.enum(['each', 'a', 'b', 'product', 'concatenated', 'change']).default('each'),
   /** Row after row, column after column, each row a signal of its own, or row after row and then shuffled. */
-  readonly order: 'row' | 'column' | 'each-row' | 'permuted';
-  /** Decides on the shuffle of order `permuted`, which is the same for all signals of one length; u32. */
-  readonly permutation_seed: number;
-}
+  order: z.enum(['row', 'column', 'each-row', 'permuted']).default('row'),
+  /** Decides on the shuffle of order `permuted`, which is the same for all signals of one length. */
+  permutationSeed: z.int().min(0).max(0xffffffff).default(0),
+});
 
-export const signalDefaults: SignalOptions = { scope: 'each', order: 'row', permutation_seed: 0 };
-
-const choices = {
-  scope: ['each', 'a', 'b', 'product', 'concatenated', 'change'],
-  order: ['row', 'column', 'each-row', 'permuted'],
-} as const;
-
-/** Throws ConfigError for an option that is out of range or misspelt, and for two that exclude each other. */
-export function checkSignalOptions({ scope, order, permutation_seed: seed }: SignalOptions): void {
-  const fail = (what: string): never => {
-    throw new ConfigError(`fourier: ${what}`);
-  };
-  for (const [key, came] of Object.entries({ scope, order }) as ['scope' | 'order', string][]) {
-    const known: readonly string[] = choices[key];
-    if (!known.includes(came)) fail(`${key} must be one of ${known.join(', ')}, got ${JSON.stringify(came)}`);
-  }
-  if (scope === 'concatenated' && order === 'each-row')
-    fail('order each-row leaves no one signal to concatenate');
-  if (!(Number.isInteger(seed) && seed >= 0 && seed < 2 ** 32)) {
-    fail(`permutation_seed must be a whole number from 0 to 4294967295, got ${seed}`);
-  }
-}
+export type SignalOptions = z.output<typeof signalSchema>;
 
 /** Signals of one length, one a row. */
 export interface SignalGroup {
@@ -104,9 +81,9 @@ function flatten(matrix: Tensor, { order }: SignalOptions): Tensor {
   return reshape(ordered, [1, size(matrix.shape)]);
 }
 
-function shuffled(signals: Tensor, { order, permutation_seed }: SignalOptions): Tensor {
+function shuffled(signals: Tensor, { order, permutationSeed }: SignalOptions): Tensor {
   if (order !== 'permuted') return signals;
-  return reorder(signals, permutation(signals.shape[1], permutation_seed));
+  return reorder(signals, permutation(signals.shape[1], permutationSeed));
 }
 
 const permutationStream = 0x5f0f;

@@ -12,8 +12,6 @@ const total = (adapters: Adapters, f: (w: Tensor) => Tensor) =>
     .map((w) => sum(f(w)))
     .reduce(add);
 const of = (penalty: Regularizer['penalty'], rest: Partial<Regularizer> = {}): Regularizer => ({
-  name: 'mine',
-  options: {},
   penalty,
   ...rest,
 });

@@ -27,20 +27,16 @@ const steps = [1, 7];
 /**
  * Tests that a regularizer keeps its contract: its penalty is one finite f32 number, the same each time,
  * that leaves the adapter alone and frees what it does not return, also for B = 0; its diagnostics are
- * finite numbers; its options can be written as JSON; and its gradient is that of differences, in f64.
- * Values are checked on the reference backend unless another is given. Throws an Error that says what does
- * not hold.
+ * finite numbers; and its gradient is that of differences, in f64. Values are checked on the reference
+ * backend unless another is given. Throws an Error that says what does not hold.
  */
 export async function checkRegularizer(
   regularizer: Regularizer,
   backend: Backend = openReference(),
 ): Promise<void> {
   const require: Require = (holds, claim) => {
-    if (!holds) throw new Error(`regularizer "${regularizer.name}": ${claim}`);
+    if (!holds) throw new Error(`regularizer: ${claim}`);
   };
-  require(regularizer.name !== '', 'its name must not be empty');
-  JSON.stringify(regularizer.options);
-
   for (const bIsZero of [false, true]) {
     const adapters = someAdapters(backend, { bIsZero });
     const before = await numbersOf(adapters);

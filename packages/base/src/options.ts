@@ -1,0 +1,172 @@
+import { z } from 'zod';
+import { ConfigError } from './errors.ts';
+import { nearestName } from './nearest-name.ts';
+import { show } from './one-line.ts';
+
+/** Where an option stands: keys, and places in lists from 0. */
+export type KeyPath = readonly (string | number)[];
+
+/** What is wrong with options: the place, and a line that begins with it. */
+export interface OptionProblem {
+  readonly path: KeyPath;
+  readonly message: string;
+}
+
+/** How a path is written where the options come from. */
+export type Spell = (path: KeyPath) => KeyPath;
+
+/**
+ * The options with their defaults. Throws ConfigError, one line that begins with `where`, for an unknown key, a
+ * value of the wrong type or out of range, and a missing key.
+ */
+export function readOptions<S extends z.ZodType>(schema: S, given: z.input<S>, where: string): z.output<S> {
+  const problem = firstProblem(schema, given);
+  if (problem) throw new ConfigError(`${where}: ${problem.message}`);
+  return schema.parse(given);
+}
+
+/**
+ * The first thing wrong with the options; undefined if nothing is. Unknown keys come first, because a misspelt key
+ * is often the reason why another is missing. The message says what the schema needs there: its description, if it
+ * has one, else its type, range or names. A message of the schema's own is a predicate, whose subject is the path.
+ */
+export function firstProblem(
+  schema: z.ZodType,
+  given: unknown,
+  spell: Spell = (path) => path,
+): OptionProblem | undefined {
+  const issues = schema.safeParse(given, { error: ruleOf }).error?.issues ?? [];
+  const unknown = issues.find((issue) => issue.code === 'unrecognized_keys');
+  const issue = unknown ?? issues[0];
+  if (!issue) return undefined;
+  const json = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) as JsonSchema;
+  if (unknown) {
+    const path = [...unknown.path, unknown.keys[0]] as KeyPath;
+    return { path, message: `${dotted(spell(path))} is not a key; ${keyHint(json, path, spell)}` };
+  }
+  const path = issue.path as KeyPath;
+  const rule = issue.message || needed(schemaAt(json, path), valueAt(given, path));
+  return { path, message: [dotted(spell(path)), rule].filter(Boolean).join(' ') };
+}
+
+/** The path as it is written on the command line. */
+export function dotted(path: KeyPath): string {
+  return path.join('.');
+}
+
+/** The predicate for a name that is none of the known ones. */
+export function unknownName(came: unknown, names: readonly string[]): string {
+  const near = typeof came === 'string' ? nearestName(came, names) : undefined;
+  return `${needs(either(names), came)}${near ? `; did you mean ${near}?` : ''}`;
+}
+
+/** What is read here of JSON Schema. */
+interface JsonSchema {
+  readonly description?: string;
+  readonly type?: string;
+  readonly const?: unknown;
+  readonly enum?: readonly string[];
+  readonly anyOf?: readonly JsonSchema[];
+  readonly oneOf?: readonly JsonSchema[];
+  readonly properties?: Readonly<Record<string, JsonSchema>>;
+  readonly additionalProperties?: JsonSchema | boolean;
+  readonly prefixItems?: readonly JsonSchema[];
+  readonly items?: JsonSchema | boolean;
+  readonly minimum?: number;
+  readonly maximum?: number;
+  readonly exclusiveMinimum?: number;
+  readonly exclusiveMaximum?: number;
+}
+
+/** Leaves to `needed` what it can say better, and says the rest in zod's words. */
+const ruleOf: z.core.$ZodErrorMap = (issue) => {
+  const isSize = issue.code === 'too_small' || issue.code === 'too_big';
+  const isText = isSize && issue.origin === 'string' && !(issue.code === 'too_small' && issue.minimum === 1);
+  if (!isText && issue.code !== 'invalid_format' && issue.code !== 'not_multiple_of') return '';
+  const said = z.config().localeError?.(issue);
+  return `is refused: ${typeof said === 'string' ? said : said?.message}`;
+};
+
+/** What is needed, and what came. */
+function needed(json: JsonSchema, came: unknown): string {
+  return json.enum && !json.description ? unknownName(came, json.enum) : needs(need(json), came);
+}
+
+function needs(what: string, came: unknown): string {
+  return came === undefined ? `is missing; it must be ${what}` : `must be ${what}, got ${show(came)}`;
+}
+
+function need(json: JsonSchema): string {
+  if (json.description) return json.description;
+  const variants = (json.anyOf ?? json.oneOf)?.filter(({ type }) => type !== 'null');
+  if (variants) return either(variants.map(need));
+  if (json.const !== undefined) return String(json.const);
+  if (json.enum) return either(json.enum);
+  if (json.type === 'number' || json.type === 'integer') return number(json);
+  return words.get(json.type) ?? 'another value';
+}
+
+const words = new Map<string | undefined, string>([
+  ['boolean', 'true or false'],
+  ['string', 'a text'],
+  ['array', 'a list'],
+  ['object', 'a section of keys'],
+]);
+
+/** `a whole number from 0 to 9`, `a number above 0 and at most 1`. */
+function number(json: JsonSchema): string {
+  const within = (bound?: number) =>
+    Math.abs(bound ?? Infinity) < Number.MAX_SAFE_INTEGER ? bound : undefined;
+  const [least, most] = [within(json.minimum), within(json.maximum)];
+  const [above, below] = [within(json.exclusiveMinimum), within(json.exclusiveMaximum)];
+  const noun = json.type === 'integer' ? 'a whole number' : 'a number';
+  if (least !== undefined && most !== undefined) return `${noun} from ${least} to ${most}`;
+  const low = above !== undefined ? `above ${above}` : least !== undefined ? `of at least ${least}` : '';
+  const high = below !== undefined ? `below ${below}` : most !== undefined ? `at most ${most}` : '';
+  return [noun, [low, high].filter(Boolean).join(' and ')].filter(Boolean).join(' ');
+}
+
+/** Words as English lists them: `a`, `a or b`, `a, b or c`. */
+function either(words: readonly string[]): string {
+  return words.length < 2 ? words.join() : `${words.slice(0, -1).join(', ')} or ${words.at(-1)}`;
+}
+
+/** The nearest key there is, in the same section or in another; else the keys there are. */
+function keyHint(json: JsonSchema, path: KeyPath, spell: Spell): string {
+  const key = path.at(-1) as string;
+  const parent = path.slice(0, -1);
+  const last = (spelt: KeyPath) => String(spell(spelt).at(-1));
+  const names = keysAt(json, parent).map((sibling) => last([...parent, sibling]));
+  const near = nearestName(last(path), names);
+  if (near) return `did you mean ${dotted([...spell(path).slice(0, -1), near])}?`;
+  const section = keysAt(json, []).find((name) => name !== parent[0] && keysAt(json, [name]).includes(key));
+  if (section) return `did you mean ${dotted(spell([section, key]))}?`;
+  return `${dotted(spell(parent)) || 'the top level'} takes ${names.join(', ') || 'none'}`;
+}
+
+/** The keys of the section at a path, or of those in the list there. */
+function keysAt(json: JsonSchema, path: KeyPath): string[] {
+  const found = schemaAt(json, path);
+  return Object.keys((found.properties ? found : step(found, 0)).properties ?? {});
+}
+
+function schemaAt(json: JsonSchema, path: KeyPath): JsonSchema {
+  return path.reduce(step, json);
+}
+
+function step(json: JsonSchema, key: string | number): JsonSchema {
+  const variant = (json.anyOf ?? json.oneOf)?.find((one) => one.properties ?? one.items);
+  if (variant) return step(variant, key);
+  const inner =
+    typeof key === 'number'
+      ? (json.prefixItems?.[key] ?? json.items)
+      : (json.properties?.[key] ?? json.additionalProperties);
+  return typeof inner === 'object' ? inner : {};
+}
+
+function valueAt(value: unknown, path: KeyPath): unknown {
+  return path.reduce<unknown>(
+    (inner, key) => (inner as Record<string | number, unknown> | undefined)?.[key],
+    value,
+  );
+}
