@@ -53,6 +53,7 @@ describe('a value that is refused is told what is needed there:', () => {
 const sections = z.strictObject({
   optimizer: z.strictObject({ lr: z.number().default(1), weightDecay: z.number().default(0) }).prefault({}),
   parts: z.array(z.strictObject({ phiLow: z.number() })).default([]),
+  template: z.strictObject({ prompt: z.string() }).nullable().default(null),
 });
 
 describe('a key that nobody knows is told', () => {
@@ -61,7 +62,12 @@ describe('a key that nobody knows is told', () => {
     ['its section', { lr: 1 }, 'lr is not a key; did you mean optimizer.lr?'],
     ['a list', { phiLow: 1 }, 'phiLow is not a key; did you mean parts.phiLow?'],
     ['all there are', { optimizer: { x: 1 } }, 'optimizer.x is not a key; optimizer takes lr, weightDecay'],
-    ['all sections', { colour: 1 }, 'colour is not a key; the top level takes optimizer, parts'],
+    ['all sections', { colour: 1 }, 'colour is not a key; the top level takes optimizer, parts, template'],
+    [
+      'in what may be null',
+      { template: { promt: '' } },
+      'template.promt is not a key; did you mean template.prompt?',
+    ],
     ['before others', { parts: [{ phiLo: 1 }] }, 'parts.0.phiLo is not a key; did you mean parts.0.phiLow?'],
   ])('%s', (_, given, message) => {
     expect(firstProblem(sections, given)?.message).toBe(message);
@@ -77,7 +83,11 @@ describe('a key that nobody knows is told', () => {
 });
 
 test('options are read with their defaults, or refused by name', () => {
-  expect(readOptions(sections, {}, 'run')).toEqual({ optimizer: { lr: 1, weightDecay: 0 }, parts: [] });
+  expect(readOptions(sections, {}, 'run')).toEqual({
+    optimizer: { lr: 1, weightDecay: 0 },
+    parts: [],
+    template: null,
+  });
   const wrong = { optimizer: { lr: 'x' as never } };
   expect(() => readOptions(sections, wrong, 'run')).toThrow(
     new ConfigError('run: optimizer.lr must be a number, got "x"'),

@@ -131,7 +131,7 @@ function either(words: readonly string[]): string {
   return words.length < 2 ? words.join() : `${words.slice(0, -1).join(', ')} or ${words.at(-1)}`;
 }
 
-/** The nearest key there is, in the same section or in another; else the keys there are. */
+/** The nearest key there is, or the one section that has the key; else the keys there are. */
 function keyHint(json: JsonSchema, path: KeyPath, spell: Spell): string {
   const key = path.at(-1) as string;
   const parent = path.slice(0, -1);
@@ -139,15 +139,15 @@ function keyHint(json: JsonSchema, path: KeyPath, spell: Spell): string {
   const names = keysAt(json, parent).map((sibling) => last([...parent, sibling]));
   const near = nearestName(last(path), names);
   if (near) return `did you mean ${dotted([...spell(path).slice(0, -1), near])}?`;
-  const section = keysAt(json, []).find((name) => name !== parent[0] && keysAt(json, [name]).includes(key));
-  if (section) return `did you mean ${dotted(spell([section, key]))}?`;
+  const [section, another] = keysAt(json, []).filter((name) => keysAt(json, [name]).includes(key));
+  if (section && !another) return `did you mean ${dotted(spell([section, key]))}?`;
   return `${dotted(spell(parent)) || 'the top level'} takes ${names.join(', ') || 'none'}`;
 }
 
-/** The keys of the section at a path, or of those in the list there. */
+/** The keys of the section at a path, or of the first in the list there. */
 function keysAt(json: JsonSchema, path: KeyPath): string[] {
-  const found = schemaAt(json, path);
-  return Object.keys((found.properties ? found : step(found, 0)).properties ?? {});
+  const found = structure(schemaAt(json, path));
+  return Object.keys((found.properties ? found : structure(step(found, 0))).properties ?? {});
 }
 
 function schemaAt(json: JsonSchema, path: KeyPath): JsonSchema {
@@ -155,13 +155,15 @@ function schemaAt(json: JsonSchema, path: KeyPath): JsonSchema {
 }
 
 function step(json: JsonSchema, key: string | number): JsonSchema {
-  const variant = (json.anyOf ?? json.oneOf)?.find((one) => one.properties ?? one.items);
-  if (variant) return step(variant, key);
+  const { prefixItems, items, properties, additionalProperties } = structure(json);
   const inner =
-    typeof key === 'number'
-      ? (json.prefixItems?.[key] ?? json.items)
-      : (json.properties?.[key] ?? json.additionalProperties);
+    typeof key === 'number' ? (prefixItems?.[key] ?? items) : (properties?.[key] ?? additionalProperties);
   return typeof inner === 'object' ? inner : {};
+}
+
+/** Of several variants the one that has keys or places, if any has. */
+function structure(json: JsonSchema): JsonSchema {
+  return (json.anyOf ?? json.oneOf)?.find(({ type }) => type === 'object' || type === 'array') ?? json;
 }
 
 function valueAt(value: unknown, path: KeyPath): unknown {

@@ -73,7 +73,7 @@ export async function importPart(module: string): Promise<PartOf<unknown, never>
   throw new ConfigError(`${module} must have a default export made with definePart({ name, schema, make })`);
 }
 
-function isPart(value: unknown): value is PartOf<unknown, never> {
+export function isPart(value: unknown): value is PartOf<unknown, never> {
   const { name, schema, make } = (value ?? {}) as Partial<PartOf<unknown, never>>;
   return typeof name === 'string' && schema instanceof z.ZodObject && typeof make === 'function';
 }

@@ -10,7 +10,7 @@ export const deviceNames = ['auto', 'webgpu', 'cpu'] as const;
  */
 export async function openBackend(name: string, say: (line: string) => void): Promise<Backend> {
   if (name === 'webgpu') return openGpu();
-  if (name === 'cpu') return reported(openGpuJs());
+  if (name === 'cpu') return withDebugReport(openGpuJs());
   if (name !== 'auto')
     throw new ConfigError(`--device: must be one of ${deviceNames.join(', ')}, got "${name}"`);
   if (await findAdapter()) {
@@ -18,18 +18,18 @@ export async function openBackend(name: string, say: (line: string) => void): Pr
     say(`device: ${backend.description}`);
     return backend;
   }
-  const backend = reported(openGpuJs());
+  const backend = withDebugReport(openGpuJs());
   say(`device: ${backend.description}: no WebGPU adapter was found (flex doctor says what to install)`);
   return backend;
 }
 
 async function openGpu(): Promise<Backend> {
   const backend = await openWebGpu({ profile: environment.debug >= 2 });
-  return reported(backend, () => kernelTable(backend));
+  return withDebugReport(backend, () => kernelTable(backend));
 }
 
 /** With FLEX_DEBUG, the backend looks at indices, and tells what it did when it is closed. */
-function reported<B extends Backend>(backend: B, more?: () => Promise<string[]>): B {
+function withDebugReport<B extends Backend>(backend: B, more?: () => Promise<string[]>): B {
   if (environment.debug < 1) return backend;
   const close = async () => {
     const { pipelines, dispatches, peakBytes, reservedBytes } = backend.stats;

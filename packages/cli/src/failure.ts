@@ -1,16 +1,15 @@
+import { ConfigError, DataError } from '@flex/base';
+import { SandboxError } from '@flex/eval';
 import { CommanderError } from 'commander';
 
 /** Exit codes of every command. */
 export const exitCode = { done: 0, failed: 1, wrongUsage: 2, refused: 3, interrupted: 130 } as const;
 
-/** Errors that mean the user asked for something wrong: one line, exit code 2. */
-const wrongUsage = new Set(['ConfigError', 'DataError']);
-
 /** The exit code an error stands for. */
 export function exitCodeOf(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? exitCode.done : exitCode.wrongUsage;
-  if (error instanceof Error && wrongUsage.has(error.name)) return exitCode.wrongUsage;
-  if (error instanceof Error && error.name === 'SandboxError') return exitCode.refused;
+  if (error instanceof ConfigError || error instanceof DataError) return exitCode.wrongUsage;
+  if (error instanceof SandboxError) return exitCode.refused;
   return exitCode.failed;
 }
 

@@ -16,5 +16,5 @@ export const quickstart = {
     { source: javaTasks, split: '81-96' },
   ],
   optimizer: { name: 'adamw', lr: 2e-3 },
-  train: { epochs: 1, eval_every: 0, save_every: 0 },
+  train: { epochs: 1, evalEvery: 0, saveEvery: 0 },
 } as const;

@@ -1,13 +1,9 @@
 import { readFileSync } from 'node:fs';
-import { extname } from 'node:path';
-import { ConfigError } from '@flex/base';
+import { extname, resolve } from 'node:path';
+import { ConfigError, importDefault, type KeyPath } from '@flex/base';
 import { parse as parseToml, TomlError } from 'smol-toml';
 import { type Document, isAlias, isMap, isNode, isScalar, isSeq, LineCounter, parseDocument } from 'yaml';
-
-/** Where a value stands: keys, and places in lists from 0. */
-export type KeyPath = readonly (string | number)[];
-
-export type Section = Readonly<Record<string, unknown>>;
+import { isSection, respellConfig, type Section } from './config-section.ts';
 
 /** What a configuration file says, and where in it. */
 export interface ConfigFile {
@@ -16,22 +12,23 @@ export interface ConfigFile {
   readonly where: (path: KeyPath) => string;
 }
 
-/** Whether a value is a section of keys, rather than a list, a date or a single value. */
-export function isSection(value: unknown): value is Section {
-  if (typeof value !== 'object' || value === null) return false;
-  const prototype = Object.getPrototypeOf(value);
-  return prototype === Object.prototype || prototype === null;
-}
-
 /**
- * The content of a configuration file, read as YAML, TOML or JSON by its extension. Throws ConfigError, with
- * the line, where there is no such file, where it is malformed, and where it is no section of keys.
+ * The content of a configuration file, read as YAML, TOML or JSON by its extension, or the default export of a
+ * recipe, spelt as in a file. Throws ConfigError, with the line, where there is no such file, where it is malformed,
+ * and where it is no section of keys.
  */
-export function readConfigFile(file: string): ConfigFile {
+export async function readConfigFile(file: string): Promise<ConfigFile> {
   const extension = extname(file).toLowerCase();
   if (['.yaml', '.yml', '.json'].includes(extension)) return readYaml(readText(file), file);
   if (extension === '.toml') return readToml(readText(file), file);
+  if (['.ts', '.mts', '.js', '.mjs'].includes(extension)) return readRecipe(file);
   throw new ConfigError(`${file}: a configuration file must end in .yaml, .yml, .toml or .json`);
+}
+
+async function readRecipe(file: string): Promise<ConfigFile> {
+  const recipe = await importDefault(resolve(file));
+  if (isSection(recipe)) return { value: respellConfig(recipe), where: () => file };
+  throw new ConfigError(`${file}: must have a default export made with defineRecipe({ … })`);
 }
 
 function readText(file: string): string {

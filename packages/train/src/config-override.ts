@@ -1,6 +1,6 @@
-import { ConfigError } from '@flex/base';
-import { isSection, type KeyPath, parseYamlValue, type Section } from './config-file.ts';
-import { show } from './config-values.ts';
+import { ConfigError, type KeyPath, show } from '@flex/base';
+import { parseYamlValue } from './config-file.ts';
+import { isSection, type Section } from './config-section.ts';
 
 /** One `key=value` of the command line. */
 export interface Override {
@@ -48,14 +48,10 @@ function set(values: unknown, depth: number, override: Override): unknown {
 
 /** Both sections in one: the upper's values win, section by section, and a part of another name replaces. */
 export function merge(lower: Section, upper: Section): Section {
+  if ('use' in upper || ('name' in upper && upper.name !== lower.name)) return upper;
   const merged = Object.entries(upper).map(([key, value]) => {
     const below = Object.hasOwn(lower, key) ? lower[key] : undefined;
-    const both = isSection(below) && isSection(value) && !isAnotherPart(below, value);
-    return [key, both ? merge(below, value) : value] as const;
+    return [key, isSection(below) && isSection(value) ? merge(below, value) : value] as const;
   });
   return { ...lower, ...Object.fromEntries(merged) };
-}
-
-function isAnotherPart(lower: Section, upper: Section): boolean {
-  return 'use' in upper || ('name' in upper && upper.name !== lower.name);
 }

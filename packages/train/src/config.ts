@@ -1,12 +1,14 @@
 import { dirname, resolve } from 'node:path';
-import { ConfigError } from '@flex/base';
+import { ConfigError, dotted, firstProblem, type KeyPath, type OptionProblem } from '@flex/base';
 import { stringify } from 'yaml';
-import type { z } from 'zod';
-import { isSection, type KeyPath, readConfigFile, type Section } from './config-file.ts';
+import { z } from 'zod';
+import { readConfigFile } from './config-file.ts';
 import { applyOverride, merge, parseOverride } from './config-override.ts';
-import { dotted, firstProblem, type Problem } from './config-problem.ts';
-import { continuedSchema, freshSchema } from './config-schema.ts';
-import { presets } from './presets.ts';
+import { continuedSchema, freshSchema, type PartSchemas } from './config-schema.ts';
+import { isSection, respellConfig, respellPath, type Section } from './config-section.ts';
+import { exampleOf, findPart, type PartKind, type PartSection, partSchema } from './parts.ts';
+import { type Preset, presets } from './presets.ts';
+import type { Recipe } from './recipe.ts';
 
 type FreshConfig = z.output<ReturnType<typeof freshSchema>>;
 type ContinuedConfig = z.output<ReturnType<typeof continuedSchema>>;
@@ -16,67 +18,96 @@ type ContinuedConfig = z.output<ReturnType<typeof continuedSchema>>;
  *
  * - `adapter: null` means a fresh adapter, and `lora` is whole. Otherwise training continues `adapter`, and
  *   `lora` holds only what the user gave, which must agree with that adapter.
- * - `regularizer` and `eval` are lists; `regularizer: none` is the empty one.
+ * - `regularizer`, `eval` and `callbacks` are lists; `regularizer: none` is the empty one.
+ * - A part has its name or, in `use`, its module or value, and its options.
  * - `data.split: null` leaves the split to the data (see readCompletions).
  * - Relative paths are relative to the current working directory, but `use` is absolute.
  */
 export type TrainConfig = FreshConfig | ContinuedConfig;
 
-/** A penalty: `{name: 'fourier' | 'l2', …}`, or a module of the user's own, `{use, …its options}`. */
-export type RegularizerConfig = TrainConfig['regularizer'][number];
-/** An optimizer: `{name: 'adamw', …}`, or a module of the user's own, `{use, …its options}`. */
-export type OptimizerConfig = TrainConfig['optimizer'];
-export type LoraConfig = FreshConfig['lora'];
-export type DataConfig = TrainConfig['data'];
-export type EvalConfig = TrainConfig['eval'][number];
-export type ScheduleConfig = TrainConfig['schedule'];
-
 export interface LoadOptions {
-  /** A .yaml, .yml, .toml or .json file. */
+  /** A .yaml, .yml, .toml or .json file, or a recipe in TypeScript or JavaScript. */
   readonly file?: string;
   /** `key=value` texts, applied over the file in order; see parseOverride. */
   readonly overrides?: readonly string[];
   /** Values beneath the file's. */
-  readonly defaults?: Section;
+  readonly defaults?: Partial<Recipe>;
 }
 
 /**
- * The configuration that the file, the overrides over it and the preset's defaults beneath it give.
+ * The configuration that the file, the overrides over it and the preset beneath it give, checked by a schema that
+ * is put together from those of the parts it names.
  *
  * Relative paths (`model`, `adapter`, `data.source`, `eval.source`, `out`) stay as they are, relative to the
  * current working directory; a relative `use: ./module.ts` is relative to the configuration file's folder
  * (to the current one if there is no file) and is made absolute.
  *
  * Throws ConfigError, one line with `run.yaml:7` or the override in front, for an unknown key, a value of the
- * wrong type or out of range, and a missing key.
+ * wrong type or out of range, a missing key, and a module that is no part.
  */
-export function loadConfig({ file, overrides = [], defaults = {} }: LoadOptions): TrainConfig {
-  const source = file === undefined ? { value: {}, where: () => 'configuration' } : readConfigFile(file);
+export async function loadConfig({ file, overrides = [], defaults = {} }: LoadOptions): Promise<TrainConfig> {
+  const source =
+    file === undefined ? { value: {}, where: () => 'configuration' } : await readConfigFile(file);
   const applied = overrides.map(parseOverride);
-  const values = applied.reduce(applyOverride, merge(defaults, source.value));
+  const written = applied.reduce(applyOverride, merge(respellConfig(defaults), source.value));
 
-  const fail = ({ path, message }: Problem): never => {
+  /** The path as it is written, where a single section may stand for a list. */
+  const spell = (path: KeyPath): KeyPath => {
+    const [section, place, ...rest] = respellPath(path);
+    return typeof place === 'number' && isSection(written[section]) ? [section, ...rest] : respellPath(path);
+  };
+  const fail = ({ path: place, message }: OptionProblem): never => {
+    const path = spell(place);
     const override = applied.findLast((one) => isWithin(one.path, path) || isWithin(path, one.path));
     throw new ConfigError(`${override?.where ?? source.where(path)}: ${message}`);
   };
 
-  const preset = Object.entries(presets).find(([name]) => name === values.preset)?.[1] ?? presets.corrected;
-  const schema = isGiven(values.adapter) ? continuedSchema(preset) : freshSchema(preset);
-  const normal = normalize(values);
-  const problem = firstProblem(schema, normal);
-  if (problem) fail(asWritten(problem, values));
+  const values = withPreset(respellConfig(written), dirname(resolve(file ?? 'run.yaml')));
+  const schemaOf = async (kind: PartKind, section: unknown, place: KeyPath): Promise<z.ZodType> => {
+    if (!isSection(section)) return partSchema(kind, null);
+    try {
+      return partSchema(kind, await findPart(kind, section), section.use);
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error;
+      const path = [...place, section.use === undefined ? 'name' : 'use'];
+      return fail({ path, message: `${dotted(spell(path))} ${error.message}` });
+    }
+  };
+  const parts = await partSchemas(values, schemaOf);
+  const schema = isGiven(values.adapter) ? continuedSchema(parts) : freshSchema(parts);
+  const problem = firstProblem(schema, values, spell);
+  if (problem) fail(problem);
 
-  const config = schema.parse(normal) as TrainConfig;
+  const config = schema.parse(values);
   const leak = notHeldOut(config);
-  if (leak) fail(asWritten(leak, values));
-  return withAbsoluteModules(config, dirname(resolve(file ?? 'run.yaml')));
+  if (leak)
+    fail({
+      path: leak,
+      message: `${dotted(spell(leak))} is data.source, all of which the preset paper trains on`,
+    });
+  return config;
 }
 
-/** The configuration as YAML. Loaded again, it gives the identical configuration. */
+/** The configuration with the keys and values of a file. A part that is a value goes by its name. */
+export function plainConfig(config: TrainConfig): Section {
+  const plain = ({ use, ...section }: PartSection): PartSection => {
+    if (use === undefined) return section;
+    return typeof use === 'string' ? { use, ...section } : { name: use.name, ...section };
+  };
+  const { optimizer, schedule, regularizer, callbacks } = config;
+  const [first, ...others] = regularizer.map(plain);
+  return respellConfig({
+    ...config,
+    optimizer: plain(optimizer),
+    schedule: plain(schedule),
+    regularizer: others.length > 0 ? [first, ...others] : (first ?? 'none'),
+    callbacks: callbacks.map(plain),
+  });
+}
+
+/** The configuration as YAML. Loaded again, it gives the identical configuration, but for parts that are values. */
 export function printConfig(config: TrainConfig): string {
-  const [first, ...others] = config.regularizer;
-  const regularizer = others.length > 0 ? config.regularizer : (first ?? 'none');
-  return stringify({ ...config, regularizer }, { lineWidth: 0 });
+  return stringify(plainConfig(config), { lineWidth: 0 });
 }
 
 /** Whether the path is the outer one, or leads into what that names. */
@@ -88,54 +119,55 @@ function isGiven(value: unknown): boolean {
   return value !== undefined && value !== null;
 }
 
-/** The values with `regularizer` and `eval` as lists, parts named, and eval's `max_length` that of data. */
-function normalize(values: Section): Section {
-  const { regularizer = {}, optimizer = {}, eval: held = [], data } = values;
-  const inherited = isSection(data) && isGiven(data.max_length) ? { max_length: data.max_length } : {};
+/** The values over those of their preset: lists as lists, each part with its name, `use` as an absolute path. */
+function withPreset(values: Section, folder: string): Section {
+  const preset: Preset = Object.entries(presets).find(([name]) => name === values.preset)?.[1] ?? {};
+  const over = (lower: object = {}, value: unknown = {}): unknown =>
+    isSection(value) ? withAbsolutePath(merge(lower as Section, value), folder) : value;
+  const list = (value: unknown, each: (entry: unknown) => unknown) =>
+    isSection(value) ? [each(value)] : Array.isArray(value) ? value.map(each) : value;
+  const { data, regularizer = {} } = values;
+  const penalty = { name: 'fourier', ...preset.regularizer };
+  const inherited = isSection(data) && isGiven(data.maxLength) ? { maxLength: data.maxLength } : {};
   return {
     ...values,
-    optimizer: named(optimizer, 'adamw'),
-    regularizer: regularizer === 'none' ? [] : asList(regularizer, (part) => named(part, 'fourier')),
-    eval: asList(held, (entry) => (isSection(entry) ? { ...inherited, ...entry } : entry)),
+    ...(preset.data && { data: over(preset.data, data) }),
+    ...(isGiven(values.adapter) ? {} : { lora: over(preset.lora, values.lora) }),
+    optimizer: over({ name: 'adamw' }, values.optimizer),
+    schedule: over({ name: 'cosine' }, values.schedule),
+    regularizer: regularizer === 'none' ? [] : list(regularizer, (entry) => over(penalty, entry)),
+    callbacks: list(values.callbacks ?? [], (entry) => over({}, entry)),
+    eval: list(values.eval ?? [], (entry) => (isSection(entry) ? { ...inherited, ...entry } : entry)),
   };
 }
 
-function asList(value: unknown, each: (entry: unknown) => unknown): unknown {
-  if (isSection(value)) return [each(value)];
-  return Array.isArray(value) ? value.map(each) : value;
+function withAbsolutePath(part: Section, folder: string): Section {
+  return /^\.\.?\//.test(String(part.use)) ? { ...part, use: resolve(folder, String(part.use)) } : part;
 }
 
-/** A part without a name is the default one. */
-function named(part: unknown, name: string): unknown {
-  return isSection(part) && !('name' in part) && !('use' in part) ? { name, ...part } : part;
-}
-
-/** The problem with its path as in the values, which may have a single section where a list is allowed. */
-function asWritten({ path, message }: Problem, values: Section): Problem {
-  const [key, place, ...rest] = path;
-  if (typeof place !== 'number' || Array.isArray(values[key]) || !isSection(values[key]))
-    return { path, message };
-  const written: KeyPath = [key, ...rest];
-  return { path: written, message: message.replaceAll(dotted([key, place]), String(key)) };
+/** The schemas of the parts that the values name, each in its place. */
+async function partSchemas(
+  { optimizer, schedule, regularizer, callbacks }: Section,
+  schemaOf: (kind: PartKind, section: unknown, place: KeyPath) => Promise<z.ZodType>,
+): Promise<PartSchemas> {
+  const listOf = async (kind: PartKind, key: string, list: unknown, or: string) => {
+    const need = `${or}a section such as ${exampleOf(kind)}, or a list of such sections`;
+    if (!Array.isArray(list)) return z.array(z.any()).describe(need);
+    const entries = await Promise.all(list.map((section, i) => schemaOf(kind, section, [key, i])));
+    return z.tuple(entries as []).describe(need);
+  };
+  const schemas = {
+    optimizer: await schemaOf('optimizer', optimizer, ['optimizer']),
+    schedule: await schemaOf('schedule', schedule, ['schedule']),
+    regularizer: await listOf('regularizer', 'regularizer', regularizer, 'none, '),
+    callbacks: await listOf('callback', 'callbacks', callbacks, ''),
+  };
+  return schemas as unknown as PartSchemas;
 }
 
 /** The paper's protocol trains on all of MBPP, so that no part of the same file is held out. */
-function notHeldOut(config: TrainConfig): Problem | undefined {
-  if (config.preset !== 'paper' || config.data.split !== 'all') return undefined;
-  const place = config.eval.findIndex(({ source }) => resolve(source) === resolve(config.data.source));
-  if (place < 0) return undefined;
-  const path = ['eval', place, 'source'];
-  return { path, message: `${dotted(path)} is data.source, all of which the preset paper trains on` };
-}
-
-function withAbsoluteModules(config: TrainConfig, folder: string): TrainConfig {
-  const absolute = <P extends object>(part: P): P =>
-    'use' in part && /^\.\.?\//.test(String(part.use))
-      ? { ...part, use: resolve(folder, String(part.use)) }
-      : part;
-  return {
-    ...config,
-    optimizer: absolute(config.optimizer),
-    regularizer: config.regularizer.map(absolute),
-  };
+function notHeldOut({ preset, data, eval: heldOut }: TrainConfig): KeyPath | undefined {
+  if (preset !== 'paper' || data.split !== 'all') return undefined;
+  const place = heldOut.findIndex(({ source }) => resolve(source) === resolve(data.source));
+  return place < 0 ? undefined : ['eval', place, 'source'];
 }

@@ -1,5 +1,6 @@
+export * from './callback.ts';
 export * from './config.ts';
-export type { Section } from './config-file.ts';
+export { respellSection, type Section } from './config-section.ts';
 export * from './data/batches.ts';
 export * from './data/data-set.ts';
 export * from './data/encode.ts';
@@ -8,8 +9,9 @@ export * from './loop.ts';
 export * from './manifest.ts';
 export * from './metrics-log.ts';
 export * from './parts.ts';
-export { type Preset, type PresetName, presets } from './presets.ts';
+export { type Preset, presets } from './presets.ts';
 export * from './recipe.ts';
+export * from './run.ts';
 export * from './run-folder.ts';
 export * from './tensorboard.ts';
 export * from './update.ts';

@@ -1,87 +1,160 @@
-import { pathToFileURL } from 'node:url';
-import { ConfigError } from '@flex/base';
-import { adamw, type Optimizer } from '@flex/optim';
-import { type Adapters, fourier, l2 } from '@flex/peft';
-import type { OptimizerConfig, RegularizerConfig } from './config.ts';
-import type { WeightedRegularizer } from './update.ts';
+import { ConfigError, importPart, isPart, type PartOf, sectionSchema, unknownName } from '@flex/base';
+import {
+  adamwPart,
+  constantSchedule,
+  cosineSchedule,
+  linearSchedule,
+  type Optimizer,
+  type Schedule,
+  type ScheduleContext,
+} from '@flex/optim';
+import { fourierPart, l2Part, type Regularizer, type RegularizerContext } from '@flex/peft';
+import { z } from 'zod';
+import type { Callback } from './callback.ts';
 
-/** Values that a recipe puts in place of a module's path, by the placeholder that stands for them. */
-export type RecipeParts = ReadonlyMap<string, unknown>;
+/** What parts of each kind make, and what a run tells them. */
+export interface PartKinds {
+  regularizer: { value: Regularizer; context: RegularizerContext };
+  optimizer: { value: Optimizer; context: unknown };
+  schedule: { value: Schedule; context: ScheduleContext };
+  callback: { value: Callback; context: unknown };
+}
 
-/**
- * The regularizers of a configuration: built-in ones by name, others from the module that `use` names. `start` gives
- * the adapter before its first update, for a penalty on the change since.
- */
-export async function makeRegularizers(
-  parts: readonly RegularizerConfig[],
-  recipe: RecipeParts,
-  start: () => Adapters,
-): Promise<WeightedRegularizer[]> {
-  return Promise.all(
-    parts.map(async (part, i) => {
-      const where = `regularizer.${i}`;
-      if (!('use' in part)) {
-        const { name: _, lambda, enters, ...options } = part;
-        const regularizer =
-          part.name === 'l2' ? l2() : fourier(options, part.scope === 'change' ? start() : undefined);
-        return { regularizer, lambda, enters };
-      }
-      const { use, lambda, enters = 'loss', name: _, ...options } = part;
-      if (typeof lambda !== 'number' || !(lambda >= 0)) {
-        throw new ConfigError(`${where}.lambda must be a number of at least 0, got ${String(lambda)}`);
-      }
-      if (enters !== 'loss' && enters !== 'decoupled') {
-        throw new ConfigError(`${where}.enters must be loss or decoupled, got ${String(enters)}`);
-      }
-      const stray = recipe.has(use) && Object.keys(options).find((key) => key !== 'of' && key !== 'options');
-      if (stray)
-        throw new ConfigError(`${where}.${stray} is not a key; a value takes use, lambda and enters`);
-      const regularizer = await load(where, use, options, recipe);
-      requireMethods(where, use, regularizer, ['penalty']);
-      return { regularizer: regularizer as WeightedRegularizer['regularizer'], lambda, enters };
-    }),
+export type PartKind = keyof PartKinds;
+
+interface Kind<K extends PartKind> {
+  /** The built-in ones; the first is the default. */
+  readonly parts: readonly PartOf<PartKinds[K]['value'], PartKinds[K]['context']>[];
+  /** Known names of parts that are yet to be built. */
+  readonly unbuilt?: readonly string[];
+  /** Keys before and behind a part's own, which mean something to the run. */
+  readonly before?: z.ZodRawShape;
+  readonly behind?: z.ZodRawShape;
+  /** What `make` must give, in words and as a test. */
+  readonly makes: string;
+  is(value: unknown): boolean;
+}
+
+/** All parts that are built in, by their kind. */
+export const partKinds = {
+  regularizer: {
+    parts: [fourierPart, l2Part],
+    before: { lambda: z.number().min(0).default(0.02) },
+    behind: { enters: z.enum(['loss', 'decoupled']).default('loss') },
+    makes: 'an object with penalty()',
+    is: (value) => has(value, 'penalty'),
+  },
+  optimizer: {
+    parts: [adamwPart],
+    unbuilt: ['sophia-g', 'sophia-h', 'lion', 'sgd'],
+    makes: 'an object with lr, init() and update()',
+    is: (value) => has(value, 'init', 'update') && Number.isFinite((value as Optimizer).lr),
+  },
+  schedule: {
+    parts: [cosineSchedule, linearSchedule, constantSchedule],
+    makes: 'a function of the update',
+    is: (value) => typeof value === 'function',
+  },
+  callback: {
+    parts: [],
+    makes: 'an object',
+    is: (value) => typeof value === 'object' && value !== null,
+  },
+} as const satisfies { [K in PartKind]: Kind<K> };
+
+type Flat<T> = { [K in keyof T]: T[K] };
+
+/** What a schema reads; of one without keys anything, where zod would allow no other keys beside them. */
+export type OptionsInput<S extends z.ZodObject> = keyof S['shape'] extends never ? unknown : z.input<S>;
+
+/** The keys of a part that mean something to the run. */
+export type RunKeys<K extends PartKind> = K extends 'regularizer'
+  ? { readonly lambda?: number; readonly enters?: 'loss' | 'decoupled' }
+  : unknown;
+
+/** A built-in part in a recipe: the default one may go without its name. */
+type BuiltInInput<K extends PartKind, P> = P extends {
+  readonly name: infer Name;
+  readonly schema: infer Schema extends z.ZodObject;
+}
+  ? Flat<
+      (P extends (typeof partKinds)[K]['parts'][0] ? { readonly name?: Name } : { readonly name: Name }) &
+        RunKeys<K> &
+        OptionsInput<Schema>
+    >
+  : never;
+
+/** A part that is not built in, with its options: what `use` of a recipe gives. */
+export interface UsedPart<K extends PartKind> {
+  readonly use: PartOf<PartKinds[K]['value'], PartKinds[K]['context']>;
+}
+
+/** A part as a recipe names it. */
+export type PartInput<K extends PartKind> =
+  | BuiltInInput<K, (typeof partKinds)[K]['parts'][number]>
+  | UsedPart<K>;
+
+/** A part as a configuration names it, with its options: built-in by its name, or by its module or value. */
+export interface PartSection {
+  readonly name?: string;
+  readonly use?: string | PartOf<unknown, never>;
+  readonly [option: string]: unknown;
+}
+
+/** The part that a section names. Throws ConfigError, a predicate of its `name` or its `use`. */
+export async function findPart(kind: PartKind, { name, use }: PartSection): Promise<PartOf<unknown, never>> {
+  if (typeof use === 'string') return importPart(use);
+  if (isPart(use)) return use;
+  if (use !== undefined)
+    throw new ConfigError('must be the path of a module, or a part made with definePart');
+  const { parts, unbuilt = [] }: Kind<PartKind> = partKinds[kind];
+  const found = parts.find((part) => part.name === name);
+  if (found) return found as PartOf<unknown, never>;
+  const names = parts.map((part) => part.name);
+  if (names.length === 0) throw new ConfigError('is not a key here; write {use: ./module.ts}');
+  const isUnbuilt = typeof name === 'string' && unbuilt.includes(name);
+  throw new ConfigError(
+    isUnbuilt ? `${name} is not built yet; take ${names.join(' or ')}` : unknownName(name, names),
   );
 }
 
-/** The optimizer of a configuration: AdamW, or the one from the module that `use` names. */
-export async function makeOptimizer(part: OptimizerConfig, recipe: RecipeParts): Promise<Optimizer> {
-  if (!('use' in part)) {
-    const { name: _, ...options } = part;
-    return adamw(options);
-  }
-  const { use, name: _, ...options } = part;
-  const optimizer = await load('optimizer', use, options, recipe);
-  requireMethods('optimizer', use, optimizer, ['init', 'update']);
-  return optimizer as Optimizer;
+/** The schema of the section that names this part; where it names none, of what it would have to be. */
+export function partSchema(kind: PartKind, part: PartOf<unknown, never> | null, use?: unknown): z.ZodObject {
+  if (!part) return z.strictObject({}).describe(`a section such as ${exampleOf(kind)} or {use: ./module.ts}`);
+  const { before = {}, behind = {} }: Kind<PartKind> = partKinds[kind];
+  const head: z.ZodRawShape = use === undefined ? { name: z.literal(part.name) } : { use: z.any() };
+  return sectionSchema(part, { before: { ...head, ...before }, behind });
 }
 
-/** A recipe's own value, or what the default export of a module makes of the options. */
-async function load(where: string, use: string, options: object, recipe: RecipeParts): Promise<unknown> {
-  if (recipe.has(use)) return recipe.get(use);
-  let module: { default?: unknown };
-  try {
-    module = (await import(use.startsWith('/') ? pathToFileURL(use).href : use)) as { default?: unknown };
-  } catch (error) {
-    throw new ConfigError(
-      `${where}.use: ${use} cannot be loaded: ${(error as Error).message.split('\n')[0]}`,
-      {
-        cause: error,
-      },
-    );
-  }
-  if (typeof module.default !== 'function') {
-    throw new ConfigError(`${where}.use: ${use} must default-export a function of its options`);
-  }
-  return (module.default as (options: object) => unknown)(options);
+/** `{name: fourier}` */
+export function exampleOf(kind: PartKind): string {
+  const [part]: readonly { readonly name: string }[] = partKinds[kind].parts;
+  return part ? `{name: ${part.name}}` : '{use: ./module.ts}';
 }
 
-function requireMethods(where: string, use: string, part: unknown, methods: readonly string[]): void {
-  const fields = part as Record<string, unknown> | null;
-  for (const method of methods) {
-    if (typeof fields?.[method] !== 'function') {
-      throw new ConfigError(
-        `${where}.use: ${use} gives no ${method}() ; see CONTRIBUTING.md for the interface`,
-      );
-    }
-  }
+/** What a part made, under its name and with the options that decided it. */
+export interface MadePart<K extends PartKind> {
+  readonly name: string;
+  readonly options: Readonly<Record<string, unknown>>;
+  readonly value: PartKinds[K]['value'];
+}
+
+/** Makes what a section of a checked configuration names. Throws ConfigError where it is not of its kind. */
+export async function makePart<K extends PartKind>(
+  kind: K,
+  section: PartSection,
+  context: PartKinds[K]['context'],
+): Promise<MadePart<K>> {
+  const part = await findPart(kind, section);
+  const { parts: _, before = {}, behind = {}, makes, is }: Kind<PartKind> = partKinds[kind];
+  const others = ['name', 'use', ...Object.keys({ ...before, ...behind })];
+  const options = Object.fromEntries(Object.entries(section).filter(([key]) => !others.includes(key)));
+  const value = await part.make(options, context as never);
+  if (!is(value)) throw new ConfigError(`${kind} "${part.name}": its make must give ${makes}`);
+  return { name: part.name, options, value: value as PartKinds[K]['value'] };
+}
+
+function has(value: unknown, ...methods: readonly string[]): boolean {
+  const fields = (value ?? {}) as Record<string, unknown>;
+  return methods.every((method) => typeof fields[method] === 'function');
 }

@@ -1,18 +1,15 @@
-/** The values that a preset decides. Every one is the default of a key and may be set by itself. */
-export interface Preset {
-  /** `data.split`; null leaves it to the data: `train` for rows with MBPP's task ids, else `all`. */
-  readonly split: 'all' | null;
-  /** `data.loss_on`: the tokens whose cross-entropy is the loss. */
-  readonly loss_on: 'completion' | 'all' | 'all-and-padding';
-  /** `data.append_eos`: whether the end-of-text token is appended to each example. */
-  readonly append_eos: boolean;
-  /** `lora.scaling`: the factor s of W + s·B·A. */
-  readonly scaling: 'alpha/r' | 'alpha';
-  /** `regularizer.norm` of a Fourier penalty: the scale of its transform. */
-  readonly norm: 'ortho' | 'backward';
-}
+import type { z } from 'zod';
+import type { freshSchema } from './config-schema.ts';
+import type { PartInput } from './parts.ts';
 
-export type PresetName = 'corrected' | 'paper' | 'author-script';
+type Input = z.input<ReturnType<typeof freshSchema>>;
+
+/** A configuration beneath the user's: what it says holds unless the user says something else. */
+export interface Preset {
+  readonly data?: Partial<Input['data']>;
+  readonly lora?: Input['lora'];
+  readonly regularizer?: PartInput<'regularizer'>;
+}
 
 /**
  * The three readings of the method; what they do not name here is the same in all of them.
@@ -27,14 +24,12 @@ export type PresetName = 'corrected' | 'paper' | 'author-script';
  *
  * NUMERICS: a change here changes what every run of that preset computes.
  */
-export const presets: Readonly<Record<PresetName, Preset>> = {
-  corrected: { split: null, loss_on: 'completion', append_eos: true, scaling: 'alpha/r', norm: 'ortho' },
-  paper: { split: 'all', loss_on: 'all', append_eos: true, scaling: 'alpha', norm: 'backward' },
-  'author-script': {
-    split: null,
-    loss_on: 'all-and-padding',
-    append_eos: false,
-    scaling: 'alpha/r',
-    norm: 'ortho',
+export const presets: Readonly<Record<z.output<ReturnType<typeof freshSchema>>['preset'], Preset>> = {
+  corrected: {},
+  paper: {
+    data: { split: 'all', lossOn: 'all' },
+    lora: { scaling: 'alpha' },
+    regularizer: { name: 'fourier', norm: 'backward' },
   },
+  'author-script': { data: { lossOn: 'all-and-padding', appendEos: false } },
 };

@@ -1,16 +1,24 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
-import { ConfigError, DataError, digestAll, digestJson, type FileDigest, writeAtomic } from '@flex/base';
-import { printConfig, type TrainConfig } from './config.ts';
+import {
+  ConfigError,
+  DataError,
+  digestAll,
+  digestJson,
+  type FileDigest,
+  type JsonLog,
+  writeAtomic,
+} from '@flex/base';
+import { plainConfig, printConfig, type TrainConfig } from './config.ts';
+import { isSection, respellConfig, respellSection, type Section } from './config-section.ts';
 import type { DataSet } from './data/data-set.ts';
 import { type Manifest, makeManifest } from './manifest.ts';
 import { type MetricsLine, openMetrics, rewindMetrics } from './metrics-log.ts';
-import { openEvents } from './tensorboard.ts';
 
-/** A built-in or a user's part, as manifests record it. */
-interface Part {
+/** A part as manifests record it. */
+interface RecordedPart {
   readonly name: string;
-  readonly options: object;
+  readonly options: Section;
 }
 
 /** What is known of a run when it begins or goes on. */
@@ -20,17 +28,13 @@ export interface RunStart {
   readonly data: DataSet;
   readonly heldOut: readonly DataSet[];
   readonly lora: object;
-  readonly optimizer: Part;
-  readonly regularizers: readonly {
-    readonly regularizer: Part;
-    readonly lambda: number;
-    readonly enters: string;
-  }[];
+  readonly optimizer: RecordedPart;
+  readonly regularizers: readonly (RecordedPart & { readonly lambda: number; readonly enters: string })[];
   /** Updates already done: 0 begins the run. */
   readonly done: number;
 }
 
-/** A run's folder: config.yaml, manifest.json, metrics.jsonl, tensorboard/, and in the end summary.json. */
+/** A run's folder: config.yaml, manifest.json, metrics.jsonl, and in the end summary.json. */
 export interface RunFolder {
   readonly path: string;
   /** SHA-256 of all that decides the run's numbers: its configuration, model, adapter and training data. */
@@ -40,7 +44,7 @@ export interface RunFolder {
    * before it wrote, and nothing else; one that goes on takes back the metrics of later updates.
    */
   start(run: RunStart): void;
-  /** Appends a line to the metrics, which outlives the process, and its numbers to TensorBoard's events. */
+  /** Appends a line to the metrics, which outlives the process. */
   appendMetrics(line: MetricsLine): void;
   /** Writes the summary and closes the metrics. */
   finish(summary: object): void;
@@ -70,10 +74,10 @@ export function openRunFolder(config: TrainConfig, { resume, overwrite }: OpenOp
   const adapter = config.adapter === null ? [] : digestModel(config.adapter);
   const data = digestAll(config.data.source);
   const place = (name: string) => join(out, name);
-  let logs: { append(line: MetricsLine): void; close(): void } | undefined;
+  let metrics: JsonLog | undefined;
   const opened = () => {
-    if (!logs) throw new Error(`${out}: metrics are written between start and finish`);
-    return logs;
+    if (!metrics) throw new Error(`${out}: metrics are written between start and finish`);
+    return metrics;
   };
   return {
     path: out,
@@ -94,20 +98,12 @@ export function openRunFolder(config: TrainConfig, { resume, overwrite }: OpenOp
       writeAtomic(place(manifestFile), `${JSON.stringify(manifest, null, 2)}\n`);
       writeAtomic(place('config.yaml'), printConfig(config));
       rewindMetrics(place('metrics.jsonl'), run.done);
-      const metrics = openMetrics(place('metrics.jsonl'));
-      const events = openEvents(place('tensorboard'));
-      logs = {
-        append: (line) => {
-          metrics.append(line);
-          events.scalars(line.step, scalarsOf(line));
-        },
-        close: metrics.close,
-      };
+      metrics = openMetrics(place('metrics.jsonl'));
     },
     appendMetrics: (line) => opened().append(line),
     finish: (summary) => {
       opened().close();
-      logs = undefined;
+      metrics = undefined;
       writeAtomic(place('summary.json'), `${JSON.stringify(summary, null, 2)}\n`);
     },
   };
@@ -158,9 +154,10 @@ function goingOn(manifest: Manifest, after: number): Manifest {
 }
 
 /** What of a configuration decides the numbers, but for the files it names, whose contents are digested. */
-function decisive({ data, lora, optimizer, schedule, regularizer, dtype, train }: TrainConfig): object {
-  const { source: _, ...reading } = data;
-  const { eval_every: _e, save_every: _s, ...training } = train;
+function decisive(config: TrainConfig): object {
+  const { data, lora, optimizer, schedule, regularizer, dtype, train } = plainConfig(config);
+  const { source: _, ...reading } = data as Section;
+  const { eval_every: _e, save_every: _s, ...training } = train as Section;
   return { data: reading, lora, optimizer, schedule, regularizer, dtype, train: training };
 }
 
@@ -174,13 +171,17 @@ function heldOutDigests({ data, eval: heldOut }: TrainConfig): FileDigest[] {
   return [...sources].flatMap((source) => digestAll(source));
 }
 
-function seedsOf({ train, regularizer }: TrainConfig): Record<string, number> {
-  const permuted = regularizer.flatMap((part, i) =>
-    'permutation_seed' in part && part.order === 'permuted'
-      ? [[`regularizer.${i}.permutation_seed`, Number(part.permutation_seed)] as const]
-      : [],
+/** Every option that is a seed, by its path: that of the run, and those of its parts. */
+function seedsOf(config: TrainConfig): Record<string, number> {
+  const places = Object.entries(respellConfig({ ...config })).flatMap(([key, value]) =>
+    Array.isArray(value) ? value.map((entry, i) => [`${key}.${i}`, entry]) : [[key, value]],
   );
-  return { 'train.seed': train.seed, ...Object.fromEntries(permuted) };
+  const seeds = places.flatMap(([place, section]) =>
+    Object.entries(isSection(section) ? section : {}).flatMap(([key, value]) =>
+      /(^|_)seed$/.test(key) && typeof value === 'number' ? [[`${place}.${key}`, value] as const] : [],
+    ),
+  );
+  return Object.fromEntries(seeds);
 }
 
 /** What the run does, with every choice resolved: splits that were taken, options that were defaults. */
@@ -192,18 +193,18 @@ function protocolOf({
   optimizer,
   regularizers,
 }: RunStart): Record<string, unknown> {
-  const { preset, dtype, schedule, train } = config;
+  const { preset, dtype, data: reading, eval: held, schedule, train } = plainConfig(config);
   return {
     preset,
     dtype,
-    data: { ...config.data, ...describeData(data) },
-    eval: heldOut.map((set, i) => ({ ...config.eval[i], ...describeData(set) })),
-    lora,
+    data: { ...(reading as Section), ...describeData(data) },
+    eval: heldOut.map((set, i) => ({ ...(held as Section[])[i], ...describeData(set) })),
+    lora: respellSection({ ...lora }),
     optimizer: partOf(optimizer),
-    regularizers: regularizers.map(({ regularizer, lambda, enters }) => ({
-      ...partOf(regularizer),
-      lambda,
-      enters,
+    regularizers: regularizers.map((part) => ({
+      ...partOf(part),
+      lambda: part.lambda,
+      enters: part.enters,
     })),
     schedule,
     train,
@@ -214,19 +215,6 @@ function describeData({ name, split, examples, skipped }: DataSet): object {
   return { name, split, examples: examples.length, skipped };
 }
 
-function partOf({ name, options }: Part): Part {
-  return { name, options };
-}
-
-/** The numbers of a line by their tags: `loss`, and `eval/mbpp.jsonl 511-600` of those a level below. */
-function scalarsOf(line: MetricsLine): Record<string, number> {
-  const scalars: Record<string, number> = {};
-  for (const [name, value] of Object.entries(line)) {
-    if (typeof value === 'number' && name !== 'step') scalars[name] = value;
-    if (typeof value !== 'object' || value === null) continue;
-    for (const [inner, number] of Object.entries(value)) {
-      if (typeof number === 'number') scalars[`${name}/${inner}`] = number;
-    }
-  }
-  return scalars;
+function partOf({ name, options }: RecordedPart): RecordedPart {
+  return { name, options: respellSection(options) };
 }

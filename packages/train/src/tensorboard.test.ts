@@ -1,9 +1,10 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { temporaryFolder } from '@flex/base/testing';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { crc32c, frame, maskedCrc, openEvents } from './tensorboard.ts';
+import type { RunContext } from './callback.ts';
+import { crc32c, frame, maskedCrc, openEvents, tensorBoard } from './tensorboard.ts';
 
 /** The data of a file's records, each checked against its length and its sums. */
 function records(bytes: Buffer): Buffer[] {
@@ -111,4 +112,16 @@ describe('an event file', () => {
   test('has a name that TensorBoard looks for', () => {
     expect(openEvents(join(temporaryFolder(), 'new')).path).toMatch(/new\/events\.out\.tfevents\.\d+/);
   });
+});
+
+test("a run's events have the numbers of a line, and of what it nests, by their tags", async () => {
+  const folder = temporaryFolder();
+  const { onStart, onUpdate } = tensorBoard(folder);
+  const line = { loss: 2, eval: { held: 3 }, note: 'x', gone: null };
+  const run = { step: 1, metrics: { step: 1, ...line } } as unknown as RunContext;
+  await onStart?.(run);
+  await onUpdate?.(run);
+  const events = readFileSync(join(folder, readdirSync(folder)[0]), 'latin1');
+  for (const tag of ['loss', 'eval/held']) expect(events).toContain(tag);
+  for (const tag of ['step', 'note', 'gone']) expect(events).not.toContain(tag);
 });

@@ -1,6 +1,7 @@
 import { appendFileSync, mkdirSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import type { Callback } from './callback.ts';
 
 /** Writes scalars where TensorBoard reads them. */
 export interface EventWriter {
@@ -8,6 +9,30 @@ export interface EventWriter {
   readonly path: string;
   /** Appends the values of a step, by their tags. `seconds` is the wall time since 1970, by default now. */
   scalars(step: number, values: Readonly<Record<string, number>>, seconds?: number): void;
+}
+
+/** Writes the numbers of every line of a run to an event file in the folder. */
+export function tensorBoard(folder: string): Callback {
+  let events: EventWriter;
+  return {
+    onStart() {
+      events = openEvents(folder);
+    },
+    onUpdate: ({ step, metrics }) => events.scalars(step, scalarsOf(metrics ?? {})),
+  };
+}
+
+/** The numbers of a line by their tags: `loss`, and `eval/mbpp.jsonl 511-600` of those a level below. */
+function scalarsOf(line: Readonly<Record<string, unknown>>): Record<string, number> {
+  const scalars: Record<string, number> = {};
+  for (const [name, value] of Object.entries(line)) {
+    if (typeof value === 'number' && name !== 'step') scalars[name] = value;
+    if (typeof value !== 'object' || value === null) continue;
+    for (const [inner, number] of Object.entries(value)) {
+      if (typeof number === 'number') scalars[`${name}/${inner}`] = number;
+    }
+  }
+  return scalars;
 }
 
 /** Begins an event file of its own in the folder, which is made if need be. */

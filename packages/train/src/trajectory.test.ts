@@ -35,7 +35,7 @@ describeShared(goldens, 'twelve updates equal PyTorch, PEFT and AdamW', () => {
     test.each(goldenModels)('%s: loss, penalty, gradient norm and the adapter', async (name) => {
       const golden = openGolden(name);
       // The model's folder has no tokenizer, which rows of ids do not need.
-      const config = loadConfig({
+      const config = await loadConfig({
         overrides: [
           `model=${golden.path('model')}`,
           `adapter=${golden.path('adapter')}`,
@@ -52,7 +52,10 @@ describeShared(goldens, 'twelve updates equal PyTorch, PEFT and AdamW', () => {
         ],
       });
       const steps: StepMetrics[] = [];
-      await train(config, { backend: backend(), onStep: (metrics) => steps.push(metrics) });
+      await train(config, {
+        backend: backend(),
+        callbacks: [{ onUpdate: ({ metrics }) => void steps.push(metrics!) }],
+      });
       const { trajectory } = golden.json<Trajectory>('train_adamw.json');
       expect(steps.length).toBe(trajectory.length);
       trajectory.forEach((want, i) => {

@@ -1,4 +1,5 @@
 import { fourierOptions, peftName, readAdapterTensors, type Spectrum, spectrumOf } from '@flex/peft';
+import { respellSection } from '@flex/train';
 import chalk from 'chalk';
 import { Command } from 'commander';
 import { type CommonOptions, outputOf, withCommonOptions, withDevice } from '../context.ts';
@@ -46,7 +47,7 @@ async function run({
     bands,
   }));
   const total = parameters.reduce((sum, p) => sum + p.penalty, 0);
-  output.emit({ adapter: dir, options, penalty: total, parameters });
+  output.emit({ adapter: dir, options: respellSection(options), penalty: total, parameters });
   output.print(tableOf(spectra, threshold));
   output.print(`penalty of the whole adapter, before λ: ${total.toPrecision(6)} (norm ${norm})`);
   await backend.close();

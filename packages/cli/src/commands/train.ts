@@ -1,11 +1,11 @@
 import { existsSync } from 'node:fs';
-import { basename, extname, join, relative } from 'node:path';
+import { basename, join, relative } from 'node:path';
 import { ConfigError } from '@flex/base';
 import {
+  type Callback,
   loadConfig,
-  loadRecipe,
+  plainConfig,
   printConfig,
-  type RecipeParts,
   type RunInfo,
   type RunSummary,
   type TrainConfig,
@@ -16,7 +16,7 @@ import { Command } from 'commander';
 import { type CommonOptions, type Output, outputOf, withCommonOptions, withDevice } from '../context.ts';
 import { openBackend } from '../device.ts';
 import { exitCode } from '../failure.ts';
-import { duration, newProgress } from '../progress.ts';
+import { duration, newProgress, type Progress } from '../progress.ts';
 import { quickstart } from '../quickstart.ts';
 import { newTable } from '../table.ts';
 
@@ -30,7 +30,6 @@ interface TrainCommandOptions extends CommonOptions {
 /** A configuration and where it came from. */
 interface Loaded {
   readonly config: TrainConfig;
-  readonly parts: RecipeParts;
   readonly isQuickstart: boolean;
 }
 
@@ -49,9 +48,9 @@ async function run(args: readonly string[], options: TrainCommandOptions, comman
   if (options.resume && options.overwrite) {
     throw new ConfigError('train: --resume keeps the run and --overwrite replaces it; give one of them');
   }
-  const { config, parts, isQuickstart } = await load(args, options);
+  const { config, isQuickstart } = await load(args, options);
   if (options.printConfig) {
-    if (output.json) output.emit(config);
+    if (output.json) output.emit(plainConfig(config));
     else process.stdout.write(printConfig(config));
     return;
   }
@@ -70,19 +69,10 @@ async function run(args: readonly string[], options: TrainCommandOptions, comman
   try {
     const summary = await train(config, {
       backend,
-      parts,
       resume: options.resume,
       overwrite: options.overwrite,
       signal: interrupt.signal,
-      onStart: (info) => {
-        for (const line of info.warnings) output.warn(line);
-        describeStart(info, progress.line);
-      },
-      onEval: (losses, step) => progress.line(describeLosses(losses, step)),
-      onStep: (metrics, steps) => {
-        progress.step(metrics, steps);
-        output.emit(metrics);
-      },
+      callbacks: [reporter(progress, output)],
     });
     progress.stop();
     output.emit(summary);
@@ -107,22 +97,29 @@ async function load(args: readonly string[], { resume }: TrainCommandOptions): P
     overrides.some((text) => text.startsWith(`${key}=`) || text.startsWith(`${key}.`));
   const isQuickstart = file === undefined && !sets('model') && !sets('data');
   const base = isQuickstart ? quickstart : {};
-  // A run needs a folder: without `out`, the next free one. Loading twice lets a file or recipe name it first.
-  const attempt = async (out: string): Promise<Loaded> => {
-    const defaults = { ...base, out };
-    if (file !== undefined && ['.ts', '.mts', '.js', '.mjs'].includes(extname(file))) {
-      return { ...(await loadRecipe(file, { overrides, defaults })), isQuickstart };
-    }
-    return { config: loadConfig({ file, overrides, defaults }), parts: new Map(), isQuickstart };
-  };
-  const placeholder = 'runs/{next}';
-  const loaded = await attempt(placeholder);
-  if (loaded.config.out !== placeholder) return loaded;
-  const name = isQuickstart
-    ? 'quickstart'
-    : `${basename(loaded.config.model)}-${basename(loaded.config.data.source).split('.')[0]}`;
+  // A run needs a folder: without `out`, the next free one.
+  const unnamed = 'runs/{next}';
+  const config = await loadConfig({ file, overrides, defaults: { ...base, out: unnamed } });
+  if (config.out !== unnamed) return { config, isQuickstart };
   if (resume) throw new ConfigError('train: --resume needs `out`, the folder of the run to continue');
-  return { ...loaded, config: { ...loaded.config, out: nextFree(join('runs', name)) } };
+  const { model, data } = config;
+  const name = isQuickstart ? 'quickstart' : `${basename(model)}-${basename(data.source).split('.')[0]}`;
+  return { config: { ...config, out: nextFree(join('runs', name)) }, isQuickstart };
+}
+
+/** Tells how a run goes: its progress for people, a line of JSON an update. */
+function reporter(progress: Progress, output: Output): Callback {
+  return {
+    onStart({ info }) {
+      for (const line of info.warnings) output.warn(line);
+      describeStart(info, progress.line);
+    },
+    onEval: ({ step }, losses) => progress.line(describeLosses(losses, step)),
+    onUpdate({ metrics, info }) {
+      if (metrics) progress.step(metrics, info.steps);
+      output.emit(metrics);
+    },
+  };
 }
 
 /** A path as it is shortest to type: from the working directory, unless that leads out of it. */
@@ -163,6 +160,7 @@ function describeEnd(
   const { steps, seconds, tokens_per_second, peak_memory_bytes, adapter, status } = summary;
   output.print();
   const word = status === 'done' ? chalk.green('done') : chalk.yellow('interrupted, everything saved');
+  if (summary.stopped !== undefined) output.print(`stopped by a callback: ${summary.stopped}`);
   output.print(
     `${word}: ${steps} updates in ${duration(seconds)}, ${tokens_per_second.toFixed(0)} tokens/s, ` +
       `at most ${(peak_memory_bytes / 2 ** 20).toFixed(0)} MiB of tensors`,

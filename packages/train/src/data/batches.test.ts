@@ -5,20 +5,20 @@ import { type Example, UNSCORED } from './encode.ts';
 
 const seed = fc.nat({ max: 0xffffffff });
 const options = fc.record({
-  batch_size: fc.integer({ min: 1, max: 7 }),
-  grad_accumulation: fc.integer({ min: 1, max: 4 }),
+  batchSize: fc.integer({ min: 1, max: 7 }),
+  gradAccumulation: fc.integer({ min: 1, max: 4 }),
   epochs: fc.integer({ min: 1, max: 4 }),
-  max_steps: fc.constant(null),
+  maxSteps: fc.constant(null),
   shuffle: fc.boolean(),
   seed,
 });
 const count = fc.integer({ min: 1, max: 60 });
 
 const plain: PlanOptions = {
-  batch_size: 4,
-  grad_accumulation: 1,
+  batchSize: 4,
+  gradAccumulation: 1,
   epochs: 3,
-  max_steps: null,
+  maxSteps: null,
   shuffle: false,
   seed: 0,
 };
@@ -91,7 +91,7 @@ describe('a plan', () => {
       fc.property(count, options, (n, chosen) => {
         const perEpoch = chunk(
           updates(n, chosen),
-          Math.ceil(n / (chosen.batch_size * chosen.grad_accumulation)),
+          Math.ceil(n / (chosen.batchSize * chosen.gradAccumulation)),
         );
         expect(perEpoch).toHaveLength(chosen.epochs);
         for (const epoch of perEpoch) {
@@ -105,10 +105,10 @@ describe('a plan', () => {
   test('has full batches but at the end of an epoch', () => {
     fc.assert(
       fc.property(count, options, (n, chosen) => {
-        const [first] = chunk(updates(n, chosen).flat(), Math.ceil(n / chosen.batch_size));
+        const [first] = chunk(updates(n, chosen).flat(), Math.ceil(n / chosen.batchSize));
         const sizes = first.map((batch) => batch.length);
         expect(sizes).toEqual(
-          chunk(Array.from({ length: n }), chosen.batch_size).map((batch) => batch.length),
+          chunk(Array.from({ length: n }), chosen.batchSize).map((batch) => batch.length),
         );
       }),
     );
@@ -126,7 +126,7 @@ describe('a plan', () => {
 
   test('without shuffle takes consecutive examples, and the last batch as it comes', () => {
     expect(updates(6, { ...plain, epochs: 1 })).toEqual([[[0, 1, 2, 3]], [[4, 5]]]);
-    const accumulated = updates(10, { ...plain, epochs: 1, batch_size: 2, grad_accumulation: 2 });
+    const accumulated = updates(10, { ...plain, epochs: 1, batchSize: 2, gradAccumulation: 2 });
     expect(accumulated).toEqual([
       [
         [0, 1],
@@ -144,9 +144,9 @@ describe('a plan', () => {
     expect(planUpdates(500, plain).steps).toBe(375);
   });
 
-  test('with max_steps has that many updates, be they fewer or more than its epochs have', () => {
-    expect(planUpdates(500, { ...plain, max_steps: 10 }).steps).toBe(10);
-    expect(updates(6, { ...plain, epochs: 1, max_steps: 3 })[2]).toEqual([[0, 1, 2, 3]]);
+  test('with maxSteps has that many updates, be they fewer or more than its epochs have', () => {
+    expect(planUpdates(500, { ...plain, maxSteps: 10 }).steps).toBe(10);
+    expect(updates(6, { ...plain, epochs: 1, maxSteps: 3 })[2]).toEqual([[0, 1, 2, 3]]);
   });
 
   test('counts epochs by examples, and is at a whole number after each', () => {

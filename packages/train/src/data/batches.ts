@@ -19,12 +19,12 @@ export interface Batch {
 
 export interface PlanOptions {
   /** Examples that go through the model at a time. */
-  readonly batch_size: number;
+  readonly batchSize: number;
   /** Batches an update. */
-  readonly grad_accumulation: number;
+  readonly gradAccumulation: number;
   readonly epochs: number;
   /** The number of updates, whatever `epochs` says; null leaves it to `epochs`. */
-  readonly max_steps: number | null;
+  readonly maxSteps: number | null;
   readonly shuffle: boolean;
   /** A whole number below 2³². */
   readonly seed: number;
@@ -41,13 +41,13 @@ export interface Plan {
 }
 
 /**
- * Goes through the examples epoch by epoch, `batch_size` at a time, consecutive or in a new random order each
+ * Goes through the examples epoch by epoch, `batchSize` at a time, consecutive or in a new random order each
  * epoch. The last batch of an epoch and its last update may be smaller; none reaches into the next epoch.
  * An update's examples follow from its number and the options: a resumed run need remember no place.
  */
 export function planUpdates(count: number, options: PlanOptions): Plan {
-  const { batch_size, grad_accumulation, epochs, max_steps, shuffle, seed } = options;
-  const perUpdate = batch_size * grad_accumulation;
+  const { batchSize, gradAccumulation, epochs, maxSteps, shuffle, seed } = options;
+  const perUpdate = batchSize * gradAccumulation;
   const perEpoch = Math.ceil(count / perUpdate);
   const inOrder = Array.from({ length: count }, (_, i) => i);
   let shuffled: { readonly epoch: number; readonly order: readonly number[] } | undefined;
@@ -57,11 +57,11 @@ export function planUpdates(count: number, options: PlanOptions): Plan {
     return shuffled.order;
   };
   return {
-    steps: max_steps ?? perEpoch * epochs,
+    steps: maxSteps ?? perEpoch * epochs,
     batches: (step) => {
       const epoch = Math.floor((step - 1) / perEpoch);
       const start = ((step - 1) % perEpoch) * perUpdate;
-      return chunk(orderOf(epoch).slice(start, start + perUpdate), batch_size);
+      return chunk(orderOf(epoch).slice(start, start + perUpdate), batchSize);
     },
     epochAfter: (step) => {
       const inEpoch = (step - 1) % perEpoch;

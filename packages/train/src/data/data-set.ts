@@ -31,14 +31,14 @@ export async function loadDataSet(source: DataSource, tokenizer: TokenizerLike):
   const name = `${basename(source.source)} ${split}`;
   if (examples.length === 0) {
     throw new DataError(
-      `${source.source}: no row of split ${split} has a token to score within ${source.max_length} tokens; raise max_length`,
+      `${source.source}: no row of split ${split} has a token to score within ${source.maxLength} tokens; raise max_length`,
     );
   }
   const unscorable = encoded.length - examples.length;
   const skipped = [
     ...(withoutSolution > 0 ? [`${name}: ${withoutSolution} rows without a solution are left out`] : []),
     ...(unscorable > 0
-      ? [`${name}: ${unscorable} rows with nothing to score in ${source.max_length} tokens are left out`]
+      ? [`${name}: ${unscorable} rows with nothing to score in ${source.maxLength} tokens are left out`]
       : []),
   ];
   return {

@@ -14,7 +14,7 @@ const characters: TokenizerLike = {
   encode: (text, { bos } = {}) => [...(bos ? [1] : []), ...Array.from(text, (c) => c.charCodeAt(0))],
 };
 
-const usual: EncodeOptions = { max_length: 512, append_eos: true, loss_on: 'completion' };
+const usual: EncodeOptions = { maxLength: 512, appendEos: true, lossOn: 'completion' };
 
 function encode(
   prompt: string,
@@ -39,19 +39,19 @@ describe('an example of text', () => {
     expect(encode('ab', 'c')).toEqual({ input_ids: [1, a, b, c, 2], labels: [no, no, no, c, 2] });
   });
 
-  test('scores all but the first token with loss_on: all', () => {
-    expect(encode('ab', 'c', { loss_on: 'all' })).toEqual({
+  test('scores all but the first token with lossOn: all', () => {
+    expect(encode('ab', 'c', { lossOn: 'all' })).toEqual({
       input_ids: [1, a, b, c, 2],
       labels: [no, a, b, c, 2],
     });
   });
 
-  test('ends where its text ends without append_eos', () => {
-    expect(encode('a', 'b', { append_eos: false })).toEqual({ input_ids: [1, a, b], labels: [no, no, b] });
+  test('ends where its text ends without appendEos', () => {
+    expect(encode('a', 'b', { appendEos: false })).toEqual({ input_ids: [1, a, b], labels: [no, no, b] });
   });
 
-  test('is filled up with scored end-of-text tokens with loss_on: all-and-padding', () => {
-    const options = { max_length: 6, append_eos: false, loss_on: 'all-and-padding' } as const;
+  test('is filled up with scored end-of-text tokens with lossOn: all-and-padding', () => {
+    const options = { maxLength: 6, appendEos: false, lossOn: 'all-and-padding' } as const;
     expect(encode('a', 'b', options)).toEqual({ input_ids: [1, a, b, 2, 2, 2], labels: [no, a, b, 2, 2, 2] });
   });
 
@@ -59,12 +59,12 @@ describe('an example of text', () => {
     expect(encode('', 'ab')).toEqual({ input_ids: [1, a, b, 2], labels: [no, a, b, 2] });
   });
 
-  test('is cut at max_length, its end-of-text token too', () => {
-    expect(encode('a', 'bc', { max_length: 3 })).toEqual({ input_ids: [1, a, b], labels: [no, no, b] });
+  test('is cut at maxLength, its end-of-text token too', () => {
+    expect(encode('a', 'bc', { maxLength: 3 })).toEqual({ input_ids: [1, a, b], labels: [no, no, b] });
   });
 
   test('is none where the cut leaves nothing to score', () => {
-    expect(encode('abc', 'a', { max_length: 4 })).toBeNull();
+    expect(encode('abc', 'a', { maxLength: 4 })).toBeNull();
   });
 
   test('begins without a token of its own where the vocabulary has none, and its first is not scored', () => {
@@ -75,22 +75,22 @@ describe('an example of text', () => {
   test('cannot be ended by a vocabulary that has no end-of-text token', () => {
     const endless = { ...characters, eosId: null };
     expect(() => encode('a', 'b', {}, endless)).toThrow(ConfigError);
-    expect(encode('a', 'b', { append_eos: false }, endless)).not.toBeNull();
+    expect(encode('a', 'b', { appendEos: false }, endless)).not.toBeNull();
   });
 
   test('scores every token as itself or not at all, and never the first', () => {
     const text = fc.string({ maxLength: 12 });
     const options = fc.record({
-      max_length: fc.integer({ min: 2, max: 20 }),
-      append_eos: fc.boolean(),
-      loss_on: fc.constantFrom('completion', 'all', 'all-and-padding'),
+      maxLength: fc.integer({ min: 2, max: 20 }),
+      appendEos: fc.boolean(),
+      lossOn: fc.constantFrom('completion', 'all', 'all-and-padding'),
     });
     fc.assert(
       fc.property(text, text, options, (prompt, completion, chosen) => {
         const example = encode(prompt, completion, chosen);
         if (!example) return;
         const { input_ids, labels } = example;
-        expect(input_ids.length).toBeLessThanOrEqual(chosen.max_length);
+        expect(input_ids.length).toBeLessThanOrEqual(chosen.maxLength);
         expect(labels[0]).toBe(UNSCORED);
         expect(labels.every((label, i) => label === UNSCORED || label === input_ids[i])).toBe(true);
       }),
@@ -106,7 +106,7 @@ describe('an example of token ids', () => {
 
   test('is used as it is, however long', () => {
     const ids = [5, 6, 7];
-    expect(plain(ofIds(ids), { max_length: 2 })).toEqual([ids, [no, 6, 7]]);
+    expect(plain(ofIds(ids), { maxLength: 2 })).toEqual([ids, [no, 6, 7]]);
     expect(plain(ofIds(ids, [no, no, 9]))).toEqual([ids, [no, no, 9]]);
   });
 
@@ -132,7 +132,7 @@ describeShared('data', 'the held-out rows of the micro model', () => {
   /** The scored tokens of tasks 511–600, over which the reference losses are means. */
   const scored = async (file: string) => {
     const { completions } = await readCompletions(shared(`data/${file}`), { split: '511-600' });
-    const options = { ...usual, append_eos: false };
+    const options = { ...usual, appendEos: false };
     const examples = completions.flatMap((one) => encodeExample(one, tokenizer(), options) ?? []);
     return examples.reduce((sum, { labels }) => sum + labels.filter((label) => label !== UNSCORED).length, 0);
   };

@@ -26,18 +26,18 @@ export interface Example {
 
 export interface EncodeOptions {
   /** The most tokens of an example made of text; what is over is cut off at the end. */
-  readonly max_length: number;
+  readonly maxLength: number;
   /** Whether the end-of-text token is appended to (and scored with) an example made of text. */
-  readonly append_eos: boolean;
+  readonly appendEos: boolean;
   /**
    * `completion` scores the completion (and the end-of-text token), `all` the prompt too; `all-and-padding`
-   * also fills the example up to max_length with end-of-text tokens and scores these.
+   * also fills the example up to maxLength with end-of-text tokens and scores these.
    */
-  readonly loss_on: 'completion' | 'all' | 'all-and-padding';
+  readonly lossOn: 'completion' | 'all' | 'all-and-padding';
 }
 
 /**
- * The example that a completion makes; null if it has no token to score in what max_length leaves of it.
+ * The example that a completion makes; null if it has no token to score in what maxLength leaves of it.
  *
  * NUMERICS: prompt and completion are tokenized as one text, and as many tokens belong to the prompt as it
  * makes by itself. The text begins with the beginning-of-text token where the vocabulary has one.
@@ -64,17 +64,17 @@ function fromText(
   tokenizer: TokenizerLike,
   options: EncodeOptions,
 ): Example {
-  const { max_length, append_eos, loss_on } = options;
+  const { maxLength, appendEos, lossOn } = options;
   const begin = { bos: tokenizer.bosId !== null };
   const ids = [...tokenizer.encode(prompt + completion, begin)];
-  if (append_eos) ids.push(endOf(tokenizer, 'append_eos: true'));
-  if (loss_on === 'all-and-padding') {
+  if (appendEos) ids.push(endOf(tokenizer, 'append_eos: true'));
+  if (lossOn === 'all-and-padding') {
     const end = endOf(tokenizer, 'loss_on: all-and-padding');
-    while (ids.length < max_length) ids.push(end);
+    while (ids.length < maxLength) ids.push(end);
   }
-  const input_ids = Int32Array.from(ids.slice(0, max_length));
+  const input_ids = Int32Array.from(ids.slice(0, maxLength));
   const labels = input_ids.slice();
-  if (loss_on === 'completion') labels.fill(UNSCORED, 0, tokenizer.encode(prompt, begin).length);
+  if (lossOn === 'completion') labels.fill(UNSCORED, 0, tokenizer.encode(prompt, begin).length);
   return { input_ids, labels };
 }
 

@@ -1,0 +1,210 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Parameters } from '@flex/autograd';
+import { ConfigError, DataError } from '@flex/base';
+import { type LlamaModel, loadLlama, openTokenizer, readLlamaConfig, type Tokenizer } from '@flex/llama';
+import type { OptimizerState, Schedule } from '@flex/optim';
+import {
+  adaptedPaths,
+  initLora,
+  type LoraConfig,
+  readAdapter,
+  resolveTargets,
+  type Targets,
+} from '@flex/peft';
+import { type Backend, eachTensor, size } from '@flex/tensor';
+import { type Callback, namedCallback } from './callback.ts';
+import { loadCheckpoint } from './checkpoint.ts';
+import type { TrainConfig } from './config.ts';
+import { type Plan, planUpdates } from './data/batches.ts';
+import { type DataSet, loadDataSet } from './data/data-set.ts';
+import type { TokenizerLike } from './data/encode.ts';
+import { makePart } from './parts.ts';
+import type { RunInfo, RunSummary } from './run.ts';
+import { openRunFolder, type RunFolder } from './run-folder.ts';
+import type { UpdateSetup } from './update.ts';
+
+export interface PrepareOptions {
+  readonly backend: Backend;
+  /** Whether the run in `out` goes on from its newest checkpoint. */
+  readonly resume?: boolean;
+  /** Whether it is replaced. */
+  readonly overwrite?: boolean;
+}
+
+/** What an update changes. */
+export interface Trainee {
+  params: Parameters;
+  state: OptimizerState;
+}
+
+/** A run that is ready for its next update. */
+export interface PreparedRun {
+  readonly config: TrainConfig;
+  readonly info: RunInfo;
+  readonly folder: RunFolder;
+  readonly setup: UpdateSetup;
+  readonly trainee: Trainee;
+  readonly data: DataSet;
+  readonly heldOut: readonly DataSet[];
+  readonly plan: Plan;
+  readonly schedule: Schedule;
+  readonly callbacks: readonly Callback[];
+}
+
+/**
+ * Reads and makes all that a run needs, and begins its folder. A run that is to be resumed and is done already gives
+ * its summary instead. Throws ConfigError or DataError, before anything is written, for what is wrong with the
+ * configuration, the model, the adapter or the data.
+ */
+export async function prepare(
+  config: TrainConfig,
+  { backend, resume = false, overwrite = false }: PrepareOptions,
+): Promise<PreparedRun | RunSummary> {
+  const { seed } = config.train;
+  const optimizer = await makePart('optimizer', config.optimizer, undefined);
+  const callbacks = await Promise.all(config.callbacks.map((part) => makePart('callback', part, undefined)));
+  const tokenizer = tokenizerOf(config.model);
+  const data = await loadDataSet(config.data, tokenizer);
+  const heldOut = distinct(await Promise.all(config.eval.map((entry) => loadDataSet(entry, tokenizer))));
+  checkContext(config.model, [data, ...heldOut]);
+  const plan = planUpdates(data.examples.length, { ...config.train, shuffle: config.data.shuffle });
+  const schedule = await makePart('schedule', config.schedule, { totalSteps: plan.steps });
+  const folder = openRunFolder(config, { resume, overwrite });
+  const finished = resume ? finishedRun(config.out, folder.runDigest) : null;
+  if (finished) return finished;
+  const model = loadLlama(backend, config.model, { dtype: config.dtype });
+  const { lora, params, warnings } = startingAdapter(config, backend, model);
+  const start = () => startingAdapter(config, backend, model).params;
+  const regularizers = await Promise.all(
+    config.regularizer.map(async (part) => {
+      const { value, ...made } = await makePart('regularizer', part, { seed, start });
+      return { ...made, regularizer: value, lambda: part.lambda, enters: part.enters };
+    }),
+  );
+  const saved = resume ? loadCheckpoint(backend, config.out, folder.runDigest, model.linears) : null;
+  const trainee: Trainee = saved ?? { params, state: optimizer.value.init(params) };
+  if (saved) eachTensor(params, (t) => t.dispose());
+  const done = saved?.step ?? 0;
+  folder.start({ backend, config, data, heldOut, lora, optimizer, regularizers, done });
+  return {
+    config,
+    folder,
+    trainee,
+    data,
+    heldOut,
+    plan,
+    schedule: schedule.value,
+    callbacks: callbacks.map(({ name, value }) => namedCallback(name, value)),
+    info: {
+      out: config.out,
+      device: backend.description,
+      model: config.model,
+      trainableParameters: [...trainee.params.values()].reduce((n, t) => n + size(t.shape), 0),
+      examples: data.examples.length,
+      skipped: data.skipped,
+      warnings: [...model.warnings, ...warnings],
+      steps: plan.steps,
+      done,
+    },
+    setup: {
+      model,
+      lora,
+      optimizer: optimizer.value,
+      regularizers,
+      maxGradNorm: config.train.maxGradNorm,
+      checkpointActivations: shouldCheckpoint(config, model),
+      seed,
+      gradAccumulation: config.train.gradAccumulation,
+    },
+  };
+}
+
+/** The summary of a run that needs no resuming: it is the same run, and done. */
+function finishedRun(out: string, digest: string): RunSummary | null {
+  const file = join(out, 'summary.json');
+  if (!existsSync(file)) return null;
+  const summary = JSON.parse(readFileSync(file, 'utf8')) as RunSummary;
+  return summary.status === 'done' && summary.digest === digest ? summary : null;
+}
+
+/** The sets under names of their own: one that a set before it has gets its number behind it. */
+function distinct(sets: readonly DataSet[]): DataSet[] {
+  const count = (i: number) => sets.slice(0, i + 1).filter(({ name }) => name === sets[i].name).length;
+  return sets.map((set, i) => (count(i) > 1 ? { ...set, name: `${set.name} (${count(i)})` } : set));
+}
+
+/** Throws DataError for an example that is longer than the model's context. */
+function checkContext(model: string, sets: readonly DataSet[]): void {
+  const { maxPositions } = readLlamaConfig(model);
+  for (const { name, examples } of sets) {
+    const longest = examples.reduce((most, { input_ids }) => Math.max(most, input_ids.length), 0);
+    if (longest > maxPositions) {
+      throw new DataError(
+        `${name}: has an example of ${longest} tokens; the model's context is ${maxPositions}`,
+      );
+    }
+  }
+}
+
+/** The model's tokenizer, opened when a text needs it: rows of token ids need none. */
+function tokenizerOf(model: string): TokenizerLike {
+  let opened: Tokenizer | undefined;
+  const open = () => {
+    opened ??= openTokenizer(model);
+    return opened;
+  };
+  return {
+    vocabSize: readLlamaConfig(model).vocabSize,
+    get bosId() {
+      return open().bosId;
+    },
+    get eosId() {
+      return open().eosId;
+    },
+    encode: (text, options) => open().encode(text, options),
+  };
+}
+
+/** A fresh adapter, or the one that the configuration continues, which `lora` must agree with. */
+function startingAdapter(
+  config: TrainConfig,
+  backend: Backend,
+  model: LlamaModel,
+): { lora: LoraConfig; params: Parameters; warnings: readonly string[] } {
+  if (config.adapter === null) {
+    const targets = resolveTargets(config.lora.targets, model.linears);
+    const params = initLora(backend, config.lora, targets, config.train.seed);
+    return { lora: config.lora, params, warnings: [] };
+  }
+  const { config: lora, params, warnings } = readAdapter(backend, config.adapter, model.linears);
+  const modules = adaptedPaths(params.keys());
+  const means = (targets: Targets) => [...resolveTargets(targets, model.linears).keys()];
+  for (const [key, value] of Object.entries(config.lora)) {
+    const has = lora[key as keyof LoraConfig];
+    const agrees =
+      key === 'targets'
+        ? means(value as Targets).join() === modules.join()
+        : JSON.stringify(has) === JSON.stringify(value);
+    if (!agrees) {
+      throw new ConfigError(
+        `lora.${key} is ${JSON.stringify(value)}, but the adapter ${config.adapter} has ${JSON.stringify(has)}; leave it out`,
+      );
+    }
+  }
+  return { lora, params, warnings };
+}
+
+/** Bytes of kept activations above which `auto` recomputes them in the backward pass. */
+const activationBudget = 4 * 2 ** 30;
+
+/**
+ * `auto`: when the activations of the largest batch would be over 4 GiB (f32, per layer ≈ 12e + 5f + 2·h·t a
+ * token).
+ */
+function shouldCheckpoint({ train, data }: TrainConfig, { config }: LlamaModel): boolean {
+  if (train.checkpointActivations !== 'auto') return train.checkpointActivations;
+  const { hiddenSize: e, intermediateSize: f, heads: h, layers } = config;
+  const t = data.maxLength;
+  return 4 * train.batchSize * t * layers * (12 * e + 5 * f + 2 * h * t) > activationBudget;
+}
