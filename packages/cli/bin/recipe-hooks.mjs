@@ -1,9 +1,11 @@
 /**
- * Module hook for what recipes need beyond tsx, wherever on the disk they lie: `@flex/…` is this workspace's,
- * and a .ts file is an ES module even where no package.json says so.
+ * Module hook for what recipes and parts need beyond tsx, wherever on the disk they lie: `@flex/…` is this
+ * workspace's, `zod` the one that it reads schemas with, and a .ts file is an ES module even where no package.json
+ * says so.
  */
 export function resolve(specifier, context, next) {
-  const parentURL = specifier.startsWith('@flex/') ? import.meta.url : context.parentURL;
+  const isOurs = specifier.startsWith('@flex/') || specifier === 'zod';
+  const parentURL = isOurs ? import.meta.url : context.parentURL;
   const found = next(specifier, { ...context, parentURL });
   return found instanceof Promise ? found.then(asModule) : asModule(found);
 }

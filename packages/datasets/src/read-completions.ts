@@ -38,8 +38,8 @@ export interface ReadCompletionsOptions {
    * tasks (MBPP, MBXP), and `all` of other rows.
    */
   readonly split?: string | null;
-  /** The name of a format, or `auto`, which tells the rows apart by the keys of the first. */
-  readonly format?: string;
+  /** A format, or the name of a known one; `auto` tells the rows apart by the keys of the first. */
+  readonly format?: string | Format;
   /** Makes prompt and completion of each row's texts, in place of the format's own template. */
   readonly template?: Template | null;
 }
@@ -67,7 +67,9 @@ export async function readCompletions(
 ): Promise<Completions> {
   const part = appsPart(source, split);
   const rows: ReadRow[] = [];
-  const from = readRows(source, { formats: completionFormats, format: wanted, part, parts: ['train'] });
+  const known = typeof wanted === 'object' ? [wanted] : completionFormats;
+  const name = typeof wanted === 'object' ? wanted.name : wanted;
+  const from = readRows(source, { formats: known, format: name, part, parts: ['train'] });
   for await (const row of from) rows.push(row);
   const [{ format }] = rows;
   const usual = areMbppTasks(rows, format) ? 'train' : 'all';

@@ -1,6 +1,7 @@
 import type { LlamaModel } from '@flex/llama';
 import type { LoraConfig, Parameters } from '@flex/peft';
 import type { TrainConfig } from './config.ts';
+import { named } from './parts.ts';
 import type { RunInfo, RunSummary, StepMetrics } from './run.ts';
 
 /** A run as its callbacks see it. Its tensors are the run's: keep none, free none. */
@@ -15,14 +16,15 @@ export interface RunContext {
   readonly step: number;
   /** The line of this update as far as it is known; null before the first update of this process. */
   readonly metrics: StepMetrics | null;
-  /** The lines before it, also those from before the run was resumed: what a callback remembers, it reads here. */
+  /** The lines that are written, also those from before the run was resumed: what a callback remembers, it reads here. */
   readonly history: readonly StepMetrics[];
   /**
-   * Adds columns to the line of this update, or of the next one: in metrics.jsonl, in TensorBoard, on the command
-   * line. Throws ConfigError for a column that is there already, and once the last line is written.
+   * Adds columns to the line of this update, or before the first to its line: in metrics.jsonl, in TensorBoard, on the
+   * command line. The last of a name counts. Throws ConfigError for a column of the run's own, and once the line is
+   * written.
    */
   log(columns: Readonly<Record<string, number>>): void;
-  /** Ends the run after this update, as if it had been the last. */
+  /** Ends the run after this update, as if it had been the last. Throws ConfigError once the line is written. */
   stop(reason: string): void;
 }
 
@@ -35,22 +37,23 @@ export interface Callback {
   onStart?(run: RunContext): void | Promise<void>;
   /** After each update, and after its evaluation where it had one. */
   onUpdate?(run: RunContext): void | Promise<void>;
+  /** When the line of an update is written: all its columns, for whoever shows or sends them elsewhere. */
+  onLine?(run: RunContext, line: StepMetrics): void | Promise<void>;
   /** After each evaluation on the held-out data: losses by name, nats a token. */
   onEval?(run: RunContext, losses: Readonly<Record<string, number>>): void | Promise<void>;
   /** After everything is written, also where the run was stopped or interrupted. */
   onEnd?(run: RunContext, summary: RunSummary): void | Promise<void>;
 }
 
-const events = ['onStart', 'onUpdate', 'onEval', 'onEnd'] as const;
-
 /** The same callback, whose errors say its name. */
 export function namedCallback(name: string, callback: Callback): Callback {
-  const named = (event: (typeof events)[number]) => async (run: RunContext, result: never) => {
-    try {
-      await callback[event]?.(run, result);
-    } catch (cause) {
-      throw new Error(`callback "${name}", ${event}: ${(cause as Error).message}`, { cause });
-    }
-  };
-  return Object.fromEntries(events.map((event) => [event, named(event)]));
+  const call = (event: keyof Callback) => (run: RunContext, result: never) =>
+    named(`callback "${name}", ${event}`, () => callback[event]?.(run, result));
+  return {
+    onStart: call('onStart'),
+    onUpdate: call('onUpdate'),
+    onLine: call('onLine'),
+    onEval: call('onEval'),
+    onEnd: call('onEnd'),
+  } as Callback;
 }

@@ -1,4 +1,4 @@
-import { completionFormats, readSplit, splitSyntax } from '@flex/datasets';
+import { readSplit, splitSyntax } from '@flex/datasets';
 import { z } from 'zod';
 import type { PartInput, PartSection } from './parts.ts';
 
@@ -18,38 +18,40 @@ const template = z
   .nullable()
   .default(null);
 
-/** How rows are to be read; `auto` tells them apart by their keys. */
-const format = z.enum(['auto', ...completionFormats.map(({ name }) => name)]).default('auto');
 const lossOn = z.enum(['completion', 'all', 'all-and-padding']);
 const maxLength = z.int().min(2).default(512);
 
-const data = z.strictObject({
-  source,
-  /** Null leaves it to the data: `train` for rows with MBPP's task ids, else `all`. */
-  split: split.default(null),
-  format,
-  template,
-  maxLength,
-  shuffle: z.boolean().default(true),
-  appendEos: z.boolean().default(true),
-  lossOn: lossOn.default('completion'),
-});
+const data = ({ format }: PartSchemas) =>
+  z.strictObject({
+    source,
+    /** Null leaves it to the data: `train` for rows with MBPP's task ids, else `all`. */
+    split: split.default(null),
+    format,
+    template,
+    maxLength,
+    shuffle: z.boolean().default(true),
+    appendEos: z.boolean().default(true),
+    lossOn: lossOn.default('completion'),
+  });
 
 /**
  * Held-out data. Its loss is that of the completion alone without an end-of-text token whatever is trained
  * on, so that runs of different presets stay comparable; `maxLength` left out is that of `data`.
  */
-const heldOut = z
-  .strictObject({
-    source,
-    split: split.default(null),
-    format,
-    template,
-    maxLength,
-    appendEos: z.boolean().default(false),
-    lossOn: lossOn.default('completion'),
-  })
-  .describe('a section such as {source: mbpp.jsonl, split: 511-600}');
+export const heldOutSchema = (format: FormatSchema) =>
+  z
+    .strictObject({
+      source,
+      split: split.default(null),
+      format,
+      template,
+      maxLength,
+      appendEos: z.boolean().default(false),
+      lossOn: lossOn.default('completion'),
+    })
+    .describe('a section such as {source: mbpp.jsonl, split: 511-600}');
+
+type HeldOut = ReturnType<typeof heldOutSchema>;
 
 const loraKeys = {
   rank: z.int().min(1),
@@ -98,7 +100,12 @@ export interface PartSchemas {
   readonly schedule: Prefault<PartSection, PartInput<'schedule'>>;
   readonly regularizer: Prefault<RegularizerSection[], 'none' | OneOrMore<PartInput<'regularizer'>>>;
   readonly callbacks: Prefault<PartSection[], OneOrMore<PartInput<'callback'>>>;
+  readonly format: FormatSchema;
+  readonly eval: Prefault<z.output<HeldOut>[], OneOrMore<z.input<HeldOut>>>;
 }
+
+/** How rows are to be read: `auto` tells them apart by their keys. */
+export type FormatSchema = Prefault<string | PartSection, string | PartInput<'format'>>;
 
 type Prefault<Output, Input> = z.ZodPrefault<z.ZodType<Output, Input>>;
 type OneOrMore<T> = T | readonly T[];
@@ -114,7 +121,7 @@ function runSchema<A extends z.ZodType, L extends z.ZodType>(parts: PartSchemas,
     preset: z.enum(['corrected', 'paper', 'author-script']).default('corrected'),
     model: text.describe('the path of a Hugging Face directory, or a name such as org/name'),
     adapter,
-    data,
+    data: data(parts),
     out: text.describe('the path of the folder to write to'),
     dtype: z
       .enum(['f32', 'f16'], {
@@ -126,10 +133,7 @@ function runSchema<A extends z.ZodType, L extends z.ZodType>(parts: PartSchemas,
     schedule: parts.schedule,
     regularizer: parts.regularizer,
     train,
-    eval: z
-      .array(heldOut)
-      .describe('a section such as {source: mbpp.jsonl, split: 511-600}, or a list of such')
-      .prefault([]) as Prefault<z.output<typeof heldOut>[], OneOrMore<z.input<typeof heldOut>>>,
+    eval: parts.eval,
     callbacks: parts.callbacks,
   });
 }

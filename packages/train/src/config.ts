@@ -4,9 +4,15 @@ import { stringify } from 'yaml';
 import { z } from 'zod';
 import { readConfigFile } from './config-file.ts';
 import { applyOverride, merge, parseOverride } from './config-override.ts';
-import { continuedSchema, freshSchema, type PartSchemas } from './config-schema.ts';
+import {
+  continuedSchema,
+  type FormatSchema,
+  freshSchema,
+  heldOutSchema,
+  type PartSchemas,
+} from './config-schema.ts';
 import { isSection, respellConfig, respellPath, type Section } from './config-section.ts';
-import { exampleOf, findPart, type PartKind, type PartSection, partSchema } from './parts.ts';
+import { findPart, type PartKind, type PartSection, partKinds, partSchema } from './parts.ts';
 import { type Preset, presets } from './presets.ts';
 import type { Recipe } from './recipe.ts';
 
@@ -63,7 +69,7 @@ export async function loadConfig({ file, overrides = [], defaults = {} }: LoadOp
   };
 
   const values = withPreset(respellConfig(written), dirname(resolve(file ?? 'run.yaml')));
-  const schemaOf = async (kind: PartKind, section: unknown, place: KeyPath): Promise<z.ZodType> => {
+  const schemaOf: SchemaOf = async (kind, section, place) => {
     if (!isSection(section)) return partSchema(kind, null);
     try {
       return partSchema(kind, await findPart(kind, section), section.use);
@@ -88,16 +94,23 @@ export async function loadConfig({ file, overrides = [], defaults = {} }: LoadOp
   return config;
 }
 
+/** Gives the schema of the part that stands in a place. */
+type SchemaOf = (kind: PartKind, section: unknown, place: KeyPath) => Promise<z.ZodType>;
+
 /** The configuration with the keys and values of a file. A part that is a value goes by its name. */
 export function plainConfig(config: TrainConfig): Section {
   const plain = ({ use, ...section }: PartSection): PartSection => {
     if (use === undefined) return section;
     return typeof use === 'string' ? { use, ...section } : { name: use.name, ...section };
   };
-  const { optimizer, schedule, regularizer, callbacks } = config;
+  const reading = <D extends { format: string | PartSection }>(data: D): D =>
+    isSection(data.format) ? { ...data, format: plain(data.format) } : data;
+  const { data, optimizer, schedule, regularizer, callbacks, eval: heldOut } = config;
   const [first, ...others] = regularizer.map(plain);
   return respellConfig({
     ...config,
+    data: reading(data),
+    eval: heldOut.map(reading),
     optimizer: plain(optimizer),
     schedule: plain(schedule),
     regularizer: others.length > 0 ? [first, ...others] : (first ?? 'none'),
@@ -122,45 +135,80 @@ function isGiven(value: unknown): boolean {
 /** The values over those of their preset: lists as lists, each part with its name, `use` as an absolute path. */
 function withPreset(values: Section, folder: string): Section {
   const preset: Preset = Object.entries(presets).find(([name]) => name === values.preset)?.[1] ?? {};
-  const over = (lower: object = {}, value: unknown = {}): unknown =>
+  const over = (lower: object, value: unknown): unknown =>
     isSection(value) ? withAbsolutePath(merge(lower as Section, value), folder) : value;
-  const list = (value: unknown, each: (entry: unknown) => unknown) =>
-    isSection(value) ? [each(value)] : Array.isArray(value) ? value.map(each) : value;
-  const { data, regularizer = {} } = values;
-  const penalty = { name: 'fourier', ...preset.regularizer };
+  const list = (value: unknown, lower: object): unknown =>
+    isSection(value)
+      ? [over(lower, value)]
+      : Array.isArray(value)
+        ? value.map((entry) => over(lower, entry))
+        : value;
+  const {
+    data,
+    lora = {},
+    optimizer = {},
+    schedule = {},
+    regularizer = {},
+    callbacks = [],
+    eval: held = [],
+  } = values;
   const inherited = isSection(data) && isGiven(data.maxLength) ? { maxLength: data.maxLength } : {};
   return {
     ...values,
-    ...(preset.data && { data: over(preset.data, data) }),
-    ...(isGiven(values.adapter) ? {} : { lora: over(preset.lora, values.lora) }),
-    optimizer: over({ name: 'adamw' }, values.optimizer),
-    schedule: over({ name: 'cosine' }, values.schedule),
-    regularizer: regularizer === 'none' ? [] : list(regularizer, (entry) => over(penalty, entry)),
-    callbacks: list(values.callbacks ?? [], (entry) => over({}, entry)),
-    eval: list(values.eval ?? [], (entry) => (isSection(entry) ? { ...inherited, ...entry } : entry)),
+    ...(data !== undefined || preset.data ? { data: over(preset.data ?? {}, data ?? {}) } : {}),
+    lora: over(isGiven(values.adapter) ? {} : (preset.lora ?? {}), lora),
+    optimizer: over({ name: 'adamw' }, optimizer),
+    schedule: over({ name: 'cosine' }, schedule),
+    regularizer: regularizer === 'none' ? [] : list(regularizer, { name: 'fourier', ...preset.regularizer }),
+    callbacks: list(callbacks, {}),
+    eval: list(held, inherited),
   };
 }
 
-function withAbsolutePath(part: Section, folder: string): Section {
-  return /^\.\.?\//.test(String(part.use)) ? { ...part, use: resolve(folder, String(part.use)) } : part;
+/** A part, or a section with a format that is one, whose module is named by an absolute path. */
+function withAbsolutePath(section: Section, folder: string): Section {
+  const { use, format } = section;
+  if (isSection(format)) return { ...section, format: withAbsolutePath(format, folder) };
+  return /^\.\.?\//.test(String(use)) ? { ...section, use: resolve(folder, String(use)) } : section;
 }
 
 /** The schemas of the parts that the values name, each in its place. */
-async function partSchemas(
-  { optimizer, schedule, regularizer, callbacks }: Section,
-  schemaOf: (kind: PartKind, section: unknown, place: KeyPath) => Promise<z.ZodType>,
-): Promise<PartSchemas> {
-  const listOf = async (kind: PartKind, key: string, list: unknown, or: string) => {
-    const need = `${or}a section such as ${exampleOf(kind)}, or a list of such sections`;
-    if (!Array.isArray(list)) return z.array(z.any()).describe(need);
-    const entries = await Promise.all(list.map((section, i) => schemaOf(kind, section, [key, i])));
-    return z.tuple(entries as []).describe(need);
+async function partSchemas(values: Section, schemaOf: SchemaOf): Promise<PartSchemas> {
+  const listOf = async (
+    list: unknown,
+    each: (entry: unknown, place: number) => z.ZodType | Promise<z.ZodType>,
+    need: string,
+  ) => {
+    const entries = Array.isArray(list)
+      ? z.tuple((await Promise.all(list.map(each))) as [])
+      : z.array(z.any());
+    return entries.describe(need);
   };
+  const formatOf = (section: unknown, place: KeyPath) => {
+    const format = isSection(section) ? section.format : undefined;
+    if (isSection(format)) return schemaOf('format', format, [...place, 'format']);
+    return z.enum(['auto', ...partKinds.format.parts.map(({ name }) => name)]).default('auto');
+  };
+  const { data, optimizer, schedule, regularizer, callbacks, eval: heldOut } = values;
   const schemas = {
+    format: await formatOf(data, ['data']),
     optimizer: await schemaOf('optimizer', optimizer, ['optimizer']),
     schedule: await schemaOf('schedule', schedule, ['schedule']),
-    regularizer: await listOf('regularizer', 'regularizer', regularizer, 'none, '),
-    callbacks: await listOf('callback', 'callbacks', callbacks, ''),
+    regularizer: await listOf(
+      regularizer,
+      (part, i) => schemaOf('regularizer', part, ['regularizer', i]),
+      'none, a section such as {name: fourier}, or a list of such sections',
+    ),
+    callbacks: await listOf(
+      callbacks,
+      (part, i) => schemaOf('callback', part, ['callbacks', i]),
+      'a section such as {use: ./module.ts}, or a list of such sections',
+    ),
+    eval: await listOf(
+      heldOut,
+      async (entry, i) => heldOutSchema((await formatOf(entry, ['eval', i])) as unknown as FormatSchema),
+      'a section such as {source: mbpp.jsonl, split: 511-600}, or a list of such',
+    ),
   };
   return schemas as unknown as PartSchemas;
 }

@@ -35,7 +35,7 @@ describeEachBackend((backend: () => Backend) => {
     });
     const steps: StepMetrics[] = [];
     const { callbacks = [], ...others } = options;
-    const record: Callback = { onUpdate: ({ metrics }) => void steps.push(metrics!) };
+    const record: Callback = { onLine: (_, line) => void steps.push(line) };
     const summary = await train(config, { backend: backend(), callbacks: [record, ...callbacks], ...others });
     return { summary, steps, config };
   }

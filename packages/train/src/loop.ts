@@ -1,22 +1,21 @@
 import { join } from 'node:path';
-import { ConfigError } from '@flex/base';
 import { withLora, writeAdapter } from '@flex/peft';
 import { eachTensor, keep } from '@flex/tensor';
-import type { Callback, RunContext } from './callback.ts';
+import type { Callback } from './callback.ts';
 import { saveCheckpoint } from './checkpoint.ts';
 import type { TrainConfig } from './config.ts';
 import { collate } from './data/batches.ts';
 import { meanLoss } from './evaluate.ts';
-import { readMetrics } from './metrics-log.ts';
 import { type PreparedRun, type PrepareOptions, prepare } from './prepare.ts';
-import { lineColumns, type RunSummary, type StepMetrics } from './run.ts';
+import type { RunSummary, StepMetrics } from './run.ts';
+import { openRunState, type RunState } from './run-state.ts';
 import { tensorBoard } from './tensorboard.ts';
 import { update } from './update.ts';
 
 export interface TrainOptions extends PrepareOptions {
   /** Aborted: finish the update, write everything, return. */
   readonly signal?: AbortSignal;
-  /** Called after those of the configuration; `onUpdate` when the update's line is written, its columns all known. */
+  /** Called after those of the configuration. */
   readonly callbacks?: readonly Callback[];
 }
 
@@ -33,129 +32,88 @@ export async function train(config: TrainConfig, options: TrainOptions): Promise
 
 async function run(
   prepared: PreparedRun,
-  { signal, callbacks: watchers = [] }: TrainOptions,
+  { signal, callbacks: further = [] }: TrainOptions,
 ): Promise<RunSummary> {
-  const { config, info, folder, setup, trainee, heldOut, plan, callbacks } = prepared;
+  const { config, folder, setup, trainee, heldOut, plan } = prepared;
   const { evalEvery, saveEvery } = config.train;
-  const observers = [tensorBoard(join(config.out, 'tensorboard')), ...watchers];
-  const all = [...callbacks, ...observers];
-  const position = openPosition(prepared);
-  const { context } = position;
+  const callbacks = [...prepared.callbacks, tensorBoard(join(config.out, 'tensorboard')), ...further];
+  const state = openRunState(prepared);
+  const { context } = state;
   const started = performance.now();
-  const save = () =>
-    saveCheckpoint(
-      config.out,
-      { ...trainee, step: position.step, run: folder.runDigest },
-      setup.lora,
-      config.model,
-    );
+  const save = () => {
+    const saved = { ...trainee, step: state.step, run: folder.runDigest };
+    return saveCheckpoint(config.out, saved, setup.lora, config.model);
+  };
   const evaluate = async () => {
     if (heldOut.length === 0) return {};
     const losses = await heldOutLosses(prepared);
-    if (position.line) position.line = { ...position.line, eval: losses };
-    for (const callback of all) await callback.onEval?.(context, losses);
+    if (state.line) state.line = { ...state.line, eval: losses };
+    for (const callback of callbacks) await callback.onEval?.(context, losses);
     return losses;
   };
   const examine = async () => {
-    position.line = { ...position.line!, ...(await diagnosticsOf(prepared)) };
+    state.line = { ...state.line!, ...(await diagnosticsOf(prepared)) };
     return evaluate();
   };
 
-  for (const callback of all) await callback.onStart?.(context);
+  for (const callback of callbacks) await callback.onStart?.(context);
   const before = await evaluate();
   let after = before;
-  while (position.step < plan.steps && position.stopped === undefined && !signal?.aborted) {
-    position.step++;
-    position.line = await oneUpdate(prepared, position.step);
-    const last = position.step === plan.steps;
-    const timely = last || (evalEvery > 0 && position.step % evalEvery === 0);
+  while (state.step < plan.steps && state.stopped === null && !signal?.aborted) {
+    state.beginLine(await oneUpdate(prepared, state.step + 1));
+    const last = state.step === plan.steps;
+    const timely = last || (evalEvery > 0 && state.step % evalEvery === 0);
     if (timely) after = await examine();
     for (const callback of callbacks) await callback.onUpdate?.(context);
-    if (position.stopped !== undefined && !timely) after = await examine();
-    folder.appendMetrics(position.write());
-    for (const callback of observers) await callback.onUpdate?.(context);
-    if (saveEvery > 0 && position.step % saveEvery === 0 && !last) await save();
+    if (state.stopped !== null && !timely) after = await examine();
+    const line = state.endLine();
+    folder.appendMetrics(line);
+    for (const callback of callbacks) await callback.onLine?.(context, line);
+    if (saveEvery > 0 && state.step % saveEvery === 0 && !last) await save();
   }
-  const interrupted = position.step < plan.steps && position.stopped === undefined;
+  const interrupted = state.step < plan.steps && state.stopped === null;
   if (interrupted) await save();
-  const adapter = join(config.out, 'adapter');
-  await writeAdapter(adapter, trainee.params, setup.lora, { baseModel: config.model });
-  const lines = position.history.filter(({ step }) => step > info.done);
-  const tokens = lines.reduce((sum, line) => sum + line.tokens, 0);
-  const trainSeconds = lines.reduce((sum, line) => sum + line.seconds, 0);
-  const summary: RunSummary = {
+  await writeAdapter(join(config.out, 'adapter'), trainee.params, setup.lora, { baseModel: config.model });
+  const summary = summaryOf(prepared, state, {
     status: interrupted ? 'interrupted' : 'done',
-    digest: folder.runDigest,
-    steps: position.step,
-    ...(position.stopped !== undefined && { stopped: position.stopped }),
-    out: config.out,
-    adapter,
-    eval: interrupted
-      ? {}
-      : Object.fromEntries(
-          Object.keys(before).map((name) => [name, { before: before[name], after: after[name] }]),
-        ),
-    loss: { first: lines.at(0)?.loss ?? null, last: lines.at(-1)?.loss ?? null },
-    tokens,
+    losses: interrupted ? [] : Object.entries(before).map(([name, loss]) => [name, loss, after[name]]),
     seconds: (performance.now() - started) / 1000,
-    tokens_per_second: trainSeconds > 0 ? tokens / trainSeconds : 0,
-    peak_memory_bytes: setup.model.backend.stats.peakBytes,
-  };
+  });
   folder.finish(summary);
-  for (const callback of all) await callback.onEnd?.(context, summary);
+  for (const callback of callbacks) await callback.onEnd?.(context, summary);
   return summary;
 }
 
-/** Where a run stands, and what its callbacks have said. */
-interface Position {
-  readonly context: RunContext;
-  readonly history: readonly StepMetrics[];
-  step: number;
-  /** The line of this update; after `write` with all its columns. */
-  line: StepMetrics | null;
-  stopped: string | undefined;
-  /** The line with the columns that were logged for it. */
-  write(): StepMetrics;
-}
-
-function openPosition({ config, info, setup, trainee }: PreparedRun): Position {
-  const history = readMetrics(join(config.out, 'metrics.jsonl')) as StepMetrics[];
-  let logged: Record<string, number> = {};
-  const position: Position = {
-    history,
-    step: info.done,
-    line: null,
-    stopped: undefined,
-    write() {
-      const line = { ...position.line!, ...logged };
-      position.line = line;
-      logged = {};
-      history.push(line);
-      return line;
-    },
-    context: {
-      ...{ config, info, history, model: setup.model, lora: setup.lora },
-      get adapters() {
-        return trainee.params;
-      },
-      get step() {
-        return position.step;
-      },
-      get metrics() {
-        return position.line && { ...position.line, ...logged };
-      },
-      log(columns) {
-        const known = { ...position.line, ...logged };
-        const taken = Object.keys(columns).find((key) => key in known || lineColumns.includes(key as never));
-        if (taken) throw new ConfigError(`log: there is a column ${taken} already`);
-        logged = { ...logged, ...columns };
-      },
-      stop(reason) {
-        position.stopped ??= reason;
-      },
-    },
+function summaryOf(
+  { config, info, folder, setup }: PreparedRun,
+  { history, step, stopped }: RunState,
+  {
+    status,
+    losses,
+    seconds,
+  }: {
+    readonly status: RunSummary['status'];
+    readonly losses: readonly (readonly [name: string, before: number, after: number])[];
+    readonly seconds: number;
+  },
+): RunSummary {
+  const lines = history.filter((line) => line.step > info.done);
+  const total = (of: (line: StepMetrics) => number) => lines.reduce((sum, line) => sum + of(line), 0);
+  const [tokens, trainSeconds] = [total((line) => line.tokens), total((line) => line.seconds)];
+  return {
+    status,
+    digest: folder.runDigest,
+    steps: step,
+    ...(stopped !== null && { stopped }),
+    out: config.out,
+    adapter: join(config.out, 'adapter'),
+    eval: Object.fromEntries(losses.map(([name, before, after]) => [name, { before, after }])),
+    loss: { first: lines.at(0)?.loss ?? null, last: lines.at(-1)?.loss ?? null },
+    tokens,
+    seconds,
+    tokens_per_second: trainSeconds > 0 ? tokens / trainSeconds : 0,
+    peak_memory_bytes: setup.model.backend.stats.peakBytes,
   };
-  return position;
 }
 
 /** What the regularizers tell of the adapter, such as the share of its power at low frequencies. */

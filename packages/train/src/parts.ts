@@ -1,4 +1,14 @@
-import { ConfigError, importPart, isPart, type PartOf, sectionSchema, unknownName } from '@flex/base';
+import {
+  ConfigError,
+  DataError,
+  definePart,
+  importPart,
+  isPart,
+  type PartOf,
+  sectionSchema,
+  unknownName,
+} from '@flex/base';
+import { completionFormats, type Format } from '@flex/datasets';
 import {
   adamwPart,
   constantSchedule,
@@ -17,6 +27,7 @@ export interface PartKinds {
   regularizer: { value: Regularizer; context: RegularizerContext };
   optimizer: { value: Optimizer; context: unknown };
   schedule: { value: Schedule; context: ScheduleContext };
+  format: { value: Format; context: unknown };
   callback: { value: Callback; context: unknown };
 }
 
@@ -34,6 +45,10 @@ interface Kind<K extends PartKind> {
   readonly makes: string;
   is(value: unknown): boolean;
 }
+
+const formats = completionFormats.map((format) =>
+  definePart({ name: format.name, schema: z.strictObject({}), make: () => format }),
+);
 
 /** All parts that are built in, by their kind. */
 export const partKinds = {
@@ -54,6 +69,11 @@ export const partKinds = {
     parts: [cosineSchedule, linearSchedule, constantSchedule],
     makes: 'a function of the update',
     is: (value) => typeof value === 'function',
+  },
+  format: {
+    parts: formats,
+    makes: 'an object with matches() and read()',
+    is: (value) => has(value, 'matches', 'read'),
   },
   callback: {
     parts: [],
@@ -126,8 +146,7 @@ export function partSchema(kind: PartKind, part: PartOf<unknown, never> | null, 
   return sectionSchema(part, { before: { ...head, ...before }, behind });
 }
 
-/** `{name: fourier}` */
-export function exampleOf(kind: PartKind): string {
+function exampleOf(kind: PartKind): string {
   const [part]: readonly { readonly name: string }[] = partKinds[kind].parts;
   return part ? `{name: ${part.name}}` : '{use: ./module.ts}';
 }
@@ -146,12 +165,24 @@ export async function makePart<K extends PartKind>(
   context: PartKinds[K]['context'],
 ): Promise<MadePart<K>> {
   const part = await findPart(kind, section);
-  const { parts: _, before = {}, behind = {}, makes, is }: Kind<PartKind> = partKinds[kind];
+  const { before = {}, behind = {}, makes, is }: Kind<PartKind> = partKinds[kind];
   const others = ['name', 'use', ...Object.keys({ ...before, ...behind })];
   const options = Object.fromEntries(Object.entries(section).filter(([key]) => !others.includes(key)));
-  const value = await part.make(options, context as never);
+  const value = await named(`${kind} "${part.name}"`, () => part.make(options, context as never));
   if (!is(value)) throw new ConfigError(`${kind} "${part.name}": its make must give ${makes}`);
   return { name: part.name, options, value: value as PartKinds[K]['value'] };
+}
+
+/** What `f` gives; its errors begin with the name. */
+export async function named<T>(name: string, f: () => T | Promise<T>): Promise<T> {
+  try {
+    return await f();
+  } catch (cause) {
+    const message = `${name}: ${(cause as Error).message}`;
+    if (cause instanceof ConfigError) throw new ConfigError(message, { cause });
+    if (cause instanceof DataError) throw new DataError(message, { cause });
+    throw new Error(message, { cause });
+  }
 }
 
 function has(value: unknown, ...methods: readonly string[]): boolean {

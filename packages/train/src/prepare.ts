@@ -65,8 +65,12 @@ export async function prepare(
   const optimizer = await makePart('optimizer', config.optimizer, undefined);
   const callbacks = await Promise.all(config.callbacks.map((part) => makePart('callback', part, undefined)));
   const tokenizer = tokenizerOf(config.model);
-  const data = await loadDataSet(config.data, tokenizer);
-  const heldOut = distinct(await Promise.all(config.eval.map((entry) => loadDataSet(entry, tokenizer))));
+  const load = async ({ format, ...source }: TrainConfig['eval'][number]) => {
+    const known = typeof format === 'string' ? format : (await makePart('format', format, undefined)).value;
+    return loadDataSet({ ...source, format: known }, tokenizer);
+  };
+  const data = await load(config.data);
+  const heldOut = distinct(await Promise.all(config.eval.map(load)));
   checkContext(config.model, [data, ...heldOut]);
   const plan = planUpdates(data.examples.length, { ...config.train, shuffle: config.data.shuffle });
   const schedule = await makePart('schedule', config.schedule, { totalSteps: plan.steps });

@@ -4,6 +4,7 @@ import { temporaryFolder } from '@flex/base/testing';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { RunContext } from './callback.ts';
+import type { StepMetrics } from './run.ts';
 import { crc32c, frame, maskedCrc, openEvents, tensorBoard } from './tensorboard.ts';
 
 /** The data of a file's records, each checked against its length and its sums. */
@@ -116,11 +117,11 @@ describe('an event file', () => {
 
 test("a run's events have the numbers of a line, and of what it nests, by their tags", async () => {
   const folder = temporaryFolder();
-  const { onStart, onUpdate } = tensorBoard(folder);
+  const { onStart, onLine } = tensorBoard(folder);
   const line = { loss: 2, eval: { held: 3 }, note: 'x', gone: null };
-  const run = { step: 1, metrics: { step: 1, ...line } } as unknown as RunContext;
+  const run = { step: 1 } as RunContext;
   await onStart?.(run);
-  await onUpdate?.(run);
+  await onLine?.(run, { step: 1, ...line } as unknown as StepMetrics);
   const events = readFileSync(join(folder, readdirSync(folder)[0]), 'latin1');
   for (const tag of ['loss', 'eval/held']) expect(events).toContain(tag);
   for (const tag of ['step', 'note', 'gone']) expect(events).not.toContain(tag);

@@ -18,7 +18,7 @@ export function tensorBoard(folder: string): Callback {
     onStart() {
       events = openEvents(folder);
     },
-    onUpdate: ({ step, metrics }) => events.scalars(step, scalarsOf(metrics ?? {})),
+    onLine: ({ step }, line) => events.scalars(step, scalarsOf(line)),
   };
 }
 

@@ -54,7 +54,7 @@ describeShared(goldens, 'twelve updates equal PyTorch, PEFT and AdamW', () => {
       const steps: StepMetrics[] = [];
       await train(config, {
         backend: backend(),
-        callbacks: [{ onUpdate: ({ metrics }) => void steps.push(metrics!) }],
+        callbacks: [{ onLine: (_, line) => void steps.push(line) }],
       });
       const { trajectory } = golden.json<Trajectory>('train_adamw.json');
       expect(steps.length).toBe(trajectory.length);

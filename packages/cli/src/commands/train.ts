@@ -115,9 +115,9 @@ function reporter(progress: Progress, output: Output): Callback {
       describeStart(info, progress.line);
     },
     onEval: ({ step }, losses) => progress.line(describeLosses(losses, step)),
-    onUpdate({ metrics, info }) {
-      if (metrics) progress.step(metrics, info.steps);
-      output.emit(metrics);
+    onLine({ info }, line) {
+      progress.step(line, info.steps);
+      output.emit(line);
     },
   };
 }
