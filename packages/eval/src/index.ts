@@ -1,5 +1,6 @@
 export * from './audit-number.ts';
 export * from './benchmark.ts';
+export * from './benchmarks/benchmark-part.ts';
 export {
   type OpenBenchmarkOptions,
   type OpenedBenchmark,

@@ -1,5 +1,6 @@
 export * from './callback.ts';
 export * from './config.ts';
+export { applyOverride, parseOverride } from './config-override.ts';
 export { respellSection, type Section } from './config-section.ts';
 export * from './data/batches.ts';
 export * from './data/data-set.ts';

@@ -370,3 +370,60 @@ sandboxTest('samples beyond the default split of MBPP take all its rows', async 
   expect(JSON.parse(stdout)).toMatchObject({ n: 2, 'pass@1': 1 });
   expect((await start([...own, '--split', 'test']).ended).code).toBe(2);
 });
+
+/** A benchmark of a module of one's own: a function that doubles, tried on some numbers. */
+const doubling = `
+  import { definePart } from '@flex/base';
+  import { z } from 'zod';
+  export default definePart({
+    name: 'doubling',
+    schema: z.strictObject({ howMany: z.int().min(1).default(2) }),
+    make: ({ howMany }) => ({
+      name: 'doubling',
+      options: { howMany },
+      async *problems() {
+        const prompt = 'def double(x):\\n';
+        const canonical = '    return 2 * x\\n';
+        yield { id: 'double', language: 'py', prompt, stop: [], canonical, empty: '    return None\\n' };
+      },
+      program: (problem, answer) => ({
+        language: 'py',
+        source: answer.kind === 'program' ? answer.text : problem.prompt + answer.text,
+        tests: {
+          kind: 'python-calls',
+          setup: '',
+          code: Array.from({ length: howMany }, (_, i) => \`assert double(\${i}) == \${2 * i}\\n\`).join(''),
+          entryPoints: ['double'],
+          inProcess: '',
+        },
+      }),
+    }),
+  });
+`;
+
+sandboxTest("a benchmark of one's own is a module, with options of its own", async () => {
+  writeFileSync(join(folder, 'doubling.ts'), doubling);
+  const completion = '    return x + x if x < 3 else 0\n';
+  const samples = write('samples.jsonl', [{ task_id: 'double', completion }]);
+  const judged = async (...options: string[]) => {
+    const { ended } = start(['--benchmark', './doubling.ts', '--samples', samples, '--json', ...options]);
+    const { code, stdout, stderr } = await ended;
+    expect(code, stderr).toBe(0);
+    return JSON.parse(stdout)['pass@1'];
+  };
+  expect(await judged()).toBe(1);
+  expect(await judged('how_many=4')).toBe(0);
+});
+
+test.each([
+  [['how_meny=2'], 'how_meny is not a key; did you mean how_many?'],
+  [['how_many=0'], 'how_many must be a whole number of at least 1, got 0'],
+  [['--split', 'all'], 'split is not a key; the top level takes how_many'],
+])('an option that it does not take is told in one line: %j', async (options, message) => {
+  writeFileSync(join(folder, 'doubling.ts'), doubling);
+  const samples = write('samples.jsonl', []);
+  const { ended } = start(['--benchmark', './doubling.ts', '--samples', samples, ...options]);
+  const { code, stderr } = await ended;
+  expect(code).toBe(2);
+  expect(stderr).toBe(`flex: --benchmark ./doubling.ts: ${message}\n`);
+});

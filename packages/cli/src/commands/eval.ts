@@ -1,20 +1,22 @@
 import { createHash } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import { ConfigError } from '@flex/base';
+import { ConfigError, firstProblem, respell, sectionSchema } from '@flex/base';
 import {
   type Benchmark,
+  type BenchmarkPart,
   countNamed,
   evaluate,
+  findBenchmark,
   type Incomplete,
   incompletes,
-  openBenchmark,
   type Problem,
   passKeys,
   type Results,
   truncations,
 } from '@flex/eval';
 import { openSandbox, toolchainVersions } from '@flex/judge';
+import { applyOverride, parseOverride, respellSection } from '@flex/train';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import {
   bold,
@@ -35,6 +37,8 @@ import { newTable } from '../table.ts';
 
 interface EvalCommandOptions extends CommonOptions, SampleOptions {
   readonly benchmark: string;
+  /** `key=value` texts: the benchmark's own options. */
+  readonly settings: readonly string[];
   readonly data?: string;
   readonly split?: string;
   readonly prompt?: string;
@@ -50,7 +54,11 @@ export function evalCommand(): Command {
     .description(
       'generate completions for a benchmark, or take a file of them; judge them in a sandbox; report pass@k',
     )
-    .requiredOption('--benchmark <name>', 'humaneval, mbpp, multipl-e:LANG, mbxp:java, apps, or FILE.jsonl')
+    .argument('[options...]', "key=value: options of a benchmark's own")
+    .requiredOption(
+      '--benchmark <name>',
+      'humaneval, mbpp, multipl-e:LANG, mbxp:java, apps, FILE.jsonl, or a module such as ./mine.ts',
+    )
     .option(
       '--data <path>',
       "the benchmark's own file or folder; else it is looked up in FLEX_DATA, or ./data",
@@ -98,7 +106,11 @@ export function evalCommand(): Command {
   return withCommonOptions(withDevice(command)).action(run);
 }
 
-async function run(options: EvalCommandOptions, command: Command): Promise<void> {
+async function run(
+  settings: readonly string[],
+  options: Omit<EvalCommandOptions, 'settings'>,
+  command: Command,
+): Promise<void> {
   const output = outputOf(options);
   const source = sampleSource(options);
   const interrupt = new AbortController();
@@ -106,7 +118,7 @@ async function run(options: EvalCommandOptions, command: Command): Promise<void>
   process.on('SIGINT', onSignal);
   const progress = newEvalProgress(options.quiet ?? false);
   try {
-    await evaluateAll(options, { source, output, progress, signal: interrupt.signal });
+    await evaluateAll({ ...options, settings }, { source, output, progress, signal: interrupt.signal });
   } catch (error) {
     if (!interrupt.signal.aborted) throw error;
     progress.stop();
@@ -129,19 +141,20 @@ async function evaluateAll(
   options: EvalCommandOptions,
   { source, output, progress, signal }: EvalContext,
 ): Promise<void> {
-  const { data, split, prompt, k, incomplete, jobs, n = null, timeout = null } = options;
+  const { split, k, incomplete, jobs, n = null, timeout = null } = options;
   if (options.model !== undefined && Math.max(...k) > (n ?? 1)) {
     throw new ConfigError(
       `--k: pass@${Math.max(...k)} needs as many samples a problem; give --n ${Math.max(...k)}`,
     );
   }
-  const open = (chosen: string | undefined) =>
-    openBenchmark({
-      ...{ name: options.benchmark, data, split: chosen, prompt },
-      ...{ dataFolder: environment.data, warn: output.note },
+  const part = await findBenchmark(options.benchmark);
+  const open = async (chosen: string | undefined) =>
+    part.make(benchmarkOptions(part, { ...options, split: chosen }), {
+      dataFolder: environment.data,
+      warn: output.note,
     });
   let benchmark = await open(split);
-  const { leftOut } = benchmark;
+  const { leftOut = [] } = benchmark;
   // A stray id is a mistake that reading the samples tells; a file of samples for all of the data is none.
   const mayGoBeyond = options.samples !== undefined && leftOut.length > 0;
   if (mayGoBeyond && 2 * (await countNamed(options.samples as string, leftOut)) > leftOut.length) {
@@ -171,6 +184,19 @@ async function evaluateAll(
     output.note(`missing samples count as failed: ${results.counts.missing}; see --incomplete`);
   }
   output.print(dim(`results: ${out}`));
+}
+
+/** The options of a benchmark, as its schema reads them: those of the command's own, and key=value. */
+function benchmarkOptions(
+  part: BenchmarkPart,
+  { benchmark, data, split, prompt, settings }: EvalCommandOptions,
+): Record<string, unknown> {
+  const named = Object.entries({ data, split, prompt }).filter(([, value]) => value !== undefined);
+  const written = settings.map(parseOverride).reduce(applyOverride, Object.fromEntries(named));
+  const [schema, given] = [sectionSchema(part), respellSection(written)];
+  const problem = firstProblem(schema, given, ([key = '', ...rest]) => [respell(String(key)), ...rest]);
+  if (problem) throw new ConfigError(`--benchmark ${benchmark}: ${problem.message}`);
+  return schema.parse(given);
 }
 
 /** `humaneval-1a2b3c4d`: the same for the same benchmark, samples and settings, so that a second run goes on. */
