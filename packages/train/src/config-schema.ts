@@ -1,6 +1,8 @@
+import type { KeyPath } from '@flex/base';
 import { readSplit, splitSyntax } from '@flex/datasets';
 import { z } from 'zod';
-import type { PartInput, PartSection } from './parts.ts';
+import { isSection, type Section } from './config-section.ts';
+import { type PartInput, type PartKind, type PartSection, partKinds } from './parts.ts';
 
 const text = z.string().min(1);
 const source = text.describe('a path or a name');
@@ -38,7 +40,7 @@ const data = ({ format }: PartSchemas) =>
  * Held-out data. Its loss is that of the completion alone without an end-of-text token whatever is trained
  * on, so that runs of different presets stay comparable; `maxLength` left out is that of `data`.
  */
-export const heldOutSchema = (format: FormatSchema) =>
+const heldOutSchema = (format: FormatSchema) =>
   z
     .strictObject({
       source,
@@ -105,7 +107,7 @@ export interface PartSchemas {
 }
 
 /** How rows are to be read: `auto` tells them apart by their keys. */
-export type FormatSchema = Prefault<string | PartSection, string | PartInput<'format'>>;
+type FormatSchema = Prefault<string | PartSection, string | PartInput<'format'>>;
 
 type Prefault<Output, Input> = z.ZodPrefault<z.ZodType<Output, Input>>;
 type OneOrMore<T> = T | readonly T[];
@@ -144,3 +146,47 @@ export const freshSchema = (parts: PartSchemas) => runSchema(parts, z.null().def
 /** The configuration of a run that continues an adapter. */
 export const continuedSchema = (parts: PartSchemas) =>
   runSchema(parts, text.describe('the path of a PEFT adapter'), givenLora);
+
+/** The schemas of the parts that the values name, each of which `schemaOf` gives. */
+export async function partSchemas(
+  values: Section,
+  schemaOf: (kind: PartKind, section: unknown, path: KeyPath) => Promise<z.ZodType>,
+): Promise<PartSchemas> {
+  const listOf = async (
+    list: unknown,
+    each: (entry: unknown, index: number) => z.ZodType | Promise<z.ZodType>,
+    need: string,
+  ) => {
+    const entries = Array.isArray(list)
+      ? z.tuple((await Promise.all(list.map(each))) as [])
+      : z.array(z.any());
+    return entries.describe(need);
+  };
+  const formatOf = (section: unknown, path: KeyPath) => {
+    const format = isSection(section) ? section.format : undefined;
+    if (isSection(format)) return schemaOf('format', format, [...path, 'format']);
+    return z.enum(['auto', ...partKinds.format.parts.map(({ name }) => name)]).default('auto');
+  };
+  const { data, optimizer, schedule, regularizer, callbacks, eval: heldOut } = values;
+  const schemas = {
+    format: await formatOf(data, ['data']),
+    optimizer: await schemaOf('optimizer', optimizer, ['optimizer']),
+    schedule: await schemaOf('schedule', schedule, ['schedule']),
+    regularizer: await listOf(
+      regularizer,
+      (part, i) => schemaOf('regularizer', part, ['regularizer', i]),
+      'none, a section such as {name: fourier}, or a list of such sections',
+    ),
+    callbacks: await listOf(
+      callbacks,
+      (part, i) => schemaOf('callback', part, ['callbacks', i]),
+      'a section such as {use: ./module.ts}, or a list of such sections',
+    ),
+    eval: await listOf(
+      heldOut,
+      async (entry, i) => heldOutSchema((await formatOf(entry, ['eval', i])) as unknown as FormatSchema),
+      'a section such as {source: mbpp.jsonl, split: 511-600}, or a list of such',
+    ),
+  };
+  return schemas as unknown as PartSchemas;
+}

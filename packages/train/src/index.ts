@@ -1,4 +1,4 @@
-export * from './callback.ts';
+export type { Callback, RunContext } from './callback.ts';
 export * from './config.ts';
 export { applyOverride, parseOverride } from './config-override.ts';
 export { respellSection, type Section } from './config-section.ts';
@@ -9,7 +9,7 @@ export * from './evaluate.ts';
 export * from './loop.ts';
 export * from './manifest.ts';
 export * from './metrics-log.ts';
-export * from './parts.ts';
+export { type PartInput, type PartKind, type PartKinds, type PartSection, partKinds } from './parts.ts';
 export { type Preset, presets } from './presets.ts';
 export * from './recipe.ts';
 export * from './run.ts';

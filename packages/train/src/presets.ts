@@ -1,5 +1,7 @@
 import type { z } from 'zod';
+import { merge } from './config-override.ts';
 import type { freshSchema } from './config-schema.ts';
+import { isSection, type Section } from './config-section.ts';
 import type { PartInput } from './parts.ts';
 
 type Input = z.input<ReturnType<typeof freshSchema>>;
@@ -33,3 +35,35 @@ export const presets: Readonly<Record<z.output<ReturnType<typeof freshSchema>>['
   },
   'author-script': { data: { lossOn: 'all-and-padding', appendEos: false } },
 };
+
+/** Whether the values continue an adapter, rather than begin a fresh one. */
+export function isContinued({ adapter }: Section): boolean {
+  return adapter !== undefined && adapter !== null;
+}
+
+/**
+ * The values over those of their preset, with lists as lists and each part under its name. An adapter that is
+ * continued decides on `lora` alone; data held out is cut as the training data is.
+ */
+export function overPreset(values: Section): Section {
+  const preset: Preset = Object.entries(presets).find(([name]) => name === values.preset)?.[1] ?? {};
+  const over = (lower: object, value: unknown): unknown =>
+    isSection(value) ? merge(lower as Section, value) : value;
+  const listOver = (lower: object, value: unknown): unknown => {
+    const list = isSection(value) ? [value] : value;
+    return Array.isArray(list) ? list.map((entry) => over(lower, entry)) : list;
+  };
+  const { data, lora = {}, optimizer = {}, schedule = {}, regularizer = {}, callbacks = [] } = values;
+  const maxLength = isSection(data) ? data.maxLength : undefined;
+  return {
+    ...values,
+    data: over(preset.data ?? {}, data),
+    lora: over(isContinued(values) ? {} : (preset.lora ?? {}), lora),
+    optimizer: over({ name: 'adamw' }, optimizer),
+    schedule: over({ name: 'cosine' }, schedule),
+    regularizer:
+      regularizer === 'none' ? [] : listOver({ name: 'fourier', ...preset.regularizer }, regularizer),
+    callbacks: listOver({}, callbacks),
+    eval: listOver({ maxLength: maxLength ?? undefined }, values.eval ?? []),
+  };
+}

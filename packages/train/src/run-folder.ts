@@ -73,7 +73,7 @@ export function openRunFolder(config: TrainConfig, { resume, overwrite }: OpenOp
   const model = digestModel(config.model);
   const adapter = config.adapter === null ? [] : digestModel(config.adapter);
   const data = digestAll(config.data.source);
-  const place = (name: string) => join(out, name);
+  const inFolder = (name: string) => join(out, name);
   let metrics: JsonLog | undefined;
   const opened = () => {
     if (!metrics) throw new Error(`${out}: metrics are written between start and finish`);
@@ -92,19 +92,20 @@ export function openRunFolder(config: TrainConfig, { resume, overwrite }: OpenOp
       };
       const manifest = run.done > 0 ? goingOn(readManifest(out), run.done) : makeManifest(facts);
       if (run.done === 0) {
-        for (const name of [...written, manifestFile]) rmSync(place(name), { recursive: true, force: true });
+        for (const name of [...written, manifestFile])
+          rmSync(inFolder(name), { recursive: true, force: true });
       }
       mkdirSync(out, { recursive: true });
-      writeAtomic(place(manifestFile), `${JSON.stringify(manifest, null, 2)}\n`);
-      writeAtomic(place('config.yaml'), printConfig(config));
-      rewindMetrics(place('metrics.jsonl'), run.done);
-      metrics = openMetrics(place('metrics.jsonl'));
+      writeAtomic(inFolder(manifestFile), `${JSON.stringify(manifest, null, 2)}\n`);
+      writeAtomic(inFolder('config.yaml'), printConfig(config));
+      rewindMetrics(inFolder('metrics.jsonl'), run.done);
+      metrics = openMetrics(inFolder('metrics.jsonl'));
     },
     appendMetrics: (line) => opened().append(line),
     finish: (summary) => {
       opened().close();
       metrics = undefined;
-      writeAtomic(place('summary.json'), `${JSON.stringify(summary, null, 2)}\n`);
+      writeAtomic(inFolder('summary.json'), `${JSON.stringify(summary, null, 2)}\n`);
     },
   };
 }
@@ -173,12 +174,12 @@ function heldOutDigests({ data, eval: heldOut }: TrainConfig): FileDigest[] {
 
 /** Every option that is a seed, by its path: that of the run, and those of its parts. */
 function seedsOf(config: TrainConfig): Record<string, number> {
-  const places = Object.entries(respellConfig({ ...config })).flatMap(([key, value]) =>
+  const sections = Object.entries(respellConfig({ ...config })).flatMap(([key, value]) =>
     Array.isArray(value) ? value.map((entry, i) => [`${key}.${i}`, entry]) : [[key, value]],
   );
-  const seeds = places.flatMap(([place, section]) =>
+  const seeds = sections.flatMap(([path, section]) =>
     Object.entries(isSection(section) ? section : {}).flatMap(([key, value]) =>
-      /(^|_)seed$/.test(key) && typeof value === 'number' ? [[`${place}.${key}`, value] as const] : [],
+      /(^|_)seed$/.test(key) && typeof value === 'number' ? [[`${path}.${key}`, value] as const] : [],
     ),
   );
   return Object.fromEntries(seeds);
