@@ -5,8 +5,8 @@ import { defineRecipe, use } from '@flex/train';
 import { z } from 'zod';
 
 /**
- * Σ (Δᵏw)² / n of a matrix flattened row by row, where (Δw)ᵢ = w_{i+1} − w_i: what a smooth signal has little of.
- * f32 [..] → f32 [].
+ * Σ (Δᵏw)² / n of a matrix flattened row by row, where (Δw)ᵢ = w_{i+1} − w_i: what a smooth signal has
+ * little of. f32 [..] → f32 [].
  */
 function roughness(w: Tensor, k: number): Tensor {
   const n = size(w.shape);

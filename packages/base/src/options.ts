@@ -16,8 +16,8 @@ export interface OptionProblem {
 export type Spell = (path: KeyPath) => KeyPath;
 
 /**
- * The options with their defaults. Throws ConfigError, one line that begins with `where`, for an unknown key, a
- * value of the wrong type or out of range, and a missing key.
+ * The options with their defaults. Throws ConfigError, one line that begins with `where`, for an unknown
+ * key, a value of the wrong type or out of range, and a missing key.
  */
 export function readOptions<S extends z.ZodType>(schema: S, given: z.input<S>, where: string): z.output<S> {
   const problem = firstProblem(schema, given);
@@ -26,9 +26,10 @@ export function readOptions<S extends z.ZodType>(schema: S, given: z.input<S>, w
 }
 
 /**
- * The first thing wrong with the options; undefined if nothing is. Unknown keys come first, because a misspelt key
- * is often the reason why another is missing. The message says what the schema needs there: its description, if it
- * has one, else its type, range or names. A message of the schema's own is a predicate, whose subject is the path.
+ * The first thing wrong with the options; undefined if nothing is. Unknown keys come first, because a
+ * misspelt key is often the reason why another is missing. The message says what the schema needs there: its
+ * description, if it has one, else its type, range or names. A message of the schema's own is a predicate,
+ * whose subject is the path.
  */
 export function firstProblem(
   schema: z.ZodType,

@@ -5,9 +5,9 @@ import { ConfigError } from './errors.ts';
 import { oneLine } from './one-line.ts';
 
 /**
- * What plugs in by its name: a regularizer, an optimizer, a schedule, a data format, a callback, a benchmark.
- * `schema` says which options it takes, `make` makes its value of them; `context` is what a run tells the parts of
- * this kind. Built-in parts and a stranger's come through this door alike:
+ * What plugs in by its name: a regularizer, an optimizer, a schedule, a data format, a callback, a
+ * benchmark. `schema` says which options it takes, `make` makes its value of them; `context` is what a run
+ * tells the parts of this kind. Built-in parts and a stranger's come through this door alike:
  *
  *     export default definePart({
  *       name: 'total-variation',
@@ -15,8 +15,8 @@ import { oneLine } from './one-line.ts';
  *       make: ({ order }) => ({ penalty: (adapters) => variation(adapters, order) }),
  *     });
  *
- * Options are JSON values, camelCase here and snake_case in files (see `respell`). `make` is pure: it changes
- * nothing that it is given. `checkPart` of `@flex/base/testing` tests a part in a line.
+ * Options are JSON values, camelCase here and snake_case in files (see `respell`). `make` is pure: it
+ * changes nothing that it is given. `checkPart` of `@flex/base/testing` tests a part in a line.
  */
 export interface Part<Schema extends z.ZodObject, Value, Context = unknown, Name extends string = string> {
   readonly name: Name;
@@ -42,8 +42,8 @@ export function definePart<
 }
 
 /**
- * The section of a part in a configuration: its options, further keys before and behind them, and no others, unless
- * its schema takes any. Throws ConfigError where the part has an option of the name of a further key.
+ * The section of a part in a configuration: its options, further keys before and behind them, and no others,
+ * unless its schema takes any. Throws ConfigError where the part has an option of the name of a further key.
  */
 export function sectionSchema(
   { name, schema }: PartOf<unknown, never>,

@@ -25,9 +25,9 @@ export const linearSchedule = schedule('linear', (progress) => 1 - progress);
 export const constantSchedule = schedule('constant', () => 1);
 
 /**
- * The schedule of a run whose factor is i/warmup below the warmup, then min + (1 − min)·f(progress) with progress =
- * (i − warmup)/(total − warmup). Beyond the last update it stays where it ended. As Hugging Face's schedules of these
- * names.
+ * The schedule of a run whose factor is i/warmup below the warmup, then min + (1 − min)·f(progress) with
+ * progress = (i − warmup)/(total − warmup). Beyond the last update it stays where it ended. As Hugging
+ * Face's schedules of these names.
  */
 function schedule<const Name extends string>(name: Name, f: (progress: number) => number) {
   return definePart({

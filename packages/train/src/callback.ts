@@ -16,21 +16,27 @@ export interface RunContext {
   readonly step: number;
   /** The line of this update as far as it is known; null before the first update of this process. */
   readonly metrics: StepMetrics | null;
-  /** The lines that are written, also those from before the run was resumed: what a callback remembers, it reads here. */
+  /**
+   * The lines that are written, also those from before the run was resumed: what a callback remembers, it
+   * reads here.
+   */
   readonly history: readonly StepMetrics[];
   /**
-   * Adds columns to the line of this update, or before the first to its line: in metrics.jsonl, in TensorBoard, on the
-   * command line. The last of a name counts. Throws ConfigError for a column of the run's own, and once the line is
-   * written.
+   * Adds columns to the line of this update, or before the first to its line: in metrics.jsonl, in
+   * TensorBoard, on the command line. The last of a name counts. Throws ConfigError for a column of the
+   * run's own, and once the line is written.
    */
   log(columns: Readonly<Record<string, number>>): void;
-  /** Ends the run after this update, as if it had been the last. Throws ConfigError once the line is written. */
+  /**
+   * Ends the run after this update, as if it had been the last. Throws ConfigError once the line is written.
+   */
   stop(reason: string): void;
 }
 
 /**
- * What is called as a run goes on; each call is waited for. A callback sees everything and changes nothing that
- * decides an update. One that keeps what it needs in `history` alone goes on as it was when a run is resumed.
+ * What is called as a run goes on; each call is waited for. A callback sees everything and changes nothing
+ * that decides an update. One that keeps what it needs in `history` alone goes on as it was when a run is
+ * resumed.
  */
 export interface Callback {
   /** Before the first update of this process, and before the first evaluation. */

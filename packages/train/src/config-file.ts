@@ -13,9 +13,9 @@ export interface ConfigFile {
 }
 
 /**
- * The content of a configuration file, read as YAML, TOML or JSON by its extension, or the default export of a
- * recipe, spelt as in a file. Throws ConfigError, with the line, where there is no such file, where it is malformed,
- * and where it is no section of keys.
+ * The content of a configuration file, read as YAML, TOML or JSON by its extension, or the default export of
+ * a recipe, spelt as in a file. Throws ConfigError, with the line, where there is no such file, where it is
+ * malformed, and where it is no section of keys.
  */
 export async function readConfigFile(file: string): Promise<ConfigFile> {
   const extension = extname(file).toLowerCase();

@@ -14,9 +14,9 @@ export function isSection(value: unknown): value is Section {
 const withFormat = new Set<unknown>(['data', 'eval']);
 
 /**
- * A configuration with the names of its options as in TypeScript, made of one with their names as in files, or the
- * other way about: the keys of its sections and of its parts. What lies in an option is its own, such as the names of
- * modules that it may be keyed by.
+ * A configuration with the names of its options as in TypeScript, made of one with their names as in files,
+ * or the other way about: the keys of its sections and of its parts. What lies in an option is its own, such
+ * as the names of modules that it may be keyed by.
  */
 export function respellConfig(config: Section): Section {
   const respelt = (key: string, value: unknown): unknown => {

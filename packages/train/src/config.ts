@@ -35,15 +35,15 @@ export interface LoadOptions {
 }
 
 /**
- * The configuration that the file, the overrides over it and the preset beneath it give, checked by a schema that
- * is put together from those of the parts it names.
+ * The configuration that the file, the overrides over it and the preset beneath it give, checked by a schema
+ * that is put together from those of the parts it names.
  *
  * Relative paths (`model`, `adapter`, `data.source`, `eval.source`, `out`) stay as they are, relative to the
  * current working directory; a relative `use: ./module.ts` is relative to the configuration file's folder
  * (to the current one if there is no file) and is made absolute.
  *
- * Throws ConfigError, one line with `run.yaml:7` or the override in front, for an unknown key, a value of the
- * wrong type or out of range, a missing key, and a module that is no part.
+ * Throws ConfigError, one line with `run.yaml:7` or the override in front, for an unknown key, a value of
+ * the wrong type or out of range, a missing key, and a module that is no part.
  */
 export async function loadConfig({ file, overrides = [], defaults = {} }: LoadOptions): Promise<TrainConfig> {
   const source =
@@ -106,7 +106,10 @@ export function plainConfig(config: TrainConfig): Section {
   });
 }
 
-/** The configuration as YAML. Loaded again, it gives the identical configuration, but for parts that are values. */
+/**
+ * The configuration as YAML. Loaded again, it gives the identical configuration, but for parts that are
+ * values.
+ */
 export function printConfig(config: TrainConfig): string {
   return stringify(plainConfig(config), { lineWidth: 0 });
 }

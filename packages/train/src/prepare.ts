@@ -53,9 +53,9 @@ export interface PreparedRun {
 }
 
 /**
- * Reads and makes all that a run needs, and begins its folder. A run that is to be resumed and is done already gives
- * its summary instead. Throws ConfigError or DataError, before anything is written, for what is wrong with the
- * configuration, the model, the adapter or the data.
+ * Reads and makes all that a run needs, and begins its folder. A run that is to be resumed and is done
+ * already gives its summary instead. Throws ConfigError or DataError, before anything is written, for what
+ * is wrong with the configuration, the model, the adapter or the data.
  */
 export async function prepare(
   config: TrainConfig,

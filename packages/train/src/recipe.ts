@@ -4,7 +4,10 @@ import type { z } from 'zod';
 import type { freshSchema } from './config-schema.ts';
 import type { OptionsInput, RunKeys } from './parts.ts';
 
-/** A run as a TypeScript value: what a configuration file says, its keys camelCase, in which parts may be values. */
+/**
+ * A run as a TypeScript value: what a configuration file says, its keys camelCase, in which parts may be
+ * values.
+ */
 export type Recipe = Omit<z.input<ReturnType<typeof freshSchema>>, 'adapter' | 'out'> & {
   /** A PEFT adapter to continue; null begins a fresh one. */
   readonly adapter?: string | null;
@@ -18,8 +21,8 @@ export function defineRecipe(recipe: Recipe): Recipe {
 }
 
 /**
- * A part of one's own with its options, where a recipe takes a part: `regularizer: use(totalVariation, { lambda:
- * 0.02 })`. What files say with `use: ./total-variation.ts`.
+ * A part of one's own with its options, where a recipe takes a part: `regularizer: use(totalVariation, {
+ * lambda: 0.02 })`. What files say with `use: ./total-variation.ts`.
  */
 export function use<Schema extends z.ZodObject, Value, Context>(
   part: Part<Schema, Value, Context>,

@@ -11,9 +11,10 @@ export interface CheckPartOptions<Schema extends z.ZodObject, Context> {
 }
 
 /**
- * Tests that a part keeps its contract: its schema takes no options or says which is missing, refuses a key that it
- * does not know, and reads options with their defaults back as they were printed; `make` changes nothing that it is
- * given and makes the same kind of value each time. Throws an Error that says what does not hold.
+ * Tests that a part keeps its contract: its schema takes no options or says which is missing, refuses a key
+ * that it does not know, and reads options with their defaults back as they were printed; `make` changes
+ * nothing that it is given and makes the same kind of value each time. Throws an Error that says what does
+ * not hold.
  */
 export async function checkPart<Schema extends z.ZodObject, Value, Context>(
   part: Part<Schema, Value, Context>,

@@ -22,8 +22,9 @@ const schema = z.strictObject({
 });
 
 /**
- * The part that a name stands for: a built-in benchmark or a file of rows (see openBenchmark), or the default export
- * of a module such as `./mine.ts`. Throws ConfigError, one line, where the module cannot be loaded or is no part.
+ * The part that a name stands for: a built-in benchmark or a file of rows (see openBenchmark), or the
+ * default export of a module such as `./mine.ts`. Throws ConfigError, one line, where the module cannot be
+ * loaded or is no part.
  */
 export async function findBenchmark(name: string): Promise<BenchmarkPart> {
   if (/\.[cm]?[jt]s$/.test(name)) return importPart(resolve(name)) as Promise<BenchmarkPart>;

@@ -8,8 +8,8 @@ import { reorder } from './reorder.ts';
 /** What is transformed, and how a matrix becomes a signal. */
 export const signalSchema = z.strictObject({
   /**
-   * Each A and each B by itself, the As or the Bs alone, each product B·A, all As and Bs one after the other as one
-   * signal, or each A and B less what it was at the start.
+   * Each A and each B by itself, the As or the Bs alone, each product B·A, all As and Bs one after the other
+   * as one signal, or each A and B less what it was at the start.
    */
   scope: z.enum(['each', 'a', 'b', 'product', 'concatenated', 'change']).default('each'),
   /** Row after row, column after column, each row a signal of its own, or row after row and then shuffled. */
