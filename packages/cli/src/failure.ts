@@ -1,5 +1,5 @@
 import { ConfigError, DataError } from '@flex/base';
-import { SandboxError } from '@flex/eval';
+import { SandboxError } from '@flex/judge';
 import { CommanderError } from 'commander';
 
 /** Exit codes of every command. */

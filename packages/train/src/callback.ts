@@ -1,5 +1,5 @@
 import type { LlamaModel } from '@flex/llama';
-import type { LoraConfig, Parameters } from '@flex/peft';
+import type { Adapters, LoraConfig } from '@flex/peft';
 import type { TrainConfig } from './config.ts';
 import { named } from './parts.ts';
 import type { RunInfo, RunSummary, StepMetrics } from './run.ts';
@@ -11,7 +11,7 @@ export interface RunContext {
   readonly model: LlamaModel;
   readonly lora: LoraConfig;
   /** The adapter after the last update. */
-  readonly adapters: Parameters;
+  readonly adapters: Adapters;
   /** Updates done. */
   readonly step: number;
   /** The line of this update as far as it is known; null before the first update of this process. */

@@ -42,7 +42,7 @@ async function run(
   const started = performance.now();
   const save = () => {
     const saved = { ...trainee, step: state.step, run: folder.runDigest };
-    return saveCheckpoint(config.out, saved, setup.lora, config.model);
+    return saveCheckpoint(config.out, saved, setup.lora.config, config.model);
   };
   const evaluate = async () => {
     if (heldOut.length === 0) return {};
@@ -73,7 +73,9 @@ async function run(
   }
   const interrupted = state.step < plan.steps && state.stopped === null;
   if (interrupted) await save();
-  await writeAdapter(join(config.out, 'adapter'), trainee.params, setup.lora, { baseModel: config.model });
+  await writeAdapter(join(config.out, 'adapter'), trainee.params, setup.lora.config, {
+    baseModel: config.model,
+  });
   const summary = summaryOf(prepared, state, {
     status: interrupted ? 'interrupted' : 'done',
     losses: interrupted ? [] : Object.entries(before).map(([name, loss]) => [name, loss, after[name]]),

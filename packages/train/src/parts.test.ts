@@ -109,7 +109,7 @@ describeEachBackend((backend: () => Backend) => {
     const out = join(temporaryFolder(), 'r');
     const seen: string[] = [];
     const note = (event: string, { step, metrics, history, adapters }: RunContext) => {
-      expect([...adapters.values()].every((t) => !t.disposed)).toBe(true);
+      expect([...adapters.values()].every(({ a, b }) => !a.disposed && !b.disposed)).toBe(true);
       seen.push(`${event} ${step} ${metrics?.step ?? '-'} ${history.length}`);
     };
     await run(out, [heldOut, 'train.max_steps=2', 'train.eval_every=2'], {

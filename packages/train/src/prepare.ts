@@ -1,14 +1,16 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Parameters } from '@flex/autograd';
+import { treeLeaves } from '@flex/autograd';
 import { ConfigError, DataError } from '@flex/base';
 import { type LlamaModel, loadLlama, openTokenizer, readLlamaConfig, type Tokenizer } from '@flex/llama';
 import type { OptimizerState, Schedule } from '@flex/optim';
 import {
-  adaptedPaths,
+  type Adapters,
+  flattenAdapters,
   initLora,
   type LoraConfig,
   readAdapter,
+  resolveLora,
   resolveTargets,
   type Targets,
 } from '@flex/peft';
@@ -34,7 +36,7 @@ export interface PrepareOptions {
 
 /** What an update changes. */
 export interface Trainee {
-  params: Parameters;
+  params: Adapters;
   state: OptimizerState;
 }
 
@@ -87,7 +89,7 @@ export async function prepare(
     }),
   );
   const saved = resume ? loadCheckpoint(backend, config.out, folder.runDigest, model.linears) : null;
-  const trainee: Trainee = saved ?? { params, state: optimizer.value.init(params) };
+  const trainee: Trainee = saved ?? { params, state: optimizer.value.init(flattenAdapters(params)) };
   if (saved) eachTensor(params, (t) => t.dispose());
   const done = saved?.step ?? 0;
   folder.start({ backend, config, data, heldOut, lora, optimizer, regularizers, done });
@@ -104,7 +106,7 @@ export async function prepare(
       out: config.out,
       device: backend.description,
       model: config.model,
-      trainableParameters: [...trainee.params.values()].reduce((n, t) => n + size(t.shape), 0),
+      trainableParameters: treeLeaves(trainee.params).reduce((n, t) => n + size(t.shape), 0),
       examples: data.examples.length,
       skipped: data.skipped,
       warnings: [...model.warnings, ...warnings],
@@ -113,7 +115,7 @@ export async function prepare(
     },
     setup: {
       model,
-      lora,
+      lora: resolveLora(lora, trainee.params),
       optimizer: optimizer.value,
       regularizers,
       maxGradNorm: config.train.maxGradNorm,
@@ -175,20 +177,19 @@ function startingAdapter(
   config: TrainConfig,
   backend: Backend,
   model: LlamaModel,
-): { lora: LoraConfig; params: Parameters; warnings: readonly string[] } {
+): { lora: LoraConfig; params: Adapters; warnings: readonly string[] } {
   if (config.adapter === null) {
     const targets = resolveTargets(config.lora.targets, model.linears);
     const params = initLora(backend, config.lora, targets, config.train.seed);
     return { lora: config.lora, params, warnings: [] };
   }
   const { config: lora, params, warnings } = readAdapter(backend, config.adapter, model.linears);
-  const modules = adaptedPaths(params.keys());
   const means = (targets: Targets) => [...resolveTargets(targets, model.linears).keys()];
   for (const [key, value] of Object.entries(config.lora)) {
     const has = lora[key as keyof LoraConfig];
     const agrees =
       key === 'targets'
-        ? means(value as Targets).join() === modules.join()
+        ? means(value as Targets).join() === [...params.keys()].join()
         : JSON.stringify(has) === JSON.stringify(value);
     if (!agrees) {
       throw new ConfigError(

@@ -11,7 +11,7 @@ import { defineRecipe, type Recipe, use } from './recipe.ts';
 const totalVariation = definePart({
   name: 'total-variation',
   schema: z.strictObject({ order: z.int().default(1), lookAhead: z.number().default(0) }),
-  make: (): Regularizer => ({ penalty: (adapters) => [...adapters.values()][0] }),
+  make: (): Regularizer => ({ penalty: (adapters) => [...adapters.values()][0].a }),
 });
 const stepwise = definePart({
   name: 'stepwise',
@@ -24,7 +24,7 @@ const stepwise = definePart({
 const bare = definePart({
   name: 'bare',
   schema: z.strictObject({}),
-  make: (): Regularizer => ({ penalty: (adapters) => [...adapters.values()][0] }),
+  make: (): Regularizer => ({ penalty: (adapters) => [...adapters.values()][0].a }),
 });
 const needed = { model: 'm', data: { source: 'd' }, out: 'o' };
 

@@ -53,7 +53,7 @@ export function openRunState({ config, info, setup, trainee }: PreparedRun): Run
       info,
       history,
       model: setup.model,
-      lora: setup.lora,
+      lora: setup.lora.config,
       get adapters() {
         return trainee.params;
       },

@@ -1,5 +1,6 @@
+import { treeLeaves } from '@flex/autograd';
 import { definePart } from '@flex/base';
-import type { RegularizerContext } from '@flex/peft';
+import type { Regularizer, RegularizerContext } from '@flex/peft';
 import { add, scope, square, sub, sum } from '@flex/tensor';
 import { z } from 'zod';
 
@@ -12,11 +13,15 @@ export default definePart({
     weights: z.record(z.string(), z.number()).default({ q_proj: 1 }),
     driftSeed: z.int().default(7),
   }),
-  make: (_, { start }: RegularizerContext) => {
-    const before = start();
+  make(_, { start }: RegularizerContext): Regularizer {
+    const before = treeLeaves(start());
     return {
-      penalty: (adapters: ReturnType<typeof start>) =>
-        scope(() => [...adapters].map(([name, w]) => sum(square(sub(w, before.get(name)!)))).reduce(add)),
+      penalty: (adapters) =>
+        scope(() =>
+          treeLeaves(adapters)
+            .map((w, i) => sum(square(sub(w, before[i]))))
+            .reduce(add),
+        ),
     };
   },
 });
