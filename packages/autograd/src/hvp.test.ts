@@ -28,6 +28,11 @@ describeEachBackend((backend) => {
     expect(Math.abs(left)).toBeGreaterThan(0.1);
   });
 
+  test('is xᵀ·∂²f for a direction that is the parameter itself: 6x² of Σ x³', async () => {
+    const x = of(1, -2);
+    expectClose(await numbers(hvp((at) => sum(mul(square(at), at)), x, x)), [6, 24], 1e-5);
+  });
+
   test('is zero where the gradient is constant', async () => {
     expect(await numbers(hvp((x) => sum(x), of(1, 2), of(1, 1)))).toEqual([0, 0]);
     expect(await numbers(hvp(() => sum(of(1)), of(1, 2), of(1, 1)))).toEqual([0, 0]);

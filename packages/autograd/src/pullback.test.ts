@@ -16,6 +16,14 @@ describeEachBackend((backend) => {
     expect(await numbers(grads[0]!)).toEqual([2, 4]);
   });
 
+  test('gives the gradient in a value between, too, past which it does not look', async () => {
+    const x = of(1, 2);
+    const y = square(x);
+    const { grads } = pullback(() => sum(square(y)), [y, x]);
+    expect(await numbers(grads[0]!)).toEqual([2, 8]);
+    expect(grads[1]).toBeNull();
+  });
+
   test('never computes the gradient of what was not asked for', () => {
     const frozen = of(1, 2);
     const op: AnyOp = {

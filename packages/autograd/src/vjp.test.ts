@@ -36,12 +36,18 @@ describeEachBackend((backend) => {
     );
   });
 
-  test('gives the gradient in a value between, too, past which it does not look', async () => {
-    const x = of(1, 2);
-    const y = square(x);
-    const [gy, gx] = grad(() => sum(square(y)), [y, x]);
-    expect(await numbers(gy)).toEqual([2, 8]);
-    expect(await numbers(gx)).toEqual([0, 0]);
+  test('takes for constant what f was not called with, also where it is the parameter itself', async () => {
+    const x = of(2, -3);
+    expect(await numbers(grad((at) => sum(mul(at, x)), x))).toEqual([2, -3]);
+    expect(await numbers(grad((at) => sum(grad((y) => sum(mul(y, mul(x, at))), at)), x))).toEqual([2, -3]);
+    expect(await numbers(grad(() => sum(square(x)), x))).toEqual([0, 0]);
+  });
+
+  test('gives each place of a tensor that stands at several a gradient of its own', async () => {
+    const x = of(2, -3);
+    const { a, b } = grad(({ a, b }) => sum(mul(square(a), b)), { a: x, b: x });
+    expect(await numbers(a)).toEqual([8, 18]);
+    expect(await numbers(b)).toEqual([4, 9]);
   });
 
   test('multiplies with a v of the value’s shape, and refuses any other', async () => {

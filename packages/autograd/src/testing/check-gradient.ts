@@ -111,7 +111,7 @@ function gradientSum(op: AnyOp, sample: DrawnSample, random: () => number): Numb
   const coefficients = sample.inputs.filter(isReal).map(({ shape }) => drawUniform(shape, random));
   return (xs) => {
     const reals = xs.slice(0, sample.inputs.length).filter(isReal);
-    const grads = grad(() => weighted(op, sample)(xs), reals);
+    const grads = grad((at) => weighted(op, sample)(xs.map((x) => at[reals.indexOf(x)] ?? x)), reals);
     return innerProduct(
       grads,
       coefficients.map((c) => upload(reals[0].backend, c)),
