@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -14,6 +14,8 @@ const examples = folders.flatMap((folder) => {
   const found = /^```ts\n(?<source>.*?)^```\n+```text\n(?<output>.*?)^```/ms.exec(readme);
   return found ? [{ folder, source: found.groups!.source, output: found.groups!.output }] : [];
 });
+const withoutSandbox =
+  process.env.FLEX_REQUIRE_SANDBOX !== '1' && spawnSync('bwrap', ['--version']).status !== 0;
 const project = mkdtempSync(join(tmpdir(), 'flex-packages-'));
 
 beforeAll(() => {
@@ -86,9 +88,11 @@ describe('the packed packages in an empty project', () => {
     expect(run(process.execPath, ['entries.js'])).toBe('');
   });
 
-  test.each(examples)('run: the example of $folder prints what its README says', ({ folder, output }) => {
-    expect(run(process.execPath, [`${folder}.js`])).toBe(output);
-  });
+  for (const { folder, output } of examples) {
+    test.skipIf(folder === 'judge' && withoutSandbox)(`run: ${folder}'s prints what its README says`, () => {
+      expect(run(process.execPath, [`${folder}.js`])).toBe(output);
+    });
+  }
 
   test('give the command `flex`', () => {
     expect(run('npx', ['flex', '--help'])).toContain('Usage: flex');

@@ -1,4 +1,4 @@
-import { hasPython, runPython } from '@flex/judge/testing';
+import { hasPython, runPython } from '@flex/fixtures';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { callTarget, callTests, withPrelude } from './apps-calls.ts';

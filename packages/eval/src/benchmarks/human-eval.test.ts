@@ -1,8 +1,8 @@
 import { DataError } from '@flex/base';
 import { collect } from '@flex/base/testing';
 import { formats, type HumanEvalRow } from '@flex/datasets';
+import { hasPython, runPython } from '@flex/fixtures';
 import type { PythonCalls } from '@flex/judge';
-import { hasPython, runPython } from '@flex/judge/testing';
 import { describe, expect, test } from 'vitest';
 import type { Problem } from '../benchmark.ts';
 import type { Identified } from './from-rows.ts';

@@ -1,8 +1,8 @@
 import { ConfigError, DataError } from '@flex/base';
 import { collect } from '@flex/base/testing';
 import { formats, type MbppRow } from '@flex/datasets';
+import { hasPython, runPython } from '@flex/fixtures';
 import type { PythonCalls } from '@flex/judge';
-import { hasPython, runPython } from '@flex/judge/testing';
 import { describe, expect, test } from 'vitest';
 import type { Identified } from './from-rows.ts';
 import { type MbppOptions, mbpp } from './mbpp.ts';

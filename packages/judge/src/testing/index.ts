@@ -1,4 +1,3 @@
 export { checkLanguage } from './check-language.ts';
 export { type Body, type Examples, readExamples } from './examples.ts';
-export { hasPython, runPython } from './run-python.ts';
 export { machineSandbox, withoutSandbox } from './without-sandbox.ts';
