@@ -132,6 +132,7 @@ describe('the defaults', () => {
   test('of lora stay away when an adapter is continued, so that what is given can be compared with it', async () => {
     expect((await load(['adapter=a'])).lora).toEqual({});
     expect((await load(['adapter=a', 'lora.rank=4'])).lora).toEqual({ rank: 4 });
+    expect((await load(['adapter=a', 'preset=paper'])).lora).toEqual({});
   });
 });
 
