@@ -14,12 +14,7 @@ const coefficientOf = elementwise(
   {
     numbers: [1],
     domains: [{ kind: 'real', min: 0, max: 2 }],
-    known: [
-      [
-        [[0.5, 4], 2],
-        [1, 0.5],
-      ],
-    ],
+    known: [['[0.5, 4] 2', [1, 0.5]]],
   },
 );
 

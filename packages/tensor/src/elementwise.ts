@@ -1,7 +1,7 @@
 import { DTypeError } from './errors.ts';
 import { asExpr, derivative, Expr, nodesOf, operand, substitute } from './expr.ts';
 import { accessOf, type MapProgram, mapKernel, mapOnHost } from './map-program.ts';
-import { type Domain, defineOp, type KernelOp, type Known, type Sample, type Vjp } from './op.ts';
+import { type Domain, defineOp, type KernelOp, type Known, listed, type Sample, type Vjp } from './op.ts';
 import { reshape } from './ops/reshape.ts';
 import { broadcastTo, sumTo } from './ops/sum.ts';
 import { broadcastShapes, type Shape, type Spec, showAll, size } from './shape.ts';
@@ -20,11 +20,8 @@ export interface ElementwiseOptions {
   readonly numbers?: readonly number[];
   /** How the elements of each operand are drawn in the tests. */
   readonly domains?: readonly (Domain | undefined)[];
-  /** Operands, a list being a tensor, and the result. */
-  readonly known?: readonly (readonly [
-    operands: readonly (number | readonly number[])[],
-    result: readonly number[],
-  ])[];
+  /** Operands as one writes them, lists being tensors, and the result: `['[1, 2] 3', [4, 5]]`. */
+  readonly known?: readonly (readonly [operands: string, result: readonly number[]])[];
   readonly tolerance?: number;
 }
 
@@ -119,7 +116,7 @@ function mapOp(
       outputs.map((output) => inputs.flatMap((input, i) => (isTwin(input, output) ? [i] : []))),
     vjp: derivedVjp(name, arity, values),
     samples: samplesOf(arity, options),
-    known: options.known?.map(([operands, output]) => knownOf(operands, output)),
+    known: options.known?.map(([operands, result]) => knownOf(operands, result)),
     domains: options.domains,
     tolerance: options.tolerance,
   };
@@ -235,11 +232,9 @@ function samplesOf(arity: number, { numbers = [], domains }: ElementwiseOptions)
   return [...alike, ...mixed, ...asNumbers];
 }
 
-function knownOf(
-  operands: readonly (number | readonly number[])[],
-  output: readonly number[],
-): Known<ElementwiseAttrs> {
-  const lists = operands.filter((x) => typeof x !== 'number');
+function knownOf(text: string, output: readonly number[]): Known<ElementwiseAttrs> {
+  const operands = listed(text);
+  const lists = operands.filter((x) => typeof x !== 'number') as number[][];
   return {
     inputs: lists.map((data) => ({ shape: [data.length], data })),
     attrs: { numbers: operands.map((x) => (typeof x === 'number' ? x : null)) },

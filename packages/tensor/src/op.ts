@@ -143,3 +143,22 @@ export function outputsOf<A extends object>(op: Op<A>, inputs: readonly Spec[], 
 export function isList<T>(value: T | readonly T[]): value is readonly T[] {
   return Array.isArray(value);
 }
+
+/** A sample from its shapes as one writes them, `'[3, 5] [5]'`. */
+export function sample<A>(shapes: string, attrs: A): Sample<A> {
+  return { shapes: listed(shapes) as number[][], attrs };
+}
+
+/** A known value from its inputs as nested lists, `'[[1, 2], [3, 4]] [5, 6]'`, and its output's elements. */
+export function known<A = undefined>(inputs: string, output: readonly number[], attrs?: A): Known<A> {
+  const numbers = listed(inputs).map((list) => {
+    const shape: number[] = [];
+    for (let inner: unknown = list; Array.isArray(inner); inner = inner[0]) shape.push(inner.length);
+    return { shape, data: [list].flat(Number.POSITIVE_INFINITY) as number[] };
+  });
+  return { inputs: numbers, output, attrs: attrs as A };
+}
+
+/** What a text lists, with spaces between. */
+export const listed = (text: string): unknown[] =>
+  JSON.parse(`[${text.replaceAll(/(?<=[\]\d]) (?=[[\d-])/g, ', ')}]`);

@@ -1,5 +1,5 @@
 import { DTypeError, gather, permute, ShapeError, show, type Tensor, tensor } from '@flex/tensor';
-import { apply, type CompositeOp, defineOp } from '@flex/tensor/kernel';
+import { apply, type CompositeOp, defineOp, known, sample } from '@flex/tensor/kernel';
 
 interface ReorderAttrs {
   readonly places: Int32Array;
@@ -21,14 +21,8 @@ const reorderOp: CompositeOp<ReorderAttrs> = defineOp({
   },
   // Cheaper than gather's own, which must expect that an index stands at several places.
   vjp: ([g], _inputs, _outputs, { places }) => [() => reorder(g, inverse(places))],
-  samples: [{ shapes: [[3, 7]], attrs: { places: Int32Array.of(2, 0, 1, 5, 6, 4, 3) } }],
-  known: [
-    {
-      inputs: [{ shape: [2, 3], data: [1, 2, 3, 4, 5, 6] }],
-      attrs: { places: Int32Array.of(2, 0, 1) },
-      output: [3, 1, 2, 6, 4, 5],
-    },
-  ],
+  samples: [sample('[3, 7]', { places: Int32Array.of(2, 0, 1, 5, 6, 4, 3) })],
+  known: [known('[[1, 2, 3], [4, 5, 6]]', [3, 1, 2, 6, 4, 5], { places: Int32Array.of(2, 0, 1) })],
 });
 
 /** out[row, i] = x[row, places[i]], `places` a permutation of 0 … n − 1: x f32 [rows, n] → f32 [rows, n]. */

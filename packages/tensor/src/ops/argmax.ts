@@ -1,4 +1,5 @@
 import { ShapeError } from '../errors.ts';
+import { known } from '../op.ts';
 import { rowwise } from '../rowwise.ts';
 import { show } from '../shape.ts';
 import type { Tensor } from '../tensor.ts';
@@ -17,7 +18,7 @@ const argmaxOp = rowwise(
     result: 'i32',
     vjp: null,
     samples: [{ x: [2, 70] }, { x: [4, 200] }],
-    known: [{ inputs: [{ shape: [2, 3], data: [1, 3, 3, -1, -2, -3] }], output: [1, 0] }],
+    known: [known('[[1, 3, 3], [-1, -2, -3]]', [1, 0])],
   },
 );
 

@@ -6,15 +6,7 @@ import { type ReduceOptions, sum } from './sum.ts';
 
 /** x + y. f32 [..], [..] → f32 [broadcast]. */
 export const add = elementwise('add', (x, y) => scalar.call(scalar.add, x, y), {
-  known: [
-    [
-      [
-        [1, 2],
-        [3, 5],
-      ],
-      [4, 7],
-    ],
-  ],
+  known: [['[1, 2] [3, 5]', [4, 7]]],
 });
 
 /** x − y. f32 [..], [..] → f32 [broadcast]. */

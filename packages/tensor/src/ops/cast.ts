@@ -1,7 +1,7 @@
 import { DTypeError } from '../errors.ts';
 import { float16BitsToFloat32, toFloat16Bits } from '../half-floats.ts';
 import { kernel, wide } from '../kernel-record.ts';
-import { defineOp, type HostArray, type KernelOp } from '../op.ts';
+import { defineOp, type HostArray, type KernelOp, known, sample } from '../op.ts';
 import { type DType, show, size } from '../shape.ts';
 import { apply, type Tensor } from '../tensor.ts';
 import { load4 } from '../wgsl.ts';
@@ -69,17 +69,13 @@ const castOp: KernelOp<CastAttrs> = defineOp({
   },
   vjp: ([g], [x], [y]) => [x.dtype === 'i32' || y.dtype === 'i32' ? null : () => cast(g, 'f32')],
   samples: [
-    { shapes: [[]], attrs: { dtype: 'f16' } },
-    { shapes: [[3, 5]], attrs: { dtype: 'f16' } },
-    { shapes: [[2, 4]], attrs: { dtype: 'i32' } },
+    sample('[]', { dtype: 'f16' }),
+    sample('[3, 5]', { dtype: 'f16' }),
+    sample('[2, 4]', { dtype: 'i32' }),
   ],
   known: [
-    {
-      inputs: [{ shape: [5], data: [1, -2, 0.5, 0, 65504] }],
-      attrs: { dtype: 'f16' },
-      output: [1, -2, 0.5, 0, 65504],
-    },
-    { inputs: [{ shape: [3], data: [1.75, -1.75, 2] }], attrs: { dtype: 'i32' }, output: [1, -1, 2] },
+    known('[1, -2, 0.5, 0, 65504]', [1, -2, 0.5, 0, 65504], { dtype: 'f16' }),
+    known('[1.75, -1.75, 2]', [1, -1, 2], { dtype: 'i32' }),
   ],
   // Half the spacing of f16, which the f64 reference does not round to.
   tolerance: 2 ** -11,

@@ -3,15 +3,7 @@ import * as scalar from '../expr.ts';
 
 /** 1 where x > y, else 0; its gradient is 0. f32 [..], [..] → f32 [broadcast]. */
 export const greater = elementwise('greater', (x, y) => scalar.call(scalar.greater, x, y), {
-  known: [
-    [
-      [
-        [1, 2, 3],
-        [2, 2, 2],
-      ],
-      [0, 0, 1],
-    ],
-  ],
+  known: [['[1, 2, 3] [2, 2, 2]', [0, 0, 1]]],
 });
 
 /** 1 where x < y, else 0; its gradient is 0. f32 [..], [..] → f32 [broadcast]. */
@@ -19,15 +11,7 @@ export const less = elementwise('less', (x, y) => greater(y, x));
 
 /** 1 where x = y, else 0; its gradient is 0. f32 [..], [..] → f32 [broadcast]. */
 export const equal = elementwise('equal', (x, y) => scalar.call(scalar.equal, x, y), {
-  known: [
-    [
-      [
-        [1, 2, 3],
-        [2, 2, 2],
-      ],
-      [0, 1, 0],
-    ],
-  ],
+  known: [['[1, 2, 3] [2, 2, 2]', [0, 1, 0]]],
 });
 
 /**
@@ -35,16 +19,7 @@ export const equal = elementwise('equal', (x, y) => scalar.call(scalar.equal, x,
  * f32 [..], [..], [..] → f32 [broadcast].
  */
 export const where = elementwise('where', (condition, x, y) => scalar.call(scalar.where, condition, x, y), {
-  known: [
-    [
-      [
-        [-1, 0, 2],
-        [1, 2, 3],
-        [4, 5, 6],
-      ],
-      [1, 5, 3],
-    ],
-  ],
+  known: [['[-1, 0, 2] [1, 2, 3] [4, 5, 6]', [1, 5, 3]]],
 });
 
 /** The larger of x and y; equal ones share the gradient. f32 [..], [..] → f32 [broadcast]. */

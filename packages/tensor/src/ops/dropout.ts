@@ -1,7 +1,7 @@
 import { ConfigError } from '@flex/base';
 import { DTypeError } from '../errors.ts';
 import { f32, kernel, wide } from '../kernel-record.ts';
-import { defineOp, type KernelOp } from '../op.ts';
+import { defineOp, type KernelOp, known, sample } from '../op.ts';
 import { philox, philoxWgsl } from '../philox.ts';
 import { show, size } from '../shape.ts';
 import { apply, type Tensor } from '../tensor.ts';
@@ -49,17 +49,11 @@ const dropoutOp: KernelOp<DropoutOptions> = defineOp({
   },
   vjp: ([g], _inputs, _outputs, options) => [() => apply(dropoutOp, [g], options)],
   samples: [
-    { shapes: [[7]], attrs: { rate: 0.5, key: [1, 2], counter: [3, 4] } },
-    { shapes: [[5, 40]], attrs: { rate: 0.1, key: [0xffffffff, 0], counter: [0, 0xffffffff] } },
+    sample('[7]', { rate: 0.5, key: [1, 2], counter: [3, 4] }),
+    sample('[5, 40]', { rate: 0.1, key: [0xffffffff, 0], counter: [0, 0xffffffff] }),
   ],
   // With key and counter 0 the first block's words are the first known answer of the paper.
-  known: [
-    {
-      inputs: [{ shape: [4], data: [1, 2, 3, 4] }],
-      attrs: { rate: 0.5, key: [0, 0], counter: [0, 0] },
-      output: [0, 4, 6, 8],
-    },
-  ],
+  known: [known('[1, 2, 3, 4]', [0, 4, 6, 8], { rate: 0.5, key: [0, 0], counter: [0, 0] })],
 });
 
 /**

@@ -1,6 +1,6 @@
 import { DTypeError, ShapeError } from '../errors.ts';
 import { type Kernel, kernel, wide } from '../kernel-record.ts';
-import { type CompositeOp, defineOp, type KernelOp } from '../op.ts';
+import { type CompositeOp, defineOp, type KernelOp, known, sample } from '../op.ts';
 import { type Spec, sameShape, showAll, size } from '../shape.ts';
 import { apply, type Tensor } from '../tensor.ts';
 import { load, load4, storageType } from '../wgsl.ts';
@@ -51,28 +51,9 @@ const gatherOp: KernelOp<NoAttrs> = defineOp({
   },
   indices: ([table]) => [{ input: 1, below: table.shape[0] }],
   vjp: ([g], [table, ids]) => [() => scatterAdd(g, ids, table.shape[0]), null],
-  samples: [
-    { shapes: [[6, 8], [5]], attrs: {} },
-    {
-      shapes: [
-        [7, 3],
-        [2, 3],
-      ],
-      attrs: {},
-    },
-    { shapes: [[6, 4], []], attrs: {} },
-  ],
+  samples: [sample('[6, 8] [5]', {}), sample('[7, 3] [2, 3]', {}), sample('[6, 4] []', {})],
   domains: [undefined, { kind: 'index', below: 6 }],
-  known: [
-    {
-      inputs: [
-        { shape: [2, 2], data: [1, 2, 3, 4] },
-        { shape: [4], data: [1, -1, 0, 2] },
-      ],
-      attrs: {},
-      output: [3, 4, 0, 0, 1, 2, 0, 0],
-    },
-  ],
+  known: [known('[[1, 2], [3, 4]] [1, -1, 0, 2]', [3, 4, 0, 0, 1, 2, 0, 0], {})],
 });
 
 /**
@@ -105,12 +86,9 @@ const firstIndexOp: KernelOp<FirstIndexAttrs> = defineOp({
       for (let i = ids.length - 1; i >= 0; i--) if (ids[i] >= 0 && ids[i] < v) out[ids[i]] = i;
     },
   vjp: null,
-  samples: [
-    { shapes: [[9]], attrs: { v: 7 } },
-    { shapes: [[70]], attrs: { v: 6 } },
-  ],
+  samples: [sample('[9]', { v: 7 }), sample('[70]', { v: 6 })],
   domains: [{ kind: 'index', below: 6 }],
-  known: [{ inputs: [{ shape: [5], data: [2, 0, 2, -1, 9] }], attrs: { v: 3 }, output: [1, -1, 0] }],
+  known: [known('[2, 0, 2, -1, 9]', [1, -1, 0], { v: 3 })],
 });
 
 const nextIndexOp: KernelOp<NoAttrs> = defineOp({
@@ -131,13 +109,9 @@ const nextIndexOp: KernelOp<NoAttrs> = defineOp({
       }
     },
   vjp: null,
-  samples: [
-    { shapes: [[1]], attrs: {} },
-    { shapes: [[9]], attrs: {} },
-    { shapes: [[70]], attrs: {} },
-  ],
+  samples: [sample('[1]', {}), sample('[9]', {}), sample('[70]', {})],
   domains: [{ kind: 'index', below: 6 }],
-  known: [{ inputs: [{ shape: [5], data: [2, 0, 2, 2, 1] }], attrs: {}, output: [2, -1, 3, -1, -1] }],
+  known: [known('[2, 0, 2, 2, 1]', [2, -1, 3, -1, -1], {})],
 });
 
 /** For each target the first place from `start` on where ids hold it, or −1; four ids a step. */
@@ -222,27 +196,9 @@ const scatterAddOp: CompositeOp<FirstIndexAttrs> = defineOp({
     return apply(addListsOp, [rows, apply(firstIndexOp, [list], { v }), apply(nextIndexOp, [list], {})], {});
   },
   vjp: ([h], [, ids]) => [() => gather(h, ids), null],
-  samples: [
-    { shapes: [[5, 8], [5]], attrs: { v: 6 } },
-    {
-      shapes: [
-        [2, 3, 3],
-        [2, 3],
-      ],
-      attrs: { v: 7 },
-    },
-  ],
+  samples: [sample('[5, 8] [5]', { v: 6 }), sample('[2, 3, 3] [2, 3]', { v: 7 })],
   domains: [undefined, { kind: 'index', below: 6 }],
-  known: [
-    {
-      inputs: [
-        { shape: [3, 1], data: [1, 2, 4] },
-        { shape: [3], data: [1, -1, 1] },
-      ],
-      attrs: { v: 2 },
-      output: [0, 5],
-    },
-  ],
+  known: [known('[[1], [2], [4]] [1, -1, 1]', [0, 5], { v: 2 })],
 });
 
 /**

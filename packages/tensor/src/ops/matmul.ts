@@ -1,5 +1,5 @@
 import { DTypeError, ShapeError } from '../errors.ts';
-import { defineOp, type KernelOp } from '../op.ts';
+import { defineOp, type KernelOp, known, sample } from '../op.ts';
 import { broadcastShapes, type Shape, type Spec, sameShape, showAll, size } from '../shape.ts';
 import { apply, type Tensor } from '../tensor.ts';
 import { choose, kernelOf } from './matmul/choose.ts';
@@ -63,59 +63,15 @@ const matmulOp: KernelOp<MatmulAttrs> = defineOp({
         attrs: { transposeA, transposeB },
       })),
     ),
-    {
-      shapes: [
-        [2, 1, 3],
-        [2, 3, 1],
-      ],
-      attrs: { transposeA: false, transposeB: false },
-    },
-    {
-      shapes: [
-        [2, 5, 4],
-        [5, 3],
-      ],
-      attrs: { transposeA: true, transposeB: false },
-    },
-    {
-      shapes: [
-        [3, 2],
-        [2, 2, 4, 2],
-      ],
-      attrs: { transposeA: false, transposeB: true },
-    },
-    {
-      shapes: [
-        [9, 16],
-        [17, 16],
-      ],
-      attrs: { transposeA: false, transposeB: true },
-    },
-    {
-      shapes: [
-        [9, 16],
-        [16, 36],
-      ],
-      attrs: { transposeA: false, transposeB: false },
-    },
+    sample('[2, 1, 3] [2, 3, 1]', { transposeA: false, transposeB: false }),
+    sample('[2, 5, 4] [5, 3]', { transposeA: true, transposeB: false }),
+    sample('[3, 2] [2, 2, 4, 2]', { transposeA: false, transposeB: true }),
+    sample('[9, 16] [17, 16]', { transposeA: false, transposeB: true }),
+    sample('[9, 16] [16, 36]', { transposeA: false, transposeB: false }),
   ],
   known: [
-    {
-      inputs: [
-        { shape: [2, 2], data: [1, 2, 3, 4] },
-        { shape: [2, 2], data: [5, 6, 7, 8] },
-      ],
-      attrs: { transposeA: false, transposeB: false },
-      output: [19, 22, 43, 50],
-    },
-    {
-      inputs: [
-        { shape: [2, 1], data: [1, 2] },
-        { shape: [3, 2], data: [1, 0, 0, 1, 1, 1] },
-      ],
-      attrs: { transposeA: true, transposeB: true },
-      output: [1, 2, 3],
-    },
+    known('[[1, 2], [3, 4]] [[5, 6], [7, 8]]', [19, 22, 43, 50], { transposeA: false, transposeB: false }),
+    known('[[1], [2]] [[1, 0], [0, 1], [1, 1]]', [1, 2, 3], { transposeA: true, transposeB: true }),
   ],
 });
 

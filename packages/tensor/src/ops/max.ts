@@ -1,5 +1,6 @@
 import { ShapeError } from '../errors.ts';
 import { operand, reduced } from '../expr.ts';
+import { known } from '../op.ts';
 import { reductionOp } from '../reduction.ts';
 import { show } from '../shape.ts';
 import { apply, type Tensor, withoutRecorders } from '../tensor.ts';
@@ -20,10 +21,7 @@ const maxOp = reductionOp('max', reduced('rowMax', operand(0)), {
       return mul(share, reshape(g, along));
     },
   ],
-  known: [
-    { inputs: [{ shape: [2, 2, 1], data: [1, 2, -3, -4] }], attrs: {}, output: [2, -3] },
-    { inputs: [{ shape: [1, 2, 2], data: [1, 4, 3, 2] }], attrs: {}, output: [3, 4] },
-  ],
+  known: [known('[[[1], [2]], [[-3], [-4]]]', [2, -3], {}), known('[[[1, 4], [3, 2]]]', [3, 4], {})],
 });
 
 /**

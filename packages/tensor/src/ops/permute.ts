@@ -1,5 +1,5 @@
 import { ShapeError } from '../errors.ts';
-import { defineOp, type KernelOp } from '../op.ts';
+import { defineOp, type KernelOp, known, sample } from '../op.ts';
 import { type Shape, show, strides } from '../shape.ts';
 import { checkStrided, type StridedView, stridedHost, stridedWgsl } from '../strided.ts';
 import { apply, type Tensor } from '../tensor.ts';
@@ -35,19 +35,13 @@ const permuteOp: KernelOp<PermuteAttrs> = defineOp({
       ),
   ],
   samples: [
-    { shapes: [[3, 5]], attrs: { axes: [1, 0] } },
-    { shapes: [[4, 6]], attrs: { axes: [1, 0] } },
-    { shapes: [[2, 3, 4]], attrs: { axes: [2, 0, 1] } },
-    { shapes: [[2, 3, 2, 8]], attrs: { axes: [0, 2, 1, 3] } },
-    { shapes: [[2, 1, 3, 2, 1, 2]], attrs: { axes: [5, 3, 1, 0, 4, 2] } },
+    sample('[3, 5]', { axes: [1, 0] }),
+    sample('[4, 6]', { axes: [1, 0] }),
+    sample('[2, 3, 4]', { axes: [2, 0, 1] }),
+    sample('[2, 3, 2, 8]', { axes: [0, 2, 1, 3] }),
+    sample('[2, 1, 3, 2, 1, 2]', { axes: [5, 3, 1, 0, 4, 2] }),
   ],
-  known: [
-    {
-      inputs: [{ shape: [2, 3], data: [1, 2, 3, 4, 5, 6] }],
-      attrs: { axes: [1, 0] },
-      output: [1, 4, 2, 5, 3, 6],
-    },
-  ],
+  known: [known('[[1, 2, 3], [4, 5, 6]]', [1, 4, 2, 5, 3, 6], { axes: [1, 0] })],
 });
 
 /**

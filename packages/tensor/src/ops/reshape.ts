@@ -1,5 +1,5 @@
 import { ShapeError } from '../errors.ts';
-import { defineOp, type ViewOp } from '../op.ts';
+import { defineOp, known, sample, type ViewOp } from '../op.ts';
 import { type Shape, sameShape, show, size } from '../shape.ts';
 import { apply, type Tensor } from '../tensor.ts';
 
@@ -18,11 +18,8 @@ const reshapeOp: ViewOp<ReshapeAttrs> = defineOp({
   },
   offset: () => 0,
   vjp: ([g], [x]) => [() => reshape(g, x.shape)],
-  samples: [
-    { shapes: [[2, 6]], attrs: { shape: [3, 4] } },
-    { shapes: [[]], attrs: { shape: [1, 1] } },
-  ],
-  known: [{ inputs: [{ shape: [4], data: [1, 2, 3, 4] }], attrs: { shape: [2, 2] }, output: [1, 2, 3, 4] }],
+  samples: [sample('[2, 6]', { shape: [3, 4] }), sample('[]', { shape: [1, 1] })],
+  known: [known('[1, 2, 3, 4]', [1, 2, 3, 4], { shape: [2, 2] })],
 });
 
 /**

@@ -1,4 +1,5 @@
 import type { Expr } from '../expr.ts';
+import { known } from '../op.ts';
 import { rowwise, rowwiseAll } from '../rowwise.ts';
 import type { Tensor } from '../tensor.ts';
 import { add, mul, square, sub } from './arithmetic.ts';
@@ -38,16 +39,7 @@ export const rmsNorm = rowwise(
     ],
     numbers: [1e-5],
     samples: [{ x: [3, 7], attrs: { numbers: [1e-2] } }],
-    known: [
-      {
-        inputs: [
-          { shape: [1, 2], data: [3, 3] },
-          { shape: [2], data: [1, 2] },
-        ],
-        attrs: { numbers: [0] },
-        output: [1, 2],
-      },
-    ],
+    known: [known('[[3, 3]] [1, 2]', [1, 2], { numbers: [0] })],
   },
 );
 

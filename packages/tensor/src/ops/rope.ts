@@ -1,6 +1,6 @@
 import { DTypeError, ShapeError } from '../errors.ts';
 import { f32, kernel } from '../kernel-record.ts';
-import { defineOp, type KernelOp } from '../op.ts';
+import { defineOp, type KernelOp, known, sample } from '../op.ts';
 import { showAll, size } from '../shape.ts';
 import { apply, type Tensor } from '../tensor.ts';
 
@@ -72,34 +72,10 @@ const ropeOp: KernelOp<RopeAttrs> = defineOp({
     null,
   ],
   samples: [
-    {
-      shapes: [
-        [2, 3, 2, 4],
-        [5, 2],
-        [5, 2],
-      ],
-      attrs: { offset: 0, direction: 1 },
-    },
-    {
-      shapes: [
-        [1, 2, 3, 6],
-        [9, 3],
-        [9, 3],
-      ],
-      attrs: { offset: 4, direction: -1 },
-    },
+    sample('[2, 3, 2, 4] [5, 2] [5, 2]', { offset: 0, direction: 1 }),
+    sample('[1, 2, 3, 6] [9, 3] [9, 3]', { offset: 4, direction: -1 }),
   ],
-  known: [
-    {
-      inputs: [
-        { shape: [1, 1, 1, 2], data: [3, 5] },
-        { shape: [1, 1], data: [0] },
-        { shape: [1, 1], data: [1] },
-      ],
-      attrs: { offset: 0, direction: 1 },
-      output: [-5, 3],
-    },
-  ],
+  known: [known('[[[[3, 5]]]] [[0]] [[1]]', [-5, 3], { offset: 0, direction: 1 })],
 });
 
 /** cos and sin of position·frequency, computed in f64. Two f32 [positions, d/2] tables. */

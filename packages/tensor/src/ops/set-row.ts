@@ -1,6 +1,6 @@
 import { DTypeError, ShapeError } from '../errors.ts';
 import { kernel, wide } from '../kernel-record.ts';
-import { defineOp, type KernelOp } from '../op.ts';
+import { defineOp, type KernelOp, known, sample } from '../op.ts';
 import { showAll, size } from '../shape.ts';
 import { apply, type Donated, type Tensor } from '../tensor.ts';
 
@@ -56,22 +56,9 @@ const setRowOp: KernelOp<NoAttrs> = defineOp({
   },
   donates: () => [[0]],
   vjp: null,
-  samples: [
-    { shapes: [[3, 6, 4], [3, 4], [3]], attrs: {} },
-    { shapes: [[2, 5, 3], [2, 3], [2]], attrs: {} },
-  ],
+  samples: [sample('[3, 6, 4] [3, 4] [3]', {}), sample('[2, 5, 3] [2, 3] [2]', {})],
   domains: [undefined, undefined, { kind: 'index', below: 6 }],
-  known: [
-    {
-      inputs: [
-        { shape: [3, 2, 1], data: [1, 2, 3, 4, 5, 6] },
-        { shape: [3, 1], data: [7, 8, 9] },
-        { shape: [3], data: [1, -1, 0] },
-      ],
-      attrs: {},
-      output: [1, 7, 3, 4, 9, 6],
-    },
-  ],
+  known: [known('[[[1], [2]], [[3], [4]], [[5], [6]]] [[7], [8], [9]] [1, -1, 0]', [1, 7, 3, 4, 9, 6], {})],
 });
 
 /**

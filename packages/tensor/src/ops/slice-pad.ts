@@ -1,6 +1,6 @@
 import { DTypeError, ShapeError } from '../errors.ts';
 import { kernel, wide } from '../kernel-record.ts';
-import { defineOp, type KernelOp, type ViewOp } from '../op.ts';
+import { defineOp, type KernelOp, known, sample, type ViewOp } from '../op.ts';
 import { axisIndex, bytesPerElement, type Shape, type Spec, show, showAll, size } from '../shape.ts';
 import { apply, type Tensor } from '../tensor.ts';
 import { storageType } from '../wgsl.ts';
@@ -56,14 +56,12 @@ const windowOp: KernelOp<WindowAttrs> = defineOp({
   },
   vjp: ([g], [x], _, { start }) => [() => apply(windowOp, [g], { start: -start, width: x.shape[1] })],
   samples: [
-    { shapes: [[3, 7]], attrs: { start: 2, width: 4 } },
-    { shapes: [[3, 4]], attrs: { start: -2, width: 9 } },
-    { shapes: [[2, 16]], attrs: { start: 4, width: 8 } },
-    { shapes: [[2, 8]], attrs: { start: -4, width: 16 } },
+    sample('[3, 7]', { start: 2, width: 4 }),
+    sample('[3, 4]', { start: -2, width: 9 }),
+    sample('[2, 16]', { start: 4, width: 8 }),
+    sample('[2, 8]', { start: -4, width: 16 }),
   ],
-  known: [
-    { inputs: [{ shape: [1, 3], data: [1, 2, 3] }], attrs: { start: -1, width: 3 }, output: [0, 1, 2] },
-  ],
+  known: [known('[[1, 2, 3]]', [0, 1, 2], { start: -1, width: 3 })],
 });
 
 interface PartAttrs {
@@ -83,8 +81,8 @@ const partOp: ViewOp<PartAttrs> = defineOp({
   },
   offset: (_, { start }) => start,
   vjp: ([g], [x], _, { start }) => [() => windowAlong(g, 0, -start, x.shape[0])],
-  samples: [{ shapes: [[200]], attrs: { start: 64, count: 9 } }],
-  known: [{ inputs: [{ shape: [2], data: [1, 2] }], attrs: { start: 0, count: 1 }, output: [1] }],
+  samples: [sample('[200]', { start: 64, count: 9 })],
+  known: [known('[1, 2]', [1], { start: 0, count: 1 })],
 });
 
 /** True where a part of x that begins at that element can be a view: every kernel can bind it. */
@@ -188,16 +186,7 @@ const concatOp: KernelOp<NoAttrs> = defineOp({
       [1, 1],
     ],
   ].map((shapes) => ({ shapes, attrs: {} })),
-  known: [
-    {
-      inputs: [
-        { shape: [2, 1], data: [1, 2] },
-        { shape: [2, 2], data: [3, 4, 5, 6] },
-      ],
-      attrs: {},
-      output: [1, 3, 4, 2, 5, 6],
-    },
-  ],
+  known: [known('[[1], [2]] [[3, 4], [5, 6]]', [1, 3, 4, 2, 5, 6], {})],
 });
 
 /**

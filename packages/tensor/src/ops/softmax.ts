@@ -1,3 +1,4 @@
+import { known } from '../op.ts';
 import { rowwise } from '../rowwise.ts';
 import type { Tensor } from '../tensor.ts';
 import { add, div, mul, sub } from './arithmetic.ts';
@@ -30,12 +31,8 @@ const scaledSoftmax = rowwise(
       { x: [2, 2, 9], attrs: { numbers: [1], period: 2, offset: 7 } },
     ],
     known: [
-      { inputs: [{ shape: [1, 2], data: [3, 3] }], attrs: { numbers: [1] }, output: [0.5, 0.5] },
-      {
-        inputs: [{ shape: [2, 2], data: [1, 9, 4, 4] }],
-        attrs: { numbers: [1], period: 2 },
-        output: [1, 0, 0.5, 0.5],
-      },
+      known('[[3, 3]]', [0.5, 0.5], { numbers: [1] }),
+      known('[[1, 9], [4, 4]]', [1, 0, 0.5, 0.5], { numbers: [1], period: 2 }),
     ],
   },
 );
@@ -74,6 +71,6 @@ export const logSoftmax = rowwise(
   },
   {
     vjp: ([g], _, [y]) => [() => sub(g, mul(exp(y), rowSum(g)))],
-    known: [{ inputs: [{ shape: [1, 1], data: [5] }], output: [0] }],
+    known: [known('[[5]]', [0])],
   },
 );

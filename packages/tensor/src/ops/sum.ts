@@ -1,6 +1,6 @@
 import { ShapeError } from '../errors.ts';
 import { operand, reduced } from '../expr.ts';
-import { defineOp, type KernelOp } from '../op.ts';
+import { defineOp, type KernelOp, known, sample } from '../op.ts';
 import { reductionOp } from '../reduction.ts';
 import { axisIndex, broadcastShapes, type Shape, sameShape, show, size } from '../shape.ts';
 import { broadcastView, checkStrided, stridedHost, stridedWgsl } from '../strided.ts';
@@ -11,10 +11,7 @@ import { reshape } from './reshape.ts';
 
 const sumOp = reductionOp('sum', reduced('rowSum', operand(0)), {
   vjp: ([g], [x]) => [() => broadcastTo(reshape(g, [x.shape[0], 1, x.shape[2]]), x.shape)],
-  known: [
-    { inputs: [{ shape: [2, 2, 1], data: [1, 2, 3, 4] }], attrs: {}, output: [3, 7] },
-    { inputs: [{ shape: [1, 2, 2], data: [1, 2, 3, 4] }], attrs: {}, output: [4, 6] },
-  ],
+  known: [known('[[[1], [2]], [[3], [4]]]', [3, 7], {}), known('[[[1, 2], [3, 4]]]', [4, 6], {})],
 });
 
 interface BroadcastAttrs {
@@ -35,15 +32,13 @@ const broadcastOp: KernelOp<BroadcastAttrs> = defineOp({
   host: ([x], [output]) => stridedHost(output, broadcastView(x.shape, output.shape)),
   vjp: ([g], [x]) => [() => sumTo(g, x.shape)],
   samples: [
-    { shapes: [[]], attrs: { shape: [3] } },
-    { shapes: [[3, 1, 2]], attrs: { shape: [2, 3, 4, 2] } },
-    { shapes: [[5, 1]], attrs: { shape: [5, 7] } },
-    { shapes: [[5, 1]], attrs: { shape: [5, 8] } },
-    { shapes: [[2, 1, 8]], attrs: { shape: [2, 3, 8] } },
+    sample('[]', { shape: [3] }),
+    sample('[3, 1, 2]', { shape: [2, 3, 4, 2] }),
+    sample('[5, 1]', { shape: [5, 7] }),
+    sample('[5, 1]', { shape: [5, 8] }),
+    sample('[2, 1, 8]', { shape: [2, 3, 8] }),
   ],
-  known: [
-    { inputs: [{ shape: [2, 1], data: [1, 2] }], attrs: { shape: [2, 3] }, output: [1, 1, 1, 2, 2, 2] },
-  ],
+  known: [known('[[1], [2]]', [1, 1, 1, 2, 2, 2], { shape: [2, 3] })],
 });
 
 /** [..] stretched to `shape` as NumPy broadcasting does, copied. Throws ShapeError where it does not fit. */

@@ -1,6 +1,6 @@
 import { ShapeError } from '../../errors.ts';
 import { f32, type Kernel, kernel } from '../../kernel-record.ts';
-import { defineOp, type KernelOp } from '../../op.ts';
+import { defineOp, type KernelOp, known } from '../../op.ts';
 import { type Spec, showAll } from '../../shape.ts';
 import { rootOfUnity } from './butterfly.ts';
 import { checkComplex, pairs, turnWgsl } from './pass.ts';
@@ -109,16 +109,7 @@ export const halfToBinsOp: KernelOp<BinWeights> = defineOp({
     ],
     attrs: { scale: 0.75, inner: 2 },
   })),
-  known: [
-    {
-      inputs: [
-        { shape: [1, 1, 2], data: [3, 5] },
-        { shape: [1, 2], data: [1, 0] },
-      ],
-      attrs: { scale: 2, inner: 1 },
-      output: [16, 0, -4, 0],
-    },
-  ],
+  known: [known('[[[3, 5]]] [[1, 0]]', [16, 0, -4, 0], { scale: 2, inner: 1 })],
 });
 
 /**
@@ -188,14 +179,5 @@ export const binsToHalfOp: KernelOp<BinWeights> = defineOp({
     ],
     attrs: { scale: 0.75, inner: 2 },
   })),
-  known: [
-    {
-      inputs: [
-        { shape: [1, 2, 2], data: [3, 7, 5, 9] },
-        { shape: [1, 2], data: [1, 0] },
-      ],
-      attrs: { scale: 2, inner: 1 },
-      output: [16, -4],
-    },
-  ],
+  known: [known('[[[3, 7], [5, 9]]] [[1, 0]]', [16, -4], { scale: 2, inner: 1 })],
 });

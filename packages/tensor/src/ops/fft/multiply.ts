@@ -1,6 +1,6 @@
 import { ShapeError } from '../../errors.ts';
 import { kernel } from '../../kernel-record.ts';
-import { defineOp, type KernelOp } from '../../op.ts';
+import { defineOp, type KernelOp, known, sample } from '../../op.ts';
 import { showAll, size } from '../../shape.ts';
 import { checkComplex, pairs, turnWgsl } from './pass.ts';
 
@@ -60,36 +60,9 @@ export const complexMultiplyOp: KernelOp<MultiplyAttrs> = defineOp({
   // Only whole transforms are recorded; their adjoint is a whole transform too.
   vjp: null,
   samples: [
-    {
-      shapes: [
-        [3, 5, 2],
-        [5, 2],
-      ],
-      attrs: { length: 9, reversed: false },
-    },
-    {
-      shapes: [
-        [3, 7, 2],
-        [7, 2],
-      ],
-      attrs: { length: 7, reversed: true },
-    },
-    {
-      shapes: [
-        [2, 8, 2],
-        [3, 2],
-      ],
-      attrs: { length: 3, reversed: false },
-    },
+    sample('[3, 5, 2] [5, 2]', { length: 9, reversed: false }),
+    sample('[3, 7, 2] [7, 2]', { length: 7, reversed: true }),
+    sample('[2, 8, 2] [3, 2]', { length: 3, reversed: false }),
   ],
-  known: [
-    {
-      inputs: [
-        { shape: [1, 2, 2], data: [1, 2, 3, 5] },
-        { shape: [2, 2], data: [1, 0, 0, 1] },
-      ],
-      attrs: { length: 3, reversed: true },
-      output: [1, 2, 0, 0, -5, 3],
-    },
-  ],
+  known: [known('[[[1, 2], [3, 5]]] [[1, 0], [0, 1]]', [1, 2, 0, 0, -5, 3], { length: 3, reversed: true })],
 });

@@ -1,6 +1,6 @@
 import { DTypeError, ShapeError } from '../../errors.ts';
 import { type Binding, kernel } from '../../kernel-record.ts';
-import { defineOp, type KernelOp } from '../../op.ts';
+import { defineOp, type KernelOp, known } from '../../op.ts';
 import { type Spec, showAll } from '../../shape.ts';
 import {
   butterflyOf,
@@ -173,14 +173,5 @@ export const fftPassOp: KernelOp<PassAttrs> = defineOp({
     ],
     attrs: { radix, done },
   })),
-  known: [
-    {
-      inputs: [
-        { shape: [1, 2, 2], data: [1, 2, 3, 5] },
-        { shape: [1, 2], data: [1, 0] },
-      ],
-      attrs: { radix: 2, done: 1 },
-      output: [4, 7, -2, -3],
-    },
-  ],
+  known: [known('[[[1, 2], [3, 5]]] [[1, 0]]', [4, 7, -2, -3], { radix: 2, done: 1 })],
 });
