@@ -1,5 +1,5 @@
 import { scope, type Tensor } from '@flex/tensor';
-import { applyAll, type CompositeOp, isRecording } from '@flex/tensor/kernel';
+import { applyAll, type CompositeOp, isRecording, withoutRecorders } from '@flex/tensor/kernel';
 import { type Tree, treeLeaves } from './tree.ts';
 
 /**
@@ -8,7 +8,8 @@ import { type Tree, treeLeaves } from './tree.ts';
  * checkpoint.
  */
 export function recompute<const P extends Tree>(f: (params: P) => Tensor, params: P): Tensor {
-  if (!isRecording()) return scope(() => f(params));
+  const inputs = treeLeaves(params);
+  if (!isRecording() || inputs.length === 0) return withoutRecorders(() => scope(() => f(params)));
   const op: CompositeOp<object> = {
     kind: 'composite',
     name: 'recompute',
@@ -17,5 +18,5 @@ export function recompute<const P extends Tree>(f: (params: P) => Tensor, params
     composed: () => f(params),
     samples: [],
   };
-  return applyAll(op, treeLeaves(params), {})[0];
+  return applyAll(op, inputs, {})[0];
 }

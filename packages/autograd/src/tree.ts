@@ -44,6 +44,8 @@ function mapAt(
     );
   if (Array.isArray(tree)) return tree.map((child, i) => inside(i, child));
   if (tree instanceof Map) return new Map([...tree].map(([key, child]) => [key, inside(key, child)]));
+  if (tree === null || typeof tree !== 'object')
+    throw new ShapeError(`mapTree: a tree holds tensors alone, got ${String(tree)} at ${place}`);
   return Object.fromEntries(Object.entries(tree).map(([key, child]) => [key, inside(key, child)]));
 }
 

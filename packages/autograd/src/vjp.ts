@@ -1,5 +1,5 @@
 import { DTypeError, scope, show, type Tensor, zeros } from '@flex/tensor';
-import { apply, type ViewOp } from '@flex/tensor/kernel';
+import { apply, isRecording, twin, type ViewOp } from '@flex/tensor/kernel';
 import { pullback, type Value } from './pullback.ts';
 import { mapTree, type Tree, treeLeaves } from './tree.ts';
 
@@ -23,7 +23,14 @@ export function vjp<const P extends Tree, R extends Value>(
     const xs = treeLeaves(variables);
     const { value, grads } = pullback(() => f(variables), xs, v);
     const gradOf = new Map(xs.map((x, i) => [x, grads[i]]));
-    return { value, grads: mapTree((x) => gradOf.get(x) ?? zeros(x.backend, x.shape), variables) };
+    // Gradients are tensors of their own, though add hands one on to both its inputs and v may be one.
+    const given = new Set(v ? [v] : []);
+    const single = (g: Tensor): Tensor => {
+      if (!isRecording() && given.has(g)) return twin(g);
+      given.add(g);
+      return g;
+    };
+    return { value, grads: mapTree((x) => single(gradOf.get(x) ?? zeros(x.backend, x.shape)), variables) };
   });
 }
 

@@ -57,25 +57,31 @@ export function adamw(given: Partial<AdamWOptions> = {}): Optimizer {
       );
       return new Map(moments);
     },
-    update(grads, state, params, { step, lr }) {
+    update(grads, state, params, { step: count, lr }) {
       // NUMERICS: the corrections are taken in f64 on the host; in f32 1 − β2 would lose three digits.
-      const rate = lr / (1 - beta1 ** step);
-      const correction = 1 / Math.sqrt(1 - beta2 ** step);
+      const rate = lr / (1 - beta1 ** count);
+      const correction = 1 / Math.sqrt(1 - beta2 ** count);
       return scope(() => {
+        // All are looked at before the first state is given up.
+        const all = [...params].map(([name, p]) => ({
+          name,
+          p,
+          g: gradientOf('adamw', grads, name, p),
+          m: stateOf('adamw', state, `m.${name}`, p),
+          v: stateOf('adamw', state, `v.${name}`, p),
+        }));
+        const decay = [beta1, 1 - beta1, beta2, 1 - beta2] as const;
+        const step = [1 - lr * weightDecay, rate, correction, eps] as const;
         const moved = new Map<string, Tensor>();
-        const m = new Map<string, Tensor>();
-        const v = new Map<string, Tensor>();
-        for (const [name, p] of params) {
-          const g = gradientOf('adamw', grads, name, p);
-          const [m0, v0] = ['m', 'v'].map((kind) => donate(stateOf('adamw', state, `${kind}.${name}`, p)));
-          const decay = [beta1, 1 - beta1, beta2, 1 - beta2] as const;
-          const step = [1 - lr * weightDecay, rate, correction, eps] as const;
-          const [next, mean, meanSquare] = adamwUpdate(p, g, m0, v0, ...decay, ...step);
+        const means = new Map<string, Tensor>();
+        const meanSquares = new Map<string, Tensor>();
+        for (const { name, p, g, m, v } of all) {
+          const [next, mean, meanSquare] = adamwUpdate(p, g, donate(m), donate(v), ...decay, ...step);
           moved.set(name, next);
-          m.set(`m.${name}`, mean);
-          v.set(`v.${name}`, meanSquare);
+          means.set(`m.${name}`, mean);
+          meanSquares.set(`v.${name}`, meanSquare);
         }
-        return { params: moved, state: new Map([...m, ...v]) };
+        return { params: moved, state: new Map([...means, ...meanSquares]) };
       });
     },
   };

@@ -1,11 +1,11 @@
-import { DTypeError } from './errors.ts';
+import { DTypeError, ShapeError } from './errors.ts';
 import { asExpr, derivative, Expr, nodesOf, operand, substitute } from './expr.ts';
 import { accessOf, type MapProgram, mapKernel, mapOnHost } from './map-program.ts';
 import { type Domain, defineOp, type KernelOp, type Known, listed, type Sample, type Vjp } from './op.ts';
 import { reshape } from './ops/reshape.ts';
 import { broadcastTo, sumTo } from './ops/sum.ts';
 import { broadcastShapes, type Shape, type Spec, showAll, size } from './shape.ts';
-import { applyAll, Donated, type Tensor } from './tensor.ts';
+import { applyAll, Donated, isRecording, type Tensor } from './tensor.ts';
 
 /** What an elementwise op takes: a tensor of f32 or f16, or one number for all elements. */
 export type Operand = Tensor | Donated | number;
@@ -75,7 +75,10 @@ function defineMap(
 ): (operands: readonly Operand[]) => Tensor[] {
   const operands = Array.from({ length: arity }, (_, k) => operand(k));
   const op = defineOp(mapOp(name, arity, values(...operands), options));
-  return (given) => runMap(op, given.slice(0, arity));
+  return (given) => {
+    if (given.length < arity) throw new ShapeError(`${name}: needs ${arity} operands, got ${given.length}`);
+    return runMap(op, given.slice(0, arity));
+  };
 }
 
 function runMap(op: KernelOp<ElementwiseAttrs>, operands: readonly Operand[]): Tensor[] {
@@ -85,7 +88,10 @@ function runMap(op: KernelOp<ElementwiseAttrs>, operands: readonly Operand[]): T
   const numbers = operands.map((x) => (typeof x === 'number' ? x : null));
   const shape = broadcastShapes(op.name, given.map(tensorOf));
   const ready = given.map((x) => (accessOf(tensorOf(x).shape, shape) ? x : broadcastTo(tensorOf(x), shape)));
-  return applyAll(op, ready, { numbers });
+  const results = applyAll(op, ready, { numbers });
+  // One that had to be expanded is given up all the same.
+  if (!isRecording()) for (const x of given) if (x instanceof Donated) x.tensor.dispose();
+  return results;
 }
 
 const tensorOf = (x: Tensor | Donated): Tensor => (x instanceof Donated ? x.tensor : x);
@@ -124,6 +130,9 @@ function mapOp(
 
 const isTwin = (input: Spec, output: Spec) =>
   input.dtype === 'f32' && size(input.shape) === size(output.shape);
+
+/** Tensors that a kernel may bind on every device. */
+const bindings = 8;
 
 /**
  * The gradient in operand k as an op of (gs, operands, results), made when it is first asked for. It is an
@@ -180,6 +189,8 @@ function derivedVjp(name: string, arity: number, values: readonly Expr[]): Vjp<E
       !seeds.includes(gradient(places[i])!) &&
       gradient(places[i]) !== null;
     const together = places.flatMap((place, i) => (needsKernel(i) ? [place] : []));
+    const used = nodesOf(together.map((place) => gradient(place)!)).filter((node) => node.of === 'operand');
+    const fits = together.length > 1 && used.length + together.length <= bindings;
     let all: Tensor[] | undefined;
     return places.map((place, i) => {
       const expr = gradient(place);
@@ -187,7 +198,7 @@ function derivedVjp(name: string, arity: number, values: readonly Expr[]): Vjp<E
       return () => {
         const seed = seeds.indexOf(expr);
         if (seed >= 0) return sumTo(gs[seed], inputs[i].shape);
-        if (together.length < 2 || !together.includes(place)) {
+        if (!fits || !together.includes(place)) {
           return sumTo(runAll([place], leaf)[0], inputs[i].shape);
         }
         all ??= runAll(together, leaf);

@@ -36,10 +36,17 @@ export class Expr {
 }
 
 const interned = new Map<string, Expr>();
+const primitives = new Map<Primitive, number>();
+
+/** Primitives are told apart by themselves: a stranger's may have the name of another. */
+function idOf(of: Primitive): number {
+  const id = primitives.get(of) ?? primitives.size;
+  primitives.set(of, id);
+  return id;
+}
 
 function intern(of: Expr['of'], args: readonly Expr[], value = 0): Expr {
-  const name = typeof of === 'string' ? of : of.name;
-  const key = `${name} ${Object.is(value, -0) ? '-0' : value} ${args.map((a) => a.id).join(' ')}`;
+  const key = `${typeof of === 'string' ? of : idOf(of)} ${Object.is(value, -0) ? '-0' : value} ${args.map((a) => a.id).join(' ')}`;
   let found = interned.get(key);
   if (!found) {
     found = new Expr(of, args, value, interned.size);
@@ -50,7 +57,14 @@ function intern(of: Expr['of'], args: readonly Expr[], value = 0): Expr {
 
 /** The operand at that place of an op. */
 export const operand = (place: number): Expr => intern('operand', [], place);
-export const constant = (value: number): Expr => intern('constant', [], value);
+/** A number of the expression itself. Throws RangeError for what f32 literals cannot say. */
+export function constant(value: number): Expr {
+  if (!(Math.abs(value) <= 3.4028234663852886e38))
+    throw new RangeError(
+      `an expression holds finite f32 numbers, got ${value}: give it as an operand at the call`,
+    );
+  return intern('constant', [], value);
+}
 /** The number of the element in its row, from 0, and how many a row has. Row programs alone have them. */
 export const column: Expr = intern('column', []);
 export const count: Expr = intern('count', []);
@@ -215,14 +229,6 @@ export const minimum: Primitive = {
   js: (x, y) => `Math.min(${x}, ${y})`,
   gradients: (g, [x, y]) => [share(g, y, x), share(g, x, y)],
 };
-/** x itself, whose derivative counts as 0. */
-export const stopGradient: Primitive = {
-  name: 'stopGradient',
-  wgsl: ([x]) => x,
-  js: (x) => x,
-  gradients: () => [null],
-};
-
 /** A language that expressions are written in. */
 export interface Language {
   /** A number of the expression itself. */
@@ -266,6 +272,7 @@ export class Writer {
   readonly lines: string[] = [];
   readonly #language: Language;
   readonly #prefix: string;
+  #named = 0;
 
   constructor(language: Language, names: ReadonlyMap<Expr, string>, prefix = 't') {
     this.names = new Map(names);
@@ -276,10 +283,17 @@ export class Writer {
   /** The texts of the expressions; statements that they need are added to `lines`. */
   write(roots: readonly Expr[]): string[] {
     const uses = new Map<Expr, number>();
+    const countArgs = (node: Expr): void => {
+      node.args.forEach((arg, k) => {
+        // A condition is written where it is needed, so what it compares is used there, each time.
+        if (node.of === where && k === 0 && this.#signOf(arg)) countArgs(arg);
+        else count(arg);
+      });
+    };
     const count = (node: Expr): void => {
       const before = uses.get(node) ?? 0;
       uses.set(node, before + 1);
-      if (before === 0 && !this.names.has(node)) node.args.forEach(count);
+      if (before === 0 && !this.names.has(node)) countArgs(node);
     };
     roots.forEach(count);
     return roots.map((root) => this.#text(root, uses));
@@ -293,7 +307,7 @@ export class Writer {
   }
 
   #name(node: Expr, text: string): string {
-    const name = `${this.#prefix}${this.lines.length}`;
+    const name = `${this.#prefix}${this.#named++}`;
     this.lines.push(this.#language.declare(name, text));
     this.names.set(node, name);
     return name;
@@ -312,9 +326,14 @@ export class Writer {
     return uses.get(node)! > 1 ? this.#name(node, text) : text;
   }
 
+  /** The sign of a comparison that has no name yet. */
+  #signOf(node: Expr): string | undefined {
+    return typeof node.of === 'string' || this.names.has(node) ? undefined : node.of.condition;
+  }
+
   #condition(node: Expr, uses: ReadonlyMap<Expr, number>): string {
-    const sign = typeof node.of === 'string' ? undefined : node.of.condition;
-    if (sign === undefined || this.names.has(node)) return this.#language.isNotZero(this.#text(node, uses));
+    const sign = this.#signOf(node);
+    if (!sign) return this.#language.isNotZero(this.#text(node, uses));
     const [x, y] = node.args.map((arg) => this.#text(arg, uses));
     return `${x} ${sign} ${y}`;
   }

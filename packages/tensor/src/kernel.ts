@@ -1,6 +1,6 @@
 // What one writes ops with.
 export * from './elementwise.ts';
-export type { Expr } from './expr.ts';
+export { call, constant, Expr, type Primitive } from './expr.ts';
 export * from './kernel-record.ts';
 export * from './op.ts';
 export { columnOf, rowMax, rowMean, rowSum } from './ops/rows.ts';
@@ -8,5 +8,13 @@ export { philoxWgsl } from './philox.ts';
 export type { OperandKind } from './row-program.ts';
 export * from './rowwise.ts';
 export { axisIndex, broadcastShapes, strides } from './shape.ts';
-export { apply, applyAll, isRecording, type Recorder, withoutRecorders, withRecorder } from './tensor.ts';
+export {
+  apply,
+  applyAll,
+  isRecording,
+  type Recorder,
+  twin,
+  withoutRecorders,
+  withRecorder,
+} from './tensor.ts';
 export { load, load4, storageType } from './wgsl.ts';

@@ -3,7 +3,7 @@ import { hostFunction } from './host-function.ts';
 import { f32, type Immediate, type Kernel, kernel, wide } from './kernel-record.ts';
 import type { HostKernel } from './op.ts';
 import { type Shape, type Spec, sameShape, showAll, size } from './shape.ts';
-import { load, load4 } from './wgsl.ts';
+import { foldedGrid, load, load4 } from './wgsl.ts';
 
 /** Expressions in `operand(0)`, …, computed for every element by itself; from them come a kernel and a loop. */
 export interface MapProgram {
@@ -48,11 +48,14 @@ interface Source {
   readonly place: number;
 }
 
-function sourcesOf(name: string, inputs: readonly Spec[], { shape }: Spec, numbers: Numbers): Source[] {
+function expandFirst(name: string, input: Spec, output: Spec): never {
+  throw new Error(`${name}: expand ${showAll([input, output])} first`);
+}
+
+function sourcesOf(name: string, inputs: readonly Spec[], output: Spec, numbers: Numbers): Source[] {
   const places = numbers.flatMap((number, place) => (number === null ? [place] : []));
   return inputs.map((spec, i) => {
-    const access = accessOf(spec.shape, shape);
-    if (!access) throw new Error(`${name}: expand ${showAll([spec, { shape, dtype: 'f32' }])} first`);
+    const access = accessOf(spec.shape, output.shape) ?? expandFirst(name, spec, output);
     return { spec, access, place: places[i] };
   });
 }
@@ -64,8 +67,42 @@ const leafNames = (places: number): Map<Expr, string> =>
 const numberPlaces = (numbers: Numbers): number[] =>
   numbers.flatMap((number, place) => (number === null ? [] : [place]));
 
-/** A kernel: four elements an invocation. */
+/** A kernel: four elements an invocation. Of each way to store and read the operands one is made and kept. */
 export function mapKernel(
+  program: MapProgram,
+  inputs: readonly Spec[],
+  output: Spec,
+  numbers: Numbers,
+): Kernel {
+  const cells = Math.ceil(size(output.shape) / 4);
+  const immediates: Immediate[] = [cells];
+  let way = '';
+  let next = 0;
+  for (const number of numbers) {
+    if (number === null) {
+      const input = inputs[next++];
+      const { kind, n } = accessOf(input.shape, output.shape) ?? expandFirst(program.name, input, output);
+      if (n > 0) immediates.push(n);
+      way += `${input.dtype} ${kind} ${n % 4 === 0} `;
+    } else way += 'number ';
+  }
+  for (const number of numbers) if (number !== null) immediates.push(f32(number));
+  let kept = kernels.get(program);
+  if (!kept) {
+    kept = new Map();
+    kernels.set(program, kept);
+  }
+  let made = kept.get(way);
+  if (!made) {
+    made = newKernel(program, inputs, output, numbers);
+    kept.set(way, made);
+  }
+  return { ...made, immediates, workgroups: foldedGrid(Math.ceil(cells / 64)) };
+}
+
+const kernels = new WeakMap<MapProgram, Map<string, Kernel>>();
+
+function newKernel(
   { name, values }: MapProgram,
   inputs: readonly Spec[],
   output: Spec,

@@ -66,6 +66,13 @@ export type Domain =
   | { readonly kind: 'real'; readonly min: number; readonly max: number }
   | { readonly kind: 'index'; readonly below: number };
 
+/** The elements of an input are below a number, and not below 0 unless that means none. */
+export interface IndexRange {
+  readonly input: number;
+  readonly below: number;
+  readonly negative?: boolean;
+}
+
 interface OpBase<A> {
   readonly name: string;
   /** The rule of shapes and element types; the only place that checks inputs. A list: several outputs. */
@@ -92,8 +99,8 @@ export interface KernelOp<A> extends OpBase<A> {
     taken: readonly number[],
   ): Kernel;
   host(inputs: readonly Spec[], outputs: readonly Spec[], attrs: A): HostKernel;
-  /** Inputs that are indices and what each must be below; a `checked` backend looks at them. */
-  indices?(inputs: readonly Spec[]): readonly { readonly input: number; readonly below: number }[];
+  /** Inputs that are indices, and what is allowed; a `checked` backend looks at them. */
+  indices?(inputs: readonly Spec[]): readonly IndexRange[];
   /** The same function made of simpler ops: what a fused op must equal. */
   readonly composed?: (inputs: readonly Tensor[], attrs: A) => Tensor | readonly Tensor[];
   /**

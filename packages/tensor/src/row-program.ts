@@ -106,6 +106,14 @@ function bodyOf(
   d: Dialect,
 ): string {
   const elements = elementNodes(kinds, values);
+  const stages = stagesOf(values);
+  const byElement = elements.has(values[0]);
+  // What the last walk adds up and the result needs again waits in the result's memory.
+  const last = stages
+    .at(-1)
+    ?.find(({ of, args: [arg] }) => of === 'rowSum' && elements.has(arg) && arg.args.length > 0);
+  const inResult = nodesOutsideReductions(values);
+  const stash = byElement && last && inResult.has(last.args[0]) ? last.args[0] : null;
   const outer = new Writer(d.language, names, 'c');
   const lines: string[] = [];
   /** Names what a walk needs of the row, so that it is computed once. */
@@ -118,8 +126,8 @@ function bodyOf(
     known: ReadonlyMap<Expr, string>,
     then: (texts: string[]) => string[],
   ) => {
-    const used = nodesOf(roots).filter((node) => elements.has(node) && node.args.length === 0);
-    const inner = new Writer(d.language, new Map([...outer.names, ...known]), 'e');
+    const used = leavesOf(roots, known).filter((node) => elements.has(node));
+    const inner = new Writer(d.language, outer.names, 'e');
     const reads = used.map((node) => {
       if (node === column) return d.language.declare('column', d.columnText);
       inner.names.set(node, `x${node.value}`);
@@ -129,6 +137,12 @@ function bodyOf(
       );
     });
     if (used.includes(column)) inner.names.set(column, 'column');
+    for (const [node, text] of known) {
+      // Read before anything is written over it.
+      inner.lines.push(d.language.declare('stashed', text));
+      inner.names.set(node, 'stashed');
+    }
+    if (stash && !known.has(stash) && roots.includes(stash)) inner.declare(stash);
     const texts = inner.write(roots);
     lines.push(`${d.loop} {`, ...[...reads, ...inner.lines, ...then(texts)].map((line) => `  ${line}`), '}');
   };
@@ -136,14 +150,6 @@ function bodyOf(
     lines.push(...outer.lines.splice(0));
   };
 
-  const stages = stagesOf(values);
-  const byElement = elements.has(values[0]);
-  // What the last walk adds up and the result needs again waits in the result's memory.
-  const last = stages
-    .at(-1)
-    ?.find(({ of, args: [arg] }) => of === 'rowSum' && elements.has(arg) && arg.args.length > 0);
-  const inResult = nodesOutsideReductions(values);
-  const stash = byElement && last && inResult.has(last.args[0]) ? last.args[0] : null;
   let reductions = 0;
   for (const stage of stages) {
     for (const { args } of stage) hoist(args[0]);
@@ -171,13 +177,26 @@ function bodyOf(
   if (byElement) {
     const known = stash ? new Map([[stash, `out0[${d.at}]`]]) : new Map();
     walk(values, known, (texts) => texts.map((text, k) => d.store(k, d.at, text)));
-    if (prefix) lines.push(`${d.rest} { ${d.store(0, d.at, d.language.constant(0))} }`);
+    const zeros = values.map((_, k) => d.store(k, d.at, d.language.constant(0)));
+    if (prefix) lines.push(`${d.rest} { ${zeros.join(' ')} }`);
   } else {
     const stores = outer.write(values).map((text, k) => d.store(k, 'row', text));
     flush();
     lines.push(d.once(stores.join(' ')));
   }
   return lines.map((line) => `  ${line}`).join('\n');
+}
+
+/** The leaves of expressions, but for those that only what is known already has. */
+function leavesOf(roots: readonly Expr[], known: ReadonlyMap<Expr, string>): Expr[] {
+  const seen = new Set<Expr>();
+  const visit = (node: Expr): void => {
+    if (seen.has(node) || known.has(node)) return;
+    seen.add(node);
+    node.args.forEach(visit);
+  };
+  roots.forEach(visit);
+  return [...seen].filter((node) => node.args.length === 0);
 }
 
 /** The nodes of the result itself, without what is only inside its reductions. */
@@ -242,7 +261,7 @@ export function rowKernel(
           ? ['let row = flat;', 'let base = (row / p.inner) * p.n * p.inner + row % p.inner;']
           : ['let base = row * p.n;']),
         seen,
-        'let count = f32(p.n);',
+        'let count = f32(seen);',
         // NUMERICS: −∞ as a literal is an error, and any number would be the maximum of a row below it.
         ...(hasLowest ? ['var bits = 0xff800000u;', 'let lowest = bitcast<f32>(bits);'] : []),
         ...numbers.map((place) => `let x${place} = p.x${place};`),
@@ -286,10 +305,10 @@ export function rowLoop(program: RowProgram, rows: Rows): HostLoop {
     const outs = program.values.map((_, k) => `out${k}`).join(', ');
     text = `function ([${places.map((place) => `x${place}s`).join(', ')}], [${outs}], { outer, n, inner, numbers, period, offset }) {
   const [${numbers.join(', ')}] = numbers;
-  const count = n;
   for (let row = 0; row < outer * inner; row++) {
   const base = Math.floor(row / inner) * n * inner + row % inner;
   const seen = ${prefix ? 'period === 0 ? n : Math.min(n, (row % period) + offset + 1)' : 'n'};
+  const count = seen;
   ${cellReads.join(' ')}
 ${bodyOf(program, rowNames(kinds), jsDialect)}
   }

@@ -3,6 +3,7 @@ import { type Expr, operand } from './expr.ts';
 import { type Domain, defineOp, type KernelOp, type KnownValues, type Vjp } from './op.ts';
 import { cast } from './ops/cast.ts';
 import { reshape } from './ops/reshape.ts';
+import { broadcastTo } from './ops/sum.ts';
 import {
   isElementwise,
   type OperandKind,
@@ -136,7 +137,13 @@ function rowOp(
     wgsl: (inputs, outputs, attrs, device) =>
       rowKernel(program, rowsOf(inputs, attrs), inputs, outputs, device),
     host: (inputs, _, attrs) => rowLoop(program, rowsOf(inputs, attrs)),
-    vjp: options.vjp === undefined ? 'composed' : options.vjp,
+    vjp: options.vjp ?? (options.vjp === undefined && composes ? 'composed' : null),
+    indices: (inputs) => {
+      const below = inputs[lead].shape.at(-1)!;
+      return tensorKinds.flatMap((kind, input) =>
+        kind === 'index' ? [{ input, below, negative: true }] : [],
+      );
+    },
     composed: composes
       ? (inputs, { numbers }) => {
           const tensors = [...inputs];
@@ -171,5 +178,7 @@ function composedRows(
       return reshape(kinds[place] === 'index' ? cast(x, 'f32') : x, [...x.shape, 1]);
     }),
   );
-  return byElement ? results : results.map((y) => reshape(y, y.shape.slice(0, -1)));
+  const { shape } = operands[kinds.indexOf('row')] as Tensor;
+  const whole = byElement ? shape : [...shape.slice(0, -1), 1];
+  return results.map((y) => reshape(broadcastTo(y, whole), byElement ? shape : shape.slice(0, -1)));
 }

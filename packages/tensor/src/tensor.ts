@@ -239,9 +239,13 @@ function compute<A extends object>(
       return [new Tensor(specs[0], backend, Tensor.storageOf(x), x.offset + op.offset(x, attrs))];
     }
     case 'composite': {
-      const made = withoutRecorders(() => scope(() => op.composed(inputs, attrs)));
-      // A tape tells outputs from inputs by the tensor.
-      return (isList(made) ? made : [made]).map((t) => (inputs.includes(t) ? twin(t) : t));
+      // Outputs are tensors of their own, whatever the function returns: one of its inputs, or one twice.
+      return withoutRecorders(() =>
+        scope(() => {
+          const made = op.composed(inputs, attrs);
+          return (isList(made) ? made : [made]).map(twin);
+        }),
+      );
     }
     case 'kernel': {
       const taken = takenOver(op, inputs, specs, attrs, given);
@@ -255,8 +259,8 @@ function compute<A extends object>(
   }
 }
 
-/** Another tensor of the same memory. */
-const twin = (t: Tensor): Tensor => new Tensor(t, t.backend, Tensor.storageOf(t), t.offset);
+/** Another tensor of the same memory, to be freed by itself. */
+export const twin = (t: Tensor): Tensor => new Tensor(t, t.backend, Tensor.storageOf(t), t.offset);
 
 /** For each output the donated input whose memory it takes, or −1. */
 function takenOver<A extends object>(

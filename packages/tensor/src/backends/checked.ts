@@ -13,11 +13,11 @@ export function checked<B extends Backend>(backend: B): B {
   return {
     ...backend,
     run(op, inputs, outputs, attrs, taken) {
-      for (const { input, below } of op.indices?.(inputs) ?? []) {
+      for (const { input, below, negative = false } of op.indices?.(inputs) ?? []) {
         const t = inputs[input];
         const spec = { shape: t.shape, dtype: t.dtype };
         const look = backend.read({ buffer: t.buffer, offset: t.offset, spec }).then((places) => {
-          const at = places.findIndex((place) => place < 0 || place >= below);
+          const at = places.findIndex((place) => (place < 0 && !negative) || place >= below);
           if (at >= 0) throw new RangeError(`${op.name}: index ${places[at]} is not in [0, ${below})`);
         });
         looks.push(look);

@@ -76,7 +76,8 @@ export function openGpuJs(mode: 'webasm' | 'cpu' = 'webasm'): Backend {
   ): Promise<void> => {
     const data = inputs.map(elementsOf);
     const filled = outputs.map(elementsOf);
-    if (typeof kernel === 'function' || [...data, ...filled].some((array) => array.length > maxElements)) {
+    const unfit = (array: HostArray) => array.length === 0 || array.length > maxElements;
+    if (typeof kernel === 'function' || [...data, ...filled].some(unfit)) {
       return runOnHost(kernel, data, filled);
     }
     const [out] = filled;

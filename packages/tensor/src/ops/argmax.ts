@@ -4,7 +4,7 @@ import { rowwise } from '../rowwise.ts';
 import { show } from '../shape.ts';
 import type { Tensor } from '../tensor.ts';
 import { neg } from './arithmetic.ts';
-import { equal, where } from './comparison.ts';
+import { equal, less, where } from './comparison.ts';
 import { columnOf, rowMax } from './rows.ts';
 
 /** The longest row whose places f32 counts exactly. */
@@ -13,7 +13,12 @@ const maxRow = 2 ** 24;
 const argmaxOp = rowwise(
   'argmax',
   ['row'],
-  (x) => neg(rowMax(where(equal(x, rowMax(x)), neg(columnOf(x)), -maxRow))),
+  (x) => {
+    const hits = where(equal(x, rowMax(x)), neg(columnOf(x)), -maxRow);
+    const place = neg(rowMax(hits));
+    // A NaN may be the largest by a backend's rule and equals nothing: then it is the first place.
+    return where(less(place, maxRow), place, 0);
+  },
   {
     result: 'i32',
     vjp: null,
@@ -23,7 +28,8 @@ const argmaxOp = rowwise(
 );
 
 /**
- * Place of the largest along the last axis, the first of several; it has no gradient. f32 [.., n] → i32 [..].
+ * Place of the largest along the last axis, the first of several; it has no gradient. In a row with a NaN it
+ * is some place of that row. f32 [.., n] → i32 [..].
  * Throws ShapeError for n = 0 or n > 2²⁴.
  */
 export function argmax(x: Tensor): Tensor {

@@ -31,7 +31,10 @@ export const minimum = elementwise('minimum', (x, y) => scalar.call(scalar.minim
 /** x kept in [lo, hi]; the gradient is 1 inside, both bounds included, else 0. f32 [..] → f32 [..]. */
 export const clamp = elementwise(
   'clamp',
-  (x, lo, hi) => where(less(x, lo), lo, where(greater(x, hi), hi, x)),
+  (x, lo, hi) => {
+    const above = where(less(x, lo), lo, x);
+    return where(greater(above, hi), hi, above);
+  },
   {
     numbers: [-0.75, 1.25],
   },

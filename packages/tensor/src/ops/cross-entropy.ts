@@ -23,7 +23,8 @@ const crossEntropyBackward = rowwise(
 );
 
 /**
- * −ln softmax(logits)[label] of each row; 0 where the label is negative (−100: not scored). logits f32 [..,
+ * −ln softmax(logits)[label] of each row; 0 where the label is negative (−100: not scored); a label
+ * from v on is an error on a `checked` backend. logits f32 [..,
  * v], labels i32 [..] → f32 [..].
  */
 export const crossEntropy = rowwise(

@@ -50,9 +50,13 @@ export class BufferPool {
 
   give(buffer: PooledBuffer): void {
     const list = this.#free.get(buffer.bytes) ?? [];
-    let at = list.length;
-    while (at > 0 && list[at - 1].id < buffer.id) at--;
-    list.splice(at, 0, buffer);
+    let [low, high] = [0, list.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (list[middle].id > buffer.id) low = middle + 1;
+      else high = middle;
+    }
+    list.splice(low, 0, buffer);
     this.#free.set(buffer.bytes, list);
   }
 

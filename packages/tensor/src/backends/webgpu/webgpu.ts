@@ -99,7 +99,9 @@ export async function openWebGpu({ profile = false } = {}): Promise<WebGpuBacken
     donated: ReadonlyMap<number, number>,
     [reads, writes]: readonly [number, number],
   ): Pipeline => {
-    const key = donated.size > 0 ? `${kernel.key} in place ${[...donated].join(' ')}` : kernel.key;
+    // Two ops may have given their kernels one name.
+    let key = `${label}: ${kernel.key}`;
+    if (donated.size > 0) key += ` in place ${[...donated].join(' ')}`;
     let found = pipelines.get(key);
     if (!found) {
       const layout = layoutFor(reads, writes);
