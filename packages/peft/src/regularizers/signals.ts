@@ -24,39 +24,34 @@ export type SignalOptions = z.output<typeof signalSchema>;
 export interface SignalGroup {
   /** f32 [rows, length]. */
   readonly signals: Tensor;
-  /** What the rows come from, in their order: a parameter's name, a module's path, or `all`. */
+  /** What the rows come from, in their order: a tensor's name, a module's path, or `all`. */
   readonly sources: readonly { readonly name: string; readonly rows: number }[];
 }
 
 /** The signals of an adapter, those of one length together. Throws ConfigError when `change` has no start. */
 export function signalGroups(adapters: Adapters, options: SignalOptions, start?: Adapters): SignalGroup[] {
-  const flat = [...matricesOf(adapters, options, start)].map(([name, matrix]) => ({
-    name,
-    signal: flatten(matrix, options),
-  }));
-  if (flat.length === 0) throw new ConfigError(`fourier: the adapter has nothing for scope ${options.scope}`);
-  if (options.scope === 'concatenated') {
+  const all = [...matricesOf(adapters, options, start)].map(([name, matrix]) => {
+    return { name, signal: flatten(matrix, options) };
+  });
+  if (all.length === 0) throw new ConfigError(`fourier: the adapter has nothing for scope ${options.scope}`);
+  const joined = (group: typeof all, axis: 0 | 1): Tensor => {
     const signals = concat(
-      flat.map(({ signal }) => signal),
-      1,
+      group.map(({ signal }) => signal),
+      axis,
     );
-    return [{ signals: shuffled(signals, options), sources: [{ name: 'all', rows: 1 }] }];
+    return options.order === 'permuted'
+      ? reorder(signals, permutation(signals.shape[1], options.permutationSeed))
+      : signals;
+  };
+  if (options.scope === 'concatenated') {
+    return [{ signals: joined(all, 1), sources: [{ name: 'all', rows: 1 }] }];
   }
-  const groups = new Map<number, typeof flat>();
-  for (const one of flat) {
-    const length = one.signal.shape[1];
-    groups.set(length, [...(groups.get(length) ?? []), one]);
-  }
-  return [...groups.values()].map((group) => ({
-    signals: shuffled(
-      concat(
-        group.map(({ signal }) => signal),
-        0,
-      ),
-      options,
-    ),
-    sources: group.map(({ name, signal }) => ({ name, rows: signal.shape[0] })),
-  }));
+  const lengths = new Set(all.map(({ signal }) => signal.shape[1]));
+  return [...lengths].map((length) => {
+    const group = all.filter(({ signal }) => signal.shape[1] === length);
+    const sources = group.map(({ name, signal }) => ({ name, rows: signal.shape[0] }));
+    return { signals: joined(group, 0), sources };
+  });
 }
 
 function matricesOf(
@@ -74,16 +69,10 @@ function matricesOf(
   return new Map([...tensors].filter(([name]) => name.endsWith(`.${scope}`)));
 }
 
+/** f32 [rows, columns] → f32 [1, rows·columns]; as it is where each row is a signal. */
 function flatten(matrix: Tensor, { order }: SignalOptions): Tensor {
-  if (order === 'each-row')
-    return reshape(matrix, [size(matrix.shape.slice(0, -1)), matrix.shape.at(-1) ?? 1]);
-  const ordered = order === 'column' ? permute(matrix, matrix.shape.map((_, i) => i).reverse()) : matrix;
-  return reshape(ordered, [1, size(matrix.shape)]);
-}
-
-function shuffled(signals: Tensor, { order, permutationSeed }: SignalOptions): Tensor {
-  if (order !== 'permuted') return signals;
-  return reorder(signals, permutation(signals.shape[1], permutationSeed));
+  if (order === 'each-row') return matrix;
+  return reshape(order === 'column' ? permute(matrix, [1, 0]) : matrix, [1, size(matrix.shape)]);
 }
 
 const permutationStream = 0x5f0f;
