@@ -94,6 +94,12 @@ describe('the packed packages in an empty project', () => {
     });
   }
 
+  test('bring the example programs of every language, for checkLanguage', () => {
+    const judge = `import { languages } from '@flex/judge';\nimport { readExamples } from '@flex/judge/testing';\n`;
+    write('languages.js', `${judge}console.log(languages.map(readExamples).length);`);
+    expect(Number(run(process.execPath, ['languages.js']))).toBeGreaterThan(1);
+  });
+
   test('give the command `flex`, which trains what it brings along, and says what to type next', () => {
     const small = ['train.max_steps=1', 'train.batch_size=1', 'eval=[]', 'out=run'];
     const output = run('npx', ['flex', 'train', '--device', 'cpu', ...small]);
