@@ -1,6 +1,7 @@
 import { ConfigError } from '@flex/base';
 import { type Backend, checked, findAdapter, openGpuJs, openWebGpu, type WebGpuBackend } from '@flex/tensor';
 import { environment } from './environment.ts';
+import { flexCommand } from './flex-command.ts';
 
 export const deviceNames = ['auto', 'webgpu', 'cpu'] as const;
 
@@ -19,7 +20,8 @@ export async function openBackend(name: string, say: (line: string) => void): Pr
     return backend;
   }
   const backend = withDebugReport(openGpuJs());
-  say(`device: ${backend.description}: no WebGPU adapter was found (flex doctor says what to install)`);
+  const cure = `${flexCommand('doctor')} says what to install`;
+  say(`device: ${backend.description}: no WebGPU adapter was found (${cure})`);
   return backend;
 }
 

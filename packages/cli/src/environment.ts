@@ -10,4 +10,6 @@ export const environment = {
   debug: Number(process.env.FLEX_DEBUG ?? 0),
   /** FLEX_DATA: the folder in which `flex eval` looks for benchmarks that --data does not name. */
   data: process.env.FLEX_DATA ?? 'data',
+  /** Whether npx started this; npm says so. */
+  isNpx: process.env.npm_command === 'exec',
 } as const;

@@ -1,7 +1,8 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { ConfigError } from '@flex/base';
+import { describeShared, shared } from '@flex/fixtures';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { type AuditOptions, auditNumber, type NumberAudit } from './audit-number.ts';
@@ -207,9 +208,8 @@ describe('a benchmark', () => {
   });
 });
 
-const data = join(import.meta.dirname, '../../../../shared/data');
-
-describe.skipIf(!existsSync(data))('the known sizes', () => {
+describeShared('data', 'the known sizes', () => {
+  const data = shared('data');
   const sizesOf = (name: string) =>
     knownBenchmarks.find((known) => known.name === name)!.sizes.map(({ problems }) => problems);
   const rows = (text: string) => text.trim().split('\n');

@@ -1,20 +1,20 @@
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { describeShared, shared } from '@flex/fixtures';
 import { judgeAll, openJudgementCache, openSandbox, toolchainVersions } from '@flex/judge';
 import { withoutSandbox } from '@flex/judge/testing';
-import { beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, expect, test } from 'vitest';
 import type { Benchmark, Problem } from './benchmark.ts';
 import { openBenchmark } from './benchmarks/open-benchmark.ts';
 import { readJavaSolutions, readSabotages } from './testing/java-solutions.ts';
 
-const data = join(import.meta.dirname, '../../../../shared/data/multipl-e/humaneval-java.jsonl');
-const solutions = existsSync(data) ? readJavaSolutions() : [];
+const published = 'data/multipl-e/humaneval-java.jsonl';
+const sandboxTest = test.skipIf(withoutSandbox);
 
-describe.skipIf(withoutSandbox || !existsSync(data))("MultiPL-E's Java problems", () => {
+describeShared(published, "MultiPL-E's Java problems", () => {
+  const solutions = readJavaSolutions();
   let benchmark: Benchmark;
   const problems = new Map<string, Problem>();
   beforeAll(async () => {
-    benchmark = await openBenchmark({ name: 'multipl-e:java', data });
+    benchmark = await openBenchmark({ name: 'multipl-e:java', data: shared(published) });
     for await (const problem of benchmark.problems()) problems.set(problem.id, problem);
   });
 
@@ -33,7 +33,7 @@ describe.skipIf(withoutSandbox || !existsSync(data))("MultiPL-E's Java problems"
     return answers.map(({ problem }, i) => ({ problem, ...judgements[i] }));
   }
 
-  test('are passed by our own solutions, at least forty of them', { timeout: 120_000 }, async () => {
+  sandboxTest('are passed by our own solutions, at least forty of them', { timeout: 120_000 }, async () => {
     expect(problems.size).toBe(158);
     expect(solutions.length).toBeGreaterThanOrEqual(40);
     const judged = await verdictsOf(solutions);
@@ -41,7 +41,7 @@ describe.skipIf(withoutSandbox || !existsSync(data))("MultiPL-E's Java problems"
     expect(judged.every(({ assurance }) => assurance === 'isolated')).toBe(true);
   });
 
-  test('are failed by the same solutions with one token changed', { timeout: 240_000 }, async () => {
+  sandboxTest('are failed by the same solutions with one token changed', { timeout: 240_000 }, async () => {
     const sabotages = readSabotages().map(({ problem, find, replace }) => {
       const { text } = solutions.find((solution) => solution.problem === problem) as { text: string };
       return { problem, text: text.replace(find, () => replace) };

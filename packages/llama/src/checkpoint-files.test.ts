@@ -2,10 +2,10 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DataError } from '@flex/base';
+import { describeShared, goldenModels, goldens, shared } from '@flex/fixtures';
 import { toFloat32, writeSafetensors } from '@flex/tensor/safetensors';
 import { afterAll, describe, expect, it } from 'vitest';
 import { openCheckpoint } from './checkpoint-files.ts';
-import { isMissing, shared } from './testing/shared.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'flex-checkpoint-'));
 afterAll(() => rmSync(root, { recursive: true }));
@@ -107,20 +107,20 @@ describe('a checkpoint', () => {
   });
 });
 
-const goldens = ['gqa-f32', 'mha-f16', 'gqa-bf16', 'tied-f32'].map(
-  (name) => `fixtures/goldens/${name}/model`,
-);
+const published = [...goldenModels.map((name) => `${goldens}/${name}/model`), 'models/micro'];
 
-describe.skipIf(isMissing('fixtures/goldens'))('the reference models', () => {
-  it.each([...goldens, 'models/micro'])('%s opens, and all its weights are finite', (name) => {
-    const checkpoint = openCheckpoint(shared(name));
-    expect(checkpoint.has('model.embed_tokens.weight')).toBe(true);
-    for (const tensor of checkpoint.names()) {
-      const { dtype, shape } = checkpoint.spec(tensor);
-      const values = toFloat32(dtype, checkpoint.read(tensor));
-      expect(values).toHaveLength(shape.reduce((product, axis) => product * axis, 1));
-      expect(values.every(Number.isFinite), tensor).toBe(true);
-    }
-    checkpoint.close();
+for (const path of published) {
+  describeShared(path, path, () => {
+    it('opens, and all its weights are finite', () => {
+      const checkpoint = openCheckpoint(shared(path));
+      expect(checkpoint.has('model.embed_tokens.weight')).toBe(true);
+      for (const tensor of checkpoint.names()) {
+        const { dtype, shape } = checkpoint.spec(tensor);
+        const values = toFloat32(dtype, checkpoint.read(tensor));
+        expect(values).toHaveLength(shape.reduce((product, axis) => product * axis, 1));
+        expect(values.every(Number.isFinite), tensor).toBe(true);
+      }
+      checkpoint.close();
+    });
   });
-});
+}

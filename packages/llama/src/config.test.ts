@@ -2,9 +2,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DataError } from '@flex/base';
+import { describeShared, goldens, openGolden, shared } from '@flex/fixtures';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { inverseFrequencies, readLlamaConfig } from './config.ts';
-import { isMissing, shared } from './testing/shared.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'flex-config-'));
 const path = join(dir, 'config.json');
@@ -215,8 +215,8 @@ describe('inverse frequencies', () => {
   });
 });
 
-describe.skipIf(isMissing('models/micro'))('the reference models', () => {
-  it('have the configurations that their READMEs name', () => {
+describeShared('models/micro', 'the micro model', () => {
+  it('has the configuration that its README names', () => {
     expect(readLlamaConfig(shared('models/micro'))).toMatchObject({
       hiddenSize: 128,
       intermediateSize: 352,
@@ -229,13 +229,15 @@ describe.skipIf(isMissing('models/micro'))('the reference models', () => {
       torchDtype: 'f16',
     });
   });
+});
 
-  it.skipIf(isMissing('fixtures/goldens')).each([
+describeShared(goldens, 'the reference models', () => {
+  it.each([
     ['gqa-f32', { heads: 8, kvHeads: 4, torchDtype: 'f32' }],
     ['mha-f16', { heads: 6, kvHeads: 6, torchDtype: 'f16' }],
     ['gqa-bf16', { heads: 10, kvHeads: 2, torchDtype: 'bf16' }],
     ['tied-f32', { heads: 4, kvHeads: 1, tieWordEmbeddings: true }],
-  ])('%s is read', (name, expected) => {
-    expect(readLlamaConfig(shared(`fixtures/goldens/${name}/model`))).toMatchObject(expected);
+  ] as const)('%s is read', (name, expected) => {
+    expect(readLlamaConfig(openGolden(name).path('model'))).toMatchObject(expected);
   });
 });

@@ -2,20 +2,20 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ConfigError, DataError } from '@flex/base';
+import { describeShared, shared } from '@flex/fixtures';
 import { type Backend, openGpuJs, openReference } from '@flex/tensor';
 import { describeEachBackend, deviceBackends } from '@flex/tensor/testing';
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type GenerateRequest, generate, generateAll } from './generate.ts';
 import { type LlamaModel, loadLlama } from './model.ts';
 import { newSlots } from './slots.ts';
-import { isMissing, shared } from './testing/shared.ts';
 import { writeTinyModel } from './testing/tiny-model.ts';
 import { openTokenizer } from './tokenizer.ts';
 
 const micro = 'models/micro';
 const source = 'def add(a, b):\n    """Adds two numbers."""\n    return a + b\n\n\ndef sub(a, b):\n';
 
-describe.skipIf(isMissing(micro))('many prompts decoded together', () => {
+describeShared(micro, 'many prompts decoded together', () => {
   const tokenizer = openTokenizer(shared(micro));
   const ids = tokenizer.encode(source.repeat(6));
 

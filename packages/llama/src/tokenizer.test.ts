@@ -2,9 +2,9 @@ import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DataError } from '@flex/base';
+import { describeShared, shared } from '@flex/fixtures';
 import fc from 'fast-check';
 import { afterAll, describe, expect, it } from 'vitest';
-import { isMissing, shared } from './testing/shared.ts';
 import { type DecodeOptions, openTokenizer, type Tokenizer } from './tokenizer.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'flex-tokenizer-'));
@@ -193,9 +193,9 @@ describe('a tokenizer directory', () => {
   });
 });
 
-describe.skipIf(isMissing('models/micro'))("the micro model's tokenizer", () => {
+describeShared('models/micro', "the micro model's tokenizer", () => {
   const micro = shared('models/micro');
-  const tokenizer = isMissing('models/micro') ? openTokenizer(byteLevel()) : openTokenizer(micro);
+  const tokenizer = openTokenizer(micro);
 
   it('gives every text back', () => {
     const anyButItsSpace = anyText.map((text) => text.replaceAll('\u2581', '_'));
@@ -289,12 +289,14 @@ describe.skipIf(isMissing('models/micro'))("the micro model's tokenizer", () => 
     expect(saved.decode(saved.encode('  a'))).toBe(' a');
   });
 
-  it.skipIf(isMissing('data/mbpp.jsonl'))('gives all code and texts of MBPP back', () => {
-    const rows = readFileSync(shared('data/mbpp.jsonl'), 'utf8').trim().split('\n');
-    expect(rows.length).toBeGreaterThan(900);
-    for (const row of rows) {
-      const { text, code } = JSON.parse(row) as { text: string; code: string };
-      for (const part of [text, code, code.replaceAll('\r\n', '\n')]) checkRoundTrip(tokenizer, part);
-    }
+  describeShared('data/mbpp.jsonl', 'of MBPP', () => {
+    it('gives all code and texts back', () => {
+      const rows = readFileSync(shared('data/mbpp.jsonl'), 'utf8').trim().split('\n');
+      expect(rows.length).toBeGreaterThan(900);
+      for (const row of rows) {
+        const { text, code } = JSON.parse(row) as { text: string; code: string };
+        for (const part of [text, code, code.replaceAll('\r\n', '\n')]) checkRoundTrip(tokenizer, part);
+      }
+    });
   });
 });

@@ -16,6 +16,7 @@ import { Command } from 'commander';
 import { type CommonOptions, type Output, outputOf, withCommonOptions, withDevice } from '../context.ts';
 import { openBackend } from '../device.ts';
 import { exitCode } from '../failure.ts';
+import { flexCommand } from '../flex-command.ts';
 import { duration, newProgress, type Progress } from '../progress.ts';
 import { quickstart } from '../quickstart.ts';
 import { newTable } from '../table.ts';
@@ -182,11 +183,11 @@ function describeEnd(
   if (!isQuickstart) return;
   output.print();
   output.print('What to try next:');
-  output.print('  pnpm flex train regularizer=none                 the same without the Fourier penalty');
-  output.print('  pnpm flex train lora.rank=16 train.seed=1        another adapter, another seed');
-  output.print(`  pnpm flex spectrum --adapter ${adapter}`);
-  output.print(
-    `  pnpm flex generate --model ${fromHere(config.model)} --adapter ${adapter} --prompt 'def add(a, b):'`,
-  );
+  const suggest = (args: string, what = '') =>
+    output.print(`  ${flexCommand(args).padEnd(48)} ${what}`.trimEnd());
+  suggest('train regularizer=none', 'the same without the Fourier penalty');
+  suggest('train lora.rank=16 train.seed=1', 'another adapter, another seed');
+  suggest(`spectrum --adapter ${adapter}`);
+  suggest(`generate --model ${fromHere(config.model)} --adapter ${adapter} --prompt 'def add(a, b):'`);
   output.print('  README.md says how to train Code Llama 7B on your own data.');
 }

@@ -1,17 +1,17 @@
-import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { readFileSync } from 'node:fs';
 import { collect } from '@flex/base/testing';
+import { describeShared, shared } from '@flex/fixtures';
 import { judge, type Language, type LanguageId, languages, toolchainOf } from '@flex/judge';
 import { readExamples, withoutSandbox } from '@flex/judge/testing';
 import { describe, expect, test } from 'vitest';
 import { openBenchmark } from './open-benchmark.ts';
 
-const data = join(import.meta.dirname, '../../../../../shared/data/multipl-e');
+const data = 'data/multipl-e';
 const published = languages.filter(({ id }) => id !== 'py');
 
-const fileOf = (id: LanguageId) => join(data, `humaneval-${id}.jsonl`);
+const fileOf = (id: LanguageId) => shared(`${data}/humaneval-${id}.jsonl`);
 
-describe.skipIf(!existsSync(data))("MultiPL-E's problems", () => {
+describeShared(data, "MultiPL-E's problems", () => {
   test.each(published)('in $name all have tests that can end', ({ id, seal }) => {
     const lines = readFileSync(fileOf(id), 'utf8').trim().split('\n');
     const rows = lines.map((line): { prompt: string; tests: string } => JSON.parse(line));

@@ -1,15 +1,13 @@
-import { cpSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { ConfigError, DataError } from '@flex/base';
 import { collect, jsonl, temporaryFile, temporaryFolder } from '@flex/base/testing';
-import { hasPython, runPython } from '@flex/fixtures';
+import { describeShared, hasPython, runPython, shared } from '@flex/fixtures';
 import { sameOutput, type Transcripts } from '@flex/judge';
 import { describe, expect, test } from 'vitest';
 import { checkBenchmark } from '../testing/check-benchmark.ts';
 import { type OpenBenchmarkOptions, openBenchmark } from './open-benchmark.ts';
-
-const shared = join(import.meta.dirname, '../../../../../shared/data');
 
 const rows = {
   humaneval: { task_id: 'HumanEval/0', prompt: 'def f():\n', entry_point: 'f', test: 'def check(c): pass' },
@@ -266,7 +264,9 @@ describe('an APPS folder', () => {
   });
 });
 
-describe.skipIf(!existsSync(shared))('the published data', () => {
+describeShared('data', 'the published data', () => {
+  const dataFolder = shared('data');
+
   test.each<[string, string | null, number, number]>([
     ['humaneval', 'raw', 164, 0],
     ['humaneval', 'stripped', 164, 0],
@@ -280,7 +280,7 @@ describe.skipIf(!existsSync(shared))('the published data', () => {
   ])(
     'of %s with the prompt %s keep the contract: %d problems, %d without a solution',
     async (name, prompt, n, without) => {
-      const benchmark = await openBenchmark({ name, prompt, dataFolder: shared });
+      const benchmark = await openBenchmark({ name, prompt, dataFolder });
       const report = await checkBenchmark(benchmark);
       expect(report).toEqual({ problems: n, withoutCanonical: without, judged: false });
     },
@@ -293,11 +293,11 @@ describe.skipIf(!existsSync(shared))('the published data', () => {
     ['prompt', 10],
     ['all', 974],
   ])('of MBPP have the split %s of %d tasks', async (split, n) => {
-    expect(await idsOf({ name: 'mbpp', dataFolder: shared, split })).toHaveLength(n);
+    expect(await idsOf({ name: 'mbpp', dataFolder, split })).toHaveLength(n);
   });
 
   test.runIf(hasPython)('of APPS have solutions whose output is the same as expected', async () => {
-    const benchmark = await openBenchmark({ name: 'apps', dataFolder: shared });
+    const benchmark = await openBenchmark({ name: 'apps', dataFolder });
     let cases = 0;
     for (const problem of await collect(benchmark.problems())) {
       const { source, tests } = benchmark.program(problem, {

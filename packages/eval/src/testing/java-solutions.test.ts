@@ -1,12 +1,13 @@
-import { cpSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DataError } from '@flex/base';
 import { temporaryFolder } from '@flex/base/testing';
+import { describeShared, shared } from '@flex/fixtures';
 import { describe, expect, test } from 'vitest';
 import { readJavaSolutions, readSabotages } from './java-solutions.ts';
 
 const fixtures = join(import.meta.dirname, '../../fixtures/java-solutions');
-const shared = join(import.meta.dirname, '../../../../../shared/data/multipl-e/humaneval-java.jsonl');
+const published = 'data/multipl-e/humaneval-java.jsonl';
 
 describe('the Java solutions', () => {
   const solutions = readJavaSolutions();
@@ -22,10 +23,12 @@ describe('the Java solutions', () => {
       readSabotages().length,
     );
   });
-  test.skipIf(!existsSync(shared))(`answer published problems: ${solutions.length} of them`, () => {
-    const rows = readFileSync(shared, 'utf8').trim().split('\n');
-    const published = new Set(rows.map((row) => JSON.parse(row).name));
-    expect(solutions.filter(({ problem }) => !published.has(problem))).toEqual([]);
+  describeShared(published, `${solutions.length} of them`, () => {
+    test('answer published problems', () => {
+      const rows = readFileSync(shared(published), 'utf8').trim().split('\n');
+      const names = new Set(rows.map((row) => JSON.parse(row).name));
+      expect(solutions.filter(({ problem }) => !names.has(problem))).toEqual([]);
+    });
   });
 });
 

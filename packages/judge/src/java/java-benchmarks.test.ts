@@ -1,17 +1,18 @@
 import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { afterAll, describe, expect, test } from 'vitest';
+import { describeShared, shared } from '@flex/fixtures';
+import { afterAll, expect, test } from 'vitest';
 import type { Finding } from '../verdict.ts';
 import { openJavaJudge } from './java-judge.ts';
 import { closeJavaUnit, javaTester } from './java-stub.ts';
 import { javaSandbox, testLimits } from './testing.ts';
 
 const machine = await javaSandbox();
-const shared = join(import.meta.dirname, '../../../../../shared/data');
-const ready = machine !== null && existsSync(shared) && existsSync('/usr/share/java/javatuples.jar');
+const javaTest = test.skipIf(machine === null || !existsSync('/usr/share/java/javatuples.jar'));
 
 function rowsOf<Row>(file: string): Row[] {
-  const lines = readFileSync(join(shared, file), 'utf8').trim().split('\n');
+  const lines = readFileSync(shared(`data/${file}`), 'utf8')
+    .trim()
+    .split('\n');
   return lines.map((line) => JSON.parse(line));
 }
 
@@ -51,7 +52,7 @@ const solutions: Readonly<Record<string, string>> = {
     }`,
 };
 
-describe.skipIf(!ready)('the benchmarks in Java', () => {
+describeShared('data', 'the benchmarks in Java', () => {
   const judge = openJavaJudge({ sandbox: machine!, lane: 0 });
   afterAll(() => judge.close());
 
@@ -67,7 +68,7 @@ describe.skipIf(!ready)('the benchmarks in Java', () => {
     );
   }
 
-  test.each(Object.keys(solutions))(
+  javaTest.each(Object.keys(solutions))(
     'MultiPL-E: a solution of %s passes, and one that throws fails',
     async (name) => {
       expect(await multiplE(name, solutions[name])).toMatchObject({ detail: '', verdict: 'passed' });
@@ -87,22 +88,25 @@ describe.skipIf(!ready)('the benchmarks in Java', () => {
     'MBJP/325': 'exited',
   };
 
-  test("MBXP: its publisher's solutions pass, but those that do not compile or end the program", async () => {
-    const rows = rowsOf<{ task_id: string; prompt: string; canonical_solution?: string; test: string }>(
-      'mbjp.jsonl',
-    );
-    const solved = rows.filter(({ canonical_solution }) => canonical_solution);
-    const chosen = solved.filter(({ task_id }, i) => i % 25 === 1 || task_id in special);
-    expect(chosen).toHaveLength(39);
-    for (const { task_id, prompt, canonical_solution, test: main } of chosen) {
-      const source = closeJavaUnit(prompt + canonical_solution);
-      const tester = javaTester({ prompt, tests: `    }\n}\n${main}` });
-      const whole = prompt + canonical_solution + main;
-      const { failure, verdict } = await judge.judge(
-        { language: 'java', source, tests: { kind: 'java-calls', tester, mainClass: 'Main', whole } },
-        testLimits,
+  javaTest(
+    "MBXP: its publisher's solutions pass, but those that do not compile or end the program",
+    async () => {
+      const rows = rowsOf<{ task_id: string; prompt: string; canonical_solution?: string; test: string }>(
+        'mbjp.jsonl',
       );
-      expect([task_id, failure ?? verdict]).toEqual([task_id, special[task_id] ?? 'passed']);
-    }
-  });
+      const solved = rows.filter(({ canonical_solution }) => canonical_solution);
+      const chosen = solved.filter(({ task_id }, i) => i % 25 === 1 || task_id in special);
+      expect(chosen).toHaveLength(39);
+      for (const { task_id, prompt, canonical_solution, test: main } of chosen) {
+        const source = closeJavaUnit(prompt + canonical_solution);
+        const tester = javaTester({ prompt, tests: `    }\n}\n${main}` });
+        const whole = prompt + canonical_solution + main;
+        const { failure, verdict } = await judge.judge(
+          { language: 'java', source, tests: { kind: 'java-calls', tester, mainClass: 'Main', whole } },
+          testLimits,
+        );
+        expect([task_id, failure ?? verdict]).toEqual([task_id, special[task_id] ?? 'passed']);
+      }
+    },
+  );
 });

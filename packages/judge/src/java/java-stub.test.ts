@@ -1,14 +1,14 @@
-import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { readFileSync } from 'node:fs';
 import { DataError } from '@flex/base';
+import { describeShared, shared } from '@flex/fixtures';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { closeJavaUnit, javaSignature, javaTester } from './java-stub.ts';
 
-const shared = join(import.meta.dirname, '../../../../../shared/data');
-
 function rowsOf(file: string): { prompt: string; entry_point?: string; canonical_solution?: string }[] {
-  const lines = readFileSync(join(shared, file), 'utf8').trim().split('\n');
+  const lines = readFileSync(shared(`data/${file}`), 'utf8')
+    .trim()
+    .split('\n');
   return lines.map((line) => JSON.parse(line));
 }
 
@@ -133,7 +133,7 @@ describe('javaTester', () => {
   });
 });
 
-describe.skipIf(!existsSync(shared))('the prompts of 158 MultiPL-E and 966 MBXP problems', () => {
+describeShared('data', 'the prompts of 158 MultiPL-E and 966 MBXP problems', () => {
   test('of MBXP: the method found is the entry point, with as many names as parameters', () => {
     const rows = rowsOf('mbjp.jsonl');
     expect(rows).toHaveLength(966);

@@ -1,5 +1,5 @@
-import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { readFileSync } from 'node:fs';
+import { describeShared, shared } from '@flex/fixtures';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { findJavaHome } from './java-home.ts';
@@ -11,12 +11,11 @@ import { type JavaWorker, openJavaWorker } from './java-worker.ts';
 import { fixture, javaSandbox, testLimits, watched } from './testing.ts';
 
 const machine = await javaSandbox();
-const shared = join(import.meta.dirname, '../../../../../shared/data');
 
 function rowsOf(
   file: string,
 ): { name: string; task_id: string; prompt: string; tests: string; test: string }[] {
-  return readFileSync(join(shared, file), 'utf8')
+  return readFileSync(shared(`data/${file}`), 'utf8')
     .trim()
     .split('\n')
     .map((line) => JSON.parse(line));
@@ -158,9 +157,8 @@ describe.skipIf(machine === null)("the worker, whatever a candidate's process se
     return Buffer.from(sandbox.lastOutput.get(3)!.subarray(8));
   }
 
-  test.skipIf(!existsSync(shared))(
-    'compiles the tests of 158 MultiPL-E and 121 MBXP problems, and they call the candidate',
-    async () => {
+  describeShared('data', 'of 158 MultiPL-E and 121 MBXP problems', () => {
+    test('compiles the tests, and they call the candidate', async () => {
       const testers = [
         ...rowsOf('multipl-e/humaneval-java.jsonl').map(
           ({ name, prompt, tests }) => [name, javaTester({ prompt, tests }), 'Problem'] as const,
@@ -178,6 +176,6 @@ describe.skipIf(machine === null)("the worker, whatever a candidate's process se
         const word = name === 'MBJP/920' ? 'x java.lang.NullPointerException' : 'g ';
         expect([name, await lastWord(tester, [], mainClass)]).toEqual([name, word]);
       }
-    },
-  );
+    });
+  });
 });
