@@ -272,7 +272,7 @@ function checkFills(op: AnyOp, { inputs, attrs }: DrawnSample): void {
       const gap = out.findIndex((x: number) => Number.isNaN(x) || x === unwrittenWhole);
       if (gap >= 0)
         throw new Error(
-          `${describeCall(op, inputs, attrs)} leaves element ${gap} of ${show(outputs[k])} unwritten`,
+          `${describeCall(op, inputs, attrs)} leaves element ${gap} of ${show(outputs[k])} unwritten, or writes NaN`,
         );
     }
   }

@@ -111,7 +111,8 @@ function textsOf(op: AnyOp): [string, (call: Call) => string | null][] {
       // Backends build a text once a key, so two texts of one key would be one of them for both.
       if (text !== (keys.get(kernel.key) ?? text)) {
         throw new Error(
-          `${op.name}: two texts have the key "${kernel.key}"; its variant must tell them apart`,
+          `${op.name}: two texts have the key "${kernel.key}": a size stands in the text, which belongs into ` +
+            'params, or the text depends on what its variant does not say',
         );
       }
       keys.set(kernel.key, text);
