@@ -1,6 +1,6 @@
 import { DTypeError, ShapeError } from './errors.ts';
 import type { Expr } from './expr.ts';
-import { defineOp, type KernelOp, type Known, type Vjp } from './op.ts';
+import { defineOp, type KernelOp, type Known, sample, type Vjp } from './op.ts';
 import { type RowProgram, rowKernel, rowLoop } from './row-program.ts';
 import { type Spec, show } from './shape.ts';
 
@@ -35,13 +35,7 @@ export function reductionOp(
     wgsl: ([x], outputs, _, device) => rowKernel(program, rowsOf(x), [x], outputs, device),
     host: ([x]) => rowLoop(program, rowsOf(x)),
     vjp,
-    samples: [
-      [1, 1, 1],
-      [3, 7, 1],
-      [2, 70, 1],
-      [2, 3, 5],
-      [1, 9, 4],
-    ].map((shape) => ({ shapes: [shape], attrs: {} })),
+    samples: ['[1, 1, 1]', '[3, 7, 1]', '[2, 70, 1]', '[2, 3, 5]', '[1, 9, 4]'].map((x) => sample(x, {})),
     known,
   });
 }

@@ -68,8 +68,10 @@ const rfftOp: CompositeOp<RealAttrs> = defineOp({
     if (!(n >= 1)) throw new ShapeError(`rfft: needs a last axis of 1 or more, got ${show(x)}`);
     return { shape: [...x.shape.slice(0, -1), binsOf(n), 2], dtype: 'f32' };
   },
-  composed: ([x], attrs) =>
-    runSteps(x, size(x.shape) / attrs.n, [...x.shape.slice(0, -1), binsOf(attrs.n), 2], attrs, toBinsSteps),
+  composed: ([x], attrs) => {
+    const shape = [...x.shape.slice(0, -1), binsOf(attrs.n), 2];
+    return chain(x, [...toBinsSteps(size(x.shape) / attrs.n, attrs), to(shape)]);
+  },
   vjp: ([g], _inputs, _outputs, attrs) => [() => toSignal(g, attrs)],
   samples: [1, 2, 7, 8, 30].map((n) => ({ shapes: [[2, n]], attrs: { n, scale: 0.5, inner: 2 } })),
 });
@@ -85,30 +87,16 @@ const irfftOp: CompositeOp<RealAttrs> = defineOp({
     }
     return { shape: [...X.shape.slice(0, -2), n], dtype: 'f32' };
   },
-  composed: ([X], attrs) =>
-    runSteps(
-      X,
-      size(X.shape) / (2 * binsOf(attrs.n)),
-      [...X.shape.slice(0, -2), attrs.n],
-      attrs,
-      toSignalSteps,
-    ),
+  composed: ([X], attrs) => {
+    const count = size(X.shape) / (2 * binsOf(attrs.n));
+    return chain(X, [...toSignalSteps(count, attrs), to([...X.shape.slice(0, -2), attrs.n])]);
+  },
   vjp: ([g], _inputs, _outputs, attrs) => [() => toBins(g, attrs)],
   samples: [1, 2, 7, 8, 30].map((n) => ({ shapes: [[2, binsOf(n), 2]], attrs: { n, scale: 0.5, inner: 2 } })),
 });
 
 const toBins = (x: Tensor, attrs: RealAttrs): Tensor => apply(rfftOp, [x], attrs);
 const toSignal = (X: Tensor, attrs: RealAttrs): Tensor => apply(irfftOp, [X], attrs);
-
-function runSteps(
-  x: Tensor,
-  count: number,
-  shape: Shape,
-  attrs: RealAttrs,
-  stepsOf: (count: number, attrs: RealAttrs) => Step[],
-): Tensor {
-  return chain(x, [...stepsOf(count, attrs), to(shape)]);
-}
 
 /** A step that gives what it gets another shape. */
 const to =

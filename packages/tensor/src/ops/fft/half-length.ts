@@ -1,6 +1,6 @@
 import { ShapeError } from '../../errors.ts';
 import { f32, type Kernel, kernel } from '../../kernel-record.ts';
-import { defineOp, type KernelOp, known } from '../../op.ts';
+import { defineOp, type KernelOp, known, sample } from '../../op.ts';
 import { type Spec, showAll } from '../../shape.ts';
 import { rootOfUnity } from './butterfly.ts';
 import { checkComplex, pairs, turnWgsl } from './pass.ts';
@@ -102,13 +102,7 @@ export const halfToBinsOp: KernelOp<BinWeights> = defineOp({
   },
   // Only whole transforms are recorded; their adjoint is a whole transform too.
   vjp: null,
-  samples: [1, 2, 5, 8].map((m) => ({
-    shapes: [
-      [3, m, 2],
-      [pairsOf(m), 2],
-    ],
-    attrs: { scale: 0.75, inner: 2 },
-  })),
+  samples: [1, 2, 5, 8].map((m) => sample(`[3, ${m}, 2] [${pairsOf(m)}, 2]`, { scale: 0.75, inner: 2 })),
   known: [known('[[[3, 5]]] [[1, 0]]', [16, 0, -4, 0], { scale: 2, inner: 1 })],
 });
 
@@ -172,12 +166,6 @@ export const binsToHalfOp: KernelOp<BinWeights> = defineOp({
   },
   // Only whole transforms are recorded; their adjoint is a whole transform too.
   vjp: null,
-  samples: [1, 2, 5, 8].map((m) => ({
-    shapes: [
-      [3, m + 1, 2],
-      [pairsOf(m), 2],
-    ],
-    attrs: { scale: 0.75, inner: 2 },
-  })),
+  samples: [1, 2, 5, 8].map((m) => sample(`[3, ${m + 1}, 2] [${pairsOf(m)}, 2]`, { scale: 0.75, inner: 2 })),
   known: [known('[[[3, 7], [5, 9]]] [[1, 0]]', [16, -4], { scale: 2, inner: 1 })],
 });

@@ -1,6 +1,6 @@
 import { DTypeError, ShapeError } from '../../errors.ts';
 import { type Binding, kernel } from '../../kernel-record.ts';
-import { defineOp, type KernelOp, known } from '../../op.ts';
+import { defineOp, type KernelOp, known, sample } from '../../op.ts';
 import { type Spec, showAll } from '../../shape.ts';
 import {
   butterflyOf,
@@ -166,12 +166,9 @@ export const fftPassOp: KernelOp<PassAttrs> = defineOp({
     { radix: 4, done: 6, rest: 1 },
     { radix: 16, done: 5, rest: 2 },
     { radix: 7, done: 4, rest: 2 },
-  ].map(({ radix, done, rest }) => ({
-    shapes: [
-      [3, radix * done * rest, 2],
-      [tableLength({ radix, done }), 2],
-    ],
-    attrs: { radix, done },
-  })),
+  ].map(({ radix, done, rest }) => {
+    const attrs = { radix, done };
+    return sample(`[3, ${radix * done * rest}, 2] [${tableLength(attrs)}, 2]`, attrs);
+  }),
   known: [known('[[[1, 2], [3, 5]]] [[1, 0]]', [4, 7, -2, -3], { radix: 2, done: 1 })],
 });
