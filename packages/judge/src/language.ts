@@ -71,7 +71,7 @@ export interface Plain {
   /** Where its text lies, or its compiler's result. */
   readonly path: string;
   readonly command: readonly string[];
-  /** Shows that it does not parse. */
+  /** Shows that it does not parse; needed where `signs` has an exit code for that, which is a driver's. */
   readonly unparsable?: RegExp;
 }
 

@@ -27,7 +27,11 @@ export const r = defineLanguage({
     command: ['/usr/bin/env', 'Rscript', '/flex/driver.R'],
     files: { '/flex/driver.R': driver },
   }),
-  plain: { path: '/flex/program.R', command: ['/usr/bin/env', 'Rscript', '/flex/program.R'] },
+  plain: {
+    path: '/flex/program.R',
+    command: ['/usr/bin/env', 'Rscript', '/flex/program.R'],
+    unparsable: /^Error: unexpected (?:end of input|.* in(?: ".*"|:))$/m,
+  },
   signs: {
     unparsable: unparsableCode,
     assertion: /\b(?:is|are) not (?:all )?TRUE\b/,

@@ -51,7 +51,7 @@ const ends: readonly [Body, Verdict, Failure | null, claim: string][] = [
 
 async function claimsOf(language: Language, { source, tests, doubles }: Examples): Promise<Claim[]> {
   const sandbox = await openSandbox();
-  const { limits = defaultLimits, plain, compiler, signs } = language;
+  const { limits = defaultLimits, plain } = language;
   const appended = ends.map(([body, verdict, failure, claim]): Claim => {
     const program = { source: source(body), tests: { kind: 'appended', code: tests } } as const;
     const some = body === 'loops' ? { ...limits, cpuSeconds: 0.5 } : limits;
@@ -73,8 +73,6 @@ async function claimsOf(language: Language, { source, tests, doubles }: Examples
     ...appended,
     { claim: passes, verdict: 'passed' as const, failure: null, judge: reading(doubles) },
   ];
-  // An exit code of the driver's tells nothing of a program that runs without it.
-  if (!compiler && !plain.unparsable && !(signs.unparsable instanceof RegExp)) return claims;
   const claim = 'one that reads and does not parse must be a compile error';
   const judge = reading(source('broken') + tests);
   return [...claims, { claim, verdict: 'compile_error', failure: 'compile', judge }];
