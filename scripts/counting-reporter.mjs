@@ -29,7 +29,8 @@ export default class CountingReporter {
         else if (this.#needs('[webgpu]', test.fullName)) counts.withoutAdapter++;
         else {
           counts.skipped++;
-          if (this.#needs(' [toolchain] ', test.fullName)) this.#languages.push(test.name.split(' [toolchain] ')[0]);
+          if (this.#needs(' [toolchain] ', test.fullName))
+            this.#languages.push(test.name.split(' [toolchain] ')[0]);
         }
       }
     }

@@ -13,6 +13,8 @@ export interface Language<Id extends string = string> {
   readonly packages: string;
   /** Programs of theirs that must be on a box's PATH. */
   readonly programs: readonly string[];
+  /** What of /etc its programs read; boxes have none of it but this. */
+  readonly configuration?: readonly string[];
   /** Shell commands that print the version, in a few lines, and fail where a library is missing. */
   version(): string;
   /** What one program may use, where it is not `defaultLimits`. */

@@ -20,6 +20,7 @@ export const r = defineLanguage({
   name: 'R',
   packages: 'r-base-core',
   programs: ['Rscript'],
+  configuration: ['R'],
   version: () => `Rscript -e 'cat(R.version$major, R.version$minor, sep = ".")'`,
   empty: '}\n',
   seal: atEnd((nonce) => `base::cat("\\n${nonce}\\n")`),
@@ -30,7 +31,7 @@ export const r = defineLanguage({
   plain: {
     path: '/flex/program.R',
     command: ['/usr/bin/env', 'Rscript', '/flex/program.R'],
-    unparsable: /^Error: unexpected (?:end of input|.* in(?: ".*"|:))$/m,
+    unparsable: /^Error: unexpected (?:end of input$|[^"\n]{1,60} in(?: "|:$))/m,
   },
   signs: {
     unparsable: unparsableCode,
