@@ -30,8 +30,8 @@ interface Compilation {
 }
 
 /**
- * What is run of a text: the result of compiling it in a box of its own, or why there is none; the text itself
- * where the language has no compiler.
+ * What is run of a text: the result of compiling it in a box of its own, or why there is none; the text
+ * itself where the language has no compiler.
  */
 export async function compile(
   text: string,
