@@ -59,7 +59,10 @@ function complete({ folder, source, manifest }) {
   const target = join(out, folder);
   const filter = (path) => extname(path) !== '.ts';
   cpSync(join(source, 'src'), join(target, 'dist'), { recursive: true, filter });
-  for (const file of ['README.md', ...(manifest.files ?? [])]) {
+  // A link out of the package leads nowhere once it is published.
+  const readme = readFileSync(join(source, 'README.md'), 'utf8');
+  writeFileSync(join(target, 'README.md'), readme.replaceAll(/\[([^\]]*)\]\(\.\.\/[^)]*\)/g, '$1'));
+  for (const file of manifest.files ?? []) {
     cpSync(join(source, file), join(target, file), { recursive: true });
   }
   cpSync(join(root, 'LICENSE'), join(target, 'LICENSE'));
@@ -67,7 +70,7 @@ function complete({ folder, source, manifest }) {
 }
 
 /** The package.json of a package whose built files lie in dist/. */
-function published({ name, version, license, type, bin, exports, ...manifest }) {
+function published({ name, version, description, license, type, bin, exports, ...manifest }) {
   const { peerDependencies, peerDependenciesMeta } = manifest;
   const built = Object.entries(exports).map(([entry, file]) => {
     const path = file.replace(/^\.\/src\/(.*)\.ts$/, './dist/$1');
@@ -78,7 +81,7 @@ function published({ name, version, license, type, bin, exports, ...manifest }) 
     range === 'workspace:*' ? versions.get(dependency) : range,
   ]);
   return {
-    ...{ name, version, license, type, engines, bin },
+    ...{ name, version, description, license, type, engines, bin },
     exports: Object.fromEntries(built),
     dependencies: Object.fromEntries(dependencies),
     ...{ peerDependencies, peerDependenciesMeta },

@@ -2,9 +2,11 @@
  * Vitest reporter whose last line is the whole run in numbers: `N passed, N failed[, N skipped]`.
  * A test whose full name contains `[webgpu]` needs an adapter: when skipped it is reported on a line of
  * its own, and with FLEX_REQUIRE_GPU=1 it counts as failed. A skipped test named `[shared]` stands for those
- * that need what does not lie beside the repository; they have a line too.
+ * that need what does not lie beside the repository; they have a line too, and so have the languages whose
+ * tests, named `LANGUAGE [toolchain] …`, are skipped.
  */
 export default class CountingReporter {
+  #languages = [];
   #counts = { passed: 0, failed: 0, skipped: 0, withoutAdapter: 0, withoutShared: 0 };
 
   onInit(vitest) {
@@ -25,7 +27,11 @@ export default class CountingReporter {
         else if (state !== 'skipped') counts.failed++;
         else if (this.#needs('[shared]', test.fullName)) counts.withoutShared++;
         else if (this.#needs('[webgpu]', test.fullName)) counts.withoutAdapter++;
-        else counts.skipped++;
+        else {
+          counts.skipped++;
+          if (this.#needs(' [toolchain] ', test.fullName))
+            this.#languages.push(test.name.split(' [toolchain] ')[0]);
+        }
       }
     }
     if (requireGpu) counts.failed += counts.withoutAdapter;
@@ -55,6 +61,9 @@ export default class CountingReporter {
     if (withoutShared > 0) {
       const groups = withoutShared === 1 ? '1 group of tests' : `${withoutShared} groups of tests`;
       console.log(`Reference values: not beside this repository; ${groups} skipped`);
+    }
+    if (this.#languages.length > 0) {
+      console.log(`Languages: no toolchain here for ${this.#languages.join(', ')}; their tests skipped`);
     }
     console.log(`${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`);
   }

@@ -13,6 +13,8 @@ export interface Language<Id extends string = string> {
   readonly packages: string;
   /** Programs of theirs that must be on a box's PATH. */
   readonly programs: readonly string[];
+  /** What of /etc its programs read; boxes have none of it but this. */
+  readonly configuration?: readonly string[];
   /** Shell commands that print the version, in a few lines, and fail where a library is missing. */
   version(): string;
   /** What one program may use, where it is not `defaultLimits`. */
@@ -71,7 +73,7 @@ export interface Plain {
   /** Where its text lies, or its compiler's result. */
   readonly path: string;
   readonly command: readonly string[];
-  /** Shows that it does not parse. */
+  /** Shows that it does not parse; needed where `signs` has an exit code for that, which is a driver's. */
   readonly unparsable?: RegExp;
 }
 

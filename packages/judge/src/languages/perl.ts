@@ -9,6 +9,7 @@ export const perl = defineLanguage({
   name: 'Perl',
   packages: 'perl libtest-deep-perl',
   programs: ['perl'],
+  configuration: ['perl'],
   version: () => `perl -MTest::Deep -e 'printf("%vd\\nTest::Deep %s\\n", $^V, $Test::Deep::VERSION)'`,
   empty: '}\n',
   seal: atEnd((nonce) => `syswrite(STDOUT, "\\n${nonce}\\n");`),

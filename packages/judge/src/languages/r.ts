@@ -20,6 +20,7 @@ export const r = defineLanguage({
   name: 'R',
   packages: 'r-base-core',
   programs: ['Rscript'],
+  configuration: ['R'],
   version: () => `Rscript -e 'cat(R.version$major, R.version$minor, sep = ".")'`,
   empty: '}\n',
   seal: atEnd((nonce) => `base::cat("\\n${nonce}\\n")`),
@@ -27,7 +28,11 @@ export const r = defineLanguage({
     command: ['/usr/bin/env', 'Rscript', '/flex/driver.R'],
     files: { '/flex/driver.R': driver },
   }),
-  plain: { path: '/flex/program.R', command: ['/usr/bin/env', 'Rscript', '/flex/program.R'] },
+  plain: {
+    path: '/flex/program.R',
+    command: ['/usr/bin/env', 'Rscript', '/flex/program.R'],
+    unparsable: /^Error: unexpected (?:end of input$|[^"\n]{1,60} in(?: "|:$))/m,
+  },
   signs: {
     unparsable: unparsableCode,
     assertion: /\b(?:is|are) not (?:all )?TRUE\b/,

@@ -30,6 +30,7 @@ export const racket = defineLanguage({
   name: 'Racket',
   packages: 'racket',
   programs: ['racket'],
+  configuration: ['racket'],
   version: () => `racket -l racket/base -l rackunit -e '(display (version))'`,
   empty: '  (void))\n',
   seal: atEnd(epilogue),
@@ -37,7 +38,12 @@ export const racket = defineLanguage({
     command: ['/usr/bin/env', 'racket', '/flex/driver.rkt'],
     files: { '/flex/driver.rkt': driver },
   }),
-  plain: { path: '/flex/program.rkt', command: ['/usr/bin/env', 'racket', '/flex/program.rkt'] },
+  plain: {
+    path: '/flex/program.rkt',
+    command: ['/usr/bin/env', 'racket', '/flex/program.rkt'],
+    // Only what cannot be read or compiled is told with its place first.
+    unparsable: /^\S*program\.rkt:\d+:\d+: /m,
+  },
   signs: {
     unparsable: unparsableCode,
     assertion: /^FAILURE$/m,

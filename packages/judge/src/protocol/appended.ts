@@ -43,7 +43,7 @@ export async function judgeAppended(
   await toolchainVersion(language);
   const nonce = randomBytes(16).toString('hex');
   const text = language.seal({ source, code: tests.code }, nonce);
-  const result = await compile(text, { sandbox, lane, compiler: language.compiler });
+  const result = await compile(text, { sandbox, lane, language });
   if (!Buffer.isBuffer(result)) return result;
 
   const { command, files } = language.sealed(text);
@@ -53,6 +53,7 @@ export async function judgeAppended(
     sandbox,
     lane,
     command,
+    configuration: language.configuration,
     files: language.readsNonce ? { '/flex/program': result } : files,
     limits: limitsIn(language, limits),
     stdin: language.readsNonce ? `${nonce}\n` : result,

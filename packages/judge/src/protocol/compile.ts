@@ -1,6 +1,6 @@
 import { oneLine } from '@flex/base';
 import { HarnessError } from '../errors.ts';
-import type { Compiler } from '../language.ts';
+import type { Language } from '../language.ts';
 import type { Sandbox } from '../sandbox/box.ts';
 import { defaultLimits, type Limits } from '../sandbox/limits.ts';
 import { runBox } from '../sandbox/run-box.ts';
@@ -26,14 +26,16 @@ const errorLine = /^.*\berror\b.*$|^\S+:\d+:\d+: .*$/im;
 interface Compilation {
   readonly sandbox: Sandbox;
   readonly lane: number;
-  /** Undefined for a text that is run as it is. */
-  readonly compiler: Compiler | undefined;
+  readonly language: Language;
 }
 
-/** What is run of a text: the result of compiling it in a box of its own, or why there is none. */
+/**
+ * What is run of a text: the result of compiling it in a box of its own, or why there is none; the text
+ * itself where the language has no compiler.
+ */
 export async function compile(
   text: string,
-  { sandbox, lane, compiler }: Compilation,
+  { sandbox, lane, language: { compiler, configuration } }: Compilation,
 ): Promise<Buffer | Finding> {
   if (compiler === undefined) return Buffer.from(text);
   const parts: Buffer[] = [];
@@ -41,6 +43,7 @@ export async function compile(
     sandbox,
     lane,
     command: ['/bin/sh', '-c', `{ ${compiler.script(text)}; } >&2 && cat /tmp/program`],
+    configuration,
     files: compiler.files(text),
     limits: compileLimits(compiler.seconds),
     stdin: '',

@@ -24,11 +24,11 @@ export async function judgeTranscripts(
 ): Promise<Finding> {
   await toolchainVersion(language);
   if (cases.length === 0) throw new DataError('tests: a program must have at least one input and output');
-  const { plain, compiler } = language;
+  const { plain, configuration } = language;
   if (plain === null) {
     throw new ConfigError(`${language.id} programs cannot be judged by their standard input and output`);
   }
-  const program = await compile(source, { sandbox, lane, compiler });
+  const program = await compile(source, { sandbox, lane, language });
   if (!Buffer.isBuffer(program)) return program;
 
   const left = limitsIn(language, limits);
@@ -41,6 +41,7 @@ export async function judgeTranscripts(
       lane,
       // Standard input is a file: what Node makes, a socket, cannot be opened as /dev/stdin.
       command: ['/bin/sh', '-c', 'exec "$@" </flex/input', 'sh', ...plain.command],
+      configuration,
       files: { [plain.path]: program, '/flex/input': input },
       limits: {
         ...left,

@@ -8,6 +8,8 @@ export interface BoxOptions {
   readonly command: readonly string[];
   /** Read-only files by absolute path in the box, such as `/flex/driver.py`. */
   readonly files?: Readonly<Record<string, string | Uint8Array>>;
+  /** What of /etc is read, besides what every toolchain reads. */
+  readonly configuration?: readonly string[];
   readonly limits: Limits;
   /** Which of the lanes that run at once this is: each has a user id of its own, from 0. */
   readonly lane: number;

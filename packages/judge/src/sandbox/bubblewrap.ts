@@ -21,7 +21,7 @@ const insideUid = '65534';
  * descriptors above.
  */
 export function boxCommand(bwrap: string, mode: Mode, options: BoxOptions): string[] {
-  const { command, files = {}, limits, lane } = options;
+  const { command, files = {}, configuration = [], limits, lane } = options;
   const scratch = ['--size', String(limits.fileBytes), '--perms', '1777'];
   return [
     bwrap,
@@ -31,7 +31,7 @@ export function boxCommand(bwrap: string, mode: Mode, options: BoxOptions): stri
       : asRoot),
     ...['--die-with-parent', '--new-session', '--hostname', 'box', '--clearenv'],
     ...Object.entries(environment).flatMap(([name, value]) => ['--setenv', name, value]),
-    ...systemFolders(),
+    ...systemFolders(configuration),
     ...['--proc', '/proc', '--remount-ro', '/proc', '--dev', '/dev'],
     // Mapped as shared, /dev/zero is memory that no limit counts.
     ...['--dev-bind', '/dev/null', '/dev/zero'],
@@ -85,13 +85,10 @@ function resourceLimits({ limits }: BoxOptions): string[] {
 /** Starts a command, without the gate's descriptor, when its line is answered. */
 const gate = ['/bin/sh', '-c', `echo >&${gateFd} && read -r _ <&${gateFd} && exec "$@" ${gateFd}>&-`, 'sh'];
 
-/** What toolchains read outside /usr. */
-const configuration = ['alternatives', 'ld.so.cache', 'R', 'php', 'perl', 'racket'];
-
 /** /usr, the links that lead into it (or their folders, where /usr is not merged), and parts of /etc. */
-function systemFolders(): string[] {
+function systemFolders(configuration: readonly string[]): string[] {
   const java = readdirSync('/etc').filter((name) => /^java-\d+/.test(name));
-  const etc = [...configuration, ...java].map((name) => `/etc/${name}`);
+  const etc = ['alternatives', 'ld.so.cache', ...java, ...configuration].map((name) => `/etc/${name}`);
   const roots = ['/bin', '/lib', '/lib64', '/sbin'].flatMap((path) => {
     const found = lstatSync(path, { throwIfNoEntry: false });
     if (!found) return [];
