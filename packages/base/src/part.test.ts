@@ -1,10 +1,10 @@
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { expect, expectTypeOf, test } from 'vitest';
 import { z } from 'zod';
 import { ConfigError } from './errors.ts';
 import { firstProblem } from './options.ts';
-import { definePart, importPart, type PartOf, sectionSchema } from './part.ts';
+import { definePart, importPart, type PartOf, resolveModule, sectionSchema } from './part.ts';
 import { temporaryFile, temporaryFolder } from './testing/temporary-folder.ts';
 
 const decay = definePart({
@@ -55,10 +55,28 @@ test('a part is imported from the module that has it as its default export, or r
   for (const [text, message] of [
     [`export const mine = ${part};`, /mine\.mjs must have a default export made with definePart/],
     ['export default () => 3;', /must have a default export made with definePart/],
-    ['throw new Error("no\\nway")', /mine\.mjs cannot be loaded: no way$/],
+    ['throw new Error("no\\nway")', /mine\.mjs cannot be loaded: no way \(line 2\)$/],
   ] as const) {
     await expect(importPart(module(text))).rejects.toThrow(message);
     await expect(importPart(module(text))).rejects.toThrow(ConfigError);
   }
   await expect(importPart(join(temporaryFolder(), 'no.mjs'))).rejects.toThrow(/no\.mjs cannot be loaded/);
+  const there = temporaryFile('smooth.mjs', 'export default 3;');
+  await expect(importPart(there.replace('smooth', 'smoth'))).rejects.toThrow(
+    /smoth\.mjs cannot be loaded: there is no such file; did you mean smooth\.mjs\?$/,
+  );
+});
+
+test('a module is a path that begins with a dot, or a package, as its folder finds it', () => {
+  const file = temporaryFile('mine.mjs', '');
+  const folder = dirname(file);
+  expect(resolveModule('./mine.mjs', folder)).toBe(file);
+  expect(resolveModule(file, '/')).toBe(file);
+  expect(() => resolveModule('mine.mjs', folder)).toThrow('mine.mjs is a file here: write ./mine.mjs');
+  expect(() => resolveModule('mime.mjs', folder)).toThrow(/; for a file, write \.\/mime\.mjs$/);
+  expect(resolveModule('zod', import.meta.dirname)).toMatch(/zod[\\/]index\.js$/);
+  expect(resolveModule('zod/v4', import.meta.dirname)).toMatch(/zod[\\/]v4[\\/]index\.js$/);
+  expect(() => resolveModule('a-part', folder)).toThrow(
+    `a-part cannot be found from ${folder}: Cannot find module`,
+  );
 });

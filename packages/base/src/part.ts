@@ -1,7 +1,10 @@
-import { isAbsolute } from 'node:path';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { basename, dirname, extname, isAbsolute, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { z } from 'zod';
 import { ConfigError } from './errors.ts';
+import { nearestName } from './nearest-name.ts';
 import { oneLine } from './one-line.ts';
 
 /**
@@ -56,14 +59,82 @@ export function sectionSchema(
   return schema.clone({ ...schema.def, shape, catchall: schema.def.catchall ?? z.never() });
 }
 
-/** The default export of a module: a path, or the name of a package. Throws ConfigError, one line. */
-export async function importDefault(module: string): Promise<unknown> {
+/**
+ * The file of a module: a path that begins with `./`, `../` or `/`, or the name of a package as a module in
+ * `folder` would find it. Throws ConfigError, one line, where there is none.
+ */
+export function resolveModule(module: string, folder: string): string {
+  if (isAbsolute(module) || /^\.\.?[\\/]/.test(module)) return existingFile(resolve(folder, module));
+  if (isFile(resolve(folder, module))) throw new ConfigError(`${module} is a file here: write ./${module}`);
+  const { resolve: find } = createRequire(join(folder, 'package.json'));
   try {
-    const { default: found } = await import(isAbsolute(module) ? pathToFileURL(module).href : module);
-    return found;
+    return exportedFile(module, find.paths(module) ?? []) ?? find(module);
   } catch (cause) {
-    throw new ConfigError(`${module} cannot be loaded: ${oneLine((cause as Error).message)}`, { cause });
+    const why = `${module} cannot be found from ${folder}: ${oneLine(messageOf(cause).split('\n')[0])}`;
+    const isPath = /\.[cm]?[jt]s$/.test(module);
+    throw new ConfigError(isPath ? `${why}; for a file, write ./${module}` : why, { cause });
   }
+}
+
+/** The file that `import` takes where a package says so in `exports`; undefined where it does not. */
+function exportedFile(module: string, folders: readonly string[]): string | undefined {
+  const [, name, path] = /^((?:@[^/]+\/)?[^/]+)(.*)$/.exec(module) ?? [];
+  const root =
+    name && folders.map((folder) => join(folder, name)).find((at) => isFile(join(at, 'package.json')));
+  if (!root) return undefined;
+  const { exports } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { exports?: unknown };
+  const paths = (exports ?? {}) as Readonly<Record<string, unknown>>;
+  const target = `.${path}` in paths ? paths[`.${path}`] : path === '' ? exports : undefined;
+  const chosen = imported(target);
+  return chosen && join(root, chosen);
+}
+
+/** The text that the conditions of an entry of `exports` give to `import`. */
+function imported(target: unknown): string | undefined {
+  if (typeof target === 'string') return target;
+  const conditions = Object.entries(target ?? {}).filter(([key]) => /^(import|node|default)$/.test(key));
+  return conditions.map(([, inner]) => imported(inner)).find((inner) => inner !== undefined);
+}
+
+function existingFile(file: string): string {
+  if (isFile(file)) return file;
+  const folder = dirname(file);
+  const isFolder = statSync(folder, { throwIfNoEntry: false })?.isDirectory();
+  const near = nearestName(basename(file), isFolder ? modulesIn(folder) : []);
+  throw new ConfigError(
+    `${file} cannot be loaded: there is no such file${near ? `; did you mean ${near}?` : ''}`,
+  );
+}
+
+function isFile(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isFile() ?? false;
+}
+
+function modulesIn(folder: string): string[] {
+  return readdirSync(folder).filter((name) => /^\.[cm]?[jt]s$/.test(extname(name)));
+}
+
+/** The default export of the module in a file. Throws ConfigError, one line that names the module. */
+export async function importDefault(file: string): Promise<unknown> {
+  const { href } = pathToFileURL(existingFile(file));
+  try {
+    return (await import(href)).default;
+  } catch (cause) {
+    const line = lineIn(cause, file);
+    const where = line === undefined ? '' : ` (line ${line})`;
+    throw new ConfigError(`${file} cannot be loaded: ${oneLine(messageOf(cause))}${where}`, { cause });
+  }
+}
+
+function messageOf(thrown: unknown): string {
+  return thrown instanceof Error ? thrown.message || thrown.name : String(thrown);
+}
+
+/** The line of the file that an error was thrown in, where its stack has one. */
+function lineIn(thrown: unknown, file: string): string | undefined {
+  const stack = (thrown instanceof Error && thrown.stack) || '';
+  const place = stack.split('\n').find((line) => line.includes(`${file}:`)) ?? '';
+  return /^\d+/.exec(place.slice(place.indexOf(`${file}:`) + file.length + 1))?.[0];
 }
 
 /** The part that a module has as its default export. Throws ConfigError, one line, where there is none. */

@@ -1,6 +1,7 @@
 export * from './audit-number.ts';
 export * from './benchmark.ts';
 export * from './benchmarks/benchmark-part.ts';
+export { type FromRows, fromRows, type Identified, sourceOf } from './benchmarks/from-rows.ts';
 export {
   type OpenBenchmarkOptions,
   type OpenedBenchmark,

@@ -1,7 +1,7 @@
 import type { LlamaModel } from '@flex/llama';
 import type { Adapters, LoraConfig } from '@flex/peft';
 import type { TrainConfig } from './config.ts';
-import { named } from './parts.ts';
+import { named } from './named-error.ts';
 import type { RunInfo, RunSummary, StepMetrics } from './run.ts';
 
 /** A run as its callbacks see it. Its tensors are the run's: keep none, free none. */
@@ -51,15 +51,18 @@ export interface Callback {
   onEnd?(run: RunContext, summary: RunSummary): void | Promise<void>;
 }
 
+/** The methods that a callback may have. */
+export const callbackEvents = [
+  'onStart',
+  'onUpdate',
+  'onLine',
+  'onEval',
+  'onEnd',
+] as const satisfies readonly (keyof Callback)[];
+
 /** The same callback, whose errors say its name. */
 export function namedCallback(name: string, callback: Callback): Callback {
   const call = (event: keyof Callback) => (run: RunContext, result: never) =>
     named(`callback "${name}", ${event}`, () => callback[event]?.(run, result));
-  return {
-    onStart: call('onStart'),
-    onUpdate: call('onUpdate'),
-    onLine: call('onLine'),
-    onEval: call('onEval'),
-    onEnd: call('onEnd'),
-  } as Callback;
+  return Object.fromEntries(callbackEvents.map((event) => [event, call(event)])) as Callback;
 }

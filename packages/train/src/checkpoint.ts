@@ -70,7 +70,7 @@ export function loadCheckpoint(
   const progress = readProgress(join(dir, progressFile));
   if (progress.run !== run) {
     throw new DataError(
-      `${dir}: is of a run with another configuration, model or data; take another out, or --overwrite`,
+      `${dir}: is of a run with another configuration, module, model or data; take another out, or --overwrite`,
     );
   }
   const { params } = readAdapter(backend, join(dir, 'adapter'), linears);

@@ -1,5 +1,5 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { dirname, join, relative, resolve } from 'node:path';
+import { join, relative, resolve } from 'node:path';
 import { ConfigError } from '@flex/base';
 import { temporaryFile, temporaryFolder } from '@flex/base/testing';
 import fc from 'fast-check';
@@ -169,16 +169,6 @@ describe('a configuration file', () => {
     expect(train.seed).toBe(7);
   });
 
-  test('finds the module of a part from its own folder', async () => {
-    const module = partModule("{ name: 'a', schema: z.object({ order: z.int().default(2) }), make() {} }");
-    const file = join(dirname(module), 'run.yaml');
-    writeFileSync(file, stringify({ ...values, regularizer: { use: './mine.mjs' } }));
-    expect((await loadConfig({ file })).regularizer).toMatchObject([{ use: module, order: 2 }]);
-    expect((await load([`regularizer.use=${drift}`])).regularizer).toMatchObject([{ use: drift }]);
-    const absent = await complaint(() => load(['regularizer.use=./mine.mjs']));
-    expect(absent).toContain(`regularizer.use ${resolve('mine.mjs')} cannot be loaded: `);
-  });
-
   test('has one penalty, several, or none', async () => {
     expect((await load(['regularizer=none'])).regularizer).toEqual([]);
     const { regularizer: several } = await load(['regularizer=[{name: l2, lambda: 1}, {lambda: 0}]']);
@@ -240,7 +230,10 @@ describe('a mistake is told in one line:', () => {
     ],
     ['optimizer.betas=[0.9, 1]', 'optimizer.betas.1 must be a number of at least 0 and below 1, got 1'],
     ['optimizer.name=sophia-g', 'optimizer.name sophia-g is not built yet; take adamw'],
-    ['optimizer.name=adam', 'optimizer.name must be adamw, got "adam"'],
+    [
+      'optimizer.name=adam',
+      'optimizer.name must be adamw, got "adam"; did you mean adamw? (one of your own is named by its module, use: ./module.ts)',
+    ],
     ['dtype=bf16', 'dtype bf16 is not built yet; take f32 or f16'],
     ['dtype=f61', 'dtype must be f32 or f16, got "f61"; did you mean f16?'],
     [

@@ -1,5 +1,12 @@
 import { dirname, resolve } from 'node:path';
-import { ConfigError, dotted, firstProblem, type KeyPath, type OptionProblem } from '@flex/base';
+import {
+  ConfigError,
+  dotted,
+  firstProblem,
+  type KeyPath,
+  type OptionProblem,
+  resolveModule,
+} from '@flex/base';
 import { stringify } from 'yaml';
 import type { z } from 'zod';
 import { readConfigFile } from './config-file.ts';
@@ -39,8 +46,8 @@ export interface LoadOptions {
  * that is put together from those of the parts it names.
  *
  * Relative paths (`model`, `adapter`, `data.source`, `eval.source`, `out`) stay as they are, relative to the
- * current working directory; a relative `use: ./module.ts` is relative to the configuration file's folder
- * (to the current one if there is no file) and is made absolute.
+ * current working directory; `use: ./module.ts`, or the name of a package, is looked up from the configuration
+ * file's folder (from the current one if there is no file) and becomes the module's absolute path.
  *
  * Throws ConfigError, one line with `run.yaml:7` or the override in front, for an unknown key, a value of
  * the wrong type or out of range, a missing key, and a module that is no part.
@@ -63,7 +70,15 @@ export async function loadConfig({ file, overrides = [], defaults = {} }: LoadOp
   };
 
   const folder = dirname(resolve(file ?? 'run.yaml'));
-  const values = withAbsoluteModules(overPreset(respellConfig(written)), folder);
+  const resolved = (use: string, path: KeyPath): string => {
+    try {
+      return resolveModule(use, folder);
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error;
+      return fail({ path, message: `${dotted(spell(path))} ${error.message}` });
+    }
+  };
+  const values = withModules(overPreset(respellConfig(written)), resolved);
   const parts = await partSchemas(values, async (kind, section, under) => {
     if (!isSection(section)) return partSchema(kind, null);
     try {
@@ -119,25 +134,25 @@ function isWithin(path: KeyPath, outer: KeyPath): boolean {
   return outer.every((step, i) => String(step) === String(path[i]));
 }
 
-/** The values with the module of every part, where it is a relative path, as an absolute one. */
-function withAbsoluteModules(values: Section, folder: string): Section {
-  const absolute = (part: unknown): unknown =>
-    isSection(part) && /^\.\.?\//.test(String(part.use))
-      ? { ...part, use: resolve(folder, String(part.use)) }
+/** The values with `map(use, path)` in place of the module of every part that names one. */
+export function withModules<T>(values: Section, map: (use: string, path: KeyPath) => T): Section {
+  const mapped = (part: unknown, path: KeyPath): unknown =>
+    isSection(part) && typeof part.use === 'string'
+      ? { ...part, use: map(part.use, [...path, 'use']) }
       : part;
-  const withFormat = (data: unknown): unknown =>
-    isSection(data) ? { ...data, format: absolute(data.format) } : data;
-  const each = (list: unknown, map: (entry: unknown) => unknown): unknown =>
-    Array.isArray(list) ? list.map(map) : list;
+  const withFormat = (data: unknown, path: KeyPath): unknown =>
+    isSection(data) ? { ...data, format: mapped(data.format, [...path, 'format']) } : data;
+  const each = (list: unknown, key: string, one: typeof mapped): unknown =>
+    Array.isArray(list) ? list.map((entry, i) => one(entry, [key, i])) : list;
   const { data, optimizer, schedule, regularizer, callbacks, eval: heldOut } = values;
   return {
     ...values,
-    data: withFormat(data),
-    eval: each(heldOut, withFormat),
-    optimizer: absolute(optimizer),
-    schedule: absolute(schedule),
-    regularizer: each(regularizer, absolute),
-    callbacks: each(callbacks, absolute),
+    data: withFormat(data, ['data']),
+    eval: each(heldOut, 'eval', withFormat),
+    optimizer: mapped(optimizer, ['optimizer']),
+    schedule: mapped(schedule, ['schedule']),
+    regularizer: each(regularizer, 'regularizer', mapped),
+    callbacks: each(callbacks, 'callbacks', mapped),
   };
 }
 

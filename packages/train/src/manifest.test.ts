@@ -5,6 +5,7 @@ const facts = {
   adapter: 'an adapter',
   seeds: { 'train.seed': 3 },
   data: [],
+  modules: [],
   model: [],
   protocol: { preset: 'paper' },
 };

@@ -5,6 +5,12 @@ import { arch, availableParallelism, cpus, release, totalmem, type } from 'node:
 import { join } from 'node:path';
 import type { FileDigest } from '@flex/base';
 
+/** A module that a part comes from. */
+export interface ModuleDigest extends FileDigest {
+  /** The part's name. */
+  readonly part: string;
+}
+
 /** What only the run knows of itself. */
 export interface RunFacts {
   /** The WebGPU adapter's name, or that of the backend that took its place. */
@@ -13,6 +19,8 @@ export interface RunFacts {
   readonly seeds: Readonly<Record<string, number>>;
   readonly data: readonly FileDigest[];
   readonly model: readonly FileDigest[];
+  /** Of parts that are not built in. */
+  readonly modules: readonly ModuleDigest[];
   /** The choices that decide what the results mean, as they were resolved. JSON values. */
   readonly protocol: Readonly<Record<string, unknown>>;
 }

@@ -15,6 +15,7 @@ import {
   type TrainOptions,
   train,
 } from './index.ts';
+import { partModule } from './testing/part-module.ts';
 
 const assets = join(import.meta.dirname, '../../cli/assets');
 const tasks = join(assets, 'quickstart/tasks.jsonl');
@@ -103,6 +104,65 @@ describeEachBackend((backend: () => Backend) => {
       'optimizer "drift": Cannot destructure',
     );
     expect(existsSync(out)).toBe(false);
+  });
+
+  /** A part whose `make` is the text, in a module of its own. */
+  const partOf = (make: string) =>
+    partModule(`{ name: 'own', schema: z.strictObject({}), make: () => (${make}) }`);
+
+  test.each([
+    [mine('sgd'), 'callback "plain-sgd": a callback has no init(); did you mean onLine()?'],
+    ['{ onUpdat() {} }', 'callback "own": a callback has no onUpdat(); did you mean onUpdate()?'],
+    ['new (class { onEnd() {} onlin() {} })()', 'a callback has no onlin(); did you mean onLine()?'],
+    ['{}', 'callback "own": its make must give an object with onStart, onUpdate, onLine, onEval, onEnd'],
+  ])('a callback that has none of the events, or another method, is refused: %s', async (given, message) => {
+    const module = given.endsWith('.ts') ? given : partOf(given);
+    await expect(run(join(temporaryFolder(), 'r'), [`callbacks={use: ${module}}`])).rejects.toThrow(message);
+  });
+
+  test.each([
+    ['regularizer', '{ penalty: () => null.x }', /^regularizer "own", update 1: Cannot read prop/],
+    ['regularizer', '{ penalty: () => 3 }', /^regularizer "own", update 1: penalty\(\) must give a tensor/],
+    ['optimizer', '{ lr: 1, init: () => ({}), update() {} }', /^optimizer "own", init: must give a Map/],
+    [
+      'optimizer',
+      '{ lr: 1, init: () => new Map(), update: () => null.x }',
+      /^optimizer "own", update 1: Cannot/,
+    ],
+    ['optimizer', '{ lr: 1, init: () => new Map(), update() {} }', /update 1: must give \{ params, state \}/],
+    [
+      'optimizer',
+      '{ lr: 1, init: () => new Map(), update: (g, state) => ({ params: new Map(), state }) }',
+      /^optimizer "own", update 1: params must have model\S+ of shape \[\d+, \d+\], got none$/,
+    ],
+    [
+      'optimizer',
+      '{ lr: 1, init: (p) => new Map(p), update: (g, state, params) => ({ params, state: new Map() }) }',
+      /^optimizer "own", update 1: state must have model\S+ of shape \[\d+, \d+\], got none$/,
+    ],
+    [
+      'optimizer',
+      '{ lr: 1, init: () => new Map(), update: (g, s, params) => ({ params, state: new Map(params) }) }',
+      /^optimizer "own", update 1: state has model\S+, which was not there before$/,
+    ],
+  ])('what goes wrong in the code of a part names it and the update: %s %s', async (kind, make, message) => {
+    const failed = run(join(temporaryFolder(), 'r'), [`${kind}={use: ${partOf(make)}}`]);
+    await expect(failed).rejects.toThrow(message);
+  });
+
+  test('a module that was edited since is refused when the run goes on', async () => {
+    const out = join(temporaryFolder(), 'r');
+    const module = partModule("{ name: 's', schema: z.strictObject({}), make: () => () => 1 }");
+    const interrupt = new AbortController();
+    const overrides = [`schedule={use: ${module}}`];
+    await run(out, overrides, {
+      signal: interrupt.signal,
+      callbacks: [{ onUpdate: () => interrupt.abort() }],
+    });
+    writeFileSync(module, `${readFileSync(module, 'utf8')}// edited\n`);
+    await expect(run(out, overrides, { resume: true })).rejects.toThrow(
+      /is of a run with another configuration, module, model or data; take another out/,
+    );
   });
 
   test('callbacks see a run from its start to its end', async () => {

@@ -1,9 +1,9 @@
 import {
   ConfigError,
-  DataError,
   definePart,
   importPart,
   isPart,
+  nearestNames,
   type PartOf,
   sectionSchema,
   unknownName,
@@ -20,7 +20,8 @@ import {
 } from '@flex/optim';
 import { fourierPart, l2Part, type Regularizer, type RegularizerContext } from '@flex/peft';
 import { z } from 'zod';
-import type { Callback } from './callback.ts';
+import { type Callback, callbackEvents } from './callback.ts';
+import { named } from './named-error.ts';
 
 /** What parts of each kind make, and what a run tells them. */
 export interface PartKinds {
@@ -44,6 +45,8 @@ interface Kind<K extends PartKind> {
   /** What `make` must give, in words and as a test. */
   readonly makes: string;
   is(value: unknown): boolean;
+  /** Its methods, where it may have no other. */
+  readonly methods?: readonly string[];
 }
 
 const formats = completionFormats.map((format) =>
@@ -77,8 +80,9 @@ export const partKinds = {
   },
   callback: {
     parts: [],
-    makes: 'an object',
-    is: (value) => typeof value === 'object' && value !== null,
+    makes: `an object with ${callbackEvents.join(', ')}, or some of them`,
+    is: (value) => methodsOf(value).length > 0,
+    methods: callbackEvents,
   },
 } as const satisfies { [K in PartKind]: Kind<K> };
 
@@ -134,7 +138,9 @@ export async function findPart(kind: PartKind, { name, use }: PartSection): Prom
   if (names.length === 0) throw new ConfigError('is not a key here; write {use: ./module.ts}');
   const isUnbuilt = typeof name === 'string' && unbuilt.includes(name);
   throw new ConfigError(
-    isUnbuilt ? `${name} is not built yet; take ${names.join(' or ')}` : unknownName(name, names),
+    isUnbuilt
+      ? `${name} is not built yet; take ${names.join(' or ')}`
+      : `${unknownName(name, names)} (one of your own is named by its module, use: ./module.ts)`,
   );
 }
 
@@ -165,27 +171,29 @@ export async function makePart<K extends PartKind>(
   context: PartKinds[K]['context'],
 ): Promise<MadePart<K>> {
   const part = await findPart(kind, section);
-  const { before = {}, behind = {}, makes, is }: Kind<PartKind> = partKinds[kind];
+  const { before = {}, behind = {}, makes, is, methods }: Kind<PartKind> = partKinds[kind];
   const others = ['name', 'use', ...Object.keys({ ...before, ...behind })];
   const options = Object.fromEntries(Object.entries(section).filter(([key]) => !others.includes(key)));
   const value = await named(`${kind} "${part.name}"`, () => part.make(options, context as never));
+  const stray = methods && methodsOf(value).find((method) => !methods.includes(method));
+  if (methods && stray !== undefined) {
+    const [near] = nearestNames(stray, methods, 1);
+    throw new ConfigError(`${kind} "${part.name}": a ${kind} has no ${stray}(); did you mean ${near}()?`);
+  }
   if (!is(value)) throw new ConfigError(`${kind} "${part.name}": its make must give ${makes}`);
   return { name: part.name, options, value: value as PartKinds[K]['value'] };
-}
-
-/** What `f` gives; its errors begin with the name. */
-export async function named<T>(name: string, f: () => T | Promise<T>): Promise<T> {
-  try {
-    return await f();
-  } catch (cause) {
-    const message = `${name}: ${(cause as Error).message}`;
-    if (cause instanceof ConfigError) throw new ConfigError(message, { cause });
-    if (cause instanceof DataError) throw new DataError(message, { cause });
-    throw new Error(message, { cause });
-  }
 }
 
 function has(value: unknown, ...methods: readonly string[]): boolean {
   const fields = (value ?? {}) as Record<string, unknown>;
   return methods.every((method) => typeof fields[method] === 'function');
+}
+
+/** The names of an object's methods, its class's among them. */
+function methodsOf(value: unknown): string[] {
+  if (typeof value !== 'object' || value === null || value === Object.prototype) return [];
+  const own = Object.entries(Object.getOwnPropertyDescriptors(value)).filter(
+    ([key, { value: member }]) => key !== 'constructor' && typeof member === 'function',
+  );
+  return [...own.map(([key]) => key), ...methodsOf(Object.getPrototypeOf(value))];
 }

@@ -21,6 +21,7 @@ import type { TrainConfig } from './config.ts';
 import { type Plan, planUpdates } from './data/batches.ts';
 import { type DataSet, loadDataSet } from './data/data-set.ts';
 import type { TokenizerLike } from './data/encode.ts';
+import { namedOptimizer, namedRegularizer } from './named-parts.ts';
 import { makePart } from './parts.ts';
 import type { RunInfo, RunSummary } from './run.ts';
 import { openRunFolder, type RunFolder } from './run-folder.ts';
@@ -65,6 +66,7 @@ export async function prepare(
 ): Promise<PreparedRun | RunSummary> {
   const { seed } = config.train;
   const optimizer = await makePart('optimizer', config.optimizer, undefined);
+  const rule = namedOptimizer(optimizer.name, optimizer.value);
   const callbacks = await Promise.all(config.callbacks.map((part) => makePart('callback', part, undefined)));
   const tokenizer = tokenizerOf(config.model);
   const load = async ({ format, ...source }: TrainConfig['eval'][number]) => {
@@ -76,7 +78,7 @@ export async function prepare(
   checkContext(config.model, [data, ...heldOut]);
   const plan = planUpdates(data.examples.length, { ...config.train, shuffle: config.data.shuffle });
   const schedule = await makePart('schedule', config.schedule, { totalSteps: plan.steps });
-  const folder = openRunFolder(config, { resume, overwrite });
+  const folder = await openRunFolder(config, { resume, overwrite });
   const finished = resume ? finishedRun(config.out, folder.runDigest) : null;
   if (finished) return finished;
   const model = loadLlama(backend, config.model, { dtype: config.dtype });
@@ -85,11 +87,12 @@ export async function prepare(
   const regularizers = await Promise.all(
     config.regularizer.map(async (part) => {
       const { value, ...made } = await makePart('regularizer', part, { seed, start });
-      return { ...made, regularizer: value, lambda: part.lambda, enters: part.enters };
+      const regularizer = namedRegularizer(made.name, value);
+      return { ...made, regularizer, lambda: part.lambda, enters: part.enters };
     }),
   );
   const saved = resume ? loadCheckpoint(backend, config.out, folder.runDigest, model.linears) : null;
-  const trainee: Trainee = saved ?? { params, state: optimizer.value.init(flattenAdapters(params)) };
+  const trainee: Trainee = saved ?? { params, state: rule.init(flattenAdapters(params)) };
   if (saved) eachTensor(params, (t) => t.dispose());
   const done = saved?.step ?? 0;
   folder.start({ backend, config, data, heldOut, lora, optimizer, regularizers, done });
@@ -116,7 +119,7 @@ export async function prepare(
     setup: {
       model,
       lora: resolveLora(lora, trainee.params),
-      optimizer: optimizer.value,
+      optimizer: rule,
       regularizers,
       maxGradNorm: config.train.maxGradNorm,
       checkpointActivations: shouldCheckpoint(config, model),

@@ -63,7 +63,7 @@ describe('a recipe', () => {
       return loadConfig({ file: join(folder, name) });
     };
     await expect(load('a.mjs', 'throw new Error("no\\nway")')).rejects.toThrow(
-      /a\.mjs cannot be loaded: no way$/,
+      /a\.mjs cannot be loaded: no way \(line 1\)$/,
     );
     await expect(load('b.mjs', 'export default 3')).rejects.toThrow(
       /b\.mjs: must have a default export made with/,

@@ -1,11 +1,12 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { ConfigError, DataError } from '@flex/base';
+import { ConfigError, DataError, digestFile } from '@flex/base';
 import { temporaryFolder } from '@flex/base/testing';
 import { expect, test } from 'vitest';
 import { loadConfig, printConfig, type TrainConfig } from './config.ts';
 import { readMetrics } from './metrics-log.ts';
 import { holdsRun, openRunFolder, type RunStart, readManifest } from './run-folder.ts';
+import { partModule } from './testing/part-module.ts';
 
 const fresh = { resume: false, overwrite: false };
 
@@ -41,8 +42,8 @@ function facts(config: TrainConfig, done = 0): RunStart {
 }
 
 /** Runs for a few updates. */
-function run(config: TrainConfig, options = fresh, [done, steps] = [0, 2]): void {
-  const folder = openRunFolder(config, options);
+async function run(config: TrainConfig, options = fresh, [done, steps] = [0, 2]): Promise<void> {
+  const folder = await openRunFolder(config, options);
   folder.start(facts(config, done));
   for (let step = done + 1; step <= steps; step++) folder.appendMetrics({ step });
   folder.finish({ steps });
@@ -50,7 +51,7 @@ function run(config: TrainConfig, options = fresh, [done, steps] = [0, 2]): void
 
 test('a run leaves its configuration, manifest, metrics and summary', async () => {
   const config = await configure();
-  run(config);
+  await run(config);
   expect(readdirSync(config.out).sort()).toEqual(
     ['config.yaml', 'manifest.json', 'metrics.jsonl', 'summary.json'].sort(),
   );
@@ -61,7 +62,7 @@ test('a run leaves its configuration, manifest, metrics and summary', async () =
 
 test('a manifest tells what was read, with digests, and what was chosen', async () => {
   const config = await configure(['preset=paper', 'train.seed=5', 'regularizer.order=permuted']);
-  run(config);
+  await run(config);
   expect(readManifest(config.out)).toMatchObject({
     adapter: 'an adapter',
     seeds: { 'train.seed': 5, 'regularizer.0.permutation_seed': 0 },
@@ -86,7 +87,7 @@ test('the data held out has its digest in the manifest, once', async () => {
   writeFileSync(join(folder, 'held.jsonl'), '{"text": "b"}\n');
   const entry = `{source: ${folder}/held.jsonl}`;
   const config = await configure([`eval=[${entry}, ${entry}, {source: ${folder}/data.jsonl}]`], folder);
-  run(config);
+  await run(config);
   expect(readManifest(config.out).data.map(({ path }) => path)).toEqual([
     join(folder, 'data.jsonl'),
     join(folder, 'held.jsonl'),
@@ -95,25 +96,25 @@ test('the data held out has its digest in the manifest, once', async () => {
 
 test('nothing is written before the run starts', async () => {
   const config = await configure();
-  openRunFolder(config, fresh);
+  await openRunFolder(config, fresh);
   expect(existsSync(config.out)).toBe(false);
 });
 
 test('a folder that holds a run is refused, unless it is to be replaced or to go on', async () => {
   const config = await configure();
-  run(config);
-  expect(() => openRunFolder(config, fresh)).toThrow(ConfigError);
-  expect(() => openRunFolder(config, fresh)).toThrow(/out: holds a run; take another folder as out/);
-  openRunFolder(config, { resume: true, overwrite: false });
-  openRunFolder(config, { resume: false, overwrite: true });
+  await run(config);
+  await expect(openRunFolder(config, fresh)).rejects.toThrow(ConfigError);
+  await expect(openRunFolder(config, fresh)).rejects.toThrow(/out: holds a run; take another folder as out/);
+  await openRunFolder(config, { resume: true, overwrite: false });
+  await openRunFolder(config, { resume: false, overwrite: true });
 });
 
 test('what is replaced is what a run writes, and nothing else', async () => {
   const config = await configure();
-  run(config);
+  await run(config);
   mkdirSync(join(config.out, 'checkpoints', 'step-1'), { recursive: true });
   writeFileSync(join(config.out, 'notes.txt'), 'mine');
-  run(config, { resume: false, overwrite: true }, [0, 1]);
+  await run(config, { resume: false, overwrite: true }, [0, 1]);
   expect(existsSync(join(config.out, 'checkpoints'))).toBe(false);
   expect(readFileSync(join(config.out, 'notes.txt'), 'utf8')).toBe('mine');
   expect(readMetrics(join(config.out, 'metrics.jsonl'))).toEqual([{ step: 1 }]);
@@ -126,16 +127,16 @@ test('a file of the user’s that bears the name of a run’s is never replaced'
     writeFileSync(join(config.out, name), '{"model": "mine"}');
     expect(holdsRun(config.out)).toBe(false);
     for (const options of [fresh, { resume: false, overwrite: true }, { resume: true, overwrite: false }]) {
-      expect(() => openRunFolder(config, options)).toThrow(/was written by no run and is in the way/);
+      await expect(openRunFolder(config, options)).rejects.toThrow(/was written by no run and is in the way/);
     }
   }
 });
 
 test('a run that goes on keeps its manifest, and its metrics up to where it goes on', async () => {
   const config = await configure();
-  run(config, fresh, [0, 5]);
+  await run(config, fresh, [0, 5]);
   const before = readManifest(config.out);
-  run(config, { resume: true, overwrite: false }, [3, 4]);
+  await run(config, { resume: true, overwrite: false }, [3, 4]);
   expect(readManifest(config.out)).toEqual({ ...before, resumed: [{ at: expect.any(String), after: 3 }] });
   expect(readMetrics(join(config.out, 'metrics.jsonl')).map(({ step }) => step)).toEqual([1, 2, 3, 4]);
 });
@@ -143,7 +144,7 @@ test('a run that goes on keeps its manifest, and its metrics up to where it goes
 test('the digest of a run follows from what decides its numbers', async () => {
   const folder = temporaryFolder();
   const digest = async (...overrides: string[]) =>
-    openRunFolder(await configure(overrides, folder), fresh).runDigest;
+    (await openRunFolder(await configure(overrides, folder), fresh)).runDigest;
   const first = await digest();
   expect(first).toMatch(/^[0-9a-f]{64}$/);
   expect(await digest('train.save_every=1', 'train.eval_every=0', `out=${folder}/else`)).toBe(first);
@@ -161,8 +162,33 @@ test('the digest of a run follows from what decides its numbers', async () => {
   expect(await digest()).not.toBe(first);
 });
 
+test("a part's module decides the run by its name and bytes, wherever it lies, and is in the manifest", async () => {
+  const folder = temporaryFolder();
+  const text = (value: number) => `{ name: 'mine', schema: z.strictObject({}), make: () => ${value} }`;
+  const [one, same, other] = [partModule(text(1)), partModule(text(1)), partModule(text(2))];
+  const digestOf = async (...overrides: string[]) =>
+    (await openRunFolder(await configure(overrides, folder), fresh)).runDigest;
+  for (const key of ['regularizer', 'optimizer', 'schedule', 'data.format']) {
+    const first = await digestOf(`${key}={use: ${one}}`);
+    expect(await digestOf(`${key}={use: ${same}}`)).toBe(first);
+    expect(await digestOf(`${key}={use: ${other}}`)).not.toBe(first);
+    writeFileSync(one, `${readFileSync(one, 'utf8')}\n`);
+    expect(await digestOf(`${key}={use: ${one}}`)).not.toBe(first);
+    writeFileSync(one, readFileSync(same));
+  }
+  expect(await digestOf(`callbacks={use: ${other}}`)).toBe(await digestOf());
+  const used = [`regularizer={use: ${one}}`, `callbacks=[{use: ${other}}, {use: ${one}}]`];
+  const config = await configure(used, folder);
+  await run(config);
+  expect(readManifest(config.out).modules).toEqual([
+    { part: 'mine', ...digestFile(one) },
+    { part: 'mine', ...digestFile(other) },
+  ]);
+});
+
 test('metrics before the start and the manifest of no run are refused', async () => {
   const config = await configure();
-  expect(() => openRunFolder(config, fresh).appendMetrics({ step: 1 })).toThrow(/between start and finish/);
+  const folder = await openRunFolder(config, fresh);
+  expect(() => folder.appendMetrics({ step: 1 })).toThrow(/between start and finish/);
   expect(() => readManifest(config.out)).toThrow(DataError);
 });

@@ -4,15 +4,17 @@ import {
   ConfigError,
   DataError,
   digestAll,
+  digestFile,
   digestJson,
   type FileDigest,
+  importPart,
   type JsonLog,
   writeAtomic,
 } from '@flex/base';
-import { plainConfig, printConfig, type TrainConfig } from './config.ts';
+import { plainConfig, printConfig, type TrainConfig, withModules } from './config.ts';
 import { isSection, respellConfig, respellSection, type Section } from './config-section.ts';
 import type { DataSet } from './data/data-set.ts';
-import { type Manifest, makeManifest } from './manifest.ts';
+import { type Manifest, type ModuleDigest, makeManifest } from './manifest.ts';
 import { type MetricsLine, openMetrics, rewindMetrics } from './metrics-log.ts';
 
 /** A part as manifests record it. */
@@ -37,7 +39,7 @@ export interface RunStart {
 /** A run's folder: config.yaml, manifest.json, metrics.jsonl, and in the end summary.json. */
 export interface RunFolder {
   readonly path: string;
-  /** SHA-256 of all that decides the run's numbers: its configuration, model, adapter and training data. */
+  /** SHA-256 of all that decides the run's numbers: configuration, parts, model, adapter, training data. */
   readonly runDigest: string;
   /**
    * Writes configuration and manifest, and opens the metrics. A run that begins first removes what a run
@@ -67,9 +69,13 @@ const manifestFile = 'manifest.json';
  * Throws ConfigError where it holds a run that is neither to go on nor to be replaced, and where something
  * that no run wrote has the name of what a run writes.
  */
-export function openRunFolder(config: TrainConfig, { resume, overwrite }: OpenOptions): RunFolder {
+export async function openRunFolder(
+  config: TrainConfig,
+  { resume, overwrite }: OpenOptions,
+): Promise<RunFolder> {
   const { out } = config;
   requireFree(out, resume || overwrite);
+  const modules = await digestModules(config);
   const model = digestModel(config.model);
   const adapter = config.adapter === null ? [] : digestModel(config.adapter);
   const data = digestAll(config.data.source);
@@ -81,13 +87,14 @@ export function openRunFolder(config: TrainConfig, { resume, overwrite }: OpenOp
   };
   return {
     path: out,
-    runDigest: digestJson([decisive(config), ...[model, adapter, data].map(contents)]),
+    runDigest: digestJson([decisive(config, modules), ...[model, adapter, data].map(contents)]),
     start: (run) => {
       const facts = {
         adapter: run.backend.description,
         seeds: seedsOf(config),
         model: [...model, ...adapter],
         data: [...data, ...heldOutDigests(config)],
+        modules,
         protocol: protocolOf(run),
       };
       const manifest = run.done > 0 ? goingOn(readManifest(out), run.done) : makeManifest(facts);
@@ -154,9 +161,26 @@ function goingOn(manifest: Manifest, after: number): Manifest {
   return { ...manifest, resumed: [...manifest.resumed, { at: new Date().toISOString(), after }] };
 }
 
-/** What of a configuration decides the numbers, but for the files it names, whose contents are digested. */
-function decisive(config: TrainConfig): object {
-  const { data, lora, optimizer, schedule, regularizer, dtype, train } = plainConfig(config);
+/** The modules that the configuration takes parts from, each once. */
+async function digestModules(config: TrainConfig): Promise<ModuleDigest[]> {
+  const files = new Set<string>();
+  withModules({ ...config }, (file) => files.add(file));
+  return Promise.all(
+    [...files].map(async (file) => ({ part: (await importPart(file)).name, ...digestFile(file) })),
+  );
+}
+
+/**
+ * What of a configuration decides the numbers, but for the files it names, whose contents are digested. A
+ * part's module counts by its name and its bytes, wherever it lies.
+ */
+function decisive(config: TrainConfig, modules: readonly ModuleDigest[]): object {
+  const moved = withModules({ ...config }, (file) => {
+    const { part, sha256 } = modules.find(({ path }) => path === file)!;
+    return `${part} ${sha256}`;
+  });
+  const plain = plainConfig(moved as unknown as TrainConfig);
+  const { data, lora, optimizer, schedule, regularizer, dtype, train } = plain;
   const { source: _, ...reading } = data as Section;
   const { eval_every: _e, save_every: _s, ...training } = train as Section;
   return { data: reading, lora, optimizer, schedule, regularizer, dtype, train: training };

@@ -185,7 +185,11 @@ function describeEnd(
   output.print('What to try next:');
   const suggest = (args: string, what = '') =>
     output.print(`  ${flexCommand(args).padEnd(48)} ${what}`.trimEnd());
-  suggest('train regularizer=none', 'the same without the Fourier penalty');
+  if (config.regularizer.length > 0) {
+    const [{ name }, ...others] = config.regularizer;
+    const penalty = name === 'fourier' && others.length === 0 ? 'the Fourier penalty' : 'a penalty';
+    suggest('train regularizer=none', `the same without ${penalty}`);
+  }
   suggest('train lora.rank=16 train.seed=1', 'another adapter, another seed');
   suggest(`spectrum --adapter ${adapter}`);
   suggest(`generate --model ${fromHere(config.model)} --adapter ${adapter} --prompt 'def add(a, b):'`);
