@@ -119,43 +119,98 @@ ${sums
   }`;
 }
 
-/** A butterfly in f64, in place. `table` begins with the roots of `rootsOf`. */
-export type Butterfly = (re: Float64Array, im: Float64Array, table: ArrayLike<number>) => void;
+/** A butterfly in f64, in place. `roots` begins with those of `rootsOf`. */
+export type Butterfly = (re: Float64Array, im: Float64Array, roots: ArrayLike<number>) => void;
 
-/** The butterfly by its definition, R² products: what the WGSL, which needs fewer, must equal. */
+/** The same butterfly as the WGSL is of. */
 export function butterflyOf(radix: number): Butterfly {
-  const root = isPower(radix) ? ownRoot(radix) : rootFrom(radix);
-  const [x, y] = [new Float64Array(radix), new Float64Array(radix)];
-  return (re, im, table) => {
-    x.set(re);
-    y.set(im);
-    for (let q = 0; q < radix; q++) {
-      re[q] = 0;
-      im[q] = 0;
-      for (let r = 0; r < radix; r++) {
-        const [c, s] = root(q, r, table);
-        re[q] += x[r] * c - y[r] * s;
-        im[q] += x[r] * s + y[r] * c;
+  return isPower(radix) ? powerButterfly(radix) : oddButterfly(radix);
+}
+
+function powerButterfly(radix: number): Butterfly {
+  const cos = Float64Array.from({ length: radix }, (_, k) => rootOfUnity(k, radix)[0]);
+  const sin = Float64Array.from({ length: radix }, (_, k) => rootOfUnity(k, radix)[1]);
+  const swaps = reversedPairs(radix);
+  return (re, im) => {
+    for (let span = radix >> 1, step = 1; span >= 1; span >>= 1, step <<= 1) {
+      for (let start = 0; start < radix; start += 2 * span) {
+        for (let k = 0; k < span; k++) {
+          const a = start + k;
+          const b = a + span;
+          const c = cos[k * step];
+          const s = sin[k * step];
+          const dx = re[a] - re[b];
+          const dy = im[a] - im[b];
+          re[a] += re[b];
+          im[a] += im[b];
+          re[b] = dx * c - dy * s;
+          im[b] = dx * s + dy * c;
+        }
       }
+    }
+    for (let i = 0; i < swaps.length; i += 2) {
+      swap(re, swaps[i], swaps[i + 1]);
+      swap(im, swaps[i], swaps[i + 1]);
     }
   };
 }
 
-/** e^(−2πi·qr/R). */
-type Root = (q: number, r: number, table: ArrayLike<number>) => readonly [number, number];
-
-function ownRoot(radix: number): Root {
-  const roots = Array.from({ length: radix }, (_, k) => rootOfUnity(k, radix));
-  return (q, r) => roots[(q * r) % radix];
+/** The indices below a power of two that are each other's bits in reverse: i, j, i, j, … with i < j. */
+function reversedPairs(radix: number): number[] {
+  const pairs: number[] = [];
+  for (let i = 0; i < radix; i++) {
+    let j = 0;
+    for (let bit = 1, mirror = radix >> 1; mirror > 0; bit <<= 1, mirror >>= 1) if (i & bit) j |= mirror;
+    if (i < j) pairs.push(i, j);
+  }
+  return pairs;
 }
 
-/** Read from the table, which has it for q and r up to half: beyond, each of them turns the other way. */
-function rootFrom(radix: number): Root {
+function swap(values: Float64Array, i: number, j: number): void {
+  const value = values[i];
+  values[i] = values[j];
+  values[j] = value;
+}
+
+function oddButterfly(radix: number): Butterfly {
   const half = (radix - 1) / 2;
-  return (q, r, table) => {
-    if (q === 0 || r === 0) return [1, 0];
-    const [line, column] = [Math.min(q, radix - q), Math.min(r, radix - r)];
-    const at = 2 * ((line - 1) * half + column - 1);
-    return [table[at], q > half === r > half ? table[at + 1] : -table[at + 1]];
+  const sums = new Float64Array(4 * half);
+  return (re, im, roots) => {
+    const x0 = re[0];
+    const y0 = im[0];
+    for (let r = 1; r <= half; r++) {
+      const x = re[radix - r];
+      const y = im[radix - r];
+      re[radix - r] = re[r] - x;
+      im[radix - r] = im[r] - y;
+      re[r] += x;
+      im[r] += y;
+      re[0] += re[r];
+      im[0] += im[r];
+    }
+    for (let q = 1, at = 0; q <= half; q++) {
+      let cx = x0;
+      let cy = y0;
+      let sx = 0;
+      let sy = 0;
+      for (let r = 1; r <= half; r++, at += 2) {
+        cx += roots[at] * re[r];
+        cy += roots[at] * im[r];
+        sx += roots[at + 1] * re[radix - r];
+        sy += roots[at + 1] * im[radix - r];
+      }
+      const to = 2 * (q - 1);
+      sums[to] = cx - sy;
+      sums[to + 1] = cy + sx;
+      sums[2 * half + to] = cx + sy;
+      sums[2 * half + to + 1] = cy - sx;
+    }
+    for (let q = 1; q <= half; q++) {
+      const from = 2 * (q - 1);
+      re[q] = sums[from];
+      im[q] = sums[from + 1];
+      re[radix - q] = sums[2 * half + from];
+      im[radix - q] = sums[2 * half + from + 1];
+    }
   };
 }
