@@ -132,7 +132,14 @@ const isTwin = (input: Spec, output: Spec) =>
   input.dtype === 'f32' && size(input.shape) === size(output.shape);
 
 /** Tensors that a kernel may bind on every device. */
-const bindings = 8;
+const mostBindings = 8;
+
+/** Gradients as one op, and which of operands, gradients of the results and results are its operands. */
+interface Derived {
+  readonly op: KernelOp<ElementwiseAttrs>;
+  readonly leaves: readonly number[];
+  readonly bindings: number;
+}
 
 /**
  * The gradient in operand k as an op of (gs, operands, results), made when it is first asked for. It is an
@@ -153,56 +160,51 @@ function derivedVjp(name: string, arity: number, values: readonly Expr[]): Vjp<E
     }
     return found;
   };
-  const derived = new Map<string, (leaf: (place: number) => Operand) => Tensor[]>();
-  /** The gradients in several operands, from one kernel. */
-  const runAll = (places: readonly number[], leaf: (place: number) => Operand): Tensor[] => {
-    const key = places.join();
-    let run = derived.get(key);
-    if (!run) {
+  const derived = new Map<string, Derived>();
+  /** The gradients in several operands as one op. */
+  const together = (places: readonly number[]): Derived => {
+    const key = places.join('d');
+    let found = derived.get(key);
+    if (!found) {
       const exprs = places.map((k) => gradient(k)!);
-      const used = nodesOf(exprs).filter((node) => node.of === 'operand');
-      const own = new Map(used.map((node, i) => [node, operand(i)]));
-      const op = mapOp(
-        `${name}.d${places.join('d')}`,
-        used.length,
-        exprs.map((expr) => substitute(expr, own)),
-      );
-      run = (leafOf) =>
-        runMap(
-          op,
-          used.map((node) => leafOf(node.value)),
-        );
-      derived.set(key, run);
+      const leaves = nodesOf(exprs).filter((node) => node.of === 'operand');
+      const own = new Map(leaves.map((leaf, i) => [leaf, operand(i)]));
+      const ownExprs = exprs.map((expr) => substitute(expr, own));
+      const op = mapOp(`${name}.d${key}`, leaves.length, ownExprs);
+      found = { op, leaves: leaves.map((leaf) => leaf.value), bindings: leaves.length + places.length };
+      derived.set(key, found);
     }
-    return run(leaf);
+    return found;
   };
 
   return (gs, inputs, outputs, { numbers }, wanted) => {
     const tensors = [...inputs];
     const operands = numbers.map((number): Operand => number ?? tensors.shift()!);
-    const leaf = (place: number): Operand => [...operands, ...gs, ...outputs][place];
+    const all = [...operands, ...gs, ...outputs];
+    const run = ({ op, leaves }: Derived) =>
+      runMap(
+        op,
+        leaves.map((place) => all[place]),
+      );
     const places = numbers.flatMap((number, place) => (number === null ? [place] : []));
-    const { shape } = outputs[0];
-    const needsKernel = (i: number) =>
-      wanted[i] &&
-      size(inputs[i].shape) === size(shape) &&
-      !seeds.includes(gradient(places[i])!) &&
-      gradient(places[i]) !== null;
-    const together = places.flatMap((place, i) => (needsKernel(i) ? [place] : []));
-    const used = nodesOf(together.map((place) => gradient(place)!)).filter((node) => node.of === 'operand');
-    const fits = together.length > 1 && used.length + together.length <= bindings;
-    let all: Tensor[] | undefined;
+    const whole = size(outputs[0].shape);
+    const needsKernel = (place: number, i: number): boolean => {
+      const expr = wanted[i] && size(inputs[i].shape) === whole ? gradient(place) : null;
+      return expr !== null && !seeds.includes(expr);
+    };
+    const joined = places.filter(needsKernel);
+    const joint = joined.length > 1 ? together(joined) : null;
+    const fits = joint !== null && joint.bindings <= mostBindings;
+    let made: Tensor[] | undefined;
     return places.map((place, i) => {
       const expr = gradient(place);
       if (!expr) return null;
       return () => {
         const seed = seeds.indexOf(expr);
         if (seed >= 0) return sumTo(gs[seed], inputs[i].shape);
-        if (!fits || !together.includes(place)) {
-          return sumTo(runAll([place], leaf)[0], inputs[i].shape);
-        }
-        all ??= runAll(together, leaf);
-        return reshape(all[together.indexOf(place)], inputs[i].shape);
+        if (!fits || !joined.includes(place)) return sumTo(run(together([place]))[0], inputs[i].shape);
+        made ??= run(joint);
+        return reshape(made[joined.indexOf(place)], inputs[i].shape);
       };
     });
   };

@@ -95,7 +95,7 @@ const typeOf = (binding: Spec | Binding): string =>
   'type' in binding ? binding.type : storageType(binding.dtype, 1);
 
 /** Lanes that share a row: a whole subgroup where its size is known, which needs no barrier; else 64. */
-export const lanesOf = (device: WgslDevice): number => device.subgroupSize || 64;
+const lanesOf = (device: WgslDevice): number => device.subgroupSize || 64;
 
 function workgroupSize(grid: Grid): number {
   if ('rows' in grid) return lanesOf(grid.device);

@@ -85,7 +85,6 @@ interface Dialect {
   readonly loop: string;
   readonly rest: string;
   variable(name: string, of: 'rowSum' | 'rowMax'): string;
-  readonly lowest: string;
   /** What all lanes together have, from what this one has. */
   together(of: 'rowSum' | 'rowMax', name: string): string;
   /** The index of element i in the rows. */
@@ -279,7 +278,6 @@ function wgslDialect(alone: boolean, outputs: readonly Spec[]): Dialect {
     language,
     loop: `for (var i = ${first}; i < seen; i += ${step})`,
     rest: `for (var i = seen + ${first}; i < p.n; i += ${step})`,
-    lowest: 'lowest',
     variable: (name, of) => `var ${name} = ${of === 'rowSum' ? '0.0' : 'lowest'};`,
     together: (of, name) => (alone ? name : `${of === 'rowSum' ? 'reduceSum' : 'reduceMax'}(${name}, lane)`),
     at: alone ? 'base + i * p.inner' : 'base + i',
@@ -325,7 +323,6 @@ const jsDialect: Dialect = {
   language: javaScript,
   loop: 'for (let i = 0; i < seen; i++)',
   rest: 'for (let i = seen; i < n; i++)',
-  lowest: '-Infinity',
   variable: (name, of) => `let ${name} = ${of === 'rowSum' ? '0' : '-Infinity'};`,
   together: (_, name) => name,
   at: 'base + i * inner',

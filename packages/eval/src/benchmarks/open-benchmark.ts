@@ -49,6 +49,8 @@ interface Kind<
   Prompt extends string = string,
 > {
   readonly format: Format<R>;
+  /** Benchmarks of these rows by their names, and the files that hold each where no other is named. */
+  readonly files: Readonly<Record<string, readonly string[]>>;
   /** The split that is taken unless one is named, or all if it has no row. */
   readonly defaultSplit?: string;
   /** The first is taken unless one is named. */
@@ -61,20 +63,34 @@ interface Kind<
 const kinds: readonly Kind[] = [
   kind({
     format: formats.humanEval,
+    files: { humaneval: ['HumanEval.jsonl'] },
     prompts: humanEvalPrompts,
     judged: (row) => row,
     make: (rows, prompt) => humanEval(rows, { prompt }),
   }),
-  kind({ format: formats.mbxp, judged: mbxpJavaRow, make: mbxpJava }),
+  kind({
+    format: formats.mbxp,
+    files: { 'mbxp:java': ['mbjp.jsonl'] },
+    judged: mbxpJavaRow,
+    make: mbxpJava,
+  }),
   kind({
     format: formats.mbpp,
+    files: { mbpp: ['mbpp.jsonl'] },
     defaultSplit: 'test',
     prompts: mbppPrompts,
     judged: (row) => row,
     make: (rows, prompt, all) => mbpp(rows, { prompt, examples: all }),
   }),
-  kind({ format: formats.multiplE, judged: judgedMultiplERow, make: multiplE }),
-  kind({ format: formats.apps, judged: judgedAppsRow, make: apps }),
+  kind({
+    format: formats.multiplE,
+    files: Object.fromEntries(
+      languageIds.map((language) => [`multipl-e:${language}`, [`multipl-e/humaneval-${language}.jsonl`]]),
+    ),
+    judged: judgedMultiplERow,
+    make: multiplE,
+  }),
+  kind({ format: formats.apps, files: { apps: ['apps', 'APPS'] }, judged: judgedAppsRow, make: apps }),
 ];
 
 function kind<R extends Row, Judged extends Identified<Row>, Prompt extends string = never>(
@@ -159,17 +175,9 @@ function choosePrompt({ format: { name }, prompts = [] }: Kind, given: string | 
   );
 }
 
-const knownBenchmarks: readonly NamedData[] = [
-  { name: 'humaneval', format: 'humaneval', files: ['HumanEval.jsonl'] },
-  { name: 'mbpp', format: 'mbpp', files: ['mbpp.jsonl'] },
-  { name: 'mbxp:java', format: 'mbxp', files: ['mbjp.jsonl'] },
-  { name: 'apps', format: 'apps', files: ['apps', 'APPS'] },
-  ...languageIds.map((language) => ({
-    name: `multipl-e:${language}`,
-    format: 'multipl-e',
-    files: [`multipl-e/humaneval-${language}.jsonl`],
-  })),
-];
+const knownBenchmarks: readonly NamedData[] = kinds.flatMap(({ format, files }) =>
+  Object.entries(files).map(([name, named]) => ({ name, format: format.name, files: named })),
+);
 
 function knownBenchmark(name: string): NamedData {
   const known = knownBenchmarks.find((benchmark) => benchmark.name === name);
