@@ -1,9 +1,12 @@
-import { add, exp, mul, reshape, square, sum, type Tensor, tensor } from '@flex/tensor';
+import { add, exp, mul, reshape, square, sum, swiglu, type Tensor, tensor } from '@flex/tensor';
+import { elementwise, type Recorder, withRecorder } from '@flex/tensor/kernel';
 import { describeEachBackend, expectClose } from '@flex/tensor/testing';
 import { expect, test } from 'vitest';
 import { numbers } from './testing/functions.ts';
 import { grad } from './value-and-grad.ts';
 import { vjp } from './vjp.ts';
+
+const productOfFour = elementwise('test productOfFour', (a, b, c, d) => mul(mul(a, b), mul(c, d)));
 
 describeEachBackend((backend) => {
   const of = (...data: number[]): Tensor => tensor(backend(), data, [data.length]);
@@ -48,6 +51,32 @@ describeEachBackend((backend) => {
     const { a, b } = grad(({ a, b }) => sum(mul(square(a), b)), { a: x, b: x });
     expect(await numbers(a)).toEqual([8, 18]);
     expect(await numbers(b)).toEqual([4, 9]);
+  });
+
+  test('gives gradients that are tensors of their own, though add hands one on to both of its inputs', async () => {
+    const v = of(5, 7);
+    const { x, y } = vjp(({ x, y }) => add(x, y), { x: of(1, 2), y: of(3, 4) }, v).grads;
+    x.dispose();
+    expect(await numbers(y)).toEqual([5, 7]);
+    y.dispose();
+    expect(await numbers(v)).toEqual([5, 7]);
+  });
+
+  test('computes several gradients of an op in one kernel, as long as eight bindings are enough', () => {
+    const kernels: [string, number][] = [];
+    const count: Recorder = {
+      record(op, inputs, outputs) {
+        if (op.kind === 'kernel') kernels.push([op.name, inputs.length + outputs.length]);
+      },
+    };
+    withRecorder(count, () => {
+      grad(({ x, y }) => sum(swiglu(x, y)), { x: of(1, 2), y: of(3, 4) });
+      const four = { a: of(1), b: of(2), c: of(3), d: of(4) };
+      grad(({ a, b, c, d }) => sum(productOfFour(a, b, c, d)), four);
+    });
+    expect(kernels.map(([name]) => name)).toContain('swiglu.d0d1');
+    expect(kernels.map(([name]) => name)).toContain('test productOfFour.d3');
+    expect(Math.max(...kernels.map(([, bindings]) => bindings))).toBeLessThanOrEqual(8);
   });
 
   test('multiplies with a v of the value’s shape, and refuses any other', async () => {

@@ -50,6 +50,12 @@ describe('donate', () => {
       expect(await numbers(z)).toEqual([2, 4, 6]);
     });
 
+    test('an operand that has to be expanded first is given up too', () => {
+      const x = tensor(backend(), [1, 2, 3], [1, 3, 1]);
+      add(donate(x), tensor(backend(), new Float32Array(12), [2, 3, 2]));
+      expect(x.disposed).toBe(true);
+    });
+
     test('while something records nothing is given up', async () => {
       const x = row(1, 2);
       const z = withRecorder({ record() {} }, () => mul(donate(x), 3));

@@ -7,6 +7,7 @@ import {
   crossEntropy,
   div,
   exp,
+  greater,
   log,
   mul,
   rowMax,
@@ -16,8 +17,10 @@ import {
   square,
   sub,
   tensor,
+  where,
 } from './index.ts';
 import {
+  type AnyOp,
   apply,
   type CompositeOp,
   elementwise,
@@ -122,6 +125,31 @@ describe('row programs', () => {
       const wrong = crossEntropy(logits, labels(1, 3));
       await expect(wrong.data()).rejects.toThrow('crossEntropy: index 3 is not in [0, 3)');
     });
+  });
+});
+
+describe('texts', () => {
+  const x = { shape: [2, 8], dtype: 'f32' } as const;
+  const exponentials = (op: AnyOp, attrs: object): number => {
+    if (op.kind !== 'kernel') throw new Error(`${op.name} has no kernel`);
+    const text = op.wgsl([x], [x], attrs, { subgroupSize: 8, software: true }, [-1]).text();
+    return text.split('exp(').length - 1;
+  };
+
+  test('softmax computes each exponential once', () => {
+    expect(exponentials(opTable.get('softmax')!, { numbers: [1], period: 0, offset: 0 })).toBe(1);
+  });
+
+  test('what a condition compares is computed once, however often it is asked', () => {
+    elementwise('test staircase', (start) => {
+      let y = start;
+      for (let i = 0; i < 12; i++) {
+        const isAbove = greater(exp(y), 1);
+        y = add(where(isAbove, y, 0), where(isAbove, 0, 1));
+      }
+      return y;
+    });
+    expect(exponentials(opTable.get('test staircase')!, { numbers: [null] })).toBe(12);
   });
 });
 

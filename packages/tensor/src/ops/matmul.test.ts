@@ -401,3 +401,12 @@ describe('the choice of a body', () => {
     expect(choose({ ...real, subgroupSize: 0 }, square(1024))).toBe('tile');
   });
 });
+
+describeEachBackend((backend) => {
+  test('a product over no steps is zeros, and what follows it is computed', async () => {
+    const [a, b] = [tensor(backend(), [], [2, 0]), tensor(backend(), [], [0, 3])];
+    expect(Array.from(await matmul(a, b).data())).toEqual([0, 0, 0, 0, 0, 0]);
+    const one = tensor(backend(), [2], [1, 1]);
+    expect(Array.from(await matmul(one, one).data())).toEqual([4]);
+  });
+});
