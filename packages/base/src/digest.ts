@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
-import { closeSync, openSync, readdirSync, readSync, statSync } from 'node:fs';
+import { closeSync, readdirSync, readSync, realpathSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { canonicalJson } from './canonical-json.ts';
 import { DataError } from './errors.ts';
+import { openRegular } from './files.ts';
 
 /** A file as a manifest records it. */
 export interface FileDigest {
@@ -18,7 +19,7 @@ const pieceBytes = 1 << 20;
 export function digestFile(path: string): FileDigest {
   const hash = createHash('sha256');
   const piece = Buffer.allocUnsafe(pieceBytes);
-  const file = openSync(path, 'r');
+  const file = openRegular(path);
   let bytes = 0;
   try {
     for (let read = readSync(file, piece); read > 0; read = readSync(file, piece)) {
@@ -33,19 +34,27 @@ export function digestFile(path: string): FileDigest {
 
 /**
  * The digests of a file, or of the files in a folder and the folders in it, by name; `accepts` may choose
- * among these. Throws DataError for what is not there or is neither, and if it cannot be read.
+ * among these. A folder that links lead to once more counts once. Throws DataError for what is not there or is
+ * neither, and if it cannot be read.
  */
 export function digestAll(path: string, accepts: (file: string) => boolean = () => true): FileDigest[] {
+  return digestsOf(path, accepts, new Set());
+}
+
+function digestsOf(path: string, accepts: (file: string) => boolean, seen: Set<string>): FileDigest[] {
   const stats = statSync(path, { throwIfNoEntry: false });
   if (!stats) throw new DataError(`${path}: no such file or folder`);
   if (stats.isFile()) return [digestFile(path)];
   if (!stats.isDirectory()) throw new DataError(`${path}: is neither a file nor a folder`);
+  const folder = realpathSync(path);
+  if (seen.has(folder)) return [];
+  seen.add(folder);
   return readdirSync(path, { withFileTypes: true })
     .sort((a, b) => (a.name < b.name ? -1 : 1))
     .flatMap((entry) => {
       const inner = join(path, entry.name);
       const isFolder = statSync(inner, { throwIfNoEntry: false })?.isDirectory();
-      return isFolder || accepts(inner) ? digestAll(inner, accepts) : [];
+      return isFolder || accepts(inner) ? digestsOf(inner, accepts, seen) : [];
     });
 }
 

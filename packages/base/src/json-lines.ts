@@ -1,58 +1,83 @@
-import { closeSync, openSync, readSync, truncateSync } from 'node:fs';
+import { closeSync, ftruncateSync, readSync } from 'node:fs';
 import { DataError } from './errors.ts';
-import { oneLine } from './one-line.ts';
+import { maxTextBytes, maxTextSize, openOwnFile, openRegular } from './files.ts';
+import { parseJson } from './parse-json.ts';
 import { writeAll } from './write-atomic.ts';
 
-/** A line of a file of JSON Lines. */
-export interface JsonLine {
-  readonly value: unknown;
+/** A line of a file. */
+export interface Line {
+  readonly bytes: Buffer;
   /** `path:line`, as messages begin. */
   readonly where: string;
   /** Bytes of the file up to and with this line. */
   readonly end: number;
+  /** Whether it has its end, which a crash may have left out of a last one. */
+  readonly whole: boolean;
+}
+
+/** A line of a file of JSON Lines. */
+export interface JsonLine extends Pick<Line, 'where' | 'end'> {
+  readonly value: unknown;
 }
 
 const pieceBytes = 1 << 20;
 
 /**
- * The whole lines of a file of JSON Lines, read a MiB at a time. A last one without its end, as a crash
- * leaves, is none. Throws DataError, which begins with `path:line`, for a line that is not JSON.
+ * The lines of a file, read a MiB at a time. Throws DataError, which begins with `path:line`, for one of more than
+ * maxTextBytes, and what openRegular throws.
  */
-export function* readJsonLines(path: string): Generator<JsonLine> {
-  const file = openSync(path, 'r');
+export function* readLines(path: string): Generator<Line> {
+  const file = openRegular(path);
   try {
-    let line = 0;
-    let end = 0;
-    let held: Buffer[] = [];
-    for (let piece = readPiece(file); piece.length > 0; piece = readPiece(file)) {
-      let from = 0;
-      for (let to = piece.indexOf(10); to >= 0; to = piece.indexOf(10, from)) {
-        const bytes = Buffer.concat([...held, piece.subarray(from, to)]);
-        const where = `${path}:${++line}`;
-        end += bytes.length + 1;
-        yield { value: parseJson(bytes.toString(), where), where, end };
-        held = [];
-        from = to + 1;
-      }
-      held.push(piece.subarray(from));
-    }
+    yield* linesOf(file, path);
   } finally {
     closeSync(file);
   }
 }
 
-function readPiece(file: number): Buffer {
-  const piece = Buffer.allocUnsafe(pieceBytes);
-  return piece.subarray(0, readSync(file, piece));
+function* linesOf(file: number, path: string): Generator<Line> {
+  let line = 1;
+  let end = 0;
+  let held: Buffer[] = [];
+  let heldBytes = 0;
+  const take = (last: Buffer, whole: boolean): Line => {
+    const bytes = Buffer.concat([...held, last]);
+    end += bytes.length + Number(whole);
+    held = [];
+    heldBytes = 0;
+    return { bytes, where: `${path}:${line++}`, end, whole };
+  };
+  let at = 0;
+  for (let piece = readPiece(file, at); piece.length > 0; piece = readPiece(file, at)) {
+    at += piece.length;
+    let from = 0;
+    for (let to = piece.indexOf(10); to >= 0; to = piece.indexOf(10, from)) {
+      yield take(piece.subarray(from, to), true);
+      from = to + 1;
+    }
+    held.push(piece.subarray(from));
+    heldBytes += piece.length - from;
+    if (heldBytes > maxTextBytes) throw new DataError(`${path}:${line}: is longer than ${maxTextSize}`);
+  }
+  if (heldBytes > 0) yield take(Buffer.alloc(0), false);
 }
 
-/** The value of a JSON text. Throws DataError, which begins with `where`, for a text that is none. */
-export function parseJson(text: string, where: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (cause) {
-    // V8 quotes the text, line breaks included.
-    throw new DataError(`${where}: is not JSON: ${oneLine((cause as Error).message)}`, { cause });
+function readPiece(file: number, at: number): Buffer {
+  const piece = Buffer.allocUnsafe(pieceBytes);
+  return piece.subarray(0, readSync(file, piece, 0, pieceBytes, at));
+}
+
+/**
+ * The whole lines of a file of JSON Lines. A last one without its end, as a crash leaves, is none. Throws what
+ * readLines throws, and DataError, which begins with `path:line`, for a line that is not JSON.
+ */
+export function* readJsonLines(path: string): Generator<JsonLine> {
+  yield* valuesOf(readLines(path));
+}
+
+function* valuesOf(lines: Iterable<Line>): Generator<JsonLine> {
+  for (const { bytes, where, end, whole } of lines) {
+    if (whole) yield { value: parseJson(bytes.toString(), where), where, end };
   }
 }
 
@@ -65,19 +90,19 @@ export interface JsonLog {
 
 /**
  * Opens the file to append to, makes it where there is none, and gives each of its lines to `read`, which throws
- * for what it does not know. A torn last line is taken off the file. A null path keeps nothing. Throws what
- * `readJsonLines` throws.
+ * for what it does not know, and says false of the first that is to be taken off the file with all after it. A torn
+ * last line is taken off too. A null path keeps nothing. Throws what `openOwnFile` and `readJsonLines` throw.
  */
-export function openJsonLog(path: string | null, read: (line: JsonLine) => void): JsonLog {
+export function openJsonLog(path: string | null, read: (line: JsonLine) => unknown): JsonLog {
   if (path === null) return { append() {}, close() {} };
-  const file = openSync(path, 'a');
+  const file = openOwnFile(path);
   try {
     let end = 0;
-    for (const line of readJsonLines(path)) {
-      read(line);
+    for (const line of valuesOf(linesOf(file, path))) {
+      if (read(line) === false) break;
       end = line.end;
     }
-    truncateSync(path, end);
+    ftruncateSync(file, end);
   } catch (error) {
     closeSync(file);
     throw error;

@@ -14,11 +14,21 @@ export function nearestNames(word: string, candidates: Iterable<string>, count: 
     .map(({ name }) => name);
 }
 
+/** No name is longer, nor are there more to choose from: the time is their number times their lengths. */
+const [longest, most] = [128, 10_000];
+
 function ranked(word: string, candidates: Iterable<string>): { name: string; edits: number }[] {
-  return Array.from(candidates, (name) => ({
-    name,
-    edits: editDistance(word.toLowerCase(), name.toLowerCase()),
-  })).sort((a, b) => a.edits - b.edits);
+  const found: { name: string; edits: number }[] = [];
+  for (const name of candidates) {
+    found.push({ name, edits: found.length < most ? boundedDistance(word, name) : Infinity });
+  }
+  return found.sort((a, b) => a.edits - b.edits);
+}
+
+/** The edits between two beginnings, and of the rest the letters that one has more than the other. */
+function boundedDistance(a: string, b: string): number {
+  const [beginA, beginB] = [a, b].map((name) => name.slice(0, longest).toLowerCase());
+  return editDistance(beginA, beginB) + Math.abs(a.length - beginA.length - (b.length - beginB.length));
 }
 
 /**

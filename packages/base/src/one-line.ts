@@ -14,3 +14,14 @@ export function show(value: unknown): string {
   const text = typeof value === 'number' ? String(value) : (JSON.stringify(value) ?? String(value));
   return text.length <= 60 ? text : `${text.slice(0, 57)}...`;
 }
+
+/**
+ * A text from a file or a model, with what could steer a terminal or turn the reading direction written as escapes:
+ * control characters but tabs, and Unicode's format characters and line separators.
+ */
+export function printable(text: string): string {
+  return text.replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (character) => {
+    if (character === '\t') return character;
+    return `\\u{${character.codePointAt(0)!.toString(16)}}`;
+  });
+}

@@ -18,7 +18,9 @@ export function writeAtomic(
   const pieces = typeof content === 'string' || content instanceof Uint8Array ? [content] : content;
   const beside = join(dirname(path), `.${basename(path)}.${process.pid}.partial`);
   try {
-    const file = onDisk(path, () => openSync(beside, 'w'));
+    // What a run that stopped has left there goes; a link put in its place is not followed.
+    rmSync(beside, { force: true });
+    const file = onDisk(path, () => openSync(beside, 'wx'));
     try {
       for (const piece of pieces) onDisk(path, () => writeAll(file, piece));
       onDisk(path, () => fsyncSync(file));

@@ -1,3 +1,4 @@
+import { printable } from '@flex/base';
 import chalk, { chalkStderr } from 'chalk';
 import type { Command } from 'commander';
 import { environment } from './environment.ts';
@@ -13,11 +14,11 @@ export interface CommonOptions {
 export interface Output {
   readonly json: boolean;
   readonly verbose: boolean;
-  /** A line of the result; with --json nothing. */
+  /** A line of the result, its words from files made `printable`; with --json nothing. */
   print(line?: string): void;
   /** An object of the result; only with --json, one line. */
   emit(value: unknown): void;
-  /** A note on the way; silent with --quiet. */
+  /** A note on the way, made printable; silent with --quiet. */
   note(line: string): void;
   /** A note that --quiet does not silence. */
   warn(line: string): void;
@@ -34,10 +35,10 @@ export function outputOf({ json = false, quiet = false, verbose = false }: Commo
       if (json) process.stdout.write(`${JSON.stringify(value)}\n`);
     },
     note: (line) => {
-      if (!quiet) process.stderr.write(`${chalkStderr.dim(line)}\n`);
+      if (!quiet) process.stderr.write(`${chalkStderr.dim(printable(line))}\n`);
     },
     warn: (line) => {
-      process.stderr.write(`${chalkStderr.yellow(line)}\n`);
+      process.stderr.write(`${chalkStderr.yellow(printable(line))}\n`);
     },
   };
 }

@@ -1,4 +1,4 @@
-import { ConfigError, DataError } from '@flex/base';
+import { ConfigError, DataError, printable } from '@flex/base';
 import { SandboxError } from '@flex/judge';
 import { CommanderError } from 'commander';
 
@@ -13,9 +13,17 @@ export function exitCodeOf(error: unknown): number {
   return exitCode.failed;
 }
 
-/** What to tell of an error: one line, or the stack too when verbose. Commander has said its own already. */
+/** Characters of an error's line at most: what came from a file may be of any length. */
+const longest = 2000;
+
+/**
+ * What to tell of an error: one line, or the stack too when verbose, with nothing that could steer a terminal.
+ * Commander has said its own already.
+ */
 export function messageOf(error: unknown, verbose: boolean): string {
   if (error instanceof CommanderError) return '';
-  if (!(error instanceof Error)) return String(error);
-  return verbose && error.stack ? error.stack : error.message.split('\n')[0];
+  const { message, stack } = error instanceof Error ? error : { message: String(error), stack: undefined };
+  if (verbose && stack) return stack.split('\n').map(printable).join('\n');
+  const [line] = message.split('\n', 1);
+  return printable(line.length > longest ? `${line.slice(0, longest)}…` : line);
 }

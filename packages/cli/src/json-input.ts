@@ -1,5 +1,4 @@
-import { readFileSync } from 'node:fs';
-import { DataError, schemaRule } from '@flex/base';
+import { DataError, parseJson, readWhole, schemaRule } from '@flex/base';
 import { z } from 'zod';
 
 const ids = z.array(z.array(z.int().nonnegative()).min(1)).min(1);
@@ -21,7 +20,7 @@ export interface TokenInput {
  * line, for a missing or malformed file, an id outside the vocabulary, ragged rows, and padding on the left.
  */
 export function readTokenInput(path: string, vocabSize: number): TokenInput {
-  const parsed = schema.safeParse(parseJson(path), { error: schemaRule });
+  const parsed = schema.safeParse(readJsonInput(path), { error: schemaRule });
   if (!parsed.success) {
     const { path: at, message } = parsed.error.issues[0];
     const what = at.length > 0 ? `"${at.join('.')}"` : 'the content';
@@ -56,17 +55,14 @@ function rightPaddedLength(path: string, mask: readonly (readonly number[])[], i
   return length;
 }
 
-/** Parses a JSON file. Throws DataError when it is missing or malformed. */
-export function parseJson(path: string): unknown {
+/** The value of a JSON file. Throws DataError when it is missing or malformed. */
+export function readJsonInput(path: string): unknown {
   let text: string;
   try {
-    text = readFileSync(path, 'utf8');
+    text = readWhole(path).toString();
   } catch (error) {
+    if (error instanceof DataError) throw error;
     throw new DataError(`${path}: cannot be read: ${(error as Error).message}`);
   }
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    throw new DataError(`${path}: is not JSON: ${(error as Error).message}`);
-  }
+  return parseJson(text, path);
 }

@@ -1,3 +1,4 @@
+import { printable } from '@flex/base';
 import type { StepMetrics } from '@flex/train';
 import { chalkStderr } from 'chalk';
 import cliProgress from 'cli-progress';
@@ -5,7 +6,7 @@ import cliProgress from 'cli-progress';
 /** Shows how a run goes: one live line on a terminal, a plain line now and then elsewhere. */
 export interface Progress {
   step(metrics: StepMetrics, total: number): void;
-  /** A line of its own, above the live one. */
+  /** A line of its own, above the live one, made printable. */
   line(text: string): void;
   stop(): void;
 }
@@ -48,7 +49,7 @@ function liveProgress(): Progress {
     },
     line(text) {
       if (started) process.stderr.write('\r\u001b[K');
-      process.stderr.write(`${text}\n`);
+      process.stderr.write(`${printable(text)}\n`);
     },
     stop() {
       if (started) bar.stop();
@@ -68,7 +69,7 @@ function plainProgress(): Progress {
       shown = now;
       process.stderr.write(`${describeStep(metrics, total)}  ${left} left\n`);
     },
-    line: (text) => void process.stderr.write(`${text}\n`),
+    line: (text) => void process.stderr.write(`${printable(text)}\n`),
     stop() {},
   };
 }

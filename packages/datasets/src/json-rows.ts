@@ -1,8 +1,10 @@
+import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { pipeline, type Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
-import { ConfigError, DataError, parseJson } from '@flex/base';
-import { newJsonSplitter } from './json-splitter.ts';
+import { ConfigError, DataError, maxTextBytes, maxTextSize, parseJson } from '@flex/base';
+import { type JsonPart, newJsonSplitter } from './json-splitter.ts';
+import { isBlank, newLineSplitter } from './line-splitter.ts';
 
 /** One value of a file: a line of JSON Lines, or an element of one JSON list. */
 export interface JsonRow {
@@ -16,13 +18,14 @@ export interface JsonRow {
 /**
  * The values of a file of JSON Lines, or of a file that is one JSON list, gzipped or not, whatever its name.
  * Only one value is held at a time. Throws ConfigError where there is no such file, and DataError with path
- * and line at what is not UTF-8, JSON or whole gzip. Blank lines are passed over.
+ * and line at what is not UTF-8, JSON or whole gzip, and at what is beyond the bounds: a row of more than
+ * maxTextBytes, 16 MiB of blanks, gzip that grows to more than 64 MiB and 100 times its size. Blank lines are
+ * passed over.
  */
 export async function* readJsonRows(path: string): AsyncGenerator<JsonRow> {
   const handle = await openFile(path);
   try {
-    const chunks = await readChunks(handle);
-    for await (const { bytes, line } of split(chunks, path)) {
+    for await (const { bytes, line } of split(await readChunks(handle), path)) {
       const where = `${path}:${line}`;
       const text = decode(bytes, where);
       yield { where, text, value: parseJson(text, where) };
@@ -51,7 +54,8 @@ async function openFile(path: string): Promise<FileHandle> {
   }
   let handle: FileHandle;
   try {
-    handle = await open(path);
+    // Else opening a pipe would wait for who writes to it.
+    handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (error) {
     const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
     throw new ConfigError(missing ? `${path}: no such file` : `${path}: ${(error as Error).message}`);
@@ -64,65 +68,62 @@ async function openFile(path: string): Promise<FileHandle> {
   );
 }
 
-async function readChunks(handle: FileHandle): Promise<Readable> {
+/** The bytes of a file, and how many there may be. */
+interface Content {
+  readonly chunks: Readable;
+  readonly mostBytes: number;
+}
+
+/** JSON shrinks to a third or a twentieth in gzip, which could make a thousandth of a file that says nothing. */
+const maxGrowth = 100;
+const anyGrowthBytes = 1 << 26;
+
+async function readChunks(handle: FileHandle): Promise<Content> {
   const { buffer, bytesRead } = await handle.read(Buffer.alloc(2), 0, 2, 0);
   const bytes = handle.createReadStream({ start: 0, autoClose: false, highWaterMark: 1 << 18 });
-  if (bytesRead < 2 || buffer[0] !== 0x1f || buffer[1] !== 0x8b) return bytes;
+  if (bytesRead < 2 || buffer[0] !== 0x1f || buffer[1] !== 0x8b)
+    return { chunks: bytes, mostBytes: Infinity };
+  const mostBytes = Math.max(anyGrowthBytes, maxGrowth * (await handle.stat()).size);
   // What fails here is thrown by the reader of the returned stream.
-  return pipeline(bytes, createGunzip({ chunkSize: 1 << 18 }), () => {});
+  return { chunks: pipeline(bytes, createGunzip({ chunkSize: 1 << 18 }), () => {}), mostBytes };
 }
 
-interface Piece {
-  readonly bytes: Buffer;
-  readonly line: number;
-}
+const maxBlankBytes = 1 << 24;
 
 /** Lines, or the elements of a list where the first character that is not blank opens one. */
-async function* split(chunks: AsyncIterable<Buffer>, path: string): AsyncGenerator<Piece> {
-  const iterator = chunks[Symbol.asyncIterator]();
-  let head = Buffer.alloc(0);
-  let ended = false;
-  while (!ended && !/[^\s\uFEFF]/.test(head.toString())) {
-    const { value, done } = await iterator.next();
-    ended = done === true;
-    if (!ended) head = Buffer.concat([head, value]);
-  }
-  const rest = { [Symbol.asyncIterator]: () => iterator };
-  const isList = /^[\s\uFEFF]*\[/.test(head.toString());
-  yield* isList ? splitList(head, rest, path) : splitLines(head, rest);
-}
-
-async function* splitLines(head: Buffer, rest: AsyncIterable<Buffer>): AsyncGenerator<Piece> {
-  let held: Buffer[] = [];
-  let line = 1;
-  const take = function* (chunk: Buffer): Generator<Piece> {
-    let from = 0;
-    // JSON text may hold line separators of Unicode, so that only \n ends a line.
-    for (let to = chunk.indexOf(10); to >= 0; to = chunk.indexOf(10, from)) {
-      held.push(chunk.subarray(from, to));
-      const bytes = Buffer.concat(held);
-      held = [];
-      from = to + 1;
-      if (!isBlank(bytes)) yield { bytes, line };
-      line++;
+async function* split({ chunks, mostBytes }: Content, path: string): AsyncGenerator<JsonPart> {
+  const lines = newLineSplitter();
+  let list: ReturnType<typeof newJsonSplitter> | undefined;
+  let isBegun = false;
+  let bytes = 0;
+  let blanks = 0;
+  for await (const whole of chunks as AsyncIterable<Buffer>) {
+    const chunk = bytes === 0 ? withoutMark(whole) : whole;
+    const ink = chunk.findIndex((byte) => !isBlank(byte));
+    if (!isBegun && chunk[ink] === 91) {
+      yield* lines.push(chunk.subarray(0, ink));
+      list = newJsonSplitter(lines.line);
     }
-    held.push(chunk.subarray(from));
-  };
-  yield* take(head);
-  for await (const chunk of rest) yield* take(chunk);
-  const bytes = Buffer.concat(held);
-  if (!isBlank(bytes)) yield { bytes, line };
-}
+    yield* list ? list.push(isBegun ? chunk : chunk.subarray(ink)) : lines.push(chunk);
+    isBegun ||= ink >= 0;
 
-async function* splitList(head: Buffer, rest: AsyncIterable<Buffer>, path: string): AsyncGenerator<Piece> {
-  const splitter = newJsonSplitter();
-  yield* splitter.push(head.subarray(head.indexOf(91)));
-  for await (const chunk of rest) yield* splitter.push(chunk);
-  if (!splitter.closed()) {
+    bytes += whole.length;
+    blanks = ink < 0 ? blanks + chunk.length : 0;
+    const { line, heldBytes } = list ?? lines;
+    const excess =
+      (heldBytes > maxTextBytes && `a row must not be longer than ${maxTextSize}`) ||
+      (blanks > maxBlankBytes && `more than ${maxBlankBytes >> 20} MiB are blank`) ||
+      (bytes > mostBytes &&
+        `the gzipped file grows to more than ${mostBytes} bytes, ${maxGrowth} times its size; unpack it first`);
+    if (excess) throw new DataError(`${path}:${line}: ${excess}`);
+  }
+  yield* lines.end();
+  if (list?.closed() === false) {
     throw new DataError(`${path}: is not one whole JSON list; write a row a line, or close the list with ]`);
   }
 }
 
-function isBlank(bytes: Buffer): boolean {
-  return bytes.every((byte) => byte === 32 || byte === 9 || byte === 13);
+/** The text without the byte order mark that it may begin with. */
+function withoutMark(text: Buffer): Buffer {
+  return text.subarray(text.subarray(0, 3).toString() === '\uFEFF' ? 3 : 0);
 }

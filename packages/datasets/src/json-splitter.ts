@@ -13,6 +13,10 @@ export interface JsonPart {
 /** Takes a list or an object in chunks and gives its direct parts, each as soon as it is whole. */
 export interface JsonSplitter {
   push(chunk: Buffer): JsonPart[];
+  /** The line that is read. */
+  readonly line: number;
+  /** Bytes kept of a part that is not yet whole. */
+  readonly heldBytes: number;
   /** Whether the list or object was closed, with nothing but blanks after it. */
   closed(): boolean;
 }
@@ -20,16 +24,17 @@ export interface JsonSplitter {
 /**
  * Splits a JSON list or object into its direct parts without parsing it, so that lists larger than memory can
  * be read part by part. Only brackets, strings and commas are looked at; the parts may still be malformed.
- * An empty part, as in `[1,]`, is given too.
+ * An empty part, as in `[1,]`, is given too. The text begins in `firstLine`.
  */
-export function newJsonSplitter(): JsonSplitter {
+export function newJsonSplitter(firstLine = 1): JsonSplitter {
   let depth = 0;
   let inString = false;
   let escaped = false;
-  let line = 1;
+  let line = firstLine;
   let parts = 0;
   let partLine = 0;
   let held: Buffer[] = [];
+  let heldBytes = 0;
   let opened = false;
   let stray = false;
 
@@ -40,6 +45,7 @@ export function newJsonSplitter(): JsonSplitter {
       const finish = (end: number): void => {
         whole.push({ bytes: Buffer.concat([...held, chunk.subarray(from, end)]), line: partLine || line });
         held = [];
+        heldBytes = 0;
         from = end + 1;
         partLine = 0;
         parts++;
@@ -75,8 +81,17 @@ export function newJsonSplitter(): JsonSplitter {
         if (byte === quote) inString = true;
         else if (opening.has(byte)) depth++;
       }
-      if (depth > 0) held.push(chunk.subarray(from));
+      if (depth > 0) {
+        held.push(chunk.subarray(from));
+        heldBytes += chunk.length - from;
+      }
       return whole;
+    },
+    get line() {
+      return line;
+    },
+    get heldBytes() {
+      return heldBytes;
     },
     closed: () => opened && depth === 0 && !stray,
   };
@@ -90,7 +105,8 @@ export function memberText(json: string, key: string): string | undefined {
   let found: string | undefined;
   for (const { bytes } of newJsonSplitter().push(Buffer.from(json))) {
     const member = bytes.toString();
-    const name = /^\s*("[^"\\]*(?:\\.[^"\\]*)*")\s*:/.exec(member);
+    // Longer than any key that is asked for: V8's stack for a repeated group has an end.
+    const name = /^\s{0,999}("(?:[^"\\]|\\.){0,999}")\s{0,999}:/.exec(member);
     if (name && JSON.parse(name[1]) === key) found = member.slice(name[0].length).trim();
   }
   return found;

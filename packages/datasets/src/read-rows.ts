@@ -1,4 +1,4 @@
-import { DataError } from '@flex/base';
+import { DataError, oneLine } from '@flex/base';
 import type { Format, Row } from './format.ts';
 import { type Members, rawRow } from './row.ts';
 import { readSource, type SourceOptions } from './source-rows.ts';
@@ -32,7 +32,7 @@ export async function* readRows(source: string, options: ReadRowsOptions): Async
     const format = named ?? formats.find((known) => known.matches(raw.value));
     first ??= format;
     if (!format || format !== first) {
-      const keys = Object.keys(raw.value).join(', ') || '(none)';
+      const keys = oneLine(Object.keys(raw.value).join(', ')) || '(none)';
       const hint = first
         ? `the rows before it are ${shapeOf(first)}`
         : `known are ${formats.map(shapeOf).join(', ')}`;

@@ -1,7 +1,7 @@
 import { statSync } from 'node:fs';
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { ConfigError } from '@flex/base';
+import { ConfigError, readWhole } from '@flex/base';
 import { decode, type JsonRow, readJsonRows } from './json-rows.ts';
 
 /** The two parts of APPS, which lie in folders of these names. */
@@ -28,7 +28,7 @@ export async function* readSource(source: string, options: SourceOptions = {}): 
   const stats = statSync(source, { throwIfNoEntry: false });
   if (!stats) throw new ConfigError(`${source}: no such file or folder`);
   if (!stats.isDirectory()) return yield* readJsonRows(source);
-  for (const folder of await appsProblems(source, options)) yield await readAppsProblem(folder);
+  for (const folder of await appsProblems(source, options)) yield readAppsProblem(folder);
 }
 
 async function appsProblems(folder: string, options: SourceOptions): Promise<string[]> {
@@ -60,17 +60,17 @@ function isProblem(folder: string): boolean {
   return statSync(join(folder, 'question.txt'), { throwIfNoEntry: false }) !== undefined;
 }
 
-async function readAppsProblem(folder: string): Promise<JsonRow> {
-  const read = async (name: string): Promise<string | null> => {
+function readAppsProblem(folder: string): JsonRow {
+  const read = (name: string): string | null => {
     const path = join(folder, name);
-    return statSync(path, { throwIfNoEntry: false }) ? decode(await readFile(path), path) : null;
+    return statSync(path, { throwIfNoEntry: false }) ? decode(readWhole(path), path) : null;
   };
   const value = {
     problem_id: basename(folder),
-    question: await read('question.txt'),
-    input_output: await read('input_output.json'),
-    starter_code: await read('starter_code.py'),
-    solutions: await read('solutions.json'),
+    question: read('question.txt'),
+    input_output: read('input_output.json'),
+    starter_code: read('starter_code.py'),
+    solutions: read('solutions.json'),
   };
   return { where: folder, text: '', value };
 }

@@ -28,7 +28,7 @@ export const splitSyntax = `${[...splits.keys()].join(', ')}, a range of task id
  * the last slash of its id. 601 of `601` and `MBJP/601`, 23 of `HumanEval_23_strlen`; null where there is none.
  */
 export function taskNumber(id: string | null): number | null {
-  const digits = /\d+(?=[^/]*$)/.exec(id ?? '')?.[0];
+  const digits = /\d+/.exec(id?.slice(id.lastIndexOf('/') + 1) ?? '')?.[0];
   return digits === undefined ? null : Number(digits);
 }
 

@@ -1,6 +1,7 @@
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { ConfigError, DataError } from '@flex/base';
+import { ConfigError, DataError, parseJson, readLines, readWhole } from '@flex/base';
+import { decode } from '@flex/datasets';
 import { assurances, failures, type LanguageId, languageIds, verdicts } from '@flex/judge';
 import { z } from 'zod';
 import { incompletes, passKeys, protocolHash, type Results, resultFiles, type SampleRow } from './results.ts';
@@ -70,7 +71,7 @@ export function readResults(folder: string): ResultFolder {
   refuseOther(folder);
   const resultsPath = join(folder, resultFiles.results);
   const samplesPath = join(folder, resultFiles.samples);
-  const results = parse(readFileSync(resultsPath), resultsSchema, resultsPath) as unknown as Results;
+  const results = parse(readWhole(resultsPath), resultsSchema, resultsPath) as unknown as Results;
   const problems = readProblems(samplesPath);
   const { samples_per_problem: n, incomplete } = results;
   const k = passKeys(results).map((key) => Number(key.slice('pass@'.length)));
@@ -129,36 +130,19 @@ function readProblems(path: string): ResultProblem[] {
   return [...problems.values()];
 }
 
-/** The rows of samples.jsonl, each with its place; decoded line by line, for the file may exceed a string. */
+/** The rows of samples.jsonl, each with its place. */
 function* rows(path: string): Generator<{ row: SampleRow; at: string }> {
-  const bytes = readFileSync(path);
-  let line = 0;
-  for (let start = 0; start < bytes.length; ) {
-    const newline = bytes.indexOf(0x0a, start);
-    const end = newline < 0 ? bytes.length : newline;
-    line++;
-    const at = `${path}:${line}`;
-    const text = bytes.subarray(start, end);
-    if (text.length > 0) yield { row: parse(text, sampleSchema, at) as SampleRow, at };
-    start = end + 1;
+  for (const { bytes, where: at } of readLines(path)) {
+    if (bytes.length > 0) yield { row: parse(bytes, sampleSchema, at) as SampleRow, at };
   }
 }
 
 /** JSON of this shape; throws DataError that begins with `at` for anything else. */
 function parse<T>(bytes: Uint8Array, schema: z.ZodType<T>, at: string): T {
-  const result = schema.safeParse(json(bytes, at));
+  const result = schema.safeParse(parseJson(decode(bytes, at), at));
   if (result.success) return result.data;
   const { path, message } = result.error.issues[0];
   throw new DataError(`${at}: ${path.length > 0 ? `${path.join('.')}: ` : ''}${message}`);
-}
-
-function json(bytes: Uint8Array, at: string): unknown {
-  try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
-  } catch (error) {
-    // V8 quotes the text, line breaks included.
-    throw new DataError(`${at}: is not JSON: ${(error as Error).message.replaceAll(/\s+/g, ' ')}`);
-  }
 }
 
 function rescored(

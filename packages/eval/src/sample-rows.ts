@@ -1,5 +1,6 @@
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { readWhole } from '@flex/base';
 import { decode, type JsonRow, readJsonRows } from '@flex/datasets';
 
 /** Rows as JSON, or gzipped; MultiPL-E puts what its own judge says beside them. */
@@ -25,7 +26,7 @@ function* programsIn(parent: string, folder: string): Generator<JsonRow> {
   const files = readdirSync(join(parent, folder), { withFileTypes: true }).sort(byNumberedName);
   for (const { name } of files.filter((entry) => entry.isFile() && entry.name.endsWith('.py'))) {
     const where = join(parent, folder, name);
-    const solution = decode(readFileSync(where), where);
+    const solution = decode(readWhole(where), where);
     const value = { task_id: folder.replace('_', '/'), solution };
     yield { where, text: JSON.stringify(value), value };
   }

@@ -1,4 +1,4 @@
-import { DataError, nearestName, show } from '@flex/base';
+import { DataError, nearestName, oneLine, show } from '@flex/base';
 import { has, id, type JsonRow, type Members, rawRow, text, texts } from '@flex/datasets';
 import type { Completion, Problem } from './benchmark.ts';
 import { readSampleRows } from './sample-rows.ts';
@@ -85,7 +85,7 @@ function completionTrouble(row: Members, keys: readonly string[]): string {
     const meant = nearestName(key, Object.keys(completionKeys));
     if (meant) return `has none of ${known}; is ${show(key)} meant to be ${meant}?`;
   }
-  return `has none of ${known}; its keys are ${Object.keys(row).join(', ')}`;
+  return `has none of ${known}; its keys are ${oneLine(Object.keys(row).join(', '))}`;
 }
 
 function* programsOf(
@@ -118,10 +118,11 @@ function finder(problems: readonly Problem[]): Find {
     // The nearest number is no likely meaning of a number.
     const meant = /^\d+$/.test(given) ? undefined : nearestName(given, byId.keys());
     const hint = meant ? `is it ${meant}?` : `ids are like ${[...byId.keys()].slice(0, 3).join(', ')}`;
-    throw new DataError(`${where}: unknown task id ${JSON.stringify(given)}; ${hint}`);
+    throw new DataError(`${where}: unknown task id ${show(given)}; ${hint}`);
   };
 }
 
 function simple(given: string): string {
-  return given.replace(/^mbpp\//i, '').replace(/^0+(?=\d+$)/, '');
+  const id = given.replace(/^mbpp\//i, '');
+  return /\D/.test(id) ? id : id.replace(/^0+(?=.)/, '');
 }

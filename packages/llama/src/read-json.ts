@@ -1,5 +1,5 @@
-import { existsSync, readFileSync, statSync } from 'node:fs';
-import { DataError, schemaRule } from '@flex/base';
+import { existsSync, statSync } from 'node:fs';
+import { DataError, parseJson, readWhole, schemaRule } from '@flex/base';
 import type * as z from 'zod';
 
 /**
@@ -19,14 +19,13 @@ export function requireDirectory(dir: string): void {
  * what it may be and what it is.
  */
 export function readJson<T>(path: string, schema: z.ZodType<T>): T {
-  let content: unknown;
+  let text: string;
   try {
-    content = JSON.parse(readFileSync(path, 'utf8'));
+    text = readWhole(path).toString();
   } catch (cause) {
-    const why = cause instanceof SyntaxError ? `is not JSON: ${cause.message}` : `cannot be read: ${cause}`;
-    throw new DataError(`${path}: ${why}`, { cause });
+    throw cause instanceof DataError ? cause : new DataError(`${path}: cannot be read: ${cause}`, { cause });
   }
-  return checkContent(path, [], content, schema);
+  return checkContent(path, [], parseJson(text, path), schema);
 }
 
 /** `content`, found in the file `path` under the keys `under`, as `schema` reads it. Throws like readJson. */

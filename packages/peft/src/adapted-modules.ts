@@ -1,3 +1,4 @@
+import type { Pattern } from './bounded-pattern.ts';
 import { pythonPattern } from './python-pattern.ts';
 import { isNamed } from './targets.ts';
 
@@ -72,7 +73,7 @@ function layerReader(content: Content, fail: Fail): (path: string) => number {
   };
 }
 
-function compile(key: string, source: string, extent: 'match' | 'fullmatch', fail: Fail): RegExp {
+function compile(key: string, source: string, extent: 'match' | 'fullmatch', fail: Fail): Pattern {
   try {
     return pythonPattern(source, extent);
   } catch (cause) {

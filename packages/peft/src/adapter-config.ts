@@ -1,4 +1,4 @@
-import { ConfigError, DataError } from '@flex/base';
+import { ConfigError, DataError, parseJson } from '@flex/base';
 import { type AdaptedModules, adaptedModules } from './adapted-modules.ts';
 import { patternMatcher } from './adapter-names.ts';
 import type { LoraConfig } from './lora.ts';
@@ -94,7 +94,7 @@ export function parseAdapterConfig(file: string, text: string): AdapterConfig {
   const fail = (what: string): never => {
     throw new DataError(`${file}: ${what}`);
   };
-  const content = parseObject(text, fail);
+  const content = parseObject(file, text, fail);
   for (const key of needed) if (!(key in content)) fail(`"${key}" is missing; is this an adapter of PEFT?`);
   for (const [key, allowed] of Object.entries(required)) {
     const came = key in content ? content[key] : allowed[0];
@@ -130,13 +130,8 @@ const isAlpha = (x: number) => x > 0 && x < Infinity;
 const isEmpty = (value: unknown) =>
   value === undefined || value === null || (typeof value === 'object' && Object.keys(value).length === 0);
 
-function parseObject(text: string, fail: (what: string) => never): Content {
-  let content: unknown;
-  try {
-    content = JSON.parse(text);
-  } catch (cause) {
-    return fail(`is not JSON: ${(cause as Error).message}`);
-  }
+function parseObject(file: string, text: string, fail: (what: string) => never): Content {
+  const content = parseJson(text, file);
   if (typeof content !== 'object' || content === null || Array.isArray(content)) fail('is not a JSON object');
   return content as Content;
 }

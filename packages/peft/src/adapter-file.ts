@@ -1,6 +1,6 @@
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { DataError, writeAtomic } from '@flex/base';
+import { DataError, readWhole, writeAtomic } from '@flex/base';
 import { type Backend, scope, tensor } from '@flex/tensor';
 import { openSafetensors, type SafetensorsFile, toFloat32, writeSafetensors } from '@flex/tensor/safetensors';
 import { type AdapterConfig, formatAdapterConfig, parseAdapterConfig } from './adapter-config.ts';
@@ -131,7 +131,7 @@ function openWeights(dir: string, path: string): SafetensorsFile {
 
 function readText(path: string): string {
   try {
-    return readFileSync(path, 'utf8');
+    return readWhole(path).toString();
   } catch (cause) {
     throw new DataError(
       `${path}: cannot be read; give the folder of a PEFT adapter: ${(cause as Error).message}`,

@@ -1,3 +1,4 @@
+import type { Pattern } from './bounded-pattern.ts';
 import { pythonPattern } from './python-pattern.ts';
 
 /** The two matrices of a module's adapter in PEFT's names. */
@@ -24,6 +25,6 @@ export function parsePeftName(name: string): { path: string; side: Side } | null
  * Whether PEFT would apply the pattern `key` of rank_pattern or alpha_pattern to a module path. Throws
  * ConfigError for a pattern of Python's that cannot be read.
  */
-export function patternMatcher(key: string): RegExp {
+export function patternMatcher(key: string): Pattern {
   return pythonPattern(`(.*\\.)?(${key})$`, 'match');
 }

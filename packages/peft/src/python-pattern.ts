@@ -1,4 +1,5 @@
 import { ConfigError } from '@flex/base';
+import { boundedPattern, type Pattern } from './bounded-pattern.ts';
 
 /** The next piece of a Python pattern, in the group that says what to do with it. */
 const piece = new RegExp(
@@ -34,7 +35,7 @@ const unreadable: readonly (readonly [RegExp, string])[] = [
  * special in JavaScript alone are translated. Throws ConfigError, in one line, for possessive repeats, atomic
  * groups, inline flags, conditions, references to groups and rare escapes, and for what is no pattern.
  */
-export function pythonPattern(source: string, extent: 'match' | 'fullmatch'): RegExp {
+export function pythonPattern(source: string, extent: 'match' | 'fullmatch'): Pattern {
   let translated = '';
   piece.lastIndex = 0;
   for (let at = 0; at < source.length; at = piece.lastIndex) {
@@ -46,7 +47,7 @@ export function pythonPattern(source: string, extent: 'match' | 'fullmatch'): Re
     translated += translate(groups);
   }
   try {
-    return new RegExp(`^(?:${translated})${extent === 'fullmatch' ? '$' : ''}`, 'u');
+    return boundedPattern(new RegExp(`^(?:${translated})${extent === 'fullmatch' ? '$' : ''}`, 'u'));
   } catch (cause) {
     throw new ConfigError((cause as Error).message.replace(/^.*: /s, ''), { cause });
   }

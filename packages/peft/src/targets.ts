@@ -1,4 +1,5 @@
 import { ConfigError, nearestNames } from '@flex/base';
+import { boundedPattern } from './bounded-pattern.ts';
 
 /** Output and input size of a linear layer; its weight is stored [out, in]. */
 export interface LinearSize {
@@ -74,7 +75,7 @@ export function matcher(name: string): (path: string) => boolean {
     if (part.length > 1 && part.startsWith('[')) return part.replace('[!', '[^').replaceAll('\\', '\\\\');
     return part.replace(/[.+^${}()|[\]\\]/g, '\\$&');
   });
-  const whole = new RegExp(`^${pattern.join('')}$`);
+  const whole = boundedPattern(new RegExp(`^${pattern.join('')}$`));
   return (path) => whole.test(path);
 }
 

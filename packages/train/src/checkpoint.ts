@@ -1,6 +1,6 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { DataError } from '@flex/base';
+import { DataError, makeOwnFolder, parseJson, readWhole } from '@flex/base';
 import type { LinearSize } from '@flex/llama';
 import type { OptimizerState } from '@flex/optim';
 import { type Adapters, type LoraConfig, readAdapter, writeAdapter } from '@flex/peft';
@@ -25,7 +25,7 @@ const progressFile = 'progress.json';
 
 /**
  * Writes `checkpoints/step-N` under `out`: into a temporary folder first, so that a half-written one is never
- * read.
+ * read. Throws DataError where `checkpoints` is a link.
  */
 export async function saveCheckpoint(
   out: string,
@@ -36,8 +36,10 @@ export async function saveCheckpoint(
   const folder = join(out, 'checkpoints');
   const final = join(folder, `step-${step}`);
   const temporary = join(folder, `.step-${step}.tmp`);
+  mkdirSync(out, { recursive: true });
+  makeOwnFolder(folder);
   rmSync(temporary, { recursive: true, force: true });
-  mkdirSync(temporary, { recursive: true });
+  mkdirSync(temporary);
   await writeAdapter(join(temporary, 'adapter'), params, lora, { baseModel });
   const tensors = new Map<string, { dtype: 'F32'; shape: readonly number[]; data: Float32Array }>();
   for (const [name, t] of state) {
@@ -79,7 +81,7 @@ export function loadCheckpoint(
 
 function readProgress(path: string): Progress {
   try {
-    return JSON.parse(readFileSync(path, 'utf8')) as Progress;
+    return parseJson(readWhole(path).toString(), path) as Progress;
   } catch (cause) {
     const why = (cause as Error).message.split('\n')[0];
     throw new DataError(`${path}: is damaged: ${why}; remove this checkpoint to go on from the one before`, {

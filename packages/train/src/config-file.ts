@@ -1,6 +1,5 @@
-import { readFileSync } from 'node:fs';
 import { extname, resolve } from 'node:path';
-import { ConfigError, importDefault, type KeyPath } from '@flex/base';
+import { ConfigError, importDefault, type KeyPath, readWhole } from '@flex/base';
 import { parse as parseToml, TomlError } from 'smol-toml';
 import { type Document, isAlias, isMap, isNode, isScalar, isSeq, LineCounter, parseDocument } from 'yaml';
 import { isSection, respellConfig, type Section } from './config-section.ts';
@@ -33,7 +32,7 @@ async function readRecipe(file: string): Promise<ConfigFile> {
 
 function readText(file: string): string {
   try {
-    return readFileSync(file, 'utf8');
+    return readWhole(file).toString();
   } catch (error) {
     throw new ConfigError(`${file}: cannot be read: ${(error as Error).message}`);
   }

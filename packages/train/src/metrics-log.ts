@@ -1,4 +1,4 @@
-import { existsSync, truncateSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { type JsonLog, openJsonLog, readJsonLines } from '@flex/base';
 
 /** What is known after an update. A number that is not finite is written as null. */
@@ -20,7 +20,5 @@ export function readMetrics(path: string): MetricsLine[] {
 /** Takes back the lines of steps after `step`, and a torn last line, so that a resumed run goes on from there. */
 export function rewindMetrics(path: string, step: number): void {
   if (!existsSync(path)) return;
-  let kept = 0;
-  for (const { value, end } of readJsonLines(path)) if ((value as MetricsLine).step <= step) kept = end;
-  truncateSync(path, kept);
+  openJsonLog(path, ({ value }) => Number((value as MetricsLine | null)?.step) <= step).close();
 }

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { existsSync, lstatSync, mkdirSync, rmSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import {
   ConfigError,
@@ -9,6 +9,8 @@ import {
   type FileDigest,
   importPart,
   type JsonLog,
+  parseJson,
+  readWhole,
   writeAtomic,
 } from '@flex/base';
 import { plainConfig, printConfig, type TrainConfig, withModules } from './config.ts';
@@ -67,7 +69,7 @@ const manifestFile = 'manifest.json';
  * The folder `out` of a configuration, for its run. Nothing is written before `start`.
  *
  * Throws ConfigError where it holds a run that is neither to go on nor to be replaced, and where something
- * that no run wrote has the name of what a run writes.
+ * that no run wrote, or a link, has the name of what a run writes.
  */
 export async function openRunFolder(
   config: TrainConfig,
@@ -121,10 +123,11 @@ export async function openRunFolder(
 export function holdsRun(out: string): boolean {
   const file = join(out, manifestFile);
   if (!existsSync(file)) return false;
+  const text = readWhole(file).toString();
   try {
-    return (JSON.parse(readFileSync(file, 'utf8')) as Partial<Manifest> | null)?.kind === 'flex-run';
+    return (parseJson(text, file) as Partial<Manifest> | null)?.kind === 'flex-run';
   } catch (error) {
-    if (error instanceof SyntaxError) return false;
+    if (error instanceof DataError) return false;
     throw error;
   }
 }
@@ -132,7 +135,8 @@ export function holdsRun(out: string): boolean {
 /** The manifest of the run in a folder. Throws DataError where there is none. */
 export function readManifest(out: string): Manifest {
   if (!holdsRun(out)) throw new DataError(`${out}: holds no run`);
-  return JSON.parse(readFileSync(join(out, manifestFile), 'utf8')) as Manifest;
+  const file = join(out, manifestFile);
+  return parseJson(readWhole(file).toString(), file) as Manifest;
 }
 
 function requireFree(out: string, runMayBeThere: boolean): void {
@@ -140,6 +144,12 @@ function requireFree(out: string, runMayBeThere: boolean): void {
   while (!existsSync(above)) above = dirname(above);
   if (!statSync(above).isDirectory())
     throw new ConfigError(`out: ${out} cannot be made: ${above} is no folder`);
+  const links = [...written, manifestFile].map((name) => join(out, name)).filter(isLink);
+  if (links.length > 0) {
+    throw new ConfigError(
+      `${links[0]}: is a link, and nothing is written through one; take another folder as out`,
+    );
+  }
   if (holdsRun(out)) {
     if (runMayBeThere) return;
     throw new ConfigError(`${out}: holds a run; take another folder as out, or give --overwrite or --resume`);
@@ -150,6 +160,10 @@ function requireFree(out: string, runMayBeThere: boolean): void {
       `${join(out, taken)}: was written by no run and is in the way; take another folder as out`,
     );
   }
+}
+
+function isLink(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() ?? false;
 }
 
 /** The digests of what decides the weights and the words of a model's or an adapter's folder. */

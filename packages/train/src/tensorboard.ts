@@ -1,6 +1,7 @@
-import { appendFileSync, mkdirSync } from 'node:fs';
+import { appendFileSync, closeSync, mkdirSync } from 'node:fs';
 import { hostname } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { makeOwnFolder, openOwnFile } from '@flex/base';
 import type { Callback } from './callback.ts';
 
 /** Writes scalars where TensorBoard reads them. */
@@ -35,16 +36,25 @@ function scalarsOf(line: Readonly<Record<string, unknown>>): Record<string, numb
   return scalars;
 }
 
-/** Begins an event file of its own in the folder, which is made if need be. */
+/** Begins an event file of its own in the folder, which is made if need be. Throws DataError for links. */
 export function openEvents(folder: string, seconds = Date.now() / 1000): EventWriter {
-  mkdirSync(folder, { recursive: true });
+  mkdirSync(dirname(folder), { recursive: true });
+  makeOwnFolder(folder);
   const path = join(folder, `events.out.tfevents.${seconds.toFixed(3)}.${hostname()}.${process.pid}`);
-  appendFileSync(path, frame(versionEvent(seconds)));
+  append(path, versionEvent(seconds));
   return {
     path,
-    scalars: (step, values, now = Date.now() / 1000) =>
-      appendFileSync(path, frame(scalarEvent(step, values, now))),
+    scalars: (step, values, now = Date.now() / 1000) => append(path, scalarEvent(step, values, now)),
   };
+}
+
+function append(path: string, event: Uint8Array): void {
+  const file = openOwnFile(path);
+  try {
+    appendFileSync(file, frame(event));
+  } finally {
+    closeSync(file);
+  }
 }
 
 /** A TFRecord: u64 length, masked CRC of it, the data, masked CRC of these; all little-endian. */

@@ -1,3 +1,4 @@
+import { printable } from '@flex/base';
 import {
   type Comparison,
   compare,
@@ -37,7 +38,7 @@ function run(folderA: string, folderB: string, { force = false, diff, ...common 
   const output = outputOf(common);
   const comparison = compare(readResults(folderA), readResults(folderB), { force });
   for (const difference of comparison.protocol_differences) {
-    output.warn(`the protocols differ: ${printable(differenceText(difference))}`);
+    output.warn(`the protocols differ: ${differenceText(difference)}`);
   }
   output.emit(comparison);
   output.print(tableOf(comparison));
@@ -58,7 +59,7 @@ function tableOf({ a, b, benchmark, n }: Comparison): string {
   });
   const sides = [a, b];
   table.push(
-    ['folder', ...sides.map(({ folder }) => folder)],
+    ['folder', ...sides.map(({ folder }) => printable(folder))],
     ['pass@1', ...sides.map((side) => `${percent(side['pass@1'])} %`)],
     ['95 % interval', ...sides.map(({ ci95 }) => `${ci95.map(percent).join(' to ')} %`)],
     ['problems', n, n],
@@ -137,17 +138,6 @@ function linesOf(text: string): string[] {
 function colourOf(line: string): (text: string) => string {
   if (line.startsWith('+')) return chalk.green;
   return line.startsWith('-') ? chalk.red : String;
-}
-
-/**
- * A line that a model or a file gave, with what could steer a terminal or turn the reading direction written
- * as escapes: control characters but tabs, and Unicode's format characters.
- */
-function printable(text: string): string {
-  return text.replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (character) => {
-    if (character === '\t') return character;
-    return `\\u{${character.codePointAt(0)!.toString(16)}}`;
-  });
 }
 
 function percent(share: number): string {

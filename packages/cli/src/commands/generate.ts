@@ -1,9 +1,9 @@
-import { ConfigError, DataError } from '@flex/base';
+import { ConfigError, DataError, printable } from '@flex/base';
 import { type Completion, generate, openTokenizer, type Tokenizer } from '@flex/llama';
 import { Command, InvalidArgumentError } from 'commander';
 import { z } from 'zod';
 import { type CommonOptions, outputOf, withCommonOptions, withDevice } from '../context.ts';
-import { parseJson } from '../json-input.ts';
+import { readJsonInput } from '../json-input.ts';
 import { dtypeHelp, type ModelOptions, openModel } from '../open-model.ts';
 import { number, whole } from '../option-values.ts';
 import { checkSampling } from '../sampling-options.ts';
@@ -63,19 +63,25 @@ async function run(options: GenerateCommandOptions): Promise<void> {
   const tokenizer = tokenizerOf(options);
   const prompts = promptsOf(options, tokenizer);
   const { model, linear, close } = await openModel(options, output);
+  // The text is the product: byte for byte for a file or a program, nothing that steers for a terminal.
+  const shown = process.stdout.isTTY ? printableText : String;
   const stream = !output.json && prompts.length === 1 && options.numBeams === 1;
   const completions: Completion[] = [];
   for (const [i, ids] of prompts.entries()) {
     const seed = options.seed + i;
-    const onText = stream ? (piece: string) => void process.stdout.write(piece) : undefined;
+    const onText = stream ? (piece: string) => void process.stdout.write(shown(piece)) : undefined;
     const completion = await generate(model, ids, { ...options, seed, linear, tokenizer, onText });
     completions.push(completion);
     if (stream) output.print();
-    else output.print(completion.text);
+    else output.print(shown(completion.text));
     if (!tokenizer) output.print(completion.ids.join(','));
   }
   output.emit({ completions });
   await close();
+}
+
+function printableText(text: string): string {
+  return text.split('\n').map(printable).join('\n');
 }
 
 /** The model's tokenizer; ids can be continued without one, as long as nothing asks for text. */
@@ -90,7 +96,7 @@ function tokenizerOf({ model, prompt, input, stop }: GenerateCommandOptions): To
 }
 
 function readInput(path: string): z.infer<typeof inputSchema> {
-  const parsed = inputSchema.safeParse(parseJson(path));
+  const parsed = inputSchema.safeParse(readJsonInput(path));
   if (!parsed.success)
     throw new DataError(`${path}: must be {"prompts": ["…", …]} or {"input_ids": [[1, 5], …]}`);
   return parsed.data;

@@ -1,3 +1,4 @@
+import { printable } from '@flex/base';
 import { fourierOptions, peftName, readAdapterTensors, type Spectrum, spectrumOf } from '@flex/peft';
 import { respellSection } from '@flex/train';
 import chalk from 'chalk';
@@ -70,7 +71,7 @@ function tableOf(spectra: ReadonlyMap<string, Spectrum>, threshold: number): str
   for (const [name, { bins, penalty, below, above, bands }] of spectra) {
     const short = name.replace(/^base_model\.model\.model\./, '').replace(/\.weight$/, '');
     table.push([
-      short,
+      printable(short),
       bins,
       penalty.toPrecision(4),
       percent(below),

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { basename, join, relative } from 'node:path';
-import { ConfigError } from '@flex/base';
+import { ConfigError, printable } from '@flex/base';
 import {
   type Callback,
   loadConfig,
@@ -161,7 +161,7 @@ function describeEnd(
   const { steps, seconds, tokens_per_second, peak_memory_bytes, adapter, status } = summary;
   output.print();
   const word = status === 'done' ? chalk.green('done') : chalk.yellow('interrupted, everything saved');
-  if (summary.stopped !== undefined) output.print(`stopped by a callback: ${summary.stopped}`);
+  if (summary.stopped !== undefined) output.print(`stopped by a callback: ${printable(summary.stopped)}`);
   output.print(
     `${word}: ${steps} updates in ${duration(seconds)}, ${tokens_per_second.toFixed(0)} tokens/s, ` +
       `at most ${(peak_memory_bytes / 2 ** 20).toFixed(0)} MiB of tensors`,
@@ -171,13 +171,13 @@ function describeEnd(
       head: ['held-out loss, nats a token', 'before', 'after'],
     });
     for (const [name, { before, after }] of Object.entries(summary.eval)) {
-      table.push([name, before.toFixed(4), after.toFixed(4)]);
+      table.push([printable(name), before.toFixed(4), after.toFixed(4)]);
     }
     output.print(table.toString());
   }
-  output.print(`adapter: ${adapter} (Hugging Face PEFT loads it)`);
+  output.print(`adapter: ${printable(adapter)} (Hugging Face PEFT loads it)`);
   if (status === 'interrupted') {
-    output.print(`To go on: the same command with out=${config.out} --resume`);
+    output.print(`To go on: the same command with out=${printable(config.out)} --resume`);
     return;
   }
   if (!isQuickstart) return;

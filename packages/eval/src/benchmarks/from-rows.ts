@@ -1,4 +1,4 @@
-import { ConfigError, DataError, digestRows } from '@flex/base';
+import { ConfigError, DataError, digestRows, show } from '@flex/base';
 import type { Program } from '@flex/judge';
 import type { Benchmark, Completion, Problem } from '../benchmark.ts';
 
@@ -23,7 +23,8 @@ export function fromRows<Row extends { readonly id: string }>(spec: FromRows<Row
   if (rows.length === 0) throw new DataError(`${name}: has no rows`);
   const byId = new Map<string, Row>();
   for (const row of rows) {
-    if (byId.has(row.id)) throw new DataError(`${name}: two rows have the id ${row.id}; ids must be unique`);
+    if (byId.has(row.id))
+      throw new DataError(`${name}: two rows have the id ${show(row.id)}; ids must be unique`);
     byId.set(row.id, row);
   }
   return {

@@ -27,7 +27,7 @@ export function humanEval(
     problem: (row) => {
       const shown = prompt === 'raw' ? row.prompt : row.prompt.trim();
       // What stripping took from the end belongs to every completion, a newline at least.
-      const gap = prompt === 'raw' ? '' : (/\s*$/.exec(row.prompt)?.[0] ?? '');
+      const gap = prompt === 'raw' ? '' : row.prompt.slice(row.prompt.trimEnd().length);
       return {
         id: row.id,
         language: 'py',

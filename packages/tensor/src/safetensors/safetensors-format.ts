@@ -1,3 +1,5 @@
+import { parseJson } from '@flex/base';
+
 /** Element types of a safetensors file that are read and written, each with its bytes an element. */
 export const safetensorsDTypes = {
   F64: 8,
@@ -77,7 +79,7 @@ function parseObject(json: Uint8Array, fail: Fail): Map<string, unknown> {
   let content: unknown;
   try {
     text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(json);
-    content = JSON.parse(text);
+    content = parseJson(text, 'it');
   } catch (cause) {
     return fail(`the header is not JSON in UTF-8 (${(cause as Error).message}); is this a safetensors file?`);
   }
@@ -90,15 +92,19 @@ function parseObject(json: Uint8Array, fail: Fail): Map<string, unknown> {
 /** A key that one object of the JSON text has twice, of which JSON.parse keeps the last only. */
 function duplicateKey(validJson: string): string | undefined {
   const open: Set<string>[] = [];
-  for (const [, brace, text, colon] of validJson.matchAll(/([{}])|("[^"\\]*(?:\\.[^"\\]*)*")(\s*:)?/g)) {
-    if (brace === '{') open.push(new Set());
-    else if (brace === '}') open.pop();
-    else if (colon) {
-      const key: string = JSON.parse(text);
-      const keys = open[open.length - 1];
-      if (keys.has(key)) return key;
-      keys.add(key);
-    }
+  for (let at = 0; at < validJson.length; at++) {
+    if (validJson[at] === '{') open.push(new Set());
+    else if (validJson[at] === '}') open.pop();
+    if (validJson[at] !== '"') continue;
+    const begin = at;
+    for (at++; validJson[at] !== '"'; at++) if (validJson[at] === '\\') at++;
+    let next = at + 1;
+    while (' \t\r\n'.includes(validJson[next] ?? '.')) next++;
+    if (validJson[next] !== ':') continue;
+    const key: string = JSON.parse(validJson.slice(begin, at + 1));
+    const keys = open[open.length - 1];
+    if (keys.has(key)) return key;
+    keys.add(key);
   }
   return undefined;
 }

@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { ConfigError, DataError } from '@flex/base';
 import {
   bfloat16BitsToFloat16Bits,
@@ -88,7 +88,8 @@ export function openSafetensors(path: string): SafetensorsFile {
 
 function open(path: string): number {
   try {
-    const file = openSync(path, 'r');
+    // Else opening a pipe would wait for who writes to it.
+    const file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
     if (fstatSync(file).isFile()) return file;
     closeSync(file);
   } catch (cause) {

@@ -1,0 +1,43 @@
+import { DataError } from './errors.ts';
+import { oneLine } from './one-line.ts';
+
+/**
+ * Lists and objects within each other that a JSON text may have. What walks values, here and in JSON.stringify, goes
+ * as deep as they do, and the stack has an end.
+ */
+const maxDepth = 256;
+
+/**
+ * The value of a JSON text. Throws DataError, which begins with `where`, for a text that is none or is nested too
+ * deeply.
+ */
+export function parseJson(text: string, where: string): unknown {
+  if (isDeeper(text, maxDepth)) {
+    throw new DataError(`${where}: is nested more than ${maxDepth} lists and objects deep`);
+  }
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    // V8 quotes the text, line breaks included.
+    throw new DataError(`${where}: is not JSON: ${oneLine((cause as Error).message)}`, { cause });
+  }
+}
+
+/** Whether a JSON text is nested deeper than this. */
+function isDeeper(text: string, most: number): boolean {
+  const [quote, backslash] = [34, 92];
+  let depth = 0;
+  for (let at = 0; at < text.length; at++) {
+    const code = text.charCodeAt(at);
+    if (code === quote) {
+      for (at++; at < text.length && text.charCodeAt(at) !== quote; at++) {
+        if (text.charCodeAt(at) === backslash) at++;
+      }
+    }
+    // [ and {, then ] and }.
+    else if (code === 91 || code === 123) depth++;
+    else if (code === 93 || code === 125) depth--;
+    if (depth > most) return true;
+  }
+  return false;
+}
