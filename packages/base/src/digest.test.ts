@@ -64,6 +64,16 @@ function reversed(value: unknown): unknown {
   );
 }
 
+test('a folder that links lead back to, or lead to many times, counts once', () => {
+  const folder = temporaryFolder();
+  for (let i = 0; i < 30; i++) {
+    mkdirSync(join(folder, `${i}`));
+    writeFileSync(join(folder, `${i}`, 'a.txt'), 'abc');
+    for (const link of ['x', 'y']) symlinkSync(`../${(i + 1) % 30}`, join(folder, `${i}`, link));
+  }
+  expect(digestAll(folder)).toHaveLength(30);
+});
+
 describe('the digest of rows', () => {
   test('does not depend on the order of keys, at any depth', () => {
     fc.assert(

@@ -25,13 +25,12 @@ export function openRegular(path: string, flags: number = constants.O_RDONLY): n
   );
 }
 
-/** The bytes of a file. Throws what openRegular throws, and DataError for more than maxTextBytes. */
-export function readWhole(path: string): Buffer {
+/** The bytes of a file. Throws what openRegular throws, and DataError for more than `most` bytes. */
+export function readWhole(path: string, most: number = maxTextBytes): Buffer {
   const file = openRegular(path);
   try {
     const { size } = fstatSync(file);
-    if (size > maxTextBytes)
-      throw new DataError(`${path}: has ${size} bytes; at most ${maxTextSize} are read`);
+    if (size > most) throw new DataError(`${path}: has ${size} bytes; at most ${most} are read`);
     return readFileSync(file);
   } finally {
     closeSync(file);

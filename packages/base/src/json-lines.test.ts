@@ -1,8 +1,9 @@
-import { appendFileSync, readFileSync } from 'node:fs';
+import { appendFileSync, readFileSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { DataError } from './errors.ts';
+import { maxTextBytes } from './files.ts';
 import { openJsonLog, readJsonLines } from './json-lines.ts';
 import { temporaryFile, temporaryFolder } from './testing/temporary-folder.ts';
 
@@ -53,6 +54,18 @@ describe('a log of JSON Lines', () => {
     session(path, [long, 1, long]);
     appendFileSync(path, `"${long}`);
     expect(values(path)).toEqual([long, 1, long]);
+  });
+
+  test('refuses a line that does not end, with its place', () => {
+    const path = temporaryFile('log.jsonl', '1\n');
+    truncateSync(path, 4 * maxTextBytes);
+    expect(() => values(path)).toThrow(`${path}:2: is longer than 32 MiB`);
+  });
+
+  test('gives the lines up to the one that its reader says no to, and takes all after off the file', () => {
+    const path = temporaryFile('log.jsonl', '1\n2\n3\n1\n');
+    openJsonLog(path, ({ value }) => Number(value) < 3).close();
+    expect(readFileSync(path, 'utf8')).toBe('1\n2\n');
   });
 
   test('has in its file what was appended, before it is closed', () => {

@@ -23,6 +23,16 @@ describe('the nearest name', () => {
   });
 });
 
+test('the nearest name to one of megabytes, or among megabytes, is found at once', () => {
+  const long = 'x'.repeat(3_000_000);
+  const started = performance.now();
+  expect(nearestName(long, ['lr', `${long}y`, 'lambda'])).toBe(`${long}y`);
+  expect(nearestName(`${long}z`, ['lr', 'lambda'])).toBeUndefined();
+  expect(nearestName('lambda', [long, 'lamda'])).toBe('lamda');
+  expect(nearestNames('lr', Array(100_000).fill('x'.repeat(1000)), 1)).toHaveLength(1);
+  expect(performance.now() - started).toBeLessThan(5000);
+});
+
 describe('the nearest names', () => {
   test('come nearest first, the earlier of two that are as near, however far', () => {
     const names = ['k_proj', 'gate_proj', 'q_proj', 'v_proj'];

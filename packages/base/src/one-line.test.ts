@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { oneLine } from './one-line.ts';
+import { oneLine, printable } from './one-line.ts';
 
 test('any text becomes one short line without control characters, and stays as it is then', () => {
   fc.assert(
@@ -19,4 +19,10 @@ test('known lines', () => {
   expect(oneLine('x'.repeat(200))).toBe('x'.repeat(200));
   expect(oneLine('x'.repeat(201))).toBe(`${'x'.repeat(199)}…`);
   expect(oneLine(`${'x'.repeat(198)}😀yz`)).toBe(`${'x'.repeat(198)}…`);
+});
+
+test('what could steer a terminal is printed as escapes, and all else as it is', () => {
+  expect(printable('\u001b[2J\u009b31m\u202e\u2028\n\u007fé\t😀')).toBe(
+    '\\u{1b}[2J\\u{9b}31m\\u{202e}\\u{2028}\\u{a}\\u{7f}é\t😀',
+  );
 });

@@ -1,3 +1,5 @@
+import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { ConfigError, DataError } from '@flex/base';
 import { collect, jsonl, temporaryFile, temporaryFolder } from '@flex/base/testing';
@@ -39,6 +41,18 @@ describe('rows of JSON', () => {
     expect(rows.map(({ where }) => where)).toEqual([`${path}:1`, `${path}:4`]);
   });
 
+  test('have the line that they begin in, whatever is blank before them', async () => {
+    for (const [content, lines] of [
+      ['\uFEFF\n \t\r\n\n1\n\n  2', [4, 6]],
+      ['\uFEFF\n \n[\n1,\n\n2]', [4, 6]],
+      [`${'\n'.repeat(600_000)}[1]`, [600_001]],
+      [`${'\n'.repeat(600_000)}1`, [600_001]],
+    ] as const) {
+      const path = temporaryFile('rows.jsonl', content);
+      expect((await readAll(path)).map(({ where }) => where)).toEqual(lines.map((line) => `${path}:${line}`));
+    }
+  });
+
   test('are none in an empty file', async () => {
     for (const content of ['', '\n \n', '[]']) expect(await valuesOf(content)).toEqual([]);
   });
@@ -69,6 +83,49 @@ describe('what is no file of rows is refused with its place, the path as it was 
     expect(error).toBeInstanceOf(DataError);
     expect((error as Error).message.startsWith(path + message)).toBe(true);
     expect((error as Error).message).not.toContain('\n');
+  });
+
+  const mebibyte = 1 << 20;
+  test.each<[string, () => Uint8Array, string]>([
+    ['blanks', () => gzipSync(' '.repeat(20 * mebibyte)), ':1: more than 16 MiB are blank'],
+    ['empty lines', () => gzipSync('\n'.repeat(20 * mebibyte)), ':17039361: more than 16 MiB are blank'],
+    [
+      'blanks in a list',
+      () => Buffer.from(`[\n1${' '.repeat(20 * mebibyte)}`),
+      ':2: more than 16 MiB are blank',
+    ],
+    [
+      'a line without end',
+      () => gzipSync(`1\n"${'a'.repeat(40 * mebibyte)}`),
+      ':2: a row must not be longer than 32 MiB',
+    ],
+    [
+      'an element without end',
+      () => gzipSync(`\n[\n"${'a'.repeat(40 * mebibyte)}`),
+      ':3: a row must not be longer',
+    ],
+    ['lists in lists', () => Buffer.from(`1\n${'['.repeat(1000)}`), ':2: is nested more than 256'],
+  ])('more than any honest file has: %s', async (_, content, message) => {
+    const path = temporaryFile('rows.jsonl', content());
+    await expect(readAll(path)).rejects.toThrow(path + message);
+  });
+
+  test('gzip that grows a thousandfold', async () => {
+    const path = temporaryFile('rows.jsonl', gzipSync(`${'1'.repeat(mebibyte)}\n`.repeat(70)));
+    const lines: string[] = [];
+    const read = async () => {
+      for await (const { where } of readJsonRows(path)) lines.push(where);
+    };
+    await expect(read()).rejects.toThrow(
+      /^.*:6[45]: the gzipped file grows to more than 67108864 bytes, 100 times/,
+    );
+    expect(lines).toHaveLength(64);
+  });
+
+  test('a pipe, without waiting for who writes to it', async () => {
+    const path = join(temporaryFolder(), 'pipe');
+    execFileSync('mkfifo', [path]);
+    await expect(readAll(path)).rejects.toThrow(`${path}: is no file; name a file`);
   });
 
   test('Parquet, no file, and a folder', async () => {

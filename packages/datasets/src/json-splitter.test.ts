@@ -40,6 +40,11 @@ describe('a JSON list', () => {
     ]);
   });
 
+  test('has members whose keys are of any length', () => {
+    const long = '\\n'.repeat(5_000_000);
+    expect(memberText(`{"${long}":1, "\\u0061" : 2.50}`, 'a')).toBe('2.50');
+  });
+
   test('that is empty has no elements; one after a last comma is empty', () => {
     expect(split(' [ \n ] ')).toEqual({ parts: [], closed: true });
     expect(split('[1,]').parts.map(({ text }) => text)).toEqual(['1', '']);

@@ -137,3 +137,11 @@ describe('the rows that a split selects', () => {
     expect(() => select(split, ids, format)).toThrow(new DataError(message));
   });
 });
+
+test('the number of a task is found at once, however long its id', () => {
+  const digits = '1'.repeat(100_000);
+  const started = performance.now();
+  expect(taskNumber(`${digits}/x`)).toBeNull();
+  expect(taskNumber(`${digits}/MBPP_7_a8`)).toBe(7);
+  expect(performance.now() - started).toBeLessThan(1000);
+});

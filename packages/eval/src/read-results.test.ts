@@ -107,7 +107,7 @@ describe('is refused with one line that says where:', () => {
   });
   test('bytes that are not UTF-8, with their line', () => {
     appendFileSync(join(folder, 'samples.jsonl'), Buffer.from([0x22, 0xff, 0x22, 0x0a]));
-    expectRefused(folder, 'samples.jsonl:7: is not JSON');
+    expectRefused(folder, 'samples.jsonl:7: is not UTF-8');
   });
   test.each([
     ['an unknown verdict', '"verdict":"passed"', '"verdict":"ok"', ':1: verdict'],

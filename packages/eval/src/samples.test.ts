@@ -118,6 +118,19 @@ describe('a row', () => {
   });
 });
 
+test.each([
+  ['of megabytes', 'H'.repeat(3_000_000), 'unknown task id "HHH'],
+  ['of zeros', `${'0'.repeat(3_000_000)}x`, 'unknown task id "000'],
+  ['with escapes', '\u001b[31m', 'unknown task id "\\u001b[31m"'],
+])('an unknown id %s is refused at once, and shown short', async (_, task_id, message) => {
+  const started = performance.now();
+  const error = await readRows({ task_id, completion: '' }).catch((thrown: Error) => thrown);
+  expect(error).toBeInstanceOf(DataError);
+  expect((error as DataError).message).toContain(message);
+  expect((error as DataError).message.length).toBeLessThan(400);
+  expect(performance.now() - started).toBeLessThan(3000);
+});
+
 test('lists of programs go to the problems in order', async () => {
   const lists = [['a', 'b'], [], ['c']];
   for (const content of [

@@ -1,5 +1,5 @@
 import { extname, resolve } from 'node:path';
-import { ConfigError, importDefault, type KeyPath, readWhole } from '@flex/base';
+import { ConfigError, DataError, importDefault, type KeyPath, readWhole } from '@flex/base';
 import { parse as parseToml, TomlError } from 'smol-toml';
 import { type Document, isAlias, isMap, isNode, isScalar, isSeq, LineCounter, parseDocument } from 'yaml';
 import { isSection, respellConfig, type Section } from './config-section.ts';
@@ -30,10 +30,14 @@ async function readRecipe(file: string): Promise<ConfigFile> {
   throw new ConfigError(`${file}: must have a default export made with defineRecipe({ … })`);
 }
 
+/** YAML's parser takes a thousand times a list's bytes, and seconds a MiB. */
+const maxConfigBytes = 1 << 17;
+
 function readText(file: string): string {
   try {
-    return readWhole(file).toString();
+    return readWhole(file, maxConfigBytes).toString();
   } catch (error) {
+    if (error instanceof DataError) throw error;
     throw new ConfigError(`${file}: cannot be read: ${(error as Error).message}`);
   }
 }

@@ -305,7 +305,9 @@ describe('a mistake is told in one line:', () => {
     const folder = temporaryFolder();
     expect(await complaint(() => loadConfig({ file: join(folder, 'run.yaml') }))).toContain('no such file');
     mkdirSync(join(folder, 'dir.yaml'));
-    expect(await complaint(() => loadConfig({ file: join(folder, 'dir.yaml') }))).toContain('cannot be read');
+    expect(await complaint(() => loadConfig({ file: join(folder, 'dir.yaml') }))).toContain('is a folder');
+    const text = `model: ${'m'.repeat(1 << 17)}`;
+    expect(await complaintAbout('run.yaml', text)).toContain('at most 131072 are read');
     writeFileSync(join(folder, 'run.txt'), '');
     expect(await complaint(() => loadConfig({ file: join(folder, 'run.txt') }))).toContain(
       'must end in .yaml, .yml, .toml or .json',

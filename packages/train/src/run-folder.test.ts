@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ConfigError, DataError, digestFile } from '@flex/base';
 import { temporaryFolder } from '@flex/base/testing';
@@ -92,6 +92,20 @@ test('the data held out has its digest in the manifest, once', async () => {
     join(folder, 'data.jsonl'),
     join(folder, 'held.jsonl'),
   ]);
+});
+
+test('a folder in which a link bears the name of what a run writes is refused; one that is a link is taken', async () => {
+  const config = await configure();
+  const outside = temporaryFolder();
+  symlinkSync(outside, config.out);
+  await run(config);
+  expect(existsSync(join(outside, 'summary.json'))).toBe(true);
+  symlinkSync(join(outside, 'nowhere'), join(outside, 'checkpoints'));
+  for (const options of [fresh, { resume: false, overwrite: true }, { resume: true, overwrite: false }]) {
+    await expect(openRunFolder(config, options)).rejects.toThrow(
+      /checkpoints: is a link, and nothing is written/,
+    );
+  }
 });
 
 test('nothing is written before the run starts', async () => {

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { temporaryFolder } from '@flex/base/testing';
 import fc from 'fast-check';
@@ -125,4 +125,12 @@ test("a run's events have the numbers of a line, and of what it nests, by their 
   const events = readFileSync(join(folder, readdirSync(folder)[0]), 'latin1');
   for (const tag of ['loss', 'eval/held']) expect(events).toContain(tag);
   for (const tag of ['step', 'note', 'gone']) expect(events).not.toContain(tag);
+});
+
+test('events are not written through a link', () => {
+  const outside = temporaryFolder();
+  const folder = join(temporaryFolder(), 'tensorboard');
+  symlinkSync(outside, folder);
+  expect(() => openEvents(folder)).toThrow('is a link');
+  expect(readdirSync(outside)).toEqual([]);
 });

@@ -221,6 +221,15 @@ describe('refusing', () => {
     }
   });
 
+  it('a header nested deeply; texts of megabytes in it are read', () => {
+    writeRaw('{"a":'.repeat(200_000));
+    expect(refusal()).toContain('is nested more than 256 lists and objects deep');
+    writeRaw(`{"__metadata__":{"a":"${'\\n'.repeat(5_000_000)}"}}`);
+    const file = openSafetensors(path);
+    expect(file.metadata.a).toHaveLength(5_000_000);
+    file.close();
+  });
+
   it('a key that comes twice, however it is spelt', () => {
     const a = JSON.stringify(f32([1], 0, 4));
     writeRaw(`{"a":${a}, "\\u0061" : ${a}}`, 4);
