@@ -37,8 +37,8 @@ function readText(file: string): string {
   try {
     return readWhole(file, maxConfigBytes).toString();
   } catch (error) {
-    if (error instanceof DataError) throw error;
-    throw new ConfigError(`${file}: cannot be read: ${(error as Error).message}`);
+    const { message } = error as Error;
+    throw new ConfigError(error instanceof DataError ? message : `${file}: cannot be read: ${message}`);
   }
 }
 
