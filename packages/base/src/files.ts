@@ -3,7 +3,7 @@ import { DataError } from './errors.ts';
 
 /**
  * Bytes of the longest row of a data file, and of the longest file that is read whole: 32 MiB. The longest honest
- * ones, test cases of APPS and vocabularies of models, are some MiB; a row in work takes up to five times its length.
+ * ones, test cases of APPS, are some MiB; a row in work takes up to five times its length.
  */
 export const maxTextBytes = 1 << 25;
 

@@ -127,6 +127,8 @@ describe('a configuration', () => {
     expect(() => readLlamaConfig(dir)).toThrow(`${path}: cannot be read: Error: ENOENT`);
     writeFileSync(path, '{"a": ');
     expect(() => readLlamaConfig(dir)).toThrow(`${path}: is not JSON: `);
+    writeFileSync(path, `{"a": ${'['.repeat(300)}${']'.repeat(300)}}`);
+    expect(() => readLlamaConfig(dir)).toThrow(`${path}: is nested more than 256`);
     expect(() => readLlamaConfig(join(dir, 'none'))).toThrow(`${join(dir, 'none')}: no such directory`);
     refused({ hidden_size: undefined }, '"hidden_size" is wrong: must be a whole number > 0; it is missing');
     refused({ hidden_size: 6.5 }, '"hidden_size" is wrong: must be a whole number > 0; it is 6.5');

@@ -13,6 +13,9 @@ export function requireDirectory(dir: string): void {
   }
 }
 
+/** The largest vocabularies are some 30 MB. */
+const mostBytes = 1 << 27;
+
 /**
  * The content of a JSON file, as `schema` reads it.
  * Throws DataError naming the file and, where the content does not fit, the first key that is wrong,
@@ -21,7 +24,7 @@ export function requireDirectory(dir: string): void {
 export function readJson<T>(path: string, schema: z.ZodType<T>): T {
   let text: string;
   try {
-    text = readWhole(path).toString();
+    text = readWhole(path, mostBytes).toString();
   } catch (cause) {
     throw cause instanceof DataError ? cause : new DataError(`${path}: cannot be read: ${cause}`, { cause });
   }

@@ -1,5 +1,14 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
@@ -269,6 +278,42 @@ sandboxTest(
     expect(results(join(folder, 'again')).counts).toEqual(results(out).counts);
   },
 );
+
+sandboxTest('results do not go through links in the folder of results, which may be one itself', async () => {
+  const [real, out] = ['real', 'out'].map((name) => join(folder, name));
+  const outside = write('outside', [{ kept: true }]);
+  mkdirSync(real);
+  symlinkSync(real, out);
+  const samples = write('samples.jsonl', [right(0)]);
+  const args = ['--benchmark', problems(1), '--samples', samples, '--out', out];
+  symlinkSync(outside, join(real, 'judgements.jsonl'));
+  const refused = await run(...args);
+  expect(refused.code).toBe(2);
+  expect(refused.stderr).toContain(
+    `${join(out, 'judgements.jsonl')}: is a link, and nothing is written through one`,
+  );
+  rmSync(join(real, 'judgements.jsonl'));
+  for (const name of ['samples.jsonl', 'results.json']) symlinkSync(outside, join(real, name));
+  expect((await run(...args)).code).toBe(0);
+  expect(JSON.parse(readFileSync(join(real, 'results.json'), 'utf8'))['pass@1']).toBe(1);
+  expect(readFileSync(outside, 'utf8')).toBe('{"kept":true}\n');
+});
+
+sandboxTest('ids and keys cannot steer the terminal', async () => {
+  for (const row of [
+    { task_id: 'own\u001b[2J\u009b\u202e', completion: '' },
+    { task_id: 'own/0', 'a\u009b\u202e': 1 },
+  ]) {
+    const { code, stderr } = await run(
+      '--benchmark',
+      problems(1),
+      '--samples',
+      write('samples.jsonl', [row]),
+    );
+    expect(code).toBe(2);
+    expect(stderr.trim()).not.toMatch(/[\p{Cc}\p{Cf}]/u);
+  }
+});
 
 test('without bubblewrap: exit code 3 and the one line that mends it', async () => {
   const samples = write('samples.jsonl', [right(0)]);
