@@ -53,6 +53,14 @@ test('the stripped prompt has no blanks around it; its solution begins with what
   expect(problem.canonical).toBe(`\n  \n${row.canonical_solution}`);
 });
 
+test('a prompt with megabytes of blanks within is stripped at once', async () => {
+  const prompt = `def four(x):${' '.repeat(1_000_000)}pass\n`;
+  const started = performance.now();
+  const [{ empty }] = await collect(humanEval([read({ prompt })], { prompt: 'stripped' }).problems());
+  expect(empty).toBe('\n    return None\n');
+  expect(performance.now() - started).toBeLessThan(5000);
+});
+
 test('the tests have the prompt around them, and call the candidate by its name', async () => {
   const { benchmark, problem } = await open('stripped');
   expect(benchmark.program(problem, { kind: 'program', text: 'whole' })).toEqual({
