@@ -34,8 +34,8 @@ export function digestFile(path: string): FileDigest {
 
 /**
  * The digests of a file, or of the files in a folder and the folders in it, by name; `accepts` may choose
- * among these. A folder that links lead to once more counts once. Throws DataError for what is not there or is
- * neither, and if it cannot be read.
+ * among these. A folder that links lead to once more counts once. Throws DataError for what is not there
+ * or is neither, and if it cannot be read.
  */
 export function digestAll(path: string, accepts: (file: string) => boolean = () => true): FileDigest[] {
   return digestsOf(path, accepts, new Set());

@@ -2,8 +2,8 @@ import { closeSync, constants, fstatSync, lstatSync, mkdirSync, openSync, readFi
 import { DataError } from './errors.ts';
 
 /**
- * Bytes of the longest row of a data file, and of the longest file that is read whole: 32 MiB. The longest honest
- * ones, test cases of APPS, are some MiB; a row in work takes up to five times its length.
+ * Bytes of the longest row of a data file, and of the longest file that is read whole: 32 MiB. The longest
+ * honest ones, test cases of APPS, are some MiB; a row in work takes up to five times its length.
  */
 export const maxTextBytes = 1 << 25;
 
@@ -11,8 +11,8 @@ export const maxTextBytes = 1 << 25;
 export const maxTextSize = `${maxTextBytes / 2 ** 20} MiB`;
 
 /**
- * Opens a file, to read it unless the flags say otherwise. Throws DataError for a folder, a pipe and a device, and
- * what openSync throws.
+ * Opens a file, to read it unless the flags say otherwise. Throws DataError for a folder, a pipe and a
+ * device, and what openSync throws.
  */
 export function openRegular(path: string, flags: number = constants.O_RDONLY): number {
   // Else opening a pipe would wait for who writes to it.
@@ -38,9 +38,9 @@ export function readWhole(path: string, most: number = maxTextBytes): Buffer {
 }
 
 /**
- * Opens a file of one's own in a folder of results, to read and to append, and makes it where there is none. Throws
- * DataError for a link, symbolic or hard, through which a file elsewhere would be written, and what openRegular
- * throws.
+ * Opens a file of one's own in a folder of results, to read and to append, and makes it where there is
+ * none. Throws DataError for a link, symbolic or hard, through which a file elsewhere would be written,
+ * and what openRegular throws.
  */
 export function openOwnFile(path: string): number {
   const { O_RDWR, O_CREAT, O_APPEND, O_NOFOLLOW } = constants;

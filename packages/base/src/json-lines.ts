@@ -68,8 +68,8 @@ function readPiece(file: number, at: number): Buffer {
 }
 
 /**
- * The whole lines of a file of JSON Lines. A last one without its end, as a crash leaves, is none. Throws what
- * readLines throws, and DataError, which begins with `path:line`, for a line that is not JSON.
+ * The whole lines of a file of JSON Lines. A last one without its end, as a crash leaves, is none. Throws
+ * what readLines throws, and DataError, which begins with `path:line`, for a line that is not JSON.
  */
 export function* readJsonLines(path: string): Generator<JsonLine> {
   yield* valuesOf(readLines(path));
@@ -90,8 +90,9 @@ export interface JsonLog {
 
 /**
  * Opens the file to append to, makes it where there is none, and gives each of its lines to `read`, which throws
- * for what it does not know, and says false of the first that is to be taken off the file with all after it. A torn
- * last line is taken off too. A null path keeps nothing. Throws what `openOwnFile` and `readJsonLines` throw.
+ * for what it does not know, and says false of the first that is to be taken off the file with all after
+ * it. A torn last line is taken off too. A null path keeps nothing. Throws what `openOwnFile` and
+ * `readJsonLines` throw.
  */
 export function openJsonLog(path: string | null, read: (line: JsonLine) => unknown): JsonLog {
   if (path === null) return { append() {}, close() {} };

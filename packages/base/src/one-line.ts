@@ -16,8 +16,8 @@ export function show(value: unknown): string {
 }
 
 /**
- * A text from a file or a model, with what could steer a terminal or turn the reading direction written as escapes:
- * control characters but tabs, and Unicode's format characters and line separators.
+ * A text from a file or a model, with what could steer a terminal or turn the reading direction written as
+ * escapes: control characters but tabs, and Unicode's format characters and line separators.
  */
 export function printable(text: string): string {
   return text.replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (character) => {

@@ -2,8 +2,8 @@ import { DataError } from './errors.ts';
 import { oneLine } from './one-line.ts';
 
 /**
- * Lists and objects within each other that a JSON text may have. What walks values, here and in JSON.stringify, goes
- * as deep as they do, and the stack has an end.
+ * Lists and objects within each other that a JSON text may have. What walks values, here and in
+ * JSON.stringify, goes as deep as they do, and the stack has an end.
  */
 const maxDepth = 256;
 

@@ -17,8 +17,8 @@ export function exitCodeOf(error: unknown): number {
 const longest = 2000;
 
 /**
- * What to tell of an error: one line, or the stack too when verbose, with nothing that could steer a terminal.
- * Commander has said its own already.
+ * What to tell of an error: one line, or the stack too when verbose, with nothing that could steer a
+ * terminal. Commander has said its own already.
  */
 export function messageOf(error: unknown, verbose: boolean): string {
   if (error instanceof CommanderError) return '';

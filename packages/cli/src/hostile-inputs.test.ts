@@ -14,7 +14,10 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-/** Tells what the process took, once it ends. The kernel's ru_maxrss would count this process too, which starts it. */
+/**
+ * Tells what the process took, once it ends. The kernel's ru_maxrss would count this process too, which
+ * starts it.
+ */
 const accounting = `data:text/javascript,import { readFileSync } from 'node:fs';
 process.on('exit', () => {
   const { userCPUTime, systemCPUTime } = process.resourceUsage();
@@ -22,7 +25,10 @@ process.on('exit', () => {
   console.error(JSON.stringify({ mebibytes, seconds: (userCPUTime + systemCPUTime) / 1e6 }));
 })`.replaceAll('\n', ' ');
 
-/** Runs the command line in a process of its own: its exit code, the lines it wrote on standard error, what it took. */
+/**
+ * Runs the command line in a process of its own: its exit code, the lines it wrote on standard error, what
+ * it took.
+ */
 function run(...args: string[]) {
   return new Promise<{ code: unknown; lines: string[]; mebibytes: number; seconds: number }>((resolve) => {
     execFile(

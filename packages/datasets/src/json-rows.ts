@@ -74,7 +74,10 @@ interface Content {
   readonly mostBytes: number;
 }
 
-/** JSON shrinks to a third or a twentieth in gzip, which could make a thousandth of a file that says nothing. */
+/**
+ * JSON shrinks to a third or a twentieth in gzip, which could make a thousandth of a file that says
+ * nothing.
+ */
 const maxGrowth = 100;
 const anyGrowthBytes = 1 << 26;
 

@@ -11,7 +11,10 @@ export interface LineSplitter {
   readonly heldBytes: number;
 }
 
-/** Splits at \n alone: JSON text may hold line separators of Unicode. Blanks before a line's text are left out. */
+/**
+ * Splits at \n alone: JSON text may hold line separators of Unicode. Blanks before a line's text are left
+ * out.
+ */
 export function newLineSplitter(): LineSplitter {
   let line = 1;
   let held: Buffer[] = [];
