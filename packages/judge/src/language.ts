@@ -13,8 +13,11 @@ export interface Language<Id extends string = string> {
   readonly packages: string;
   /** Programs of theirs that must be on a box's PATH. */
   readonly programs: readonly string[];
-  /** What of /etc its programs read; boxes have none of it but this. */
-  readonly configuration?: readonly string[];
+  /**
+   * Files and folders that its programs read, besides those that every box sees: `/usr/lib/go-*`, which
+   * stands for those of /usr/local too. A box has nothing else of the machine.
+   */
+  readonly reads?: readonly string[];
   /** Shell commands that print the version, in a few lines, and fail where a library is missing. */
   version(): string;
   /** What one program may use, where it is not `defaultLimits`. */

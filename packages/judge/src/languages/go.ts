@@ -24,6 +24,7 @@ export const go = defineLanguage({
   name: 'Go',
   packages: 'golang-go',
   programs: ['go'],
+  reads: ['/usr/lib/go', '/usr/lib/go-*', '/usr/share/go-*', '/usr/go'],
   version: () => 'go env GOVERSION',
   reserves: true,
   empty: '    panic(0)\n}\n',

@@ -8,6 +8,7 @@ export const lua = defineLanguage({
   name: 'Lua',
   packages: 'lua5.4 lua-unit',
   programs: ['lua5.4'],
+  reads: ['/usr/share/lua/5.4/luaunit*'],
   version: () => `lua5.4 -v && lua5.4 -e 'print("luaunit " .. require("luaunit").VERSION)'`,
   empty: 'end\n',
   seal({ source, code }, nonce) {

@@ -9,7 +9,7 @@ export const perl = defineLanguage({
   name: 'Perl',
   packages: 'perl libtest-deep-perl',
   programs: ['perl'],
-  configuration: ['perl'],
+  reads: ['/etc/perl', '/usr/share/perl', '/usr/share/perl5/Test/Deep*'],
   version: () => `perl -MTest::Deep -e 'printf("%vd\\nTest::Deep %s\\n", $^V, $Test::Deep::VERSION)'`,
   empty: '}\n',
   seal: atEnd((nonce) => `syswrite(STDOUT, "\\n${nonce}\\n");`),

@@ -9,7 +9,7 @@ export const php = defineLanguage({
   name: 'PHP',
   packages: 'php-cli',
   programs: ['php'],
-  configuration: ['php'],
+  reads: ['/etc/php', '/usr/lib/php'],
   version: () => `php -r 'echo PHP_VERSION;'`,
   empty: '}\n',
   seal: atEnd((nonce, { code }) => `${/\?>\s*$/.test(code) ? '<?php ' : ''}echo "\\n${nonce}\\n";`),

@@ -20,7 +20,7 @@ export const r = defineLanguage({
   name: 'R',
   packages: 'r-base-core',
   programs: ['Rscript'],
-  configuration: ['R'],
+  reads: ['/etc/R', '/usr/lib/R', '/usr/lib/libR*.so', '/usr/share/R'],
   version: () => `Rscript -e 'cat(R.version$major, R.version$minor, sep = ".")'`,
   empty: '}\n',
   seal: atEnd((nonce) => `base::cat("\\n${nonce}\\n")`),

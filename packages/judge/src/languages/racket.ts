@@ -30,7 +30,7 @@ export const racket = defineLanguage({
   name: 'Racket',
   packages: 'racket',
   programs: ['racket'],
-  configuration: ['racket'],
+  reads: ['/etc/racket', '/usr/lib/racket', '/usr/share/racket'],
   version: () => `racket -l racket/base -l rackunit -e '(display (version))'`,
   empty: '  (void))\n',
   seal: atEnd(epilogue),

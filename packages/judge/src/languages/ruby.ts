@@ -11,6 +11,7 @@ export const ruby = defineLanguage({
   name: 'Ruby',
   packages: 'ruby ruby-test-unit',
   programs: ['ruby'],
+  reads: ['/usr/lib/ruby', '/usr/share/rubygems-integration/all'],
   version: () =>
     `ruby -e 'require "test/unit/version"; puts RUBY_VERSION, "test-unit " + Test::Unit::VERSION'`,
   empty: 'end\n',

@@ -6,6 +6,7 @@ export const rust = defineLanguage({
   name: 'Rust',
   packages: 'rustc',
   programs: ['rustc', 'cc'],
+  reads: ['/usr/lib/rustlib', '/usr/lib/rust-*'],
   version: () => 'rustc --version',
   empty: '    unimplemented!()',
   compiler: {

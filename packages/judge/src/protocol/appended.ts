@@ -53,7 +53,7 @@ export async function judgeAppended(
     sandbox,
     lane,
     command,
-    configuration: language.configuration,
+    reads: language.reads,
     files: language.readsNonce ? { '/flex/program': result } : files,
     limits: limitsIn(language, limits),
     stdin: language.readsNonce ? `${nonce}\n` : result,

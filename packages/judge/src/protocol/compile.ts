@@ -35,7 +35,7 @@ interface Compilation {
  */
 export async function compile(
   text: string,
-  { sandbox, lane, language: { compiler, configuration } }: Compilation,
+  { sandbox, lane, language: { compiler, reads } }: Compilation,
 ): Promise<Buffer | Finding> {
   if (compiler === undefined) return Buffer.from(text);
   const parts: Buffer[] = [];
@@ -43,7 +43,7 @@ export async function compile(
     sandbox,
     lane,
     command: ['/bin/sh', '-c', `{ ${compiler.script(text)}; } >&2 && cat /tmp/program`],
-    configuration,
+    reads,
     files: compiler.files(text),
     limits: compileLimits(compiler.seconds),
     stdin: '',

@@ -24,7 +24,7 @@ export async function judgeTranscripts(
 ): Promise<Finding> {
   await toolchainVersion(language);
   if (cases.length === 0) throw new DataError('tests: a program must have at least one input and output');
-  const { plain, configuration } = language;
+  const { plain, reads } = language;
   if (plain === null) {
     throw new ConfigError(`${language.id} programs cannot be judged by their standard input and output`);
   }
@@ -41,7 +41,7 @@ export async function judgeTranscripts(
       lane,
       // Standard input is a file: what Node makes, a socket, cannot be opened as /dev/stdin.
       command: ['/bin/sh', '-c', 'exec "$@" </flex/input', 'sh', ...plain.command],
-      configuration,
+      reads,
       files: { [plain.path]: program, '/flex/input': input },
       limits: {
         ...left,

@@ -8,8 +8,10 @@ export interface BoxOptions {
   readonly command: readonly string[];
   /** Read-only files by absolute path in the box, such as `/flex/driver.py`. */
   readonly files?: Readonly<Record<string, string | Uint8Array>>;
-  /** What of /etc is read, besides what every toolchain reads. */
-  readonly configuration?: readonly string[];
+  /** Files and folders of the machine that its programs read, besides those that every box sees. */
+  readonly reads?: readonly string[];
+  /** Files and folders of the machine that no program may see, wherever they lie. */
+  readonly hidden?: readonly string[];
   readonly limits: Limits;
   /** Which of the lanes that run at once this is: each has a user id of its own, from 0. */
   readonly lane: number;

@@ -3,15 +3,16 @@
 import ctypes
 import errno
 import json
-import mmap
 import os
+import pwd
 import socket
 import sys
 
-FILE_BYTES, PROCESSES, NAMESPACES = map(json.loads, sys.argv[1:])
+FILE_BYTES, PROCESSES, NAMESPACES, PROCESSORS, HIDDEN = map(json.loads, sys.argv[1:])
 DEVICES = {f"/dev/{name}" for name in ("null", "zero", "full", "random", "urandom", "tty", "pts", "console")}
 # Some of them are set by the shell that starts it.
 VARIABLES = {"PATH", "LANG", "LC_CTYPE", "HOME", "PWD", "OLDPWD", "SHLVL", "_"}
+VARIABLES |= {"PYTHON_CPU_COUNT", "GOMAXPROCS", "OMP_NUM_THREADS"}
 wrong = []
 
 
@@ -77,14 +78,55 @@ def system_calls():
         need(fails(socket.socket, family, socket.SOCK_DGRAM), f"{name} sockets can be made")
     need(not fails(socket.socket, socket.AF_UNIX), "AF_UNIX sockets cannot be made")
     need(fails(os.memfd_create, "probe"), "memfd_create works")
-    need(fails(mmap.mmap, -1, 4096), "anonymous shared memory can be made")
-    with open("/dev/zero", "r+b", 0) as zero:
-        need(fails(mmap.mmap, zero.fileno(), 4096), "/dev/zero can be mapped")
     library = ctypes.CDLL(None, use_errno=True)
+
+    def refuses(call, *arguments):
+        ctypes.set_errno(0)
+        call(*arguments)
+        return ctypes.get_errno() == errno.EPERM
+
     new_user_namespace, attach, nobody = 0x10000000, 16, 0
     need(library.unshare(new_user_namespace) != 0, "user namespaces can be made")
-    library.ptrace(attach, nobody, None, None)
-    need(ctypes.get_errno() == errno.EPERM, "ptrace works")
+    need(refuses(library.ptrace, attach, nobody, None, None), "ptrace works")
+    need(refuses(library.inotify_init1, 0), "opens of files can be watched")
+    need(refuses(library.mincore, None, 0, None), "mincore works")
+    need(refuses(library.sched_setaffinity, 0, 0, None), "it can choose its processors")
+    for name in ("vmsplice", "splice", "tee"):
+        need(refuses(getattr(library, name), -1, None, 0, None, 0, 0), f"{name} works")
+    private, anonymous, huge = 2, 0x20, 0x40000
+    mapped = refuses(library.mmap, None, 2**21, 0, private | anonymous | huge, -1, 0)
+    need(mapped, "huge pages of the machine can be mapped")
+    # No file is open as -1, so that these fail where they are made.
+    need(library.posix_fadvise(-1, 0, 0, 0) == 0, "fadvise works")
+    need(library.readahead(-1, 0, 0) == 0, "readahead works")
+    need(library.flock(-1, 0) == 0, "flock works")
+    set_lock, open_file_set_lock, lease, write_hint = 6, 37, 1024, 1035
+    for command in (set_lock, open_file_set_lock):
+        need(library.fcntl(-1, command, None) == 0, "locks of files can be held")
+    for command in (lease, write_hint):
+        need(refuses(library.fcntl, -1, command, None), "leases or hints of files can be set")
+    without_waiting = 8
+    library.preadv2(-1, None, 0, 0, without_waiting)
+    need(ctypes.get_errno() == errno.EOPNOTSUPP, "preadv2 takes flags")
+    one, other = socket.socketpair()
+    before = one.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * before)
+    need(one.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) == before, "socket buffers can be resized")
+    last_change = os.stat("/dev/null").st_mtime_ns
+    fails(os.utime, "/dev/null")
+    need(os.stat("/dev/null").st_mtime_ns == last_change, "the times of devices can be changed")
+
+
+def view():
+    for path in HIDDEN:
+        seen = os.listdir(path) if os.path.isdir(path) else os.path.exists(path) and not fails(open, path)
+        need(not seen, f"{path} is seen")
+    need(fails(os.openpty), "terminals can be made")
+    need(os.cpu_count() == PROCESSORS, "it sees how many processors the machine has")
+    try:
+        need(pwd.getpwuid(os.getuid()).pw_dir == "/tmp", "its user has another home than /tmp")
+    except KeyError:
+        wrong.append("its user has no name")
 
 
 def processes():
@@ -104,6 +146,6 @@ def processes():
         os.waitpid(child, 0)
 
 
-for look in (identity, files, namespaces, system_calls, processes):
+for look in (identity, files, namespaces, system_calls, view, processes):
     look()
 print(json.dumps(wrong))

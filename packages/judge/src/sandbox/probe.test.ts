@@ -51,6 +51,8 @@ os.execv(${JSON.stringify(findBubblewrap())}, ['bwrap', *arguments])
 const filter = ['--seccomp', '4'];
 const tmp = ['--size', String(defaultLimits.fileBytes), '--perms', '1777', '--tmpfs', '/tmp'];
 const shm = tmp.with(-1, '/dev/shm');
+const emptyFolder = (path: string) => ['--perms', '0555', '--tmpfs', path, '--remount-ro', path];
+const processors = '/sys/devices/system/cpu';
 /** Puts options where the first of bubblewrap's own mounts is. */
 const alsoMount = (...mount: string[]) =>
   [
@@ -118,7 +120,7 @@ describe.skipIf(withoutSandbox)('the probe finds', () => {
         drop: [['--unshare-pid']],
         replace: [
           [
-            ['--proc', '/proc', '--remount-ro', '/proc'],
+            ['--proc', '/proc'],
             ['--ro-bind', '/proc', '/proc'],
           ],
         ],
@@ -130,7 +132,7 @@ describe.skipIf(withoutSandbox)('the probe finds', () => {
       {
         replace: [
           [
-            ['--proc', '/proc', '--remount-ro', '/proc'],
+            ['--proc', '/proc'],
             ['--ro-bind', '/proc', '/proc'],
           ],
         ],
@@ -145,15 +147,38 @@ describe.skipIf(withoutSandbox)('the probe finds', () => {
       'AF_INET6 sockets can be made',
       'AF_NETLINK sockets can be made',
       'memfd_create works',
-      'anonymous shared memory can be made',
       'ptrace works',
+      'opens of files can be watched',
+      'mincore works',
+      'it can choose its processors',
+      'vmsplice works',
+      'splice works',
+      'tee works',
+      'huge pages of the machine can be mapped',
+      'fadvise works',
+      'readahead works',
+      'flock works',
+      'locks of files can be held',
+      'leases or hints of files can be set',
+      'preadv2 takes flags',
+      'socket buffers can be resized',
+      'the times of devices can be changed',
     ],
     ['user namespaces', { drop: [filter, ['--disable-userns']] }, 'user namespaces can be made'],
+    ["a folder of the machine's data", { replace: [alsoMount('--ro-bind', '/var', '/var')] }, '/var is seen'],
+    ['counters of the machine', { drop: [emptyFolder('/proc/sys')] }, '/proc/sys is seen'],
+    ['terminals', { drop: [emptyFolder('/dev/pts')] }, 'terminals can be made'],
     [
-      'memory by way of /dev/zero',
-      { drop: [['--dev-bind', '/dev/null', '/dev/zero']] },
-      '/dev/zero can be mapped',
+      "the machine's number of processors",
+      {
+        replace: [
+          [[`${processors}/online`], [`${processors}/elsewhere`]],
+          [['/proc/stat'], ['/etc/stat']],
+        ],
+      },
+      'it sees how many processors the machine has',
     ],
+    ['a user without a name', { replace: [[['/etc/passwd'], ['/etc/nobody']]] }, 'its user has no name'],
     [
       'processes without number',
       { replace: [[['--nproc=32'], ['--nproc=4000']]] },
@@ -174,7 +199,10 @@ describe.skipIf(withoutSandbox)('the probe finds', () => {
   });
 
   test.runIf(isRoot)('a program that is root, and what root can do', async () => {
-    const sandbox = leaky({ mode: 'bubblewrap-as-root', drop: [privileges, ['--remount-ro', '/proc']] });
+    const sandbox = leaky({
+      mode: 'bubblewrap-as-root',
+      drop: [privileges, ['--remount-ro', '/proc'], emptyFolder('/proc/sys')],
+    });
     const found = await probe({ ...sandbox, open: (options) => sandbox.open({ ...options, lane: 0 }) });
     expect(found).toEqual(
       expect.arrayContaining([
@@ -236,7 +264,7 @@ describe.skipIf(process.platform !== 'linux' || !isRoot)('the look from inside, 
     // As a user who owns nothing, so that whatever it tries to write is refused.
     const { stdout, stderr } = spawnSync(
       '/usr/bin/python3',
-      ['-I', '-S', '-', String(2 ** 20), '8', JSON.stringify(namespaces)],
+      ['-I', '-S', '-', String(2 ** 20), '8', JSON.stringify(namespaces), '4096', '["/usr", "/nowhere"]'],
       {
         input: readFileSync(new URL('probe.py', import.meta.url)),
         uid: 61_234,
@@ -257,6 +285,9 @@ describe.skipIf(process.platform !== 'linux' || !isRoot)('the look from inside, 
         'AF_INET sockets can be made',
         'memfd_create works',
         'ptrace works',
+        '/usr is seen',
+        'it sees how many processors the machine has',
+        'its user has no name',
         'more than 8 processes can be made',
       ]),
     );

@@ -1,9 +1,12 @@
 import { existsSync, readFileSync, readlinkSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { HarnessError, SandboxError } from '../errors.ts';
 import type { Sandbox } from './box.ts';
+import { boxProcessors } from './bubblewrap.ts';
 import { defaultLimits, type Limits } from './limits.ts';
 import { userIdsOf } from './process-tree.ts';
+import { viewOf } from './view.ts';
 
 const script = readFileSync(new URL('probe.py', import.meta.url));
 const python = '/usr/bin/python3';
@@ -12,7 +15,7 @@ const limits: Limits = { ...defaultLimits, wallSeconds: 10 };
 
 /**
  * What a sandbox does not hold of what it must, found by running boxes: one that looks at itself
- * (capabilities, filter, mounts, sockets, namespaces, process limit), one that sleeps past its wall limit,
+ * (capabilities, filter, mounts, hidden files, sockets, namespaces, process limit), one that sleeps past its wall limit,
  * one whose user is read from outside. Empty where the sandbox is safe to use.
  */
 export async function probe(sandbox: Sandbox): Promise<string[]> {
@@ -34,7 +37,9 @@ function complaintOf(error: unknown): string[] {
 async function lookInside(sandbox: Sandbox): Promise<string[]> {
   const command = [
     ...[python, '-I', '-S', '/flex/probe.py'],
-    ...[String(limits.fileBytes), String(limits.processes), JSON.stringify(namespacesToHide(sandbox))],
+    ...[limits.fileBytes, limits.processes, namespacesToHide(sandbox), boxProcessors, filesToHide()].map(
+      (value) => JSON.stringify(value),
+    ),
   ];
   const box = sandbox.open({ command, files: { '/flex/probe.py': script }, limits, lane: 0 });
   const { code, stopped, stdout, stderr } = await box.ended;
@@ -42,6 +47,11 @@ async function lookInside(sandbox: Sandbox): Promise<string[]> {
     return [stderr.trim().split('\n').at(-1) || `the probe ended with ${stopped ?? code}`];
   }
   return JSON.parse(stdout) as string[];
+}
+
+/** Files and folders that every box must show empty, or not at all. */
+function filesToHide(): string[] {
+  return [...viewOf([], []).masked, join(import.meta.dirname, 'probe.py'), '/proc/sys', '/usr/src', '/var'];
 }
 
 /**

@@ -3,7 +3,7 @@ import { delimiter, join } from 'node:path';
 import { SandboxError } from '../errors.ts';
 import type { Box, BoxOptions, Sandbox } from './box.ts';
 import { startBox } from './box-process.ts';
-import { boxCommand, type Mode, uidOf } from './bubblewrap.ts';
+import { boxCommand, boxFiles, type Mode, uidOf } from './bubblewrap.ts';
 import { probe } from './probe.ts';
 import { seccompFilter } from './seccomp.ts';
 
@@ -50,10 +50,18 @@ export function bubblewrapSandbox(bwrap: string, mode: Mode, filter: Buffer): Sa
         {
           command: boxCommand(bwrap, mode, options),
           uid: isRoot && mode === 'bubblewrap' ? uidOf(options.lane) : undefined,
-          data: [filter, ...Object.values(options.files ?? {})],
+          data: [filter, ...Object.values(boxFiles(mode, options))],
         },
         options,
       ),
+  };
+}
+
+/** Boxes that see none of these files and folders of the machine, data and results of an evaluation. */
+export function hiding(sandbox: Sandbox, hidden: readonly string[]): Sandbox {
+  return {
+    ...sandbox,
+    open: (options) => sandbox.open({ ...options, hidden: [...(options.hidden ?? []), ...hidden] }),
   };
 }
 

@@ -4,10 +4,75 @@ export type Architecture = 'x64' | 'arm64';
 /** AUDIT_ARCH_X86_64 and AUDIT_ARCH_AARCH64 of linux/audit.h. */
 export const auditArch: Readonly<Record<Architecture, number>> = { x64: 0xc000003e, arm64: 0xc00000b7 };
 
-/** Numbers of the system calls that are decided by an argument: asm/unistd_64.h and asm-generic/unistd.h. */
+/**
+ * Numbers of the system calls that are decided by an argument, or fail in a way of their own:
+ * asm/unistd_64.h and asm-generic/unistd.h.
+ */
 export const conditional: Readonly<Record<Architecture, Readonly<Record<string, number>>>> = {
-  x64: { mmap: 9, ioctl: 16, socket: 41, socketpair: 53, clone: 56, unshare: 272, clone3: 435 },
-  arm64: { mmap: 222, ioctl: 29, socket: 198, socketpair: 199, clone: 220, unshare: 97, clone3: 435 },
+  x64: {
+    mmap: 9,
+    ioctl: 16,
+    madvise: 28,
+    sendfile: 40,
+    socket: 41,
+    socketpair: 53,
+    setsockopt: 54,
+    clone: 56,
+    fcntl: 72,
+    prctl: 157,
+    unshare: 272,
+    preadv2: 327,
+    pwritev2: 328,
+    clone3: 435,
+  },
+  arm64: {
+    fcntl: 25,
+    ioctl: 29,
+    sendfile: 71,
+    unshare: 97,
+    prctl: 167,
+    socket: 198,
+    socketpair: 199,
+    setsockopt: 208,
+    clone: 220,
+    mmap: 222,
+    madvise: 233,
+    preadv2: 286,
+    pwritev2: 287,
+    clone3: 435,
+  },
+};
+
+/**
+ * Numbers of the system calls that succeed and do nothing: locks and times of files that other boxes see too,
+ * advice on their pages, and writing to disks, on which a box has nothing.
+ */
+export const ignored: Readonly<Record<Architecture, Readonly<Record<string, number>>>> = {
+  x64: {
+    flock: 73,
+    fsync: 74,
+    fdatasync: 75,
+    utime: 132,
+    sync: 162,
+    readahead: 187,
+    fadvise64: 221,
+    utimes: 235,
+    futimesat: 261,
+    sync_file_range: 277,
+    utimensat: 280,
+    syncfs: 306,
+  },
+  arm64: {
+    flock: 32,
+    sync: 81,
+    fsync: 82,
+    fdatasync: 83,
+    sync_file_range: 84,
+    utimensat: 88,
+    readahead: 213,
+    fadvise64: 223,
+    syncfs: 267,
+  },
 };
 
 /** Calls numbered alike everywhere, 424 and above. */
@@ -27,6 +92,7 @@ const common = {
   quotactl_fd: 443,
   memfd_secret: 447,
   set_mempolicy_home_node: 450,
+  cachestat: 451,
   statmount: 457,
   listmount: 458,
   setxattrat: 463,
@@ -36,11 +102,14 @@ const common = {
 
 /**
  * Numbers of the system calls that always fail with EPERM: tracing and reading other processes, mounting,
- * namespaces, keys, BPF, io_uring, memory without a file system's bound (memfd, SysV and POSIX IPC, extended
- * attributes), clocks, modules and the machine's administration.
+ * namespaces, keys, BPF, io_uring and aio, memory without a file system's bound (memfd, SysV and POSIX IPC,
+ * extended attributes), pages pinned where nobody counts them (splice and its kin), what tells which files
+ * are in memory or are opened by others, the choice of processors, clocks, modules and the machine's
+ * administration.
  */
 export const denied: Readonly<Record<Architecture, Readonly<Record<string, number>>>> = {
   x64: {
+    mincore: 27,
     shmget: 29,
     shmat: 30,
     shmctl: 31,
@@ -81,6 +150,9 @@ export const denied: Readonly<Record<Architecture, Readonly<Record<string, numbe
     setxattr: 188,
     lsetxattr: 189,
     fsetxattr: 190,
+    sched_setaffinity: 203,
+    io_setup: 206,
+    io_submit: 209,
     lookup_dcookie: 212,
     semtimedop: 220,
     clock_settime: 227,
@@ -96,8 +168,14 @@ export const denied: Readonly<Record<Architecture, Readonly<Record<string, numbe
     add_key: 248,
     request_key: 249,
     keyctl: 250,
+    inotify_init: 253,
+    inotify_add_watch: 254,
     migrate_pages: 256,
+    splice: 275,
+    tee: 276,
+    vmsplice: 278,
     move_pages: 279,
+    inotify_init1: 294,
     perf_event_open: 298,
     fanotify_init: 300,
     fanotify_mark: 301,
@@ -116,10 +194,14 @@ export const denied: Readonly<Record<Architecture, Readonly<Record<string, numbe
     ...common,
   },
   arm64: {
+    io_setup: 0,
+    io_submit: 2,
     setxattr: 5,
     lsetxattr: 6,
     fsetxattr: 7,
     lookup_dcookie: 18,
+    inotify_init1: 26,
+    inotify_add_watch: 27,
     umount2: 39,
     mount: 40,
     pivot_root: 41,
@@ -127,6 +209,9 @@ export const denied: Readonly<Record<Architecture, Readonly<Record<string, numbe
     chroot: 51,
     vhangup: 58,
     quotactl: 60,
+    vmsplice: 75,
+    splice: 76,
+    tee: 77,
     acct: 89,
     personality: 92,
     kexec_load: 104,
@@ -135,6 +220,7 @@ export const denied: Readonly<Record<Architecture, Readonly<Record<string, numbe
     clock_settime: 112,
     syslog: 116,
     ptrace: 117,
+    sched_setaffinity: 122,
     reboot: 142,
     sethostname: 161,
     setdomainname: 162,
@@ -163,6 +249,7 @@ export const denied: Readonly<Record<Architecture, Readonly<Record<string, numbe
     keyctl: 219,
     swapon: 224,
     swapoff: 225,
+    mincore: 232,
     mbind: 235,
     set_mempolicy: 237,
     migrate_pages: 238,

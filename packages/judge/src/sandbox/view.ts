@@ -1,0 +1,122 @@
+import { existsSync, readdirSync, realpathSync, statSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+import { SandboxError } from '../errors.ts';
+
+/** Below /usr, and below /usr/local alike; `*` stands for any part of a name. */
+const belowUsr = (paths: readonly string[]) => paths.map((path) => `/usr/${path}`);
+
+/** What every box sees: programs, shared libraries, and what Python, Java, C++ and Node read. */
+const common = [
+  ...belowUsr(['bin', 'lib64', 'lib/*-linux-gnu', 'lib/locale', 'libexec/coreutils', 'share/zoneinfo']),
+  ...belowUsr(['lib/python3.*', 'lib/jvm', 'openjdk-*', 'share/java/javatuples*.jar']),
+  ...belowUsr(['include', 'lib/gcc', 'libexec/gcc', 'lib/bfd-plugins']),
+  // Debian's Node reads these where others have them built in.
+  ...belowUsr(
+    ['acorn', 'acorn-walk', 'amaro', 'cjs-module-lexer', 'minimatch', 'undici'].map(
+      (name) => `share/nodejs/${name}`,
+    ),
+  ),
+  ...['/etc/alternatives', '/etc/ld.so.cache', '/etc/java-*'],
+];
+
+/** Packages that others install into the folders above, with what data they bring. */
+const packages = belowUsr([
+  ...['lib/python3.*/dist-packages', 'lib/python3.*/site-packages'],
+  ...['lib64/python3.*/dist-packages', 'lib64/python3.*/site-packages'],
+  'lib/R/site-library',
+]);
+
+/** What a box sees of the machine's files, read-only. */
+export interface View {
+  /** Files and folders, each at its own path. */
+  readonly shown: readonly string[];
+  /** What lies inside of those and is not seen. */
+  readonly masked: readonly string[];
+}
+
+/**
+ * What a box sees whose programs read these files and folders: them and what every box sees, but no packages
+ * that others installed, nothing of the harness's own (its project, the working folder, the home folder) and
+ * nothing `hidden`, wherever these lie. A path below /usr stands for that below /usr/local as well. Throws
+ * SandboxError where something hidden holds what programs must see.
+ */
+export function viewOf(reads: readonly string[], hidden: readonly string[]): View {
+  const shown = found([...common, ...reads]);
+  for (const path of hidden) {
+    const within = shown.find(({ real }) => real === realPath(path) || isBelow(real, realPath(path)));
+    if (within !== undefined) {
+      throw new SandboxError(
+        `sandbox: ${path} is to be hidden, but programs need ${within.path}; keep data in a folder of its own`,
+      );
+    }
+  }
+  const masked = [
+    ...found(packages).map(({ path }) => path),
+    ...[...ownFolders(), ...hidden].map(realPath).flatMap((path) => placesOf(path, shown)),
+  ];
+  return {
+    shown: shown.map(({ path }) => path),
+    masked: [...new Set(masked)].filter((path) => !masked.some((folder) => isBelow(path, folder))),
+  };
+}
+
+/** A path, and where it leads. */
+interface Place {
+  readonly path: string;
+  readonly real: string;
+}
+
+/** The harness's own: its code and that of the project around it, and where it runs. */
+function ownFolders(): string[] {
+  const judge = join(import.meta.dirname, '../..');
+  return [judge, projectAround(judge), process.cwd(), homedir()];
+}
+
+/** The outermost folder around this one that is a package of Node's. */
+function projectAround(folder: string): string {
+  const around = [folder];
+  while (dirname(around[0]) !== around[0]) around.unshift(dirname(around[0]));
+  return around.find((path) => existsSync(join(path, 'package.json'))) ?? folder;
+}
+
+/** At which paths in a box a file or folder of the machine would be seen. */
+function placesOf(path: string, shown: readonly Place[]): string[] {
+  const around = existsSync(path) ? shown.filter(({ real }) => isBelow(path, real)) : [];
+  return around.map((folder) => folder.path + path.slice(folder.real.length));
+}
+
+const lookups = new Map<string, readonly Place[]>();
+
+/** The places that patterns stand for, of those there are; looked for once a process. */
+function found(patterns: readonly string[]): readonly Place[] {
+  const key = patterns.join('\n');
+  const places =
+    lookups.get(key) ??
+    [...new Set(patterns.flatMap(expand))].map((path) => ({ path, real: realpathSync(path) }));
+  lookups.set(key, places);
+  return places;
+}
+
+function expand(pattern: string): string[] {
+  const twin = pattern.replace(/^\/usr\//, '/usr/local/');
+  return [...new Set([pattern, twin])].flatMap((path) => {
+    const parts = path.split('/').slice(1);
+    return parts.reduce((folders, part) => folders.flatMap((folder) => entries(folder, part)), ['/']);
+  });
+}
+
+/** The paths of a folder's entries whose names match a part of a pattern. */
+function entries(folder: string, part: string): string[] {
+  if (!part.includes('*')) return [join(folder, part)].filter((path) => existsSync(path));
+  const [start, end] = part.split('*');
+  const names = statSync(folder).isDirectory() ? readdirSync(folder) : [];
+  return names
+    .filter((name) => name.startsWith(start) && name.endsWith(end))
+    .map((name) => join(folder, name));
+}
+
+/** Where a path leads; itself where there is nothing. */
+const realPath = (path: string) => (existsSync(path) ? realpathSync(path) : resolve(path));
+
+const isBelow = (path: string, folder: string) => path.startsWith(folder === '/' ? '/' : `${folder}/`);
