@@ -1,6 +1,8 @@
 import { join } from 'node:path';
 import { writeAtomic } from '@flex/base';
 import {
+  boxProcessors,
+  hiding,
   type Job,
   type Judgement,
   type JudgeProgress,
@@ -81,11 +83,12 @@ export async function evaluate(options: EvaluationOptions): Promise<Evaluation> 
   // What cannot be scored is refused before anything is judged.
   scoreOf(byProblem(samples, () => unjudged));
   if (out !== null) makeFolder(out);
+  const sandbox = hiding(options.sandbox, out === null ? [] : [out]);
   const cache = openJudgementCache(out === null ? null : join(out, judgementsFile));
   let judgements: Judgement[];
   try {
     const jobs = samples.map((sample) => jobOf(sample, options));
-    judgements = await judgeAll(jobs, { ...options, lanes: options.jobs, toolchains, cache });
+    judgements = await judgeAll(jobs, { ...options, sandbox, lanes: options.jobs, toolchains, cache });
   } finally {
     cache.close();
   }
@@ -131,6 +134,7 @@ function protocolParts(
     decoding,
     sandbox: sandbox.mode,
     architecture: process.arch,
+    processors: boxProcessors,
     limits: Object.fromEntries(languages.map((language) => [language, { ...limitsOf(language, timeout) }])),
     toolchains,
   };

@@ -15,7 +15,7 @@ import {
   type Results,
   truncations,
 } from '@flex/eval';
-import { openSandbox, toolchainVersions } from '@flex/judge';
+import { hiding, openSandbox, toolchainVersions } from '@flex/judge';
 import { applyOverride, parseOverride, respellSection } from '@flex/train';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import {
@@ -165,7 +165,9 @@ async function evaluateAll(
   }
   const problems: Problem[] = [];
   for await (const problem of benchmark.problems()) problems.push(problem);
-  const sandbox = await openSandbox();
+  const { data, samples } = options;
+  const hidden = [environment.data, data, samples].filter((path) => path !== undefined);
+  const sandbox = hiding(await openSandbox(), hidden);
   await toolchainVersions(problems.map(({ language }) => language));
   signal.throwIfAborted();
   const settings = { k, incomplete, n, timeout };

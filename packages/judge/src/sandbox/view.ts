@@ -74,7 +74,7 @@ function ownFolders(): string[] {
 }
 
 /** The outermost folder around this one that is a package of Node's. */
-function projectAround(folder: string): string {
+export function projectAround(folder: string): string {
   const around = [folder];
   while (dirname(around[0]) !== around[0]) around.unshift(dirname(around[0]));
   return around.find((path) => existsSync(join(path, 'package.json'))) ?? folder;
