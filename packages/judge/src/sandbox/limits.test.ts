@@ -118,22 +118,34 @@ except OSError as error:
     expect(Number.parseInt(stdout, 10)).toBeLessThanOrEqual(MiB);
     expect(Number.parseInt(stdout, 10)).toBeGreaterThan(MiB / 2);
   });
-  test('memory that is resident in no process', async () => {
+  test('memory that nobody can count', async () => {
     const source = `
 import mmap, os
-def zero():
-    return os.open('/dev/zero', os.O_RDWR)
-size = 1 << 20
-for make in (lambda: os.memfd_create('x'), lambda: mmap.mmap(-1, size), lambda: mmap.mmap(zero(), size)):
+def result(make):
     try:
         make()
-        print('made')
+        return 'made'
     except OSError as error:
-        print(os.strerror(error.errno))`;
-    const [memfd, anonymous, device] = (await limited({}, source)).stdout.trim().split('\n');
-    expect([memfd, anonymous]).toEqual(['Operation not permitted', 'Operation not permitted']);
-    expect(device).toBe('No such device');
+        return os.strerror(error.errno)
+huge = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x40000
+print(result(lambda: os.memfd_create('x')), result(lambda: mmap.mmap(-1, 1 << 21, huge)), sep='\\n')`;
+    expect((await limited({}, source)).stdout).toBe('Operation not permitted\n'.repeat(2));
   });
+  test.each(['-1', "os.open('/dev/zero', os.O_RDWR)"])(
+    'names for shared memory than one (%s)',
+    async (file) => {
+      // By its name in /proc it is counted.
+      const source = `
+import mmap, os
+shared = mmap.mmap(${file}, 1 << 20)
+if os.fork() == 0:
+    shared[0] = 7
+    os._exit(0)
+os.wait()
+print(shared[0], [line.split(None, 5)[5] for line in open('/proc/self/maps') if line.split()[1] == 'rw-s'])`;
+      expect((await limited({}, source)).stdout).toBe("7 ['/dev/zero (deleted)\\n']\n");
+    },
+  );
   test('processes', async () => {
     const source = `
 import os, time

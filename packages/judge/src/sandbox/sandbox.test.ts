@@ -8,11 +8,13 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { SandboxError } from '../errors.ts';
 import { python } from '../testing/boxed.ts';
 import { withoutSandbox } from '../testing/without-sandbox.ts';
+import { boxProcessors } from './bubblewrap.ts';
 import { defaultLimits } from './limits.ts';
 import { probe } from './probe.ts';
 import { type RunProgram, run } from './run.ts';
 import { bubblewrapSandbox, findBubblewrap, openSandbox } from './sandbox.ts';
 import { seccompFilter } from './seccomp.ts';
+import { type Architecture, denied, ignored } from './system-calls.ts';
 
 /** What a program that prints JSON finds in its box. */
 async function find<T>(program: RunProgram): Promise<T> {
@@ -268,6 +270,102 @@ print(function())`);
       expect(await probe(sandbox)).toEqual([]);
     },
   );
+
+  test('makes no call that is refused, and none that is ignored', async () => {
+    const tables = [denied, ignored].map((table) => table[process.arch as Architecture]);
+    const program = `
+import ctypes, json, sys
+library = ctypes.CDLL(None, use_errno=True)
+def result(number):
+    ctypes.set_errno(0)
+    return library.syscall(number, *[ctypes.c_long(-1)] * 6), ctypes.get_errno()
+refused, ignored = [{name: result(nr) for name, nr in table.items()} for table in map(json.loads, sys.argv[1:])]
+print(json.dumps([
+    [name for name, found in refused.items() if found != (-1, 1)],
+    [name for name, found in ignored.items() if found != (0, 0)]
+]))`;
+    expect(await find(python(program, ...tables.map((table) => JSON.stringify(table))))).toEqual([[], []]);
+  });
+
+  test('leaves no lock, lease, hint, time or watch on a file that others see', async () => {
+    const program = python(`
+import ctypes, fcntl, json, os, struct
+def result(action, *arguments):
+    try:
+        return action(*arguments)
+    except OSError as error:
+        return os.strerror(error.errno)
+def both(lock):
+    return [lock(open('/usr/bin/env', 'rb')) for _ in range(2)]
+one = open('/usr/bin/env', 'rb')
+before = os.stat('/dev/null').st_mtime_ns
+os.utime('/dev/null')
+library = ctypes.CDLL(None, use_errno=True)
+print(json.dumps({
+    'flock': both(lambda file: result(fcntl.flock, file, fcntl.LOCK_EX | fcntl.LOCK_NB)),
+    'hint': [result(fcntl.fcntl, one, command, struct.pack('Q', 2)) for command in (1036, 1038)],
+    'lease': result(fcntl.fcntl, one, fcntl.F_SETLEASE, fcntl.F_RDLCK),
+    'notice': result(fcntl.fcntl, os.open('/usr/bin', os.O_RDONLY), fcntl.F_NOTIFY, fcntl.DN_ACCESS),
+    'pipe': result(fcntl.fcntl, os.pipe()[0], fcntl.F_SETPIPE_SZ, 1 << 20),
+    'flags': result(fcntl.ioctl, one, 0x80086601, bytes(8)),
+    'touched': os.stat('/dev/null').st_mtime_ns != before,
+    'now': result(os.preadv, one.fileno(), [bytearray(1)], 0, os.RWF_NOWAIT),
+    'later': result(os.preadv, one.fileno(), [bytearray(1)], 0),
+    'copied': result(os.sendfile, os.open('/tmp/x', os.O_CREAT | os.O_WRONLY), one.fileno(), 0, 9),
+    'affinity': result(os.sched_setaffinity, 0, [0]),
+}))`);
+    const refused = 'Operation not permitted';
+    expect(await find(program)).toEqual({
+      flock: [null, null],
+      hint: [refused, refused],
+      lease: refused,
+      notice: refused,
+      pipe: refused,
+      flags: 'Inappropriate ioctl for device',
+      touched: false,
+      now: 'Operation not supported',
+      later: 1,
+      copied: 'Invalid argument',
+      affinity: refused,
+    });
+  });
+
+  test('lets programs lock, copy and share memory as ever', async () => {
+    const program = python(`
+import fcntl, json, multiprocessing, os, shutil, sqlite3, tempfile
+with tempfile.TemporaryDirectory() as folder:
+    shutil.copytree(os.path.dirname(json.__file__), folder + '/copy')
+    copied = sorted(os.listdir(folder + '/copy')) == sorted(os.listdir(os.path.dirname(json.__file__)))
+    base = sqlite3.connect(folder + '/base')
+    base.execute('create table t (x)')
+    with base:
+        base.execute('insert into t values (7)')
+    row = sqlite3.connect(folder + '/base').execute('select x from t').fetchone()
+number = multiprocessing.Value('i', 0)
+def add():
+    with number.get_lock():
+        number.value += 1
+children = [multiprocessing.Process(target=add) for _ in range(4)]
+for child in children: child.start()
+for child in children: child.join()
+print(json.dumps([copied, row, number.value]))`);
+    expect(await find(program)).toEqual([true, [7], 4]);
+  });
+
+  test('names its user, and has the same processors on every machine', async () => {
+    const program = python(`
+import getpass, grp, json, os, pwd
+print(json.dumps([
+    getpass.getuser(), pwd.getpwuid(os.getuid())[5], os.path.expanduser('~'), grp.getgrgid(os.getgid())[0],
+    os.cpu_count(), os.sysconf('SC_NPROCESSORS_CONF'),
+]))`);
+    expect(await find(program)).toEqual(['nobody', '/tmp', '/tmp', 'nogroup', boxProcessors, boxProcessors]);
+    expect((await run({ command: ['/usr/bin/nproc'] })).stdout).toBe(`${boxProcessors}\n`);
+    const node = { command: ['/usr/bin/env', 'node', '-p', 'os.cpus().length'] };
+    const sandbox = await openSandbox();
+    const box = sandbox.open({ ...node, limits: { ...defaultLimits, addressSpaceBytes: null }, lane: 0 });
+    expect(await box.ended).toMatchObject({ code: 0, stdout: `${boxProcessors}\n`, stderr: '' });
+  });
 
   test('leaves nothing in the temporary folder of the machine', async () => {
     const before = readdirSync('/tmp').filter((name) => name.includes('bind'));
