@@ -14,6 +14,7 @@ const firstFileFd = filterFd + 1;
 export const uidOf = (lane: number) => 60_000 + lane;
 /** The id inside, when the box has a user namespace. */
 const insideUid = 65534;
+const insideIds = ['--uid', String(insideUid), '--gid', String(insideUid)];
 
 /** How many processors a box says there are, whatever the machine has. */
 export const boxProcessors = 4;
@@ -31,16 +32,7 @@ export function boxCommand(bwrap: string, mode: Mode, options: BoxOptions): stri
     bwrap,
     ...['--unshare-ipc', '--unshare-pid', '--unshare-net', '--unshare-uts', '--unshare-cgroup-try'],
     ...(mode === 'bubblewrap'
-      ? [
-          '--unshare-user',
-          '--disable-userns',
-          '--uid',
-          `${insideUid}`,
-          '--gid',
-          `${insideUid}`,
-          '--cap-drop',
-          'ALL',
-        ]
+      ? ['--unshare-user', '--disable-userns', ...insideIds, '--cap-drop', 'ALL']
       : asRoot),
     ...['--die-with-parent', '--new-session', '--hostname', 'box', '--clearenv'],
     ...Object.entries(environment).flatMap(([name, value]) => ['--setenv', name, value]),

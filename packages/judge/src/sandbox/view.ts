@@ -27,6 +27,9 @@ const packages = belowUsr([
   'lib/R/site-library',
 ]);
 
+const judgeFolder = join(import.meta.dirname, '../..');
+const project = projectAround(judgeFolder);
+
 /** What a box sees of the machine's files, read-only. */
 export interface View {
   /** Files and folders, each at its own path. */
@@ -39,9 +42,19 @@ export interface View {
  * What a box sees whose programs read these files and folders: them and what every box sees, but no packages
  * that others installed, nothing of the harness's own (its project, the working folder, the home folder) and
  * nothing `hidden`, wherever these lie. A path below /usr stands for that below /usr/local as well. Throws
- * SandboxError where something hidden holds what programs must see.
+ * SandboxError where something hidden holds what programs must see. Looked at once a process.
  */
 export function viewOf(reads: readonly string[], hidden: readonly string[]): View {
+  const own = ownFolders();
+  const key = JSON.stringify([reads, hidden, own]);
+  const view = views.get(key) ?? findView(reads, hidden, own);
+  views.set(key, view);
+  return view;
+}
+
+const views = new Map<string, View>();
+
+function findView(reads: readonly string[], hidden: readonly string[], own: readonly string[]): View {
   const shown = found([...common, ...reads]);
   for (const path of hidden) {
     const within = shown.find(({ real }) => real === realPath(path) || isBelow(real, realPath(path)));
@@ -53,7 +66,7 @@ export function viewOf(reads: readonly string[], hidden: readonly string[]): Vie
   }
   const masked = [
     ...found(packages).map(({ path }) => path),
-    ...[...ownFolders(), ...hidden].map(realPath).flatMap((path) => placesOf(path, shown)),
+    ...[...own, ...hidden].map(realPath).flatMap((path) => placesOf(path, shown)),
   ];
   return {
     shown: shown.map(({ path }) => path),
@@ -69,8 +82,7 @@ interface Place {
 
 /** The harness's own: its code and that of the project around it, and where it runs. */
 function ownFolders(): string[] {
-  const judge = join(import.meta.dirname, '../..');
-  return [judge, projectAround(judge), process.cwd(), homedir()];
+  return [judgeFolder, project, process.cwd(), homedir()];
 }
 
 /** The outermost folder around this one that is a package of Node's. */
@@ -86,16 +98,9 @@ function placesOf(path: string, shown: readonly Place[]): string[] {
   return around.map((folder) => folder.path + path.slice(folder.real.length));
 }
 
-const lookups = new Map<string, readonly Place[]>();
-
-/** The places that patterns stand for, of those there are; looked for once a process. */
-function found(patterns: readonly string[]): readonly Place[] {
-  const key = patterns.join('\n');
-  const places =
-    lookups.get(key) ??
-    [...new Set(patterns.flatMap(expand))].map((path) => ({ path, real: realpathSync(path) }));
-  lookups.set(key, places);
-  return places;
+/** The places that patterns stand for, of those there are. */
+function found(patterns: readonly string[]): Place[] {
+  return [...new Set(patterns.flatMap(expand))].map((path) => ({ path, real: realpathSync(path) }));
 }
 
 function expand(pattern: string): string[] {
