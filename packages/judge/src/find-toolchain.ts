@@ -5,11 +5,12 @@ import { promisify } from 'node:util';
 import { SandboxError } from './errors.ts';
 import type { Language } from './language.ts';
 import { boxPath } from './sandbox/bubblewrap.ts';
+import { isShown } from './sandbox/view.ts';
 
 const executeFile = promisify(execFile);
 
 /** What to look for. */
-export type ToolchainSpec = Pick<Language, 'name' | 'packages' | 'programs' | 'version'>;
+export type ToolchainSpec = Pick<Language, 'name' | 'packages' | 'programs' | 'reads' | 'version'>;
 
 /** What a look for a toolchain found. */
 export interface FoundToolchain {
@@ -29,7 +30,7 @@ export async function findToolchain(spec: ToolchainSpec): Promise<FoundToolchain
   const base = { name, install: `apt-get install ${packages}` };
   const missing = (why: string): FoundToolchain => ({ ...base, version: null, missing: why });
   for (const program of spec.programs) {
-    const why = whyNotInBox(program);
+    const why = whyNotInBox(program, spec.reads ?? []);
     if (why !== null) return missing(why);
   }
   try {
@@ -54,13 +55,13 @@ async function askVersion(commands: string): Promise<string> {
   return lines.map((line) => line.replace(/^Version | {2}Copyright.*/, '')).join(', ');
 }
 
-/** Boxes see /usr, and what leads into it. */
-function whyNotInBox(program: string): string | null {
+/** Boxes do not see all of /usr. */
+function whyNotInBox(program: string, reads: readonly string[]): string | null {
   const found = boxPath
     .split(delimiter)
     .map((folder) => resolve(folder, program))
     .find((path) => existsSync(path));
   if (found === undefined) return `${program} is not in ${boxPath.replaceAll(delimiter, ', ')}`;
   const real = realpathSync(found);
-  return /^\/(?:usr|bin)\//.test(real) ? null : `${found} leads to ${real}, which boxes do not see`;
+  return isShown(real, reads) ? null : `${found} leads to ${real}, which boxes do not see`;
 }

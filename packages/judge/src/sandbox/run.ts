@@ -17,18 +17,20 @@ export interface RunProgram {
  * Runs an untrusted program and tells how it ended. Throws SandboxError where no safe box can be made.
  *
  * What the box holds, checked from inside before the first use: the program has no capabilities, cannot gain
- * any, and is another user than the harness's root; it sees /usr, a few toolchain settings of /etc and the
- * given files, read-only, and no other file of the machine; it can write only to /tmp and /dev/shm, which
- * are memory, bounded by `fileBytes` each and gone afterwards; it has no network, not even loopback to the
- * machine, and no sockets but AF_UNIX; it sees no process but its own, and cannot trace, mount, make
- * namespaces or map anonymous memory as shared; it has no variable and no open file of the harness's. It is
- * killed at its limits, and with it every process it made; so it is when the harness dies.
+ * any, and is another user than the harness's root; it sees what toolchains read of /usr and /etc and the
+ * given files, read-only, and no other file of the machine, nor packages that others installed; it can write
+ * only to /tmp and /dev/shm, which are memory, bounded by `fileBytes` each and gone afterwards; it leaves no
+ * lock, lease, hint, watch or time on a file that other boxes see; it has no network, not even loopback to
+ * the machine, no sockets but AF_UNIX, and no terminals; it sees no process but its own, and cannot trace,
+ * mount or make namespaces; it has no variable and no open file of the harness's; it is told of
+ * `boxProcessors` processors on every machine. It is killed at its limits, and with it every process it made;
+ * so it is when the harness dies.
  *
  * What it does not hold: a bug of the kernel can be used from inside, as from any namespace sandbox; memory
  * and processor time are looked at every 50 ms, so a box can exceed them by what it gets done in that time;
  * memory swapped out and the kernel's own (inodes, pipes, page tables) is not counted, only bounded by other
- * limits; boxes share the processor and its caches, so timing and side channels are open; /proc tells the
- * machine's memory, processor and uptime.
+ * limits; boxes share the processor and its caches, and files of /usr in memory, so timing and side channels
+ * are open; /proc tells the machine's memory, load and uptime.
  */
 export async function run(
   { command, files, stdin = '', lane = 0 }: RunProgram,

@@ -74,6 +74,11 @@ function findView(reads: readonly string[], hidden: readonly string[], own: read
   };
 }
 
+/** Whether boxes whose programs read these files and folders see this file or folder of the machine. */
+export function isShown(path: string, reads: readonly string[]): boolean {
+  return found([...common, ...reads]).some(({ real }) => path === real || isBelow(path, real));
+}
+
 /** A path, and where it leads. */
 interface Place {
   readonly path: string;
