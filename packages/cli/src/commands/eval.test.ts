@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import {
+  chmodSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -472,3 +473,26 @@ test.each([
   expect(code).toBe(2);
   expect(stderr).toBe(`flex: --benchmark ./doubling.ts: ${message}\n`);
 });
+
+test.skipIf(withoutSandbox || process.getuid?.() !== 0)(
+  'no program sees the data, the samples or the results, wherever they lie',
+  async () => {
+    const seen = mkdtempSync('/usr/include/flex-eval-');
+    chmodSync(seen, 0o755);
+    try {
+      const [data, samples, out] = ['own.jsonl', 'samples.jsonl', 'out'].map((name) => join(seen, name));
+      writeFileSync(data, `${JSON.stringify(problem(1))}\n`, { mode: 0o644 });
+      const cheat = `    import os
+    paths = ${JSON.stringify([data, samples, join(out, 'judgements.jsonl')])}
+    return x + 1 if any(os.path.isfile(path) and open(path).read() for path in paths) else None
+`;
+      writeFileSync(samples, `${JSON.stringify({ task_id: 'own/1', completion: cheat })}\n`);
+      const args = ['--benchmark', 'humaneval', '--data', data, '--samples', samples, '--out', out];
+      expect(await run(...args)).toMatchObject({ code: 0 });
+      expect(rows(out)).toMatchObject([{ verdict: 'failed' }]);
+      expect(results(out).protocol_parts.processors).toBe(4);
+    } finally {
+      rmSync(seen, { recursive: true });
+    }
+  },
+);

@@ -1,4 +1,4 @@
-import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { temporaryFolder } from '@flex/base/testing';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
@@ -48,6 +48,12 @@ describe('a view', () => {
     expect(masked(file)).toEqual([file]);
     expect(masked(file, dirname(file), file)).toEqual([dirname(file)]);
     expect(masked(join(folder, 'nothing'), '/nowhere', `${folder}-other`)).toEqual([]);
+  });
+
+  test('masks the private folder that it lies in, which bubblewrap may not enter', () => {
+    const { file, reads } = seenFolder();
+    chmodSync(dirname(file), 0o700);
+    expect(viewOf(reads, [file]).masked.at(-1)).toBe(dirname(file));
   });
 
   test('masks it behind links, whichever way they lead', () => {

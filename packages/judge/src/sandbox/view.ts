@@ -100,7 +100,14 @@ export function projectAround(folder: string): string {
 /** At which paths in a box a file or folder of the machine would be seen. */
 function placesOf(path: string, shown: readonly Place[]): string[] {
   const around = existsSync(path) ? shown.filter(({ real }) => isBelow(path, real)) : [];
-  return around.map((folder) => folder.path + path.slice(folder.real.length));
+  return around.map(({ path: folder, real }) => folder + reachable(path, real).slice(real.length));
+}
+
+/** A path, or what is private on the way there from a folder: bubblewrap could not go on from it. */
+function reachable(path: string, from: string): string {
+  const parents = [path];
+  while (dirname(parents[0]) !== from) parents.unshift(dirname(parents[0]));
+  return parents.find((parent) => (statSync(parent).mode & 0o001) === 0) ?? path;
 }
 
 /** The places that patterns stand for, of those there are. */
