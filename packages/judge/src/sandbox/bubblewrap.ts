@@ -60,12 +60,7 @@ export function boxCommand(bwrap: string, mode: Mode, options: BoxOptions): stri
 export const boxPath = '/usr/local/bin:/usr/bin:/bin';
 
 /** All that programs see of an environment. There is no time zone but UTC. */
-const environment = {
-  ...{ PATH: boxPath, LANG: 'C.UTF-8', HOME: '/tmp' },
-  // Where programs ask which processors they may use, not how many there are.
-  ...{ PYTHON_CPU_COUNT: `${boxProcessors}`, GOMAXPROCS: `${boxProcessors}` },
-  OMP_NUM_THREADS: `${boxProcessors}`,
-};
+const environment = { PATH: boxPath, LANG: 'C.UTF-8', HOME: '/tmp' };
 
 const processorsFolder = '/sys/devices/system/cpu';
 

@@ -12,7 +12,6 @@ FILE_BYTES, PROCESSES, NAMESPACES, PROCESSORS, HIDDEN = map(json.loads, sys.argv
 DEVICES = {f"/dev/{name}" for name in ("null", "zero", "full", "random", "urandom", "tty", "pts", "console")}
 # Some of them are set by the shell that starts it.
 VARIABLES = {"PATH", "LANG", "LC_CTYPE", "HOME", "PWD", "OLDPWD", "SHLVL", "_"}
-VARIABLES |= {"PYTHON_CPU_COUNT", "GOMAXPROCS", "OMP_NUM_THREADS"}
 wrong = []
 
 
