@@ -62,7 +62,7 @@ export function openJudge({ sandbox, lane, timeout }: JudgeOptions): Judge {
       case 'python-calls':
         return python.judge({ ...program, tests }, limits);
       case 'java-calls':
-        java ??= openJavaJudge({ sandbox, lane });
+        java ??= openJavaJudge({ sandbox, lane, timeout });
         return java.judge({ ...program, tests }, limits);
       case 'transcripts':
         return judgeTranscripts({ ...program, tests }, conditions);

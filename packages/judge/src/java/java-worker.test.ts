@@ -40,13 +40,21 @@ describe.skipIf(machine === null)("the worker, whatever a candidate's process se
   });
   afterAll(() => worker.kill());
 
-  /** Runs tests whose calls get these replies, each with its number before it; then the candidate is gone. */
+  /**
+   * Runs tests whose calls get these replies, each with its number before it; then the candidate is gone. How
+   * they failed first; `p ` where they did not.
+   */
   const lastWord = (tester: string, replies: readonly Buffer[], mainClass = 'Problem') =>
     new Promise<string>((resolve) => {
       let next = 0;
+      let word = 'p ';
       worker.ask(message('T', mainClass, tester), (answer) => {
         if (answer === null) return resolve('dead');
-        if (tagOf(answer) !== 'c') return resolve(`${answer.toString('latin1', 1, 2)} ${textAt(answer, 2)}`);
+        if (tagOf(answer) === 'D') return resolve(word);
+        if (tagOf(answer) === 'F') {
+          word = `${answer.toString('latin1', 1, 2)} ${textAt(answer, 2)}`;
+          return;
+        }
         const reply = replies[next++];
         worker.send(reply ? bytes('R', answer.subarray(1, 5), reply) : message('G'));
       });
@@ -95,7 +103,8 @@ describe.skipIf(machine === null)("the worker, whatever a candidate's process se
   test('blocks the answer to another call', async () => {
     const word = new Promise<string>((resolve) => {
       worker.ask(message('T', 'Problem', testerOf('f(1);')), (answer) => {
-        if (tagOf(answer!) !== 'c') return resolve(textAt(answer!, 2));
+        if (tagOf(answer!) === 'F') return resolve(textAt(answer!, 2));
+        if (tagOf(answer!) !== 'c') return;
         worker.send(bytes('R', int(answer!.readInt32BE(1) - 1), 'V0'));
       });
     });
