@@ -17,6 +17,7 @@ import com.sun.source.tree.StatementTree;
 import com.sun.source.tree.ThrowTree;
 import com.sun.source.tree.Tree;
 import com.sun.source.tree.TryTree;
+import com.sun.source.tree.UnaryTree;
 import com.sun.source.util.SourcePositions;
 import com.sun.source.util.TreePath;
 import com.sun.source.util.TreePathScanner;
@@ -91,6 +92,10 @@ final class SoftAssertions extends TreePathScanner<Void, Void> {
   private String evaluated(ExpressionTree condition, String variable) {
     ExpressionTree bare = condition;
     while (bare instanceof ParenthesizedTree inner) bare = inner.getExpression();
+    if (bare instanceof UnaryTree not && bare.getKind() == Tree.Kind.LOGICAL_COMPLEMENT && asks(not)) {
+      String inner = variable();
+      return evaluated(not.getExpression(), inner) + "boolean " + variable + " = !" + inner + "; ";
+    }
     boolean isAnd = bare.getKind() == Tree.Kind.CONDITIONAL_AND;
     boolean isOr = bare.getKind() == Tree.Kind.CONDITIONAL_OR;
     if (!(isAnd || isOr) || !(bare instanceof BinaryTree both) || !asks(both.getRightOperand())
