@@ -3,6 +3,7 @@ import { HarnessError } from '../errors.ts';
 import type { Sandbox } from '../sandbox/box.ts';
 import type { Limits } from '../sandbox/limits.ts';
 import { passed as pass } from '../verdict.ts';
+import { javatuples } from './java-home.ts';
 import { openJavaJudge } from './java-judge.ts';
 import { type Fixture, fixture, javaSandbox, testLimits, watched } from './testing.ts';
 
@@ -245,6 +246,59 @@ describe.skipIf(machine === null)('the judge', () => {
       expect(await judged({ body })).toEqual(['compile_error', 'compile', expect.any(String)]);
     }
     expect(await judged(right)).toEqual(passed);
+    await judge.close();
+  });
+
+  test.each([
+    ['that says so', ''],
+    ['that hides it behind an ordinary error', 'static int wrong = "";'],
+  ])('replaces a compiler whose stack a source overflowed, %s', async (_, error) => {
+    const { judge, judged, workers } = newJudge();
+    expect(await judged(right)).toEqual(passed);
+    const body = `return x${' + 1'.repeat(20_000)};\n}\n${error}\nstatic {`;
+    expect((await judged({ body }))[0]).toBe('compile_error');
+    expect(await judged({ body: 'return (int) (x + 1.0);' })).toEqual(passed);
+    const first = 1;
+    const confirming = 1;
+    const afterBothAreGone = 1;
+    expect(workers()).toBe(first + confirming + afterBothAreGone);
+    await judge.close();
+  });
+
+  test.each([
+    ['a thread', 'new Thread(() -> { while (true) Thread.onSpinWait(); }).start();'],
+    ['a property', 'System.setProperty("user.dir", "/");'],
+    ['another locale', 'Locale.setDefault(Locale.GERMANY);'],
+    [
+      'a stack overflow of their own',
+      'Object[] a = {null}; a[0] = a; try { Arrays.deepToString(a); deep(); } catch (StackOverflowError e) { } } static void deep() { deep(); } static {',
+    ],
+  ])('replaces its process after tests that leave %s', async (_, tests) => {
+    const { judge, judged, workers } = newJudge();
+    expect(await judged({ ...right, tests: `assert f(1).equals(2); ${tests}` })).toEqual(passed);
+    expect(await judged(right)).toEqual(passed);
+    expect(workers()).toBe(2);
+    await judge.close();
+  });
+
+  test('is not misled by a process that finds errors where there are none', async () => {
+    let opened = 0;
+    const spoilt: Sandbox = {
+      mode: machine!.mode,
+      open(options) {
+        // The second box of the lane is the first worker, the first one compiled the judge.
+        if (options.lane !== 2 || ++opened !== 2) return machine!.open(options);
+        const command = options.command.map((word) => (word === javatuples ? '/nothing.jar' : word));
+        return machine!.open({ ...options, command });
+      },
+    };
+    const { judge, judged, workers } = newJudge(spoilt);
+    expect(await judged(right)).toEqual(passed);
+    const body = 'return org.javatuples.Pair.with(x + 1, 0).getValue0();';
+    expect(await judged({ body })).toEqual(passed);
+    expect(workers()).toBe(2);
+    expect(await judged({ body: `${body} ` })).toEqual(passed);
+    expect(workers()).toBe(2);
     await judge.close();
   });
 
