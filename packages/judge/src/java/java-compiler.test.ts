@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { compile, maxSourceLength } from './java-compiler.ts';
+import { compile, maxSharedLength, maxSourceLength } from './java-compiler.ts';
 import type { JavaWorker } from './java-worker.ts';
 
 /** A worker that gives these answers, one a source: `E!no` an error of one that is no longer what it was. */
@@ -104,6 +104,13 @@ describe('a source', () => {
     const waiting = await compiled(worker([]).fake, worker([]).fake, { seconds: 0.05 });
     const detail = 'the compiler did not end in 0.05 s';
     expect(waiting.found).toEqual({ ...error, detail, starved: true });
+  });
+
+  test('long enough to overflow a stack is compiled by a process of its own', async () => {
+    const kept = worker(['J=jar'], { used: true });
+    const fresh = worker(['J=own']);
+    const { word } = await compiled(kept.fake, fresh.fake, { source: ' '.repeat(maxSharedLength + 1) });
+    expect([word, kept.state.asked, fresh.state.dead]).toEqual(['own', 0, true]);
   });
 
   test('longer than is compiled is refused before it is', async () => {

@@ -6,6 +6,12 @@ import type { JavaWorker } from './java-worker.ts';
 /** Characters of a source that are compiled; javac's own memory and stack are made for far less. */
 export const maxSourceLength = 2 ** 20;
 
+/**
+ * Characters of a source that a process compiles beside others: in no construct of one a character does it recurse
+ * so deep as to overflow the stack that `workerLaunch` gives it.
+ */
+export const maxSharedLength = 2 ** 15;
+
 /** How many times its processor seconds a compilation may take by the clock, on a machine busy with others. */
 const patience = 4;
 /** Milliseconds between two looks at the compiler's processor time. */
@@ -26,13 +32,14 @@ export interface Compilers {
 
 /**
  * Compiles a source; no other program can have a part in what comes of it. Only a process that is still as it
- * was is asked again, and what is not a jar is the word of one that has compiled nothing else. A compilation may
- * use so many processor seconds; one that had too little of a processor to use them is `starved`.
+ * was is asked again; a long source, and whatever does not compile, has the word of one that has compiled nothing
+ * else. A compilation may use so many processor seconds; one that got too little of a processor is `starved`.
  */
 export async function compile(source: string, compilers: Compilers, seconds: number): Promise<Compiled> {
   if (source.length > maxSourceLength) {
     return compileError(`a source of ${source.length} characters; ${maxSourceLength} are compiled`);
   }
+  if (source.length > maxSharedLength) return await compileApart(source, compilers, seconds);
   const warm = await compilers.warm();
   const isFirst = !warm.hasCompiled;
   const compiled = await ask(warm, source, seconds);
@@ -42,6 +49,13 @@ export async function compile(source: string, compilers: Compilers, seconds: num
   if (warm.dead || 'jar' in confirmed) compilers.keep(fresh);
   else fresh.kill();
   return confirmed;
+}
+
+async function compileApart(source: string, compilers: Compilers, seconds: number): Promise<Compiled> {
+  const fresh = await compilers.fresh();
+  const compiled = await ask(fresh, source, seconds);
+  fresh.kill();
+  return compiled;
 }
 
 /** What one process says, which is killed where it is no longer what it was. */

@@ -250,22 +250,6 @@ describe.skipIf(machine === null)('the judge', () => {
   });
 
   test.each([
-    ['that says so', ''],
-    ['that hides it behind an ordinary error', 'static int wrong = "";'],
-  ])('replaces a compiler whose stack a source overflowed, %s', async (_, error) => {
-    const { judge, judged, workers } = newJudge();
-    expect(await judged(right)).toEqual(passed);
-    const body = `return x${' + 1'.repeat(20_000)};\n}\n${error}\nstatic {`;
-    expect((await judged({ body }))[0]).toBe('compile_error');
-    expect(await judged({ body: 'return (int) (x + 1.0);' })).toEqual(passed);
-    const first = 1;
-    const confirming = 1;
-    const afterBothAreGone = 1;
-    expect(workers()).toBe(first + confirming + afterBothAreGone);
-    await judge.close();
-  });
-
-  test.each([
     ['a thread', 'new Thread(() -> { while (true) Thread.onSpinWait(); }).start();'],
     ['a property', 'System.setProperty("user.dir", "/");'],
     ['another locale', 'Locale.setDefault(Locale.GERMANY);'],

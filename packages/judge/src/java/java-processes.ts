@@ -54,7 +54,7 @@ export function workerLaunch(home: string, judge: Uint8Array): Launch {
   const classPath = `${judgeJar}:${javatuples}`;
   return {
     command: [
-      ...[`${home}/bin/java`, ...flags, logging, '-cp', classPath],
+      ...[`${home}/bin/java`, ...flags, '-Xss32m', logging, '-cp', classPath],
       ...['flexjudge.Worker', javatuples, judgeJar, vmLog],
     ],
     files: { [judgeJar]: judge },

@@ -128,6 +128,26 @@ describe.skipIf(machine === null)("the worker, whatever a candidate's process se
     expect(await lastWord(testerOf('f(1);'), [bytes('V0')])).toBe('p ');
   });
 
+  test.each([
+    ['that says so', '', 'the compiler gave up'],
+    ['that hides it behind an ordinary error', 'int wrong = "";', 'line 1: incompatible types'],
+  ])('is not as it was after a source that overflows its stack, %s', async (_, error, complaint) => {
+    const home = findJavaHome();
+    const program = workerLaunch(home, await judgeClasses(machine!, home, 1));
+    const other = await openJavaWorker((onOutput) => machine!.open({ ...program, lane: 1, onOutput }));
+    const compiled = async (source: string) => (await other.compile(source))?.toString('latin1', 0, 2);
+    const sources = [
+      'class A { }',
+      `class A { ${error} int f(int x) { return x${' + 1'.repeat(60_000)}; } }`,
+    ];
+    expect(await compiled(sources[0])).toBe('J=');
+    const answer = (await other.compile(sources[1]))!;
+    expect(answer.toString('latin1', 0, 2)).toBe('E!');
+    expect(textAt(answer, 2)).toContain(complaint);
+    expect(await compiled('class A { int x = y; }')).toBe('E=');
+    other.kill();
+  });
+
   test('survives any reply, right or wrong', async () => {
     const genuine = await genuineReply();
     const change = fc.record({ at: fc.nat(), to: fc.nat(255) });
