@@ -239,7 +239,7 @@ describe.skipIf(machine === null)('the judge', () => {
 
   test('survives sources that exhaust the compiler', async () => {
     const { judge, judged } = newJudge();
-    const deep = `return ${'('.repeat(50_000)}1${')'.repeat(50_000)};`;
+    const deep = `return ${'('.repeat(400_000)}1${')'.repeat(400_000)};`;
     const doubled = Array.from({ length: 30 }, (_, i) => `static final String s${i + 1} = s${i} + s${i};`);
     const large = `return 2; } static final String s0 = "0123456789"; ${doubled.join('')} static {`;
     for (const body of [deep, large]) {
