@@ -20,7 +20,10 @@ export interface JudgeOptions {
   readonly sandbox: Sandbox;
   /** Judges that work at the same time need different lanes, from 0. */
   readonly lane: number;
-  /** Wall-clock and processor seconds of one program's whole check; null takes each language's own. */
+  /**
+   * Wall-clock and processor seconds of one program's whole check, and processor seconds of each compilation in
+   * Java; null takes each language's own.
+   */
   readonly timeout: number | null;
 }
 
@@ -62,7 +65,7 @@ export function openJudge({ sandbox, lane, timeout }: JudgeOptions): Judge {
       case 'python-calls':
         return python.judge({ ...program, tests }, limits);
       case 'java-calls':
-        java ??= openJavaJudge({ sandbox, lane });
+        java ??= openJavaJudge({ sandbox, lane, timeout });
         return java.judge({ ...program, tests }, limits);
       case 'transcripts':
         return judgeTranscripts({ ...program, tests }, conditions);

@@ -99,7 +99,7 @@ export function evalCommand(): Command {
     .option('--out <dir>', 'the folder of results; the same command goes on from what is there')
     .option(
       '--timeout <seconds>',
-      "seconds of one program's check; else 10, and 15 for Java, whose compiler has its own",
+      "seconds of one program's check, and of its compilation in Java; else 10, and 15 and 10 for Java",
       seconds,
     )
     .option('--jobs <n>', 'programs judged at once', positive, availableParallelism());

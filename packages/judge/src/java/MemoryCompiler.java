@@ -1,5 +1,9 @@
 package flexjudge;
 
+import com.sun.source.tree.CompilationUnitTree;
+import com.sun.source.util.JavacTask;
+import com.sun.source.util.SourcePositions;
+import com.sun.source.util.Trees;
 import java.io.ByteArrayOutputStream;
 import java.io.FileDescriptor;
 import java.io.FileOutputStream;
@@ -38,8 +42,10 @@ final class MemoryCompiler {
   /** What stack traces call the file of every source. */
   static final String FILE = "Main.java";
 
-  private static final List<String> OPTIONS =
-      List.of("-proc:none", "-implicit:none", "-encoding", "UTF-8", "-nowarn", "-Xmaxerrs", "1");
+  /** No table of names is handed from one compilation to the next. */
+  private static final List<String> OPTIONS = List.of(
+      "-proc:none", "-implicit:none", "-encoding", "UTF-8", "-nowarn", "-Xmaxerrs", "1",
+      "-XDuseUnsharedTable=true");
 
   /** Either the classes by binary name, or the first error in one line. */
   record Result(Map<String, byte[]> classes, String error) {}
@@ -56,6 +62,21 @@ final class MemoryCompiler {
   /** Compiles one unit. Its public classes may have any names, as if each lay in a file of its own. */
   Result compile(String source) {
     return compile(List.of(new Source(source)));
+  }
+
+  /** Changes a source that has no error of syntax. */
+  interface Rewriter {
+    String rewrite(String source, CompilationUnitTree unit, SourcePositions places);
+  }
+
+  /** Compiles what becomes of a unit. */
+  Result compile(String source, Rewriter rewriter) throws IOException {
+    FirstError error = new FirstError();
+    List<Source> unit = List.of(new Source(source));
+    JavacTask task = (JavacTask) javac.getTask(Writer.nullWriter(), files, error, OPTIONS, null, unit);
+    CompilationUnitTree tree = task.parse().iterator().next();
+    if (error.line != null) return new Result(null, error.line);
+    return compile(rewriter.rewrite(source, tree, Trees.instance(task).getSourcePositions()));
   }
 
   private Result compile(List<Source> sources) {

@@ -12,24 +12,30 @@ public final class Remote {
   private static int calls = 0;
   private static boolean gone;
   private static Thrown lastThrown;
-  private static Throwable lost;
+  private static Failures failures;
 
   private Remote() {}
 
   /** The candidate's process has ended; no call is answered any more. */
   static final class Gone extends Error {}
 
-  /** Readies this class for the next candidate. */
-  static void reset(Channel toCandidate) {
-    channel = toCandidate;
-    gone = false;
-    lastThrown = null;
-    lost = null;
+  /** Takes what fails the tests, as it happens. */
+  interface Failures {
+    /** `line` is that of the check in the tests; 0 where there is none. */
+    void add(Throwable failure, int line);
   }
 
-  /** Why a call had no answer, or null; tests that expect an exception may have caught it. */
-  static Throwable lost() {
-    return lost;
+  /** Readies this class for the next candidate. */
+  static void reset(Channel toCandidate, Failures toFailures) {
+    channel = toCandidate;
+    failures = toFailures;
+    gone = false;
+    lastThrown = null;
+  }
+
+  /** What softened tests call where a check of theirs fails. */
+  public static void failed(Throwable failure, int line) {
+    failures.add(failure, line);
   }
 
   /** The candidate's exception that this is, or null. */
@@ -53,7 +59,9 @@ public final class Remote {
       call.text(stub.getClassName()).text(stub.getMethodName()).value(names).value(arguments);
       value = answer(call, number);
     } catch (Gone | Codec.CannotCross | Codec.Malformed | OutOfMemoryError unanswered) {
-      if (thrownBy(unanswered) == null) lost = unanswered;
+      // Tests that expect an exception may catch it; after a malformed reply none can be told from another.
+      if (unanswered instanceof Codec.Malformed) gone = true;
+      if (thrownBy(unanswered) == null) failed(unanswered, 0);
       throw unanswered;
     }
     return (T) widened(value, stub.getMethodType().returnType());

@@ -3,6 +3,7 @@ import { HarnessError } from '../errors.ts';
 import type { Sandbox } from '../sandbox/box.ts';
 import type { Limits } from '../sandbox/limits.ts';
 import { passed as pass } from '../verdict.ts';
+import { javatuples } from './java-home.ts';
 import { openJavaJudge } from './java-judge.ts';
 import { type Fixture, fixture, javaSandbox, testLimits, watched } from './testing.ts';
 
@@ -203,19 +204,24 @@ describe.skipIf(machine === null)('a Java program', () => {
     const [verdict, failure, detail] = await judged(writing('"hello world".getBytes()'));
     expect([verdict, failure]).toEqual(['failed', 'protocol']);
     expect(detail).toBe('wrote what is no reply: a frame of 1751477356 bytes, 8388672 are allowed');
-    const twoFrames = await judged(writing('new byte[] {0, 0, 0, 1, 7, 0, 0, 0, 1, 7}'));
-    expect(twoFrames).toEqual(['failed', 'protocol', 'wrote what is no reply: there was no call']);
+    const uncalled = `new Thread(() -> { try { Thread.sleep(300); new FileOutputStream(FileDescriptor.out)
+      .write(new byte[] {0, 0, 0, 1, 7}); } catch (Exception e) { } }).start(); return x + 1;`;
+    const tests = 'f(1); Thread.sleep(2000); f(2);';
+    const noCall = 'wrote what is no reply: there was no call';
+    expect(await judged({ header, body: uncalled, tests })).toEqual(['failed', 'protocol', noCall]);
     const oneFrame = await judged(writing('new byte[] {0, 0, 0, 1, 7}'));
     expect(oneFrame).toEqual(['failed', 'protocol', 'a malformed reply: an early end']);
   });
 
-  test('whatever it did, it was the first worker that judged it', () => {
-    expect(workers()).toBe(1);
+  test('keeps its process, whatever it did, but where the class of its tests did not start', () => {
+    const confirmed = ['does not compile', 'does not compile with its tests'];
+    const notStarted = ['threw a RuntimeException', 'threw an Error'];
+    expect(workers()).toBe(1 + confirmed.length + notStarted.length);
   });
 });
 
 describe.skipIf(machine === null)('the judge', () => {
-  test('replaces a compiler that a source holds up; the second time it is a compile error', async () => {
+  test('replaces a compiler that a source holds up: it had compiled nothing else', async () => {
     const { judge, judged, workers } = newJudge();
     // Each level is attributed twice to find the type of the lambda.
     let value = '1';
@@ -227,19 +233,56 @@ describe.skipIf(machine === null)('the judge', () => {
     const detail = 'the compiler did not end in 10 s';
     expect(await judged({ body })).toEqual(['compile_error', 'compile', detail]);
     expect(await judged(right)).toEqual(passed);
-    expect(workers()).toBe(3);
+    expect(workers()).toBe(2);
     await judge.close();
   });
 
   test('survives sources that exhaust the compiler', async () => {
     const { judge, judged } = newJudge();
-    const deep = `return ${'('.repeat(50_000)}1${')'.repeat(50_000)};`;
+    const deep = `return ${'('.repeat(400_000)}1${')'.repeat(400_000)};`;
     const doubled = Array.from({ length: 30 }, (_, i) => `static final String s${i + 1} = s${i} + s${i};`);
     const large = `return 2; } static final String s0 = "0123456789"; ${doubled.join('')} static {`;
     for (const body of [deep, large]) {
       expect(await judged({ body })).toEqual(['compile_error', 'compile', expect.any(String)]);
     }
     expect(await judged(right)).toEqual(passed);
+    await judge.close();
+  });
+
+  test.each([
+    ['a thread', 'new Thread(() -> { while (true) Thread.onSpinWait(); }).start();'],
+    ['a property', 'System.setProperty("user.dir", "/");'],
+    ['another locale', 'Locale.setDefault(Locale.GERMANY);'],
+    [
+      'a stack overflow of their own',
+      'Object[] a = {null}; a[0] = a; try { Arrays.deepToString(a); deep(); } catch (StackOverflowError e) { } } static void deep() { deep(); } static {',
+    ],
+  ])('replaces its process after tests that leave %s', async (_, tests) => {
+    const { judge, judged, workers } = newJudge();
+    expect(await judged({ ...right, tests: `assert f(1).equals(2); ${tests}` })).toEqual(passed);
+    expect(await judged(right)).toEqual(passed);
+    expect(workers()).toBe(2);
+    await judge.close();
+  });
+
+  test('is not misled by a process that finds errors where there are none', async () => {
+    let opened = 0;
+    const spoilt: Sandbox = {
+      mode: machine!.mode,
+      open(options) {
+        // The second box of the lane is the first worker, the first one compiled the judge.
+        if (options.lane !== 2 || ++opened !== 2) return machine!.open(options);
+        const command = options.command.map((word) => (word === javatuples ? '/nothing.jar' : word));
+        return machine!.open({ ...options, command });
+      },
+    };
+    const { judge, judged, workers } = newJudge(spoilt);
+    expect(await judged(right)).toEqual(passed);
+    const body = 'return org.javatuples.Pair.with(x + 1, 0).getValue0();';
+    expect(await judged({ body })).toEqual(passed);
+    expect(workers()).toBe(2);
+    expect(await judged({ body: `${body} ` })).toEqual(passed);
+    expect(workers()).toBe(2);
     await judge.close();
   });
 
@@ -301,9 +344,7 @@ describe.skipIf(machine === null)('the judge', () => {
         machine!.open(options.lane === 3 ? { ...options, command: ['/usr/bin/false'] } : options),
     };
     const { judge, judged } = newJudge(broken);
-    await expect(judged(right)).rejects.toThrow(
-      /^java: a process of the judge's ended twice: candidate: code 1, signal null/,
-    );
+    await expect(judged(right)).rejects.toThrow(/^java: candidate: code 1, signal null/);
     await judge.close();
   });
 

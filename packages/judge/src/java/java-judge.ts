@@ -4,57 +4,80 @@ import type { JavaCalls, Program } from '../program.ts';
 import type { Sandbox } from '../sandbox/box.ts';
 import type { Limits } from '../sandbox/limits.ts';
 import type { Finding } from '../verdict.ts';
+import { type Compilers, compile } from './java-compiler.ts';
 import { findJavaHome } from './java-home.ts';
-import { message, tagOf, textAt } from './java-messages.ts';
 import { candidateLaunch, judgeClasses, workerLaunch } from './java-processes.ts';
 import { type Breakdown, runTests } from './java-tests.ts';
 import { type JavaWorker, openJavaWorker } from './java-worker.ts';
 
-/** Seconds that the compiler may take for one source. */
+/** Processor seconds that the compiler may use for one source, where nothing else is said. */
 const compileSeconds = 10;
 
 export interface JavaJudge {
   /**
    * Compiles the program as its publisher would, then runs its tests against it: tests and candidate each in
    * a box of its own, with nothing between them but plain data. `limits` hold for the candidate's process.
-   * One program at a time. Throws HarnessError where a process of the judge's ends twice, and for tests that
-   * do not compile.
+   * One program at a time. Throws HarnessError where a process of the judge's ends twice before the program has
+   * answered a call, and for tests that do not compile.
    */
   judge(program: Program<JavaCalls>, limits: Limits): Promise<Finding>;
   close(): Promise<void>;
 }
 
+export interface JavaJudgeOptions {
+  readonly sandbox: Sandbox;
+  /** Tells judges apart that work at once. */
+  readonly lane: number;
+  /** Seconds of a program's check, which bound its compilation too; null takes the compiler's own. */
+  readonly timeout?: number | null;
+}
+
 /**
  * A judge of Java programs with a process that stays warm; it starts with the first program and is replaced
- * after it dies. `lane` tells judges apart that work at once. Throws SandboxError without a JDK.
+ * after it dies, or where a program has left it other than it was. Throws SandboxError without a JDK.
  */
-export function openJavaJudge({ sandbox, lane }: { sandbox: Sandbox; lane: number }): JavaJudge {
+export function openJavaJudge({ sandbox, lane, timeout = null }: JavaJudgeOptions): JavaJudge {
   const home = findJavaHome();
   const lanes = { worker: lane * 4 + 2, candidate: lane * 4 + 3 };
-  let worker: JavaWorker | null = null;
+  const opened = new Set<JavaWorker>();
+  let kept: JavaWorker | null = null;
 
-  async function warm(classes: Uint8Array): Promise<JavaWorker> {
-    if (worker?.dead) await worker.ended;
-    if (worker === null || worker.dead) {
-      const launch = workerLaunch(home, classes);
-      worker = await openJavaWorker((onOutput) => sandbox.open({ ...launch, lane: lanes.worker, onOutput }));
-    }
+  async function open(): Promise<JavaWorker> {
+    const launch = workerLaunch(home, await judgeClasses(sandbox, home, lanes.worker));
+    const worker = await openJavaWorker((onOutput) =>
+      sandbox.open({ ...launch, lane: lanes.worker, onOutput }),
+    );
+    opened.add(worker);
+    const forget = () => void opened.delete(worker);
+    worker.ended.then(forget, forget);
     return worker;
   }
+  const compilers: Compilers = {
+    async warm() {
+      if (kept?.dead) await kept.ended;
+      if (kept === null || kept.dead) kept = await open();
+      return kept;
+    },
+    fresh: open,
+    keep(worker) {
+      kept?.kill();
+      kept = worker;
+    },
+  };
 
   async function attempt(
     { source, tests }: Program<JavaCalls>,
     limits: Limits,
   ): Promise<Finding | Breakdown> {
-    const classes = await judgeClasses(sandbox, home, lanes.worker);
-    const judge = await warm(classes);
-    const compiled = await compile(judge, source);
+    const seconds = timeout ?? compileSeconds;
+    const compiled = await compile(source, compilers, seconds);
     if (!('jar' in compiled)) return compiled;
-    const whole = tests.whole === null ? compiled : await compile(judge, tests.whole);
+    const whole = tests.whole === null ? compiled : await compile(tests.whole, compilers, seconds);
     if (!('jar' in whole)) return whole;
+    const classes = await judgeClasses(sandbox, home, lanes.worker);
     const launch = candidateLaunch(home, classes, compiled.jar, limits);
     return await runTests({
-      worker: judge,
+      worker: await compilers.warm(),
       tests,
       open: (onOutput) => sandbox.open({ ...launch, lane: lanes.candidate, onOutput }),
     });
@@ -62,42 +85,19 @@ export function openJavaJudge({ sandbox, lane }: { sandbox: Sandbox; lane: numbe
 
   return {
     async judge(program, limits) {
-      let found = await attempt(program, limits);
-      if ('breakdown' in found) found = await attempt(program, limits);
-      if ('breakdown' in found) {
-        if (!found.inCompiler)
-          throw new HarnessError(`java: a process of the judge's ended twice: ${oneLine(found.breakdown)}`);
-        return compileError(found.breakdown);
-      }
-      return found;
+      const first = await attempt(program, limits);
+      if (!('breakdown' in first)) return first;
+      // Whatever the process had judged before is no part of the second attempt.
+      kept?.kill();
+      const second = await attempt(program, limits);
+      if (!('breakdown' in second)) return second;
+      if (second.blame !== null) return second.blame;
+      throw new HarnessError(`java: ${oneLine(second.breakdown)}`);
     },
     async close() {
-      worker?.kill();
-      await worker?.ended;
+      const all = [...opened];
+      for (const worker of all) worker.kill();
+      await Promise.all(all.map(({ ended }) => ended));
     },
   };
-}
-
-/**
- * Its classes as a jar, the compiler's complaint, or word that the compiler's process ended or had to. Such a
- * source is tried again: the machine may have been busy.
- */
-async function compile(worker: JavaWorker, source: string): Promise<{ jar: Buffer } | Finding | Breakdown> {
-  let late = false;
-  const timer = setTimeout(() => {
-    late = true;
-    worker.kill();
-  }, compileSeconds * 1000);
-  const answer = await new Promise<Buffer | null>((resolve) => {
-    worker.ask(message('C', source), (bytes) => resolve(bytes && Buffer.from(bytes)));
-  });
-  clearTimeout(timer);
-  if (late) return { breakdown: `the compiler did not end in ${compileSeconds} s`, inCompiler: true };
-  if (answer === null) return { breakdown: `compiler: ${await worker.ended}`, inCompiler: true };
-  if (tagOf(answer) === 'J') return { jar: answer.subarray(5) };
-  return compileError(textAt(answer, 1));
-}
-
-function compileError(detail: string): Finding {
-  return { verdict: 'compile_error', failure: 'compile', detail: oneLine(detail) };
 }

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { HarnessError } from '../errors.ts';
 import type { BoxOptions, Sandbox } from '../sandbox/box.ts';
 import { javaLimits, type Limits } from '../sandbox/limits.ts';
+import { fastJvm } from './java-flags.ts';
 import { javatuples } from './java-home.ts';
 
 /** Most bytes of a frame between the host and its boxes. */
@@ -9,6 +10,7 @@ export const maxFrameBytes = 8 * 2 ** 20 + 64;
 
 const judgeJar = '/flex/judge.jar';
 const candidateJar = '/flex/candidate.jar';
+const vmLog = '/tmp/vm.log';
 
 const sources = [
   'MemoryCompiler',
@@ -17,14 +19,21 @@ const sources = [
   'Containers',
   'Thrown',
   'Remote',
+  'SoftAssertions',
+  'Surroundings',
+  'VmLog',
   'Worker',
   'Driver',
 ] as const;
 
+/** Every exception, whoever catches it. */
+const logging = `-Xlog:exceptions=info:file=${vmLog}:none:filecount=0`;
+
 /** Without the last four a JVM's warnings and its last words go to standard output, among the frames. */
 const flags = [
-  ...['-Xmx512m', '-Xss8m', '-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC', '-XX:-UsePerfData'],
-  ...['-Xshare:auto', '-XX:+DisplayVMOutputToStderr', '-Xlog:disable', '-Xlog:all=error:stderr'],
+  ...fastJvm,
+  ...['-Xmx512m', '-Xss8m'],
+  ...['-XX:+DisplayVMOutputToStderr', '-Xlog:disable', '-Xlog:all=error:stderr'],
   '-XX:+SuppressFatalErrorMessage',
 ];
 
@@ -44,7 +53,10 @@ type Launch = Pick<BoxOptions, 'command' | 'files' | 'limits'>;
 export function workerLaunch(home: string, judge: Uint8Array): Launch {
   const classPath = `${judgeJar}:${javatuples}`;
   return {
-    command: [`${home}/bin/java`, ...flags, '-cp', classPath, 'flexjudge.Worker', javatuples, judgeJar],
+    command: [
+      ...[`${home}/bin/java`, ...flags, '-Xss32m', logging, '-cp', classPath],
+      ...['flexjudge.Worker', javatuples, judgeJar, vmLog],
+    ],
     files: { [judgeJar]: judge },
     limits: ownLimits,
   };

@@ -40,13 +40,21 @@ describe.skipIf(machine === null)("the worker, whatever a candidate's process se
   });
   afterAll(() => worker.kill());
 
-  /** Runs tests whose calls get these replies, each with its number before it; then the candidate is gone. */
+  /**
+   * Runs tests whose calls get these replies, each with its number before it; then the candidate is gone. How
+   * they failed first; `p ` where they did not.
+   */
   const lastWord = (tester: string, replies: readonly Buffer[], mainClass = 'Problem') =>
     new Promise<string>((resolve) => {
       let next = 0;
+      let word = 'p ';
       worker.ask(message('T', mainClass, tester), (answer) => {
         if (answer === null) return resolve('dead');
-        if (tagOf(answer) !== 'c') return resolve(`${answer.toString('latin1', 1, 2)} ${textAt(answer, 2)}`);
+        if (tagOf(answer) === 'D') return resolve(word);
+        if (tagOf(answer) === 'F') {
+          word = `${answer.toString('latin1', 1, 2)} ${textAt(answer, 2)}`;
+          return;
+        }
         const reply = replies[next++];
         worker.send(reply ? bytes('R', answer.subarray(1, 5), reply) : message('G'));
       });
@@ -95,7 +103,8 @@ describe.skipIf(machine === null)("the worker, whatever a candidate's process se
   test('blocks the answer to another call', async () => {
     const word = new Promise<string>((resolve) => {
       worker.ask(message('T', 'Problem', testerOf('f(1);')), (answer) => {
-        if (tagOf(answer!) !== 'c') return resolve(textAt(answer!, 2));
+        if (tagOf(answer!) === 'F') return resolve(textAt(answer!, 2));
+        if (tagOf(answer!) !== 'c') return;
         worker.send(bytes('R', int(answer!.readInt32BE(1) - 1), 'V0'));
       });
     });
@@ -117,6 +126,26 @@ describe.skipIf(machine === null)("the worker, whatever a candidate's process se
     const tests = 'var all = new ArrayList<Object>(); while (true) all.add(f(all.size()));';
     expect(await lastWord(testerOf(tests), Array(1000).fill(map))).toMatch(/^f /);
     expect(await lastWord(testerOf('f(1);'), [bytes('V0')])).toBe('p ');
+  });
+
+  test.each([
+    ['that says so', '', 'the compiler gave up'],
+    ['that hides it behind an ordinary error', 'int wrong = "";', 'line 1: incompatible types'],
+  ])('is not as it was after a source that overflows its stack, %s', async (_, error, complaint) => {
+    const home = findJavaHome();
+    const program = workerLaunch(home, await judgeClasses(machine!, home, 1));
+    const other = await openJavaWorker((onOutput) => machine!.open({ ...program, lane: 1, onOutput }));
+    const compiled = async (source: string) => (await other.compile(source))?.toString('latin1', 0, 2);
+    const sources = [
+      'class A { }',
+      `class A { ${error} int f(int x) { return x${' + 1'.repeat(60_000)}; } }`,
+    ];
+    expect(await compiled(sources[0])).toBe('J=');
+    const answer = (await other.compile(sources[1]))!;
+    expect(answer.toString('latin1', 0, 2)).toBe('E!');
+    expect(textAt(answer, 2)).toContain(complaint);
+    expect(await compiled('class A { int x = y; }')).toBe('E=');
+    other.kill();
   });
 
   test('survives any reply, right or wrong', async () => {

@@ -1,6 +1,7 @@
 import { HarnessError } from '../errors.ts';
 import { frame, newFrameReader } from '../protocol/frames.ts';
 import type { Box, BoxOptions } from '../sandbox/box.ts';
+import { message } from './java-messages.ts';
 import { maxFrameBytes } from './java-processes.ts';
 
 /** Seconds a worker may take to start, on a machine busy with others. */
@@ -10,6 +11,12 @@ const startSeconds = 60;
 export interface JavaWorker {
   /** Whether it has ended, or is about to. */
   readonly dead: boolean;
+  /** Whether it has been given a source to compile. */
+  readonly hasCompiled: boolean;
+  /** Processor seconds it has used, as last seen. */
+  cpuSeconds(): number;
+  /** Sends a source and resolves with the answer; null says that the worker has ended. */
+  compile(source: string): Promise<Buffer | null>;
   send(message: Uint8Array): void;
   /** Sends a message and takes its answers until the next `ask`; null says that the worker has ended. */
   ask(message: Uint8Array, onAnswer: (answer: Buffer | null) => void): void;
@@ -21,6 +28,7 @@ export interface JavaWorker {
 /** A worker that is ready. Throws HarnessError where it does not start. */
 export async function openJavaWorker(open: (onOutput: BoxOptions['onOutput']) => Box): Promise<JavaWorker> {
   let dead = false;
+  let hasCompiled = false;
   let onAnswer: (answer: Buffer | null) => void = () => {};
   const reader = newFrameReader(maxFrameBytes, (payload) => onAnswer(payload));
   const box = open((chunk) => {
@@ -40,6 +48,16 @@ export async function openJavaWorker(open: (onOutput: BoxOptions['onOutput']) =>
   const worker: JavaWorker = {
     get dead() {
       return dead;
+    },
+    get hasCompiled() {
+      return hasCompiled;
+    },
+    cpuSeconds: () => box.usage().cpuSeconds,
+    compile(source) {
+      hasCompiled = true;
+      return new Promise((resolve) => {
+        worker.ask(message('C', source), (bytes) => resolve(bytes && Buffer.from(bytes)));
+      });
     },
     send: (message) => box.write(frame(message)),
     ask(message, listener) {

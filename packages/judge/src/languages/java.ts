@@ -1,11 +1,11 @@
 import { DataError } from '@flex/base';
+import { fastJvm } from '../java/java-flags.ts';
 import { findJavaHome, javatuples } from '../java/java-home.ts';
 import { defineLanguage } from '../language.ts';
 import { javaLimits } from '../sandbox/limits.ts';
 import { inMain } from '../seal.ts';
 
 const main = /\bvoid\s+main\s*\([^)]{0,99}\)[^{;]{0,99}\{/g;
-const fastJvm = ['-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC', '-XX:-UsePerfData', '-Xshare:auto'];
 const flags = [...fastJvm, '-ea', '-Xss8m', '-Xmx512m', '-XX:MaxMetaspaceSize=128m'];
 
 export const java = defineLanguage({

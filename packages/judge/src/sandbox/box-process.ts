@@ -122,6 +122,7 @@ export function startBox(launch: Launch, { limits, onOutput }: BoxOptions): Box 
     pid: child.pid,
     write: (bytes) => void child.stdin?.write(bytes),
     endInput: () => void child.stdin?.end(),
+    usage: () => ({ cpuSeconds }),
     kill: () => stop('closed'),
     ended,
   };

@@ -46,6 +46,8 @@ export interface Box {
   /** Writes to its standard input; what a dead program no longer reads is dropped. */
   write(bytes: string | Uint8Array): void;
   endInput(): void;
+  /** What its processes have used, as last seen. */
+  usage(): { readonly cpuSeconds: number };
   /** Kills everything in it; `ended` resolves soon after. */
   kill(): void;
   /** Rejects with HarnessError where the box itself could not be made: its program never ran. */

@@ -1,0 +1,120 @@
+import fc from 'fast-check';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { findJavaHome } from './java-home.ts';
+import { message, tagOf, textAt } from './java-messages.ts';
+import { judgeClasses, workerLaunch } from './java-processes.ts';
+import { type JavaWorker, openJavaWorker } from './java-worker.ts';
+import { fixture, javaSandbox } from './testing.ts';
+
+const machine = await javaSandbox();
+
+describe.skipIf(machine === null)('tests whose checks fail', () => {
+  let worker: JavaWorker;
+  beforeAll(async () => {
+    const home = findJavaHome();
+    const program = workerLaunch(home, await judgeClasses(machine!, home, 2));
+    worker = await openJavaWorker((onOutput) => machine!.open({ ...program, lane: 2, onOutput }));
+  });
+  afterAll(() => worker.kill());
+
+  /** How often tests call f, which gives these answers in turn, and their first failure. */
+  function run(tests: string, answers: readonly boolean[]): Promise<{ calls: number; failure: string }> {
+    const { tester } = fixture({ header: 'static boolean f(int x)', body: '', tests }).tests;
+    let calls = 0;
+    let failure = '';
+    return new Promise((resolve) => {
+      worker.ask(message('T', 'Problem', tester), (answer) => {
+        if (answer === null) return resolve({ calls, failure: 'dead' });
+        if (tagOf(answer) === 'D') return resolve({ calls, failure });
+        if (tagOf(answer) === 'F') failure = `${answer.toString('latin1', 1, 2)} ${textAt(answer, 2)}`;
+        else {
+          const value = answers[calls++ % answers.length] ? 'V+' : 'V-';
+          worker.send(Buffer.concat([Buffer.from('R'), answer.subarray(1, 5), Buffer.from(value)]));
+        }
+      });
+    });
+  }
+
+  interface Condition {
+    readonly text: string;
+    readonly value: (answer: () => boolean) => boolean;
+  }
+  const call = fc.constantFrom('f(1)', 'g(2)', '(f(3))', 'Problem.f(4)').map((text): Condition => {
+    return { text, value: (answer) => answer() };
+  });
+  const { condition } = fc.letrec<{ condition: Condition }>((tie) => ({
+    condition: fc.oneof(
+      { maxDepth: 3 },
+      call,
+      fc.tuple(tie('condition'), tie('condition')).map(([a, b]) => ({
+        text: `(${a.text} && ${b.text})`,
+        value: (answer: () => boolean) => [a.value(answer), b.value(answer)].every(Boolean),
+      })),
+      fc.tuple(tie('condition'), tie('condition')).map(([a, b]) => ({
+        text: `(${a.text}\n || ${b.text})`,
+        value: (answer: () => boolean) => [a.value(answer), b.value(answer)].some(Boolean),
+      })),
+      tie('condition').map((a) => ({
+        text: `!(${a.text})`,
+        value: (answer: () => boolean) => !a.value(answer),
+      })),
+    ),
+  }));
+  const check = fc.tuple(condition, fc.nat(2)).map(([{ text, value }, shape]) => ({
+    // A condition of an `if` is the tests' own control flow: it has one call.
+    text: [`assert ${text};`, `{ assert (${text}) : "no"; }`, 'if (!f(5)) throw new Exception("no");'][shape],
+    value: shape === 2 ? (answer: () => boolean) => answer() : value,
+  }));
+  const helper = '}\nstatic boolean g(int x) { return f(x); }\nstatic {';
+
+  test(
+    'ask the same of whoever is right or wrong, and fail where plain Java would',
+    { timeout: 120_000 },
+    () =>
+      fc.assert(
+        fc.asyncProperty(
+          fc.array(check, { minLength: 1, maxLength: 4 }),
+          fc.array(fc.boolean(), { minLength: 1, maxLength: 12 }),
+          async (checks, answers) => {
+            const tests = checks.map(({ text }) => text).join('\n') + helper;
+            let next = 0;
+            const holds = checks.map(({ value }) => value(() => answers[next++ % answers.length]));
+            const { calls, failure } = await run(tests, answers);
+            expect(calls).toBe(next);
+            expect(failure === '').toBe(holds.every(Boolean));
+            expect((await run(tests, [true])).calls).toBe(next);
+          },
+        ),
+        { numRuns: 60 },
+      ),
+  );
+
+  test('report the first failure, by its line or message', async () => {
+    const tests = ['int y = 1;', 'assert f(1)', '  && f(2);', 'assert f(3) : "three";'].join('\n');
+    const line = 'a assertion failed: ';
+    expect(await run(tests, [true, false, false])).toEqual({ calls: 3, failure: `${line}assert f(1)` });
+    expect(await run(tests, [true, true, false])).toEqual({ calls: 3, failure: `${line}three` });
+    const thrown = 'if (!f(1)) { throw new java.lang.Exception("Exception -- test case 0 did not pass."); }';
+    expect(await run(`${thrown}\nf(2);`, [false])).toEqual({
+      ...{ calls: 2, failure: 'a Exception -- test case 0 did not pass.' },
+    });
+  });
+
+  test('go on after an answer that the check cannot bear', async () => {
+    const tests = 'Object o = null; assert f(1) && o.hashCode() == 0 && f(2); assert f(3);';
+    expect(await run(tests, [true])).toMatchObject({
+      calls: 2,
+      failure: expect.stringMatching(/^x .*NullPointer/),
+    });
+    const decided =
+      'Object o = null; assert f(1) || o.hashCode() == f2(); } static int f2() { return f(2) ? 1 : 0; } static {';
+    expect(await run(decided, [true])).toEqual({ calls: 1, failure: '' });
+  });
+
+  test('that their own `try` takes stay as they are', async () => {
+    const taken = 'try { assert f(1); f(2); } catch (Throwable e) { f(3); f(4); f(5); }';
+    expect(await run(taken, [false])).toEqual({ calls: 4, failure: '' });
+    const thrown = 'try { if (!f(1)) throw new Exception(); f(2); } catch (Exception e) { f(3); f(4); }';
+    expect(await run(thrown, [false])).toEqual({ calls: 3, failure: '' });
+  });
+});
