@@ -49,7 +49,12 @@ print(json.dumps([
      "rewritten": run(case["body"], rewritten(case["code"]))}
     for case in json.load(sys.stdin)
 ]))`;
-  const options = { input: JSON.stringify(cases), encoding: 'utf8', maxBuffer: 2 ** 26, timeout: 60_000 } as const;
+  const options = {
+    input: JSON.stringify(cases),
+    encoding: 'utf8',
+    maxBuffer: 2 ** 26,
+    timeout: 60_000,
+  } as const;
   return JSON.parse(execFileSync(python, ['-I', '-S', '-B', '-W', 'ignore', '-c', text], options));
 }
 
