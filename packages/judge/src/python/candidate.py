@@ -79,17 +79,20 @@ class _Source:
         return self._text
 
 
+_MOST_OF_ITEMS = 2**18  # bytes of items that are taken at once
 _raised_later = {}  # by the iterator's id: what it raised after the first items of a batch
 
 
 def _next(iterator, count):
-    """The next items, at most so many; fewer where the iterator ends."""
+    """The next items, at most so many: fewer where they are large, none where the iterator has ended."""
     if id(iterator) in _raised_later:
         raise _raised_later.pop(id(iterator))
     items = []
-    while len(items) < count:
+    size = 0
+    while len(items) < count and size < _MOST_OF_ITEMS:
         try:
             items.append(next(iterator))
+            size += sys.getsizeof(items[-1])
         except StopIteration:
             break
         except BaseException as error:

@@ -77,7 +77,7 @@ class RemoteIterator(Remote):
 
     __slots__ = ("_items", "_taken")
     SINGLE = 32  # items that are asked for one by one: what comes after the last one wanted may never end
-    MOST = 1000
+    MOST = 256
 
     def __init__(self, kind, number, ask, refuse):
         super().__init__(kind, number, ask, refuse)
