@@ -2,7 +2,8 @@ import { ConfigError, DataError } from '@flex/base';
 import { collect } from '@flex/base/testing';
 import { formats, type MbppRow } from '@flex/datasets';
 import { hasPython, runPython } from '@flex/fixtures';
-import type { PythonCalls } from '@flex/judge';
+import { judge, type PythonCalls } from '@flex/judge';
+import { withoutSandbox } from '@flex/judge/testing';
 import { describe, expect, test } from 'vitest';
 import type { Identified } from './from-rows.ts';
 import { type MbppOptions, mbpp } from './mbpp.ts';
@@ -115,6 +116,34 @@ describe('a program', () => {
     );
     const { tests } = benchmark.program(problem, { kind: 'completion', text: '' });
     expect((tests as PythonCalls).entryPoints).toEqual(['sum']);
+  });
+
+  test.each([
+    [['assert max([1, 2]) == 2', 'assert max( [3]) == 3'], ['max']],
+    [['assert sum(10) == 8', 'assert sum(len("ab")) == 3'], ['sum']],
+    [['assert not any([0])', 'assert (any ([1]))'], ['any']],
+    [['assert set(pairs([1])) == set([1])'], []],
+    [['assert sorted(find([1])) == [1]', 'assert sorted(find([2])) == [2]'], []],
+    [['assert max([1]) == 1', 'assert min([1]) == 1'], []],
+    [['assert greet("max(1)") == "sum(2)"'], []],
+    [['assert math.sum([1]) == 1'], []],
+    [['assert True'], []],
+  ])('binds without a solution a builtin that is all that is tested: %j', async (tests, expected) => {
+    const { benchmark, problem } = await open({}, { code: null, test_list: tests });
+    const program = benchmark.program(problem, { kind: 'completion', text: '' });
+    expect((program.tests as PythonCalls).entryPoints).toEqual(expected);
+  });
+
+  test.skipIf(withoutSandbox).each([
+    ['max', 'max([1, 5, 2]) == 5', 'return sorted(x)[-1]', 'return x[0]'],
+    ['sum', 'sum(10, 15) == 6', 'return 6', 'return 25'],
+  ])('without a solution passes a right %s, and no wrong one', async (name, claim, right, wrong) => {
+    const { benchmark, problem } = await open({}, { code: null, test_list: [`assert ${claim}`] });
+    const verdicts = [right, wrong].map(async (body) => {
+      const text = `def ${name}(x, y=0): ${body}\n`;
+      return (await judge(benchmark.program(problem, { kind: 'completion', text }))).verdict;
+    });
+    expect(await Promise.all(verdicts)).toEqual(['passed', 'failed']);
   });
 });
 

@@ -92,13 +92,38 @@ function taskText({ text, tests }: MbppRow): string {
 
 /**
  * The functions of the published solution that the tests call. Named so that one called like a builtin, such
- * as task 126's `sum`, is the candidate's.
+ * as task 126's `sum`, is the candidate's. Without a solution it is the function that every test calls first,
+ * unless they call one that is no builtin, which is the candidate's anyway.
  */
 function entryPointsOf({ code, tests }: MbppRow): string[] {
+  if (code === null) return testedBuiltin(tests);
   const defined = new Set(
-    [...(code ?? '').matchAll(/^(?:(?:async )?def (\w+)|(\w+) *=(?!=))/gm)].map(
+    [...code.matchAll(/^(?:(?:async )?def (\w+)|(\w+) *=(?!=))/gm)].map(
       ([, ...names]) => names.find(Boolean)!,
     ),
   );
   return [...defined].filter((name) => tests.some((test) => new RegExp(`\\b${name}\\s*\\(`).test(test)));
 }
+
+/** Functions that tests call, or have around the tested one. */
+const builtins = new Set(
+  (
+    'abs all any ascii bin bool bytearray bytes callable chr complex dict divmod enumerate filter float format ' +
+    'frozenset getattr hasattr hash hex id int isinstance issubclass iter len list map max min next object oct ' +
+    'ord pow print range repr reversed round set slice sorted str sum tuple type zip'
+  ).split(' '),
+);
+
+function testedBuiltin(tests: readonly string[]): string[] {
+  const calls = tests.map((test) => {
+    const outsideTexts = test.replace(/'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*"/g, "''");
+    return [...outsideTexts.matchAll(/(?<![\w.])([A-Za-z_]\w*)\s*\(/g)]
+      .map(([, name]) => name)
+      .filter((name) => !keywords.has(name));
+  });
+  const [first] = calls[0];
+  const isTested = first !== undefined && calls.every((names) => names[0] === first);
+  return isTested && calls.flat().every((name) => builtins.has(name)) ? [first] : [];
+}
+
+const keywords = new Set(['assert', 'not', 'and', 'or', 'in', 'is', 'if', 'else', 'for', 'lambda']);

@@ -70,9 +70,18 @@ describe.skipIf(sandbox === null)('a Python program', () => {
     expect(JSON.stringify(boxes.map(({ command, files }) => [command, String(files)]))).not.toContain('4444');
   });
 
-  test('fails at the first wrong answer, and is not run for the rest', async () => {
+  test('fails by its first wrong answer, and is run for the rest as if it had been right', async () => {
     const watched = await judge('print(min(2 * int(input()), 40))');
     expectEnd(watched, 'failed', 'assertion', 'case 2 of 3: printed "40" where "42" is expected');
+    expect(watched.boxes).toHaveLength(3);
+    const wrong = await judge('print(1)', [...doubles, ['x', '']]);
+    expectEnd(wrong, 'failed', 'assertion', 'case 1 of 4: printed "1" where "2" is expected');
+    expect(wrong.boxes).toHaveLength(4);
+  });
+
+  test('is not run for the rest where it ended otherwise, and fails by what was wrong before', async () => {
+    const watched = await judge('x = int(input())\nassert x < 5\nprint(0)');
+    expectEnd(watched, 'failed', 'assertion', 'case 1 of 3: printed "0" where "2" is expected');
     expect(watched.boxes).toHaveLength(2);
   });
 

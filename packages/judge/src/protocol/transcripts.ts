@@ -11,8 +11,10 @@ import { sameOutput } from './same-output.ts';
 
 /**
  * Judges a program by what it prints for given inputs, each in a fresh box; the expected output is never
- * there, so the program can only pass by printing it. All cases together have the limits' seconds; judging
- * stops at the first that fails. A case passes if the program ends with exit code 0 and `sameOutput` holds.
+ * there, so the program can only pass by printing it. A case passes if the program ends with exit code 0 and
+ * `sameOutput` holds; the first that fails is reported. All cases together have the limits' seconds; judging
+ * stops at the first where the program ends otherwise, never because it printed what is wrong: that it is run
+ * again must tell it nothing.
  *
  * Python programs have `exit` and `quit`, which those of contests call, and the standard library alone. Throws
  * ConfigError where the language's toolchain is missing or its programs cannot be run this way (Java, Go),
@@ -34,6 +36,7 @@ export async function judgeTranscripts(
   const left = limitsIn(language, limits);
   const signs = plainSigns(language.signs, plain);
   let [seconds, cpuSeconds] = [0, 0];
+  let wrong: Finding | null = null;
   for (const [i, { input, output }] of cases.entries()) {
     const parts: Buffer[] = [];
     const end = await runBox({
@@ -57,14 +60,14 @@ export async function judgeTranscripts(
     const where = `case ${i + 1} of ${cases.length}`;
     if (end.code !== 0 || end.stopped !== null) {
       const finding = findingOfEnd({ ...end, seconds, cpuSeconds }, signs, printed);
-      return { ...finding, detail: oneLine(`${where}: ${finding.detail}`) };
+      return wrong ?? { ...finding, detail: oneLine(`${where}: ${finding.detail}`) };
     }
     if (!sameOutput(printed, output)) {
       const detail = `${where}: printed ${shown(printed)} where ${shown(output)} is expected`;
-      return { verdict: 'failed', failure: 'assertion', detail };
+      wrong ??= { verdict: 'failed', failure: 'assertion', detail };
     }
   }
-  return passed;
+  return wrong ?? passed;
 }
 
 /** A failed assertion is the program's own here, and no driver tells by an exit code what does not parse. */

@@ -5,7 +5,7 @@ import posix
 import sys
 from _sitebuiltins import Quitter
 
-from flex_codec import CannotCross, decode, encode
+from flex_codec import LAST_ERROR, MAX_BYTES, CannotCross, decode, encode
 
 
 def _take_channel():
@@ -17,7 +17,7 @@ def _take_channel():
 
 
 _REQUESTS, _REPLIES = _take_channel()
-_objects = []
+_objects = [None]  # by number; at LAST_ERROR the exception that was raised last
 _numbers = {}
 
 
@@ -46,8 +46,8 @@ def _refer(value):
     return number
 
 
-def _resolve(number):
-    return _objects[number]
+def _resolve(kind, number):
+    return number if kind == b"Y" else _objects[number]
 
 
 def _describe(error):
@@ -60,13 +60,13 @@ def _describe(error):
 
 
 def _report(error):
-    """An exception as a value: name, text, the builtins it inherits from, and its arguments if they cross."""
-    name, text = _describe(error)
-    kinds = [kind.__name__ for kind in type(error).__mro__ if kind.__module__ == "builtins"]
+    """An exception as a value: its class, the name of that, its text, and its arguments if they cross."""
+    _objects[LAST_ERROR] = error
+    head = type(error), *_describe(error)
     try:
-        return encode((name, text, kinds, list(BaseException.args.__get__(error))), _refer)
+        return _encode((*head, list(BaseException.args.__get__(error))))
     except CannotCross:
-        return encode((name, text, kinds, [text]), _refer)
+        return _encode((*head, [head[-1]]))
 
 
 class _Source:
@@ -79,11 +79,55 @@ class _Source:
         return self._text
 
 
-def _compares(value):
-    """Refuses to tell what a value equals that has its own way to compare."""
-    if type(value).__eq__ is not object.__eq__:
-        raise CannotCross(f"whether a {type(value).__name__} equals a value of the tests")
-    return False
+_MOST_OF_ITEMS = 2**18  # bytes of items that are taken at once
+_raised_later = {}  # by the iterator's id: what it raised after the first items of a batch
+
+
+def _next(iterator, count):
+    """The next items, at most so many: fewer where they are large, none where the iterator has ended."""
+    if id(iterator) in _raised_later:
+        raise _raised_later.pop(id(iterator))
+    items = []
+    size = 0
+    while len(items) < count and size < _MOST_OF_ITEMS:
+        try:
+            items.append(next(iterator))
+            size += sys.getsizeof(items[-1])
+        except StopIteration:
+            break
+        except BaseException as error:
+            if not items:
+                raise
+            _raised_later[id(iterator)] = error
+            break
+    return items
+
+
+def _await(coroutine):
+    import asyncio
+
+    return asyncio.run(coroutine)
+
+
+def _exit(manager, error):
+    return bool(type(manager).__exit__(manager, error and type(error), error, error and error.__traceback__))
+
+
+def _signature(function):
+    import inspect
+
+    empty = inspect.Parameter.empty
+    plain = lambda note: note if type(note) in (type, str) else None
+    return [
+        (
+            parameter.name,
+            int(parameter.kind),
+            parameter.default is not empty,
+            None if parameter.default is empty else parameter.default,
+            None if parameter.annotation is empty else plain(parameter.annotation),
+        )
+        for parameter in inspect.signature(function).parameters.values()
+    ]
 
 
 _OPERATIONS = {
@@ -97,7 +141,11 @@ _OPERATIONS = {
     "repr": repr,
     "hash": hash,
     "eq": lambda value, other: bool(value == other),
-    "compares": _compares,
+    "next": _next,
+    "await": _await,
+    "enter": lambda manager: type(manager).__enter__(manager),
+    "exit": _exit,
+    "signature": _signature,
 }
 
 
@@ -139,10 +187,31 @@ def _perform(module, operation, target, *rest):
     return value(*args, **kwargs)
 
 
+def _encode(value):
+    return encode(value, _refer, keeps_iterators=True)
+
+
 def _answer(request, module):
-    """The reply to a request: a value, an exception, an unknown name, or that the value cannot cross."""
+    """The reply to a request; where the tests want what it prints, after the length of that and that."""
+    wants_output, *request = decode(request, _resolve)
+    if not wants_output:
+        return _reply_to(request, module)
+    from contextlib import redirect_stdout
+    from io import StringIO
+
+    output = StringIO()
+    with redirect_stdout(output):
+        reply = _reply_to(request, module)
+    printed = output.getvalue().encode("utf-8", "surrogatepass")
+    if len(printed) + len(reply) > MAX_BYTES:
+        printed, reply = b"", b"C" + f"more than {MAX_BYTES} bytes, printed ones among them".encode()
+    return b"W" + len(printed).to_bytes(4, "big") + printed + reply
+
+
+def _reply_to(request, module):
+    """A value, an exception, an unknown name, or that the value cannot cross."""
     try:
-        return b"V" + encode(_perform(module, *decode(request, _resolve)), _refer)
+        return b"V" + _encode(_perform(module, *request))
     except CannotCross as error:
         return b"C" + str(error).encode()
     except _Unknown:

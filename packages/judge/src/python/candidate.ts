@@ -82,8 +82,15 @@ export function openCandidate({ sandbox, lane, limits, command, files }: Candida
 
 const read = (name: string) => readFileSync(new URL(name, import.meta.url));
 
-/** A script of this folder in a box, and the codec that it imports. */
-export const scriptFiles = (name: 'candidate.py' | 'tester.py') => ({
-  [`/flex/${name}`]: read(name),
-  '/flex/flex_codec.py': read('flex_codec.py'),
-});
+const codec = { '/flex/flex_codec.py': read('flex_codec.py') };
+
+/** What is in a candidate's box: the script that runs, and the codec that it imports. */
+export const candidateFiles = { ...codec, '/flex/candidate.py': read('candidate.py') };
+
+/** What is in the box of the tests. */
+export const testerFiles = {
+  ...codec,
+  '/flex/tester.py': read('tester.py'),
+  '/flex/going_on.py': read('going_on.py'),
+  '/flex/remote.py': read('remote.py'),
+};

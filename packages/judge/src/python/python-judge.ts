@@ -6,8 +6,8 @@ import { verdictOfEnd } from '../protocol/verdict-of-end.ts';
 import type { Sandbox } from '../sandbox/box.ts';
 import type { Limits } from '../sandbox/limits.ts';
 import { type Finding, passed } from '../verdict.ts';
-import { type Candidate, openCandidate, scriptFiles } from './candidate.ts';
-import { openTester, type Tester } from './tester.ts';
+import { type Candidate, candidateFiles, openCandidate } from './candidate.ts';
+import { openTester, type Tester, type TestResult } from './tester.ts';
 
 /** Judges Python programs one at a time, the tests in another box than the candidate. */
 export interface PythonJudge {
@@ -15,22 +15,40 @@ export interface PythonJudge {
   close(): Promise<void>;
 }
 
-const candidateFiles = scriptFiles('candidate.py');
+/** The process of the tests died, and had been given answers. */
+class TestsDied extends HarnessError {}
 
 /** Milliseconds that tests may go on once the candidate they call is gone. */
 const graceMs = 1000;
 
 /**
  * The tests run in a warm box and call stubs; the candidate's box, which holds its program and nothing of the
- * tests, answers. Values cross as plain data (flex_codec.py). A pass needs the tests' word that they ran to
- * the end, a candidate that answered every call and kept to the protocol, and no limit reached. Throws
- * HarnessError where the judge's own process fails twice. `lane` tells judges apart that work at once.
+ * tests, answers. Values cross as plain data (flex_codec.py). All tests run, whatever the answers are worth:
+ * what a candidate is asked depends on what it answered, never on whether that was right. A pass needs the
+ * tests' word that they ran to the end, a candidate that answered every call and kept to the protocol, and no
+ * limit reached; otherwise the first failure counts, whatever comes after it.
+ *
+ * Where the tests' process dies before a failure, the program is judged once more; where its answers kill that
+ * process again, while one that gets no answers lives, it has failed. Throws HarnessError where the judge's own
+ * process fails twice. `lane` tells judges apart that work at once.
  */
 export function openPythonJudge({ sandbox, lane }: { sandbox: Sandbox; lane: number }): PythonJudge {
   let tester: Tester | null = null;
 
+  async function openedTester(): Promise<Tester> {
+    if (tester?.isOpen) return tester;
+    await closeTester();
+    tester = openTester(sandbox, 4 * lane);
+    return tester;
+  }
+
+  async function closeTester(): Promise<void> {
+    await tester?.close();
+    tester = null;
+  }
+
   async function judgeOnce({ source, tests }: Program<PythonCalls>, limits: Limits): Promise<Finding> {
-    if (!tester?.isOpen) tester = openTester(sandbox, 4 * lane);
+    const opened = await openedTester();
     const candidate = openCandidate({
       sandbox,
       limits,
@@ -39,15 +57,20 @@ export function openPythonJudge({ sandbox, lane }: { sandbox: Sandbox; lane: num
       files: candidateFiles,
     });
     try {
-      return await findingOf(candidate, source, tests, tester);
+      return await findingOf(candidate, source, tests, opened);
     } catch (error) {
-      await tester.close();
-      tester = null;
+      await closeTester();
       throw error;
     } finally {
       candidate.kill();
       await candidate.ended;
     }
+  }
+
+  /** Throws HarnessError where not even tests run that ask nothing. */
+  async function runNoTests(): Promise<void> {
+    const nothing = { kind: 'python-calls', setup: '', code: '', entryPoints: [], inProcess: '' } as const;
+    await (await openedTester()).check(nothing, { answer: async () => null, onFailure() {} });
   }
 
   return {
@@ -56,13 +79,16 @@ export function openPythonJudge({ sandbox, lane }: { sandbox: Sandbox; lane: num
         return await judgeOnce(program, limits);
       } catch (error) {
         if (!(error instanceof HarnessError)) throw error;
+      }
+      try {
         return await judgeOnce(program, limits);
+      } catch (error) {
+        if (!(error instanceof TestsDied)) throw error;
+        await runNoTests();
+        return { verdict: 'failed', failure: 'protocol', detail: 'ended the tests with its answers, twice' };
       }
     },
-    async close() {
-      await tester?.close();
-      tester = null;
-    },
+    close: closeTester,
   };
 }
 
@@ -73,9 +99,12 @@ async function findingOf(
   tester: Tester,
 ): Promise<Finding> {
   const loaded = await candidate.ask('load', source);
-  const result = loaded && (loadFailure(loaded) ?? (await testResult(candidate, tests, tester)));
+  const unloaded = loaded && loadFailure(loaded);
+  const result = loaded && (unloaded ?? (await testResult(candidate, tests, tester)));
   candidate.kill();
   const end = await candidate.ended;
+  // The first failure counts: tests went on after it only so that the candidate could not tell.
+  if (unloaded === null && result !== null && result.verdict !== 'passed') return result;
   if (end.stopped !== null && end.stopped !== 'closed') return verdictOfEnd(end);
   // What a program sends after its tests have passed comes too late to count either way.
   if (candidate.broken !== null && result?.verdict !== 'passed') {
@@ -87,23 +116,41 @@ async function findingOf(
 /** What was found by the tests' word, or null when the candidate's end decides. */
 async function testResult(candidate: Candidate, tests: PythonCalls, tester: Tester): Promise<Finding | null> {
   let isUnanswered = false;
-  const check = tester.check(tests, async (call) => {
-    const reply = await candidate.ask('call', call);
-    isUnanswered ||= reply === null;
-    return reply;
+  let hasAnswered = false;
+  let failure: TestResult = null;
+  const check = tester.check(tests, {
+    async answer(call) {
+      const reply = await candidate.ask('call', call);
+      isUnanswered ||= reply === null;
+      hasAnswered = true;
+      return reply;
+    },
+    onFailure(first) {
+      // Without the candidate it is that it is gone which fails.
+      if (!isUnanswered && candidate.broken === null) failure = first;
+    },
   });
   const overdue = candidate.ended.then(() => setTimeout(graceMs, overdueMark, { ref: false }));
-  const result = await Promise.race([check, overdue]);
-  if (result === overdueMark) {
-    tester.kill();
-    await check.catch(ignoreHarnessError);
-    return null;
+  try {
+    const result = await Promise.race([check, overdue]);
+    if (result === overdueMark) {
+      tester.kill();
+      await check.catch(ignoreHarnessError);
+    } else if (failure === null && !isUnanswered) {
+      return result === null ? passed : findingOfFailure(result);
+    }
+  } catch (error) {
+    if (!(error instanceof HarnessError)) throw error;
+    if (failure === null) throw hasAnswered ? new TestsDied(error.message) : error;
   }
   // Tests that catch everything go on without the candidate.
-  if (isUnanswered) return null;
-  if (result === null) return passed;
-  return { verdict: result.failure === 'memory' ? 'memory' : 'failed', ...result };
+  return failure && findingOfFailure(failure);
 }
+
+const findingOfFailure = (result: NonNullable<TestResult>): Finding => ({
+  verdict: result.failure === 'memory' ? 'memory' : 'failed',
+  ...result,
+});
 
 const overdueMark = Symbol('overdue');
 

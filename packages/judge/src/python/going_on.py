@@ -1,0 +1,279 @@
+"""
+Rewrites tests so that they go on after a failure: what a candidate is asked never depends on whether it was right.
+
+Statements that raise are recorded and followed by the next one; operands of `and`, `or` and chained comparisons in
+an assertion are all evaluated, and so is what `all` and `any` are given. What Python would not have evaluated is
+surplus: nothing that it does counts. What may catch an exception of the tests, the body of a `try` with handlers or
+of a `with`, stays as it is, and so do functions, unless a statement that goes on is a call of one.
+"""
+
+import ast
+import operator
+import sys
+
+RECORDER = "__recorder__"
+MOST_SURPLUS = 10_000  # items that `all` and `any` take once their value is known: an iterator may be endless
+FRAME_NAMES = {"locals", "eval", "exec", "vars", "dir", "super"}  # mean another thing in a lambda
+MOVED = (ast.NamedExpr, ast.Await, ast.Yield, ast.YieldFrom)  # likewise
+OPERATORS = {
+    "Eq": operator.eq,
+    "NotEq": operator.ne,
+    "Lt": operator.lt,
+    "LtE": operator.le,
+    "Gt": operator.gt,
+    "GtE": operator.ge,
+    "Is": operator.is_,
+    "IsNot": operator.is_not,
+    "In": lambda item, items: item in items,
+    "NotIn": lambda item, items: item not in items,
+}
+
+
+class Recorder:
+    """What rewritten tests call, by the name RECORDER. failed() is told of every exception while it is handled."""
+
+    Exception = Exception
+    AssertionError = AssertionError
+
+    def __init__(self, failed, surplus, silent):
+        """`surplus` and `silent` are context managers: within, failures do not count; the candidate is not asked."""
+        self.failed = failed
+        self._surplus = surplus
+        self._silent = silent
+        self._twins = {}
+
+    def _evaluate(self, thunks):
+        """Evaluates what Python would not have: for the sake of those who are asked."""
+        for thunk in thunks:
+            with self._surplus():
+                thunk()
+
+    def operands(self, is_and, *thunks):
+        """`a and b and …`, or with `or`."""
+        rest = iter(thunks)
+        try:
+            for thunk in rest:
+                value = thunk()
+                if bool(value) is not is_and:
+                    break
+            return value
+        finally:
+            self._evaluate(rest)
+
+    def compare(self, names, first, *thunks):
+        """`a < b <= …` by the names of its operators."""
+        rest = iter(thunks)
+        try:
+            left = first()
+            for name, thunk in zip(names, rest):
+                right = thunk()
+                value = OPERATORS[name](left, right)
+                if not value:
+                    break
+                left = right
+            return value
+        finally:
+            self._evaluate(rest)
+
+    def consume(self, function, iterable):
+        """`all` or `any` of an iterable whose items are all taken; another function of that name as it is."""
+        if function is not all and function is not any:
+            return function(iterable)
+        items = iter(iterable)
+        value = function(items)
+        self._evaluate([lambda: [None for _ in zip(range(MOST_SURPLUS), items)]])
+        return value
+
+    def message(self, thunk):
+        """An assertion's message, or none where it would have to be asked for."""
+        with self._silent():
+            return thunk()
+        return ""
+
+    def twin(self, function):
+        """Keeps a function that goes on, until `pair` is told whose twin it is."""
+        self._twins[None] = function
+
+    def pair(self, function):
+        going_on = self._twins.pop(None)
+        going_on.__defaults__, going_on.__kwdefaults__ = function.__defaults__, function.__kwdefaults__
+        self._twins[id(function)] = function, going_on
+
+    def called(self, function):
+        """The twin of a function that a statement calls."""
+        return self._twins.get(id(function), (None, function))[1]
+
+
+def rewritten(code):
+    """The tests' code, as a module that calls a Recorder. Throws SyntaxError."""
+    usual = sys.getrecursionlimit()
+    sys.setrecursionlimit(20 * usual)
+    try:
+        tree = ast.parse(code, "tests.py")
+        tree.body = _Rewriting(tree, ast.parse(code, "tests.py")).block(tree.body)
+        return compile(tree, "tests.py", "exec", dont_inherit=True)
+    finally:
+        sys.setrecursionlimit(usual)
+
+
+def _make(kind, at, *fields):
+    """A node at the place of another."""
+    made = kind(*fields)
+    return ast.copy_location(made, at)
+
+
+def _name(name, at):
+    return _make(ast.Name, at, name, ast.Load())
+
+
+def _recorder(name, at, *args):
+    """A call of the recorder's method."""
+    return _make(ast.Call, at, _member(name, at), list(args), [])
+
+
+def _member(name, at):
+    return _make(ast.Attribute, at, _name(RECORDER, at), name, ast.Load())
+
+
+def _functions(tree):
+    return [part for part in ast.walk(tree) if isinstance(part, ast.FunctionDef)]
+
+
+class _Rewriting:
+    """Rewrites a tree's statements in place; `same` is the same tree once more, from which functions are kept."""
+
+    def __init__(self, tree, same):
+        self._kept = dict(zip(_functions(tree), _functions(same)))
+
+    def block(self, body, guard="Exception"):
+        return [self._statement(node, guard) for node in body]
+
+    def _statement(self, node, guard):
+        """What stands for a statement; `guard` names what of its exceptions it survives."""
+        if isinstance(node, (ast.Global, ast.Nonlocal, ast.Pass, ast.Break, ast.Continue)):
+            return node
+        if isinstance(node, ast.ImportFrom) and node.module == "__future__":
+            return node
+        if isinstance(node, ast.FunctionDef) and not node.decorator_list and not _yields(node):
+            return _survived(self._twins(node), node, guard)
+        if isinstance(node, ast.Assert):
+            node.test = _Exhaustive(_can_move).visit(node.test)
+            if node.msg and not isinstance(node.msg, ast.Constant) and _can_move(node.msg):
+                node.msg = _recorder("message", node.msg, _thunk(node.msg))
+        elif isinstance(node, (ast.Expr, ast.Assign, ast.Return)) and node.value:
+            node.value = _Exhaustive(_is_claim).visit(node.value)
+        elif isinstance(node, ast.If):
+            node.test = _Exhaustive(_is_claim).visit(node.test)
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and isinstance(node.value.func, ast.Name):
+            node.value.func = _recorder("called", node, node.value.func)
+        self._parts(node, guard)
+        return _survived([node], node, "Exception" if isinstance(node, ast.Assert) else guard)
+
+    def _parts(self, node, guard):
+        """Rewrites the blocks of a statement that no exception's handler is around."""
+        if isinstance(node, (ast.If, ast.For)):
+            node.body, node.orelse = self.block(node.body, guard), self.block(node.orelse, guard)
+        elif isinstance(node, ast.While):
+            # A step that failed may be the one that would have ended the loop.
+            node.body, node.orelse = self.block(node.body, "AssertionError"), self.block(node.orelse, guard)
+        elif isinstance(node, ast.Try):
+            node.orelse, node.finalbody = self.block(node.orelse, guard), self.block(node.finalbody, guard)
+            if not node.handlers:
+                node.body = self.block(node.body, guard)
+            for handler in node.handlers:
+                handler.body = self.block(handler.body, guard)
+        elif isinstance(node, ast.Match):
+            for case in node.cases:
+                case.body = self.block(case.body, guard)
+
+    def _twins(self, node):
+        """The function, and one that goes on for statements that call it: of the same name, scope and defaults."""
+        kept = self._kept[node]
+        arguments = node.args
+        for argument in ast.walk(arguments):
+            if isinstance(argument, ast.arg):
+                argument.annotation = None
+        node.returns = None
+        nothing = _make(ast.Constant, node, None)
+        arguments.defaults = [nothing for _ in arguments.defaults]
+        arguments.kw_defaults = [default and nothing for default in arguments.kw_defaults]
+        node.body = self.block(node.body)
+        calls = [_make(ast.Expr, node, _recorder(name, node, _name(node.name, node))) for name in ("twin", "pair")]
+        return [node, calls[0], kept, calls[1]]
+
+
+def _survived(body, at, guard):
+    """The statements, and what is done with their exceptions. After a `return` that raised comes nothing."""
+    after = [_make(ast.Expr, at, _recorder("failed", at))]
+    if isinstance(at, ast.Return):
+        after.append(_make(ast.Return, at, None))
+    handler = _make(ast.ExceptHandler, at, _member(guard, at), None, after)
+    return _make(ast.Try, at, body, [handler], [], [])
+
+
+def _yields(function):
+    """Whether a function is a generator: not by what is defined in it."""
+    parts = list(function.body)
+    while parts:
+        part = parts.pop()
+        if isinstance(part, (ast.Yield, ast.YieldFrom)):
+            return True
+        if not isinstance(part, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)):
+            parts.extend(ast.iter_child_nodes(part))
+    return False
+
+
+def _can_move(node):
+    """Whether an expression means the same in a lambda."""
+    return not any(
+        isinstance(part, MOVED) or isinstance(part, ast.Name) and part.id in FRAME_NAMES for part in ast.walk(node)
+    )
+
+
+def _is_claim(node):
+    """Whether it compares, and does nothing else: what would not be evaluated may be."""
+    if isinstance(node, ast.BoolOp):
+        return all(map(_is_claim, node.values))
+    if isinstance(node, ast.UnaryOp):
+        return _is_claim(node.operand)
+    is_all = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("all", "any")
+    return (isinstance(node, ast.Compare) or is_all) and _can_move(node)
+
+
+def _thunk(node):
+    nothing = ast.arguments(posonlyargs=[], args=[], kwonlyargs=[], kw_defaults=[], defaults=[])
+    return _make(ast.Lambda, node, nothing, node)
+
+
+class _Exhaustive(ast.NodeTransformer):
+    """Has all operands evaluated whatever their values are, where `may` says so, and all items of `all` and `any`."""
+
+    def __init__(self, may):
+        self._may = may
+
+    def visit_Lambda(self, node):
+        return node
+
+    def visit_Call(self, node):
+        self.generic_visit(node)
+        is_name = isinstance(node.func, ast.Name) and node.func.id in ("all", "any")
+        if not is_name or node.keywords or len(node.args) != 1 or isinstance(node.args[0], ast.Starred):
+            return node
+        return _recorder("consume", node, node.func, *node.args)
+
+    def visit_BoolOp(self, node):
+        may = self._may(node)
+        self.generic_visit(node)
+        if not may:
+            return node
+        is_and = _make(ast.Constant, node, isinstance(node.op, ast.And))
+        return _recorder("operands", node, is_and, *map(_thunk, node.values))
+
+    def visit_Compare(self, node):
+        may = len(node.ops) > 1 and self._may(node)
+        self.generic_visit(node)
+        if not may:
+            return node
+        names = [_make(ast.Constant, node, type(op).__name__) for op in node.ops]
+        operands = map(_thunk, [node.left, *node.comparators])
+        return _recorder("compare", node, _make(ast.Tuple, node, names, ast.Load()), *operands)
