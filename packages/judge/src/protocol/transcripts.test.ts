@@ -32,7 +32,7 @@ async function judge(
 ): Promise<Watched> {
   const boxes: BoxOptions[] = [];
   const watched: Sandbox = {
-    mode: sandbox!.mode,
+    ...sandbox!,
     open(options) {
       boxes.push(options);
       return sandbox!.open(options);

@@ -109,7 +109,7 @@ def f(x):
             data = os.urandom(1 << 20) * 50
             time.sleep(60)
     time.sleep(60)`;
-    expect(await judged(many, 'f(1)', { limits: { residentBytes: 150 * 2 ** 20 } })).toMatchObject({
+    expect(await judged(many, 'f(1)', { limits: { memoryBytes: 150 * 2 ** 20 } })).toMatchObject({
       ...memory,
       detail: 'used more memory than its limit',
     });
