@@ -137,7 +137,7 @@ exit()`;
   });
 
   test('meets the limits of memory and output', async () => {
-    expectEnd(await judge('x = [0] * 10**9'), 'memory', 'memory', 'case 1 of 3: MemoryError');
+    expectEnd(await judge('x = [0] * 2 * 10**9'), 'memory', 'memory', 'case 1 of 3: MemoryError');
     expectEnd(await judge('while True: print("x" * 9999)'), 'output_limit', 'output', 'case 1 of 3');
   });
 

@@ -98,7 +98,7 @@ describe.skipIf(withoutSandbox)('the judge of Python programs', () => {
   });
   test('stops one that uses too much memory', async () => {
     const memory = { verdict: 'memory', failure: 'memory' };
-    const large = 'data = bytearray(2 << 30)';
+    const large = 'data = bytearray(9 << 30)';
     expect(await judged(large, '')).toMatchObject({ ...memory, detail: 'MemoryError: ' });
     expect(await judged(`def f(x): ${large}`, 'f(1)')).toMatchObject(memory);
     const many = `

@@ -86,8 +86,10 @@ export function groupsOf(cgroup: string, mountinfo: string): OwnGroup[] {
     const path = paths.find(([, names]) =>
       type === 'cgroup2' ? names === '' : names.split(',').some((name) => name && controllers.includes(name)),
     )?.[2];
-    if (!path?.startsWith(root === '/' ? '/' : root) || path.startsWith('/..')) return [];
-    const folder = join(mount, root === '/' ? path : path.slice(root.length)).replace(/\/$/, '');
+    if (path === undefined || path.startsWith('/..')) return [];
+    const below = root === '/' ? path : path.slice(root.length);
+    if (!`${path}/`.startsWith(root === '/' ? '/' : `${root}/`)) return [];
+    const folder = join(mount, below).replace(/\/$/, '');
     return [{ version: type === 'cgroup' ? 1 : 2, folder, mount, controllers } as const];
   });
 }
