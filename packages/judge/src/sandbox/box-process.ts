@@ -52,9 +52,11 @@ export function startBox(launch: Launch, { limits, onOutput }: BoxOptions): Box 
   let meter: BoxMeter | null = null;
   let failure: HarnessError | null = null;
   let stopped: Stop | null = null;
+  let cpuSeconds = 0;
   let poll: NodeJS.Timeout;
   const keepLooking = (by: BoxMeter) => {
-    const { exceeded, restMs } = by.look();
+    const { exceeded, restMs, ...used } = by.look();
+    cpuSeconds = used.cpuSeconds;
     if (exceeded) stop(exceeded);
     else poll = setTimeout(keepLooking, restMs, by);
   };

@@ -1,3 +1,4 @@
+import { fork } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { temporaryFolder } from '@flex/base/testing';
@@ -130,3 +131,32 @@ describe.skipIf(withoutSandbox || parents.memory === null)('the groups of boxes'
     expect([left, living, other].map((path) => existsSync(path))).toEqual([false, true, true]);
   });
 });
+
+describe.skipIf(withoutSandbox || process.getuid?.() !== 0 || parents.memory?.version !== 1)(
+  'a harness in a group that holds less than one box may',
+  () => {
+    test.each([
+      ['root', 0],
+      ['an ordinary user', 61_234],
+    ])(
+      'lives, as %s, and judges programs that take it all by their memory',
+      async (_, user) => {
+        const folder = join(parents.memory?.folder as string, `flex-${process.pid}-small-${user}`);
+        mkdirSync(folder);
+        onTestFinished(() => vi.waitFor(() => rmdirSync(folder), { timeout: 5000, interval: 50 }));
+        writeFileSync(join(folder, 'memory.limit_in_bytes'), String(500 * 2 ** 20));
+        const script = join(import.meta.dirname, '../testing/in-small-memory.ts');
+        const child = fork(script, [folder, String(user)], { execArgv: ['--import', 'tsx'] });
+        const said = await new Promise((resolve, reject) => {
+          child.once('message', resolve);
+          child.once('exit', (code, signal) => reject(new Error(`the harness ended: ${code ?? signal}`)));
+        });
+        expect(said).toEqual({
+          verdicts: ['memory', 'passed', 'memory'],
+          notes: ['judging 1 at once, not 2: 0.5 GiB of memory hold no more'],
+        });
+      },
+      90_000,
+    );
+  },
+);
