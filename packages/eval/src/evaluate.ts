@@ -54,6 +54,8 @@ export interface EvaluationOptions {
   readonly timeout: number | null;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: JudgeProgress) => void;
+  /** Takes a line for people where memory holds fewer programs at once than `jobs`. */
+  readonly onNote?: (line: string) => void;
 }
 
 export interface Evaluation {
@@ -133,6 +135,7 @@ function protocolParts(
     incomplete,
     decoding,
     sandbox: sandbox.mode,
+    accounting: sandbox.accounting,
     architecture: process.arch,
     processors: boxProcessors,
     limits: Object.fromEntries(languages.map((language) => [language, { ...limitsOf(language, timeout) }])),

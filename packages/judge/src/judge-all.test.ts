@@ -304,7 +304,7 @@ describe.skipIf(withoutSandbox)('tests that cannot be isolated', () => {
   });
   test('are asked about for failed tests alone', async () => {
     const { sandbox, seen } = await watched(hurried);
-    const others = ['while True: pass', 'f(', 'data = bytearray(2 << 30)'].map((source) =>
+    const others = ['while True: pass', 'f(', 'data = bytearray(9 << 30)'].map((source) =>
       calling(source, mutating),
     );
     const verdicts = await verdictsOf(

@@ -6,6 +6,7 @@ import type { JudgementCache } from './judgement-cache.ts';
 import type { LanguageId } from './languages/index.ts';
 import type { Program } from './program.ts';
 import type { Box, Sandbox } from './sandbox/box.ts';
+import { availableMemory, lanesWithin } from './sandbox/memory-budget.ts';
 import type { Judgement } from './verdict.ts';
 
 /** Goes up with every change of judging that can change a verdict: earlier judgements are not taken then. */
@@ -28,6 +29,10 @@ export interface JudgeAllOptions {
   readonly cache: JudgementCache;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: JudgeProgress) => void;
+  /** Bytes of memory that judging may take with all its boxes; what this process may have, where not given. */
+  readonly memoryBytes?: number;
+  /** Takes a line for people where fewer programs are judged at once than asked for. */
+  readonly onNote?: (line: string) => void;
 }
 
 /** How far judging is, in programs; equal programs count once. */
@@ -50,7 +55,7 @@ export interface JudgeProgress {
  * judged is lost.
  */
 export async function judgeAll(jobs: readonly Job[], options: JudgeAllOptions): Promise<Judgement[]> {
-  const { lanes, signal, onProgress = () => {} } = options;
+  const { signal, onProgress = () => {} } = options;
   signal?.throwIfAborted();
   const { sandbox, cache, stop } = stoppable(options);
   const keys = jobs.map((job) => keyOf(job, options));
@@ -85,7 +90,7 @@ export async function judgeAll(jobs: readonly Job[], options: JudgeAllOptions): 
       await judge.close();
     }
   };
-  const atOnce = Math.min(lanes, queue.length);
+  const atOnce = lanesFor(queue, options);
   const workers = Array.from({ length: atOnce }, (_, lane) => work(lane, atOnce === 1, queue));
   try {
     await Promise.race([Promise.all(workers), aborted]);
@@ -99,6 +104,20 @@ export async function judgeAll(jobs: readonly Job[], options: JudgeAllOptions): 
   return keys.map((key) => cache.get(key) as Judgement);
 }
 
+/** How many programs are judged at once: no more than memory holds, each at its limit. */
+function lanesFor(queue: readonly [string, Job][], options: JudgeAllOptions): number {
+  const { timeout, memoryBytes = availableMemory(), onNote = () => {} } = options;
+  const lanes = Math.min(options.lanes, queue.length);
+  const limits = queue.map(([, { program }]) => limitsOf(program.language, timeout).memoryBytes);
+  const largest = limits.reduce((most, limit) => Math.max(most, limit), 0);
+  const fitting = lanesWithin(memoryBytes, lanes, largest);
+  if (fitting < lanes) {
+    const gibibytes = (memoryBytes / 2 ** 30).toFixed(1);
+    onNote(`judging ${fitting} at once, not ${lanes}: ${gibibytes} GiB of memory hold no more`);
+  }
+  return Math.min(fitting, lanes);
+}
+
 /**
  * The hash of all that a judgement depends on; without a canonical solution, that of the isolated tests
  * alone.
@@ -108,7 +127,7 @@ function keyOf({ program, canonical }: Job, { sandbox, timeout, toolchains }: Ju
   const limits = limitsOf(language, timeout);
   const parts = {
     judgeVersion,
-    sandbox: sandbox.mode,
+    sandbox: [sandbox.mode, sandbox.accounting],
     limits,
     toolchain: toolchains[language] ?? null,
     program,
@@ -197,7 +216,7 @@ function stoppable({ sandbox, cache }: JudgeAllOptions): {
   };
   return {
     sandbox: {
-      mode: sandbox.mode,
+      ...sandbox,
       open(options) {
         goOn();
         const box = sandbox.open(options);

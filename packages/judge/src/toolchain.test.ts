@@ -100,7 +100,11 @@ describe('the toolchains of the languages', () => {
       'Lua programs cannot be judged here: lua5.4 is not here; install it with: apt-get install lua5.4';
     const refusal = await toolchainVersions(['lua']).catch((error: unknown) => error);
     expect(refusal).toMatchObject({ name: 'ConfigError', message: line });
-    const sandbox = { mode: 'none', open: () => expect.fail('a box was opened') };
+    const sandbox = {
+      mode: 'none',
+      accounting: { memory: 'proc', time: 'proc' } as const,
+      open: () => expect.fail('a box was opened'),
+    };
     const judge = openJudge({ sandbox, lane: 0, timeout: null });
     const program = { language: 'lua', source: '' } as const;
     for (const tests of [

@@ -178,6 +178,7 @@ async function evaluateAll(
     ...{ benchmark, problems, sandbox, out, jobs, signal },
     samples: await source.samples({ problems, out, output, progress, signal }),
     onProgress: progress.judged,
+    onNote: output.note,
   });
   progress.stop();
   output.emit({ ...results, out });

@@ -268,7 +268,7 @@ describe.skipIf(machine === null)('the judge', () => {
   test('is not misled by a process that finds errors where there are none', async () => {
     let opened = 0;
     const spoilt: Sandbox = {
-      mode: machine!.mode,
+      ...machine!,
       open(options) {
         // The second box of the lane is the first worker, the first one compiled the judge.
         if (options.lane !== 2 || ++opened !== 2) return machine!.open(options);
@@ -291,7 +291,7 @@ describe.skipIf(machine === null)('the judge', () => {
     let left = times;
     let kill = () => {};
     return {
-      mode: machine!.mode,
+      ...machine!,
       open(options) {
         if (options.lane === 3 && left-- > 0) kill();
         const box = machine!.open(options);
@@ -315,6 +315,7 @@ describe.skipIf(machine === null)('the judge', () => {
   test('passes no program whose process was stopped at a limit, whatever the tests say', async () => {
     const stopping: Sandbox = {
       mode: 'test',
+      accounting: { memory: 'proc', time: 'proc' },
       open(options) {
         const box = machine!.open(options);
         if (options.lane !== 3) return box;
@@ -340,6 +341,7 @@ describe.skipIf(machine === null)('the judge', () => {
   test('does not blame a program whose process could not start', async () => {
     const broken: Sandbox = {
       mode: 'test',
+      accounting: { memory: 'proc', time: 'proc' },
       open: (options) =>
         machine!.open(options.lane === 3 ? { ...options, command: ['/usr/bin/false'] } : options),
     };

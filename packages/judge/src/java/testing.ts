@@ -27,7 +27,7 @@ export function watched(sandbox: Sandbox): WatchedSandbox {
   const boxes = new Map<number, Box[]>();
   const lastOutput = new Map<number, Buffer>();
   return {
-    mode: sandbox.mode,
+    ...sandbox,
     boxes,
     lastOutput,
     open(options) {

@@ -13,7 +13,7 @@ const end: BoxEnd = {
   stderr: '',
   seconds: 1,
   cpuSeconds: 1,
-  residentBytes: 1,
+  memoryBytes: 1,
 };
 
 test('a limit and a forbidden system call count before anything the program says', () => {

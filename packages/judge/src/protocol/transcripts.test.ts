@@ -32,7 +32,7 @@ async function judge(
 ): Promise<Watched> {
   const boxes: BoxOptions[] = [];
   const watched: Sandbox = {
-    mode: sandbox!.mode,
+    ...sandbox!,
     open(options) {
       boxes.push(options);
       return sandbox!.open(options);
@@ -146,7 +146,7 @@ exit()`;
   });
 
   test('meets the limits of memory and output', async () => {
-    expectEnd(await judge('x = [0] * 10**9'), 'memory', 'memory', 'case 1 of 3: MemoryError');
+    expectEnd(await judge('x = [0] * 2 * 10**9'), 'memory', 'memory', 'case 1 of 3: MemoryError');
     expectEnd(await judge('while True: print("x" * 9999)'), 'output_limit', 'output', 'case 1 of 3');
   });
 

@@ -11,7 +11,7 @@ const end: BoxEnd = {
   stderr: '',
   seconds: 10,
   cpuSeconds: 9,
-  residentBytes: 0,
+  memoryBytes: 0,
 };
 const killed = { ...end, code: null, signal: 'SIGKILL' as const };
 

@@ -99,7 +99,7 @@ describe.skipIf(withoutSandbox)('the judge of Python programs', () => {
   });
   test('stops one that uses too much memory', async () => {
     const memory = { verdict: 'memory', failure: 'memory' };
-    const large = 'data = bytearray(2 << 30)';
+    const large = 'data = bytearray(9 << 30)';
     expect(await judged(large, '')).toMatchObject({ ...memory, detail: 'MemoryError: ' });
     expect(await judged(`def f(x): ${large}`, 'f(1)')).toMatchObject(memory);
     const many = `
@@ -110,7 +110,7 @@ def f(x):
             data = os.urandom(1 << 20) * 50
             time.sleep(60)
     time.sleep(60)`;
-    expect(await judged(many, 'f(1)', { limits: { residentBytes: 150 * 2 ** 20 } })).toMatchObject({
+    expect(await judged(many, 'f(1)', { limits: { memoryBytes: 150 * 2 ** 20 } })).toMatchObject({
       ...memory,
       detail: 'used more memory than its limit',
     });

@@ -15,6 +15,8 @@ import { run } from './run.ts';
 import { openSandbox } from './sandbox.ts';
 
 const limits = { ...defaultLimits, wallSeconds: 30 };
+/** None: boxes that cannot be made need none. */
+const groups = { memory: null, time: null };
 const patience = { timeout: 20_000, interval: 20 };
 
 describe.skipIf(withoutSandbox)('when a box ends, every process in it is gone', () => {
@@ -160,10 +162,13 @@ print(run.returncode, names.count('bwrap'))
 
 describe.skipIf(withoutSandbox)('a box that cannot be made', () => {
   test('is a failure of the harness, never an end of its program', async () => {
-    const launch = { command: ['/bin/sh', '-c', 'echo first >&2; echo why >&2; exit 3'], data: [] };
+    const launch = { command: ['/bin/sh', '-c', 'echo first >&2; echo why >&2; exit 3'], data: [], groups };
     const box = startBox(launch, { command: [], limits, lane: 0 });
     await expect(box.ended).rejects.toThrow(new HarnessError('sandbox: a box could not be made: why'));
-    const silent = startBox({ command: ['/bin/false'], data: ['x'] }, { command: [], limits, lane: 0 });
+    const silent = startBox(
+      { command: ['/bin/false'], data: ['x'], groups },
+      { command: [], limits, lane: 0 },
+    );
     await expect(silent.ended).rejects.toThrow('a box could not be made: code 1');
   });
   test.each([
@@ -172,7 +177,7 @@ describe.skipIf(withoutSandbox)('a box that cannot be made', () => {
     ['has arguments that are too long', ['/bin/true', 'x'.repeat(3e6)], /cannot be started: .*E2BIG/],
   ])('since its program %s, is too', async (_, command, message) => {
     const start = async () => {
-      const box = startBox({ command, data: ['x'] }, { command: [], limits, lane: 0 });
+      const box = startBox({ command, data: ['x'], groups }, { command: [], limits, lane: 0 });
       box.write('x');
       box.kill();
       return await box.ended;
@@ -189,7 +194,8 @@ describe.skipIf(withoutSandbox)('a box that cannot be made', () => {
     }
     try {
       const command = ['/bin/true'];
-      const starting = async () => await startBox({ command, data: [] }, { command, limits, lane: 0 }).ended;
+      const starting = async () =>
+        await startBox({ command, data: [], groups }, { command, limits, lane: 0 }).ended;
       await expect(starting()).rejects.toThrow(HarnessError);
     } finally {
       files.forEach(closeSync);

@@ -3,18 +3,21 @@ import { openSync } from 'node:fs';
 import type { Duplex } from 'node:stream';
 import { HarnessError, SandboxError } from '../errors.ts';
 import type { Box, BoxEnd, BoxOptions, Stop } from './box.ts';
+import { type BoxMeter, openMeter } from './box-meter.ts';
+import type { GroupParents } from './control-groups.ts';
 import { inheritableFiles } from './inheritable-files.ts';
 import { keepText } from './kept-text.ts';
-import { childrenOf, treeUsage } from './process-tree.ts';
+import { childrenOf } from './process-tree.ts';
 
-/** Milliseconds between two looks at a box's memory and processor time. */
-const pollMs = 50;
 /** Bytes of each output stream that are kept. */
 const keptBytes = 64 * 1024;
 /** Milliseconds after a box's end within which its pipes must have closed. */
 const closeMs = 5000;
 /** Seconds that a timer of Node's can wait, 24 days; a longer wall limit is none. */
 const longestTimer = 2 ** 31 / 1000;
+
+/** Bubblewrap's exit code where its program was killed. */
+const killedCode = 128 + 9;
 
 /** File descriptor of the gate: a line each way before the box's program starts. */
 export const gateFd = 3;
@@ -26,6 +29,8 @@ export interface Launch {
   readonly uid?: number;
   /** Contents for the descriptors after the gate's. */
   readonly data: readonly (string | Uint8Array)[];
+  /** Where the box has control groups of its own. */
+  readonly groups: GroupParents;
 }
 
 /**
@@ -44,32 +49,37 @@ export function startBox(launch: Launch, { limits, onOutput }: BoxOptions): Box 
   // A program may end without reading its input; what it leaves is of no interest.
   child.stdin?.on('error', ignoreClosedPipe);
 
-  let isMade = false;
-  gate?.on('error', ignoreClosedPipe).once('data', () => {
-    isMade = true;
-    gate.end('\n');
-  });
+  let meter: BoxMeter | null = null;
+  let failure: HarnessError | null = null;
   let stopped: Stop | null = null;
   let cpuSeconds = 0;
-  let residentBytes = 0;
+  let poll: NodeJS.Timeout;
+  const keepLooking = (by: BoxMeter) => {
+    const { exceeded, restMs, ...used } = by.look();
+    cpuSeconds = used.cpuSeconds;
+    if (exceeded) stop(exceeded);
+    else poll = setTimeout(keepLooking, restMs, by);
+  };
   const stop = (reason: Stop) => {
     if (stopped !== null || child.exitCode !== null || child.signalCode !== null) return;
-    look();
     stopped = reason;
-    if (isMade && child.pid !== undefined) killAll(child.pid);
-    else gate?.destroy();
+    // What it used is read while it is there.
+    meter?.look();
+    if (meter === null) gate?.destroy();
+    else if (child.pid !== undefined) killAll(child.pid);
   };
-  const look = () => {
-    if (child.pid === undefined) return;
-    const usage = treeUsage(child.pid);
-    cpuSeconds = Math.max(cpuSeconds, usage.cpuSeconds);
-    residentBytes = Math.max(residentBytes, usage.residentBytes);
-  };
-  const poll = setInterval(() => {
-    look();
-    if (residentBytes > limits.residentBytes) stop('memory');
-    else if (cpuSeconds > limits.cpuSeconds) stop('cpu');
-  }, pollMs);
+  gate?.on('error', ignoreClosedPipe).once('data', () => {
+    try {
+      const opened = openMeter(launch.groups, limits);
+      meter = opened;
+      opened.start(child.pid as number);
+      keepLooking(opened);
+      gate.end('\n');
+    } catch (error) {
+      failure = new HarnessError(`sandbox: a box could not be made: ${(error as Error).message}`);
+      gate.destroy();
+    }
+  });
   const wall =
     limits.wallSeconds < longestTimer ? setTimeout(() => stop('wall'), limits.wallSeconds * 1000) : undefined;
 
@@ -85,7 +95,7 @@ export function startBox(launch: Launch, { limits, onOutput }: BoxOptions): Box 
   const ended = new Promise<BoxEnd>((resolve, reject) => {
     let guard: NodeJS.Timeout;
     const settle = () => {
-      clearInterval(poll);
+      clearTimeout(poll);
       clearTimeout(wall);
     };
     child.once('error', (error) => {
@@ -100,10 +110,15 @@ export function startBox(launch: Launch, { limits, onOutput }: BoxOptions): Box 
     });
     child.once('close', (code, signal) => {
       clearTimeout(guard);
-      if (!isMade && stopped === null) {
+      const wasKilled = stopped === null && (code === killedCode || signal === 'SIGKILL');
+      const used = meter?.end(wasKilled) ?? { cpuSeconds: 0, memoryBytes: 0, exceeded: null };
+      if (failure) return reject(failure);
+      if (meter === null && stopped === null) {
         const said = stderr.text().trim().split('\n').at(-1) || `code ${code ?? signal}`;
         return reject(new HarnessError(`sandbox: a box could not be made: ${said}`));
       }
+      // The last look may find what was still hidden when the box ended, or was closed.
+      if (stopped === null || stopped === 'closed') stopped = used.exceeded ?? stopped;
       resolve({
         code: stopped === null ? code : null,
         signal: stopped === null ? signal : null,
@@ -111,8 +126,8 @@ export function startBox(launch: Launch, { limits, onOutput }: BoxOptions): Box 
         stdout: stdout.text(),
         stderr: stderr.text(),
         seconds: (performance.now() - started) / 1000,
-        cpuSeconds,
-        residentBytes,
+        cpuSeconds: used.cpuSeconds,
+        memoryBytes: used.memoryBytes,
       });
     });
   });

@@ -1,3 +1,4 @@
+import type { Accounting } from './box-meter.ts';
 import type { Limits } from './limits.ts';
 
 /** Why a box was stopped from outside; null where its program ended by itself. */
@@ -35,8 +36,8 @@ export interface BoxEnd {
   readonly seconds: number;
   /** Processor seconds of all its processes, as last seen. */
   readonly cpuSeconds: number;
-  /** The most resident memory seen at once, over all its processes. */
-  readonly residentBytes: number;
+  /** The most memory seen at once, over all its processes. */
+  readonly memoryBytes: number;
 }
 
 /** A running program in a box. */
@@ -58,5 +59,7 @@ export interface Box {
 export interface Sandbox {
   /** `bubblewrap` or `bubblewrap-as-root`: part of the protocol. */
   readonly mode: string;
+  /** What counts a box's memory and processor time: part of the protocol too. */
+  readonly accounting: Accounting;
   open(options: BoxOptions): Box;
 }

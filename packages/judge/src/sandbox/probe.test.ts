@@ -7,7 +7,7 @@ import { withoutSandbox } from '../testing/without-sandbox.ts';
 import type { Sandbox } from './box.ts';
 import type { Mode } from './bubblewrap.ts';
 import { defaultLimits } from './limits.ts';
-import { probe } from './probe.ts';
+import { probe, uncountedMemory } from './probe.ts';
 import { bubblewrapSandbox, findBubblewrap } from './sandbox.ts';
 import { seccompFilter } from './seccomp.ts';
 
@@ -181,8 +181,8 @@ describe.skipIf(withoutSandbox)('the probe finds', () => {
     ['a user without a name', { replace: [[['/etc/passwd'], ['/etc/nobody']]] }, 'its user has no name'],
     [
       'processes without number',
-      { replace: [[['--nproc=32'], ['--nproc=4000']]] },
-      'more than 32 processes can be made',
+      { replace: [[['--nproc=256'], ['--nproc=4000']]] },
+      'more than 256 processes can be made',
     ],
     [
       'a program that cannot be started',
@@ -211,9 +211,26 @@ describe.skipIf(withoutSandbox)('the probe finds', () => {
         '/proc is writable',
         '/proc/sys/kernel/core_pattern can be opened for writing',
         // The kernel does not count root's.
-        'more than 32 processes can be made',
+        'more than 256 processes can be made',
       ]),
     );
+  });
+
+  test.runIf(isRoot)('processes whose memory is hidden from the harness', () => {
+    const script = `
+      import { probe } from '${import.meta.dirname}/probe.ts';
+      import { bubblewrapSandbox, findBubblewrap } from '${import.meta.dirname}/sandbox.ts';
+      import { seccompFilter } from '${import.meta.dirname}/seccomp.ts';
+      const groups = { memory: null, time: null };
+      const found = ['bubblewrap', 'bubblewrap-as-root'].map((mode) =>
+        probe(bubblewrapSandbox(findBubblewrap(), mode, seccompFilter(process.arch), groups)));
+      console.log(JSON.stringify(await Promise.all(found)));`;
+    const node = [process.execPath, '--import', 'tsx', '--input-type=module', '-e', script];
+    const { stdout, stderr } = spawnSync('/usr/bin/setpriv', ['--bounding-set', '-sys_ptrace', ...node], {
+      encoding: 'utf8',
+      cwd: import.meta.dirname,
+    });
+    expect([stdout, stderr]).toEqual([`${JSON.stringify([[uncountedMemory], [uncountedMemory]])}\n`, '']);
   });
 
   test('bubblewrap that cannot make a namespace', async () => {

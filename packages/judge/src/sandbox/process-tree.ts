@@ -1,75 +1,60 @@
 import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 
-/** What a process and all its descendants hold and have used. */
-export interface TreeUsage {
-  readonly residentBytes: number;
-  /** User and system seconds, those of descendants that have been waited for included. */
-  readonly cpuSeconds: number;
-  readonly processes: number;
-}
-
-let units: { pageBytes: number; ticks: number } | null = null;
-
-function systemUnits(): { pageBytes: number; ticks: number } {
-  const ask = (name: string) => Number(execFileSync('getconf', [name], { encoding: 'utf8' }));
-  units ??= { pageBytes: ask('PAGESIZE'), ticks: ask('CLK_TCK') };
-  return units;
-}
-
-/**
- * Walks the descendants of a process through /proc. Processes that end meanwhile count as far as they were
- * read. Pages shared by several processes count once for each.
- */
-export function treeUsage(root: number): TreeUsage {
-  const { pageBytes, ticks } = systemUnits();
-  let pages = 0;
-  let time = 0;
-  let processes = 0;
-  for (const pid of tree(root)) {
-    const stat = readOrEmpty(`/proc/${pid}/stat`);
-    if (stat === '') continue;
-    processes++;
-    // The name, in parentheses, may hold anything: fields are counted from the last one. Field 3 comes first.
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    for (const field of [14, 15, 16, 17]) time += Number(fields[field - 3]);
-    pages += Number(fields[24 - 3]);
-  }
-  return { residentBytes: pages * pageBytes, cpuSeconds: time / ticks, processes };
-}
-
-/** The user ids, as the machine numbers them, of the descendants of a process whose name this is. */
-export function userIdsOf(root: number, name: string): number[] {
-  return [...tree(root)]
-    .map((pid) => readOrEmpty(`/proc/${pid}/status`))
-    .filter((status) => status.startsWith(`Name:\t${name}\n`))
-    .map((status) => Number(/^Uid:\t(\d+)/m.exec(status)?.[1]));
-}
-
-/** A process and its descendants. */
-function* tree(root: number): Generator<number> {
-  const open = [root];
-  for (let pid = open.pop(); pid !== undefined; pid = open.pop()) {
-    yield pid;
-    open.push(...childrenOf(pid));
-  }
+/** A process and all its descendants, by /proc; those that end meanwhile may be among them. */
+export function processTree(root: number): number[] {
+  const pids = [root];
+  // Grows while it is walked.
+  for (const pid of pids) pids.push(...childrenOf(pid));
+  return pids;
 }
 
 /** The children of every thread of a process; none where it has ended. */
 export function childrenOf(pid: number): number[] {
-  let threads: string[];
+  return threadsOf(pid).flatMap((thread) =>
+    readUnlessEnded(`/proc/${pid}/task/${thread}/children`).split(' ').filter(Boolean).map(Number),
+  );
+}
+
+/** The threads of a process, its first one among them even where that has ended; none where all have. */
+export function threadsOf(pid: number): string[] {
   try {
-    threads = readdirSync(`/proc/${pid}/task`);
+    return readdirSync(`/proc/${pid}/task`);
   } catch (error) {
     if (hasEnded(error)) return [];
     throw error;
   }
-  return threads.flatMap((thread) =>
-    readOrEmpty(`/proc/${pid}/task/${thread}/children`).split(' ').filter(Boolean).map(Number),
-  );
 }
 
-function readOrEmpty(path: string): string {
+let ticks: number | null = null;
+
+/**
+ * User and system seconds of these processes, those of descendants that have been waited for included. Not
+ * those of children that nobody waits for: SIGCHLD ignored, they take their time with them.
+ */
+export function processorSeconds(pids: readonly number[]): number {
+  ticks ??= Number(execFileSync('getconf', ['CLK_TCK'], { encoding: 'utf8' }));
+  let time = 0;
+  for (const pid of pids) {
+    const stat = readUnlessEnded(`/proc/${pid}/stat`);
+    if (stat === '') continue;
+    // The name, in parentheses, may hold anything: fields are counted from the last one. Field 3 comes first.
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    for (const field of [14, 15, 16, 17]) time += Number(fields[field - 3]);
+  }
+  return time / ticks;
+}
+
+/** The user ids, as the machine numbers them, of the descendants of a process whose name this is. */
+export function userIdsOf(root: number, name: string): number[] {
+  return processTree(root)
+    .map((pid) => readUnlessEnded(`/proc/${pid}/status`))
+    .filter((status) => status.startsWith(`Name:\t${name}\n`))
+    .map((status) => Number(/^Uid:\t(\d+)/m.exec(status)?.[1]));
+}
+
+/** A file of /proc; empty where its process has ended. */
+export function readUnlessEnded(path: string): string {
   try {
     return readFileSync(path, 'latin1');
   } catch (error) {
@@ -79,5 +64,5 @@ function readOrEmpty(path: string): string {
 }
 
 /** ENOENT before and ESRCH while reading: the process is gone. */
-const hasEnded = (error: unknown) =>
+export const hasEnded = (error: unknown): boolean =>
   ['ENOENT', 'ESRCH'].includes((error as NodeJS.ErrnoException).code ?? '');

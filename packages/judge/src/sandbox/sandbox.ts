@@ -2,9 +2,11 @@ import { accessSync, constants, readFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { SandboxError } from '../errors.ts';
 import type { Box, BoxOptions, Sandbox } from './box.ts';
+import { accountingOf, groupParents } from './box-meter.ts';
 import { startBox } from './box-process.ts';
 import { boxCommand, boxFiles, type Mode, uidOf } from './bubblewrap.ts';
-import { probe } from './probe.ts';
+import type { GroupParents } from './control-groups.ts';
+import { probe, uncountedMemory } from './probe.ts';
 import { seccompFilter } from './seccomp.ts';
 
 const install = 'apt-get install bubblewrap';
@@ -37,20 +39,29 @@ async function findSandbox(): Promise<Sandbox> {
     if (wrong.length === 0) return sandbox;
     complaints.push(...wrong);
   }
-  throw new SandboxError(`sandbox: no safe box can be made: ${complaints.join('; ')}. ${cure(complaints)}`);
+  throw new SandboxError(
+    `sandbox: no safe box can be made: ${[...new Set(complaints)].join('; ')}. ${cure(complaints)}`,
+  );
 }
 
 /** Boxes by bubblewrap, in a mode that the probe has yet to find safe. */
-export function bubblewrapSandbox(bwrap: string, mode: Mode, filter: Buffer): Sandbox {
+export function bubblewrapSandbox(
+  bwrap: string,
+  mode: Mode,
+  filter: Buffer,
+  groups: GroupParents = groupParents(),
+): Sandbox {
   const isRoot = process.getuid?.() === 0;
   return {
     mode,
+    accounting: accountingOf(groups),
     open: (options: BoxOptions): Box =>
       startBox(
         {
           command: boxCommand(bwrap, mode, options),
           uid: isRoot && mode === 'bubblewrap' ? uidOf(options.lane) : undefined,
           data: [filter, ...Object.values(boxFiles(mode, options))],
+          groups,
         },
         options,
       ),
@@ -81,6 +92,7 @@ export function findBubblewrap(path = process.env.PATH ?? ''): string {
 
 /** What the machine's administrator can do about it. */
 function cure(complaints: readonly string[]): string {
+  if (complaints.includes(uncountedMemory)) return 'In a container, start it with: --cap-add SYS_PTRACE.';
   if (!complaints.some((line) => /namespace|uid map|permission|not permitted/i.test(line))) {
     return 'Nothing was run.';
   }

@@ -124,7 +124,7 @@ function hostileTo(signs: readonly Signs[]): string[] {
 function slowSigns({ signs, plain }: Language): string[] {
   const all = [signs, { unparsable: plain?.unparsable }];
   const ended = { code: 1, signal: null, stopped: null, stdout: '' };
-  const used = { seconds: 1, cpuSeconds: 1, residentBytes: 1 };
+  const used = { seconds: 1, cpuSeconds: 1, memoryBytes: 1 };
   const started = performance.now();
   for (const words of [...hostile, ...hostileTo(all)]) {
     const stderr = words.repeat(65_536 / words.length);

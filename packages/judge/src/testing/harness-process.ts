@@ -42,7 +42,7 @@ async function look(marker: string): Promise<Look> {
   const { mode } = await openSandbox();
   const tried = await run(python(attempts));
   const wall = await run(daemons(marker), { ...defaultLimits, wallSeconds: 0.5 });
-  const limits = { ...defaultLimits, residentBytes: 64 * 2 ** 20 };
+  const limits = { ...defaultLimits, memoryBytes: 64 * 2 ** 20 };
   const memory = await run(python('import os, time; x = os.urandom(1 << 20) * 90; time.sleep(60)'), limits);
   return {
     uid: process.getuid?.(),

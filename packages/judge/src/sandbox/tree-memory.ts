@@ -1,0 +1,202 @@
+import { closeSync, openSync, readFileSync, readSync, statfsSync } from 'node:fs';
+import { hasEnded, readUnlessEnded, threadsOf } from './process-tree.ts';
+
+const KiB = 1024;
+/** A thread's stack in the kernel. */
+const kernelStackBytes = 16 * KiB;
+/** What the kernel keeps of a mapping, and of a file of a tmpfs besides its contents; rounded up. */
+const mappingBytes = 256;
+const inodeBytes = KiB;
+/** Text of /proc/PID/maps that is read, some 3000 mappings, and of /proc/PID/net/unix. */
+const mapsBytes = 256 * KiB;
+const socketsBytes = 1024 * KiB;
+/** Type of a datagram socket in /proc/PID/net/unix. */
+const datagram = '0002';
+
+/** Counts the memory of one box's processes, by /proc; it remembers what it has seen. */
+export interface TreeMemory {
+  /** What these processes hold, all of a box but never bubblewrap outside, beside a limit in bytes. */
+  count(pids: readonly number[], limit: number): MemoryCount;
+}
+
+/**
+ * Bytes that processes hold: pages, swapped out or not; page tables, mappings and kernel stacks; shared
+ * anonymous maps, at their mapped size; files of /tmp and /dev/shm; sockets, at their full buffers. Infinity
+ * where the system hides something of it. At least what they hold where that is within the limit, since pages
+ * that forks share count for each; else each page is shared out among those who hold it (PSS).
+ *
+ * What it cannot see: pipes' buffers, and pages of a shared anonymous map that was cut between two looks.
+ */
+export interface MemoryCount {
+  readonly bytes: number;
+  /**
+   * Whether that counts nothing twice; a process that is just starting another (vfork) shows its pages as
+   * both's.
+   */
+  readonly isSure: boolean;
+}
+
+export function openTreeMemory(): TreeMemory {
+  /** Of each shared anonymous map, by inode, the furthest byte that was seen mapped. */
+  let extents = new Map<string, number>();
+
+  function count(pids: readonly number[], limit: number): MemoryCount {
+    const processes = pids.map(processMemory).filter((memory) => memory !== null);
+    const first = processes[0]?.pid;
+    if (first === undefined) return { bytes: 0, isSure: true };
+    let fixed = filesBytes(first) + socketBytes(first) + sum(processes.map((one) => one.kernelBytes));
+    // Nothing is mapped beyond the address space: where all of that is allowed, no map need be looked at.
+    const mayShare = fixed + sum(processes.map((one) => one.addressBytes)) > limit;
+    const seen = new Map<string, number>();
+    for (const one of mayShare ? processes : []) {
+      if (fixed > limit) break;
+      const maps = readSome(`/proc/${one.pid}/task/${one.thread}/maps`, mapsBytes);
+      fixed += maps.length < mapsBytes ? mappingBytes * linesOf(maps) : one.addressBytes;
+      for (const [, from, to, offset, inode] of maps.matchAll(sharedMap)) {
+        const known = seen.get(inode) ?? 0;
+        const extent = Math.max(hex(offset) + hex(to) - hex(from), known, extents.get(inode) ?? 0);
+        fixed += extent - known;
+        seen.set(inode, extent);
+      }
+    }
+    if (mayShare) extents = seen;
+    if (fixed > limit) return { bytes: fixed, isSure: true };
+    const bytes = fixed + sum(processes.map((one) => one.residentBytes));
+    if (bytes <= limit) return { bytes, isSure: true };
+    const shares = processes.map((one) => ({ ...one, bytes: proportionalBytes(one) }));
+    const known = new Map(processes.map((one) => [one.pid, one.figures]));
+    const twice = shares.filter(({ parent, figures }) => figures === known.get(parent));
+    const total = fixed + sum(shares.map((one) => one.bytes));
+    return { bytes: total, isSure: total - sum(twice.map((one) => one.bytes)) > limit };
+  }
+
+  return {
+    count(pids, limit) {
+      try {
+        return count(pids, limit);
+      } catch (error) {
+        if (!isHidden(error)) throw error;
+        return { bytes: Number.POSITIVE_INFINITY, isSure: true };
+      }
+    },
+  };
+}
+
+/** Whether the system lets this process read all that is counted of these. */
+export function isCountable(pids: readonly number[]): boolean {
+  try {
+    for (const pid of pids) {
+      filesBytes(pid);
+      for (const file of ['maps', 'smaps_rollup', 'net/unix']) readUnlessEnded(`/proc/${pid}/${file}`);
+    }
+    return true;
+  } catch (error) {
+    if (!isHidden(error)) throw error;
+    return false;
+  }
+}
+
+const isHidden = (error: unknown) =>
+  ['EACCES', 'EPERM'].includes((error as NodeJS.ErrnoException).code ?? '');
+
+/** `from-to rw-s offset device inode /dev/zero (deleted)` */
+const sharedMap = /^(\w+)-(\w+) ...s (\w+) \S+ (\d+) +\/dev\/zero \(deleted\)$/gm;
+
+interface ProcessMemory {
+  readonly pid: number;
+  readonly parent: number;
+  /** A thread of it that lives: where the first one has ended, the process itself shows no memory. */
+  readonly thread: string;
+  readonly addressBytes: number;
+  /** Private pages and those of files, swapped out or not. */
+  readonly residentBytes: number;
+  readonly kernelBytes: number;
+  /** The same for two processes in one memory. */
+  readonly figures: string;
+}
+
+/** Null for what has ended. */
+function processMemory(pid: number): ProcessMemory | null {
+  const own = readUnlessEnded(`/proc/${pid}/status`);
+  const [thread, status] = own.includes('\nVmSize:') ? [String(pid), own] : livingThread(pid);
+  if (thread === '') return null;
+  const field = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(status)?.[1] ?? 0);
+  const bytes = (name: string) => KiB * field(name);
+  return {
+    pid,
+    parent: field('PPid'),
+    thread,
+    addressBytes: bytes('VmSize') + bytes('VmSwap'),
+    residentBytes: bytes('RssAnon') + bytes('RssFile') + bytes('VmSwap'),
+    kernelBytes: bytes('VmPTE') + kernelStackBytes * field('Threads'),
+    figures: ['VmSize', 'RssAnon', 'RssFile', 'VmPTE'].map(field).join(),
+  };
+}
+
+function livingThread(pid: number): [thread: string, status: string] {
+  for (const thread of threadsOf(pid)) {
+    const status = readUnlessEnded(`/proc/${pid}/task/${thread}/status`);
+    if (status.includes('\nVmSize:')) return [thread, status];
+  }
+  return ['', ''];
+}
+
+/** As residentBytes, with each page divided by the number of processes that hold it. */
+function proportionalBytes({ pid, thread }: ProcessMemory): number {
+  const text = readUnlessEnded(`/proc/${pid}/task/${thread}/smaps_rollup`);
+  const fields = [...text.matchAll(/^(?:Pss_Anon|Pss_File|SwapPss):\s+(\d+) kB$/gm)];
+  return KiB * sum(fields.map(([, kilobytes]) => Number(kilobytes)));
+}
+
+/** What the files of a box's /tmp and /dev/shm take. */
+function filesBytes(pid: number): number {
+  return sum(
+    ['tmp', 'dev/shm'].map((folder) => {
+      try {
+        const { bsize, blocks, bfree, files, ffree } = statfsSync(`/proc/${pid}/root/${folder}`);
+        return bsize * (blocks - bfree) + inodeBytes * (files - ffree);
+      } catch (error) {
+        if (hasEnded(error)) return 0;
+        throw error;
+      }
+    }),
+  );
+}
+
+let socketLimits: { buffer: number; queue: number } | null = null;
+
+/**
+ * What the sockets of a box's network namespace can hold: each what it has sent, in its own buffer, even
+ * closed; a datagram socket as many such buffers as messages may wait.
+ */
+function socketBytes(pid: number): number {
+  const setting = (path: string) => Number(readFileSync(`/proc/sys/net/${path}`, 'latin1'));
+  socketLimits ??= { buffer: setting('core/wmem_default'), queue: setting('unix/max_dgram_qlen') };
+  const [, ...sockets] = readSome(`/proc/${pid}/net/unix`, socketsBytes).trim().split('\n');
+  const datagrams = sockets.filter((line) => line.split(/\s+/, 5)[4] === datagram).length;
+  return socketLimits.buffer * (sockets.length + datagrams * (socketLimits.queue + 1));
+}
+
+const buffer = Buffer.allocUnsafe(socketsBytes);
+
+/** The beginning of a file of /proc; empty where its process has ended. */
+function readSome(path: string, most: number): string {
+  let fd: number | null = null;
+  try {
+    fd = openSync(path, 'r');
+    let length = 0;
+    for (let read = -1; read !== 0 && length < most; length += read) {
+      read = readSync(fd, buffer, length, most - length, null);
+    }
+    return buffer.toString('latin1', 0, length);
+  } catch (error) {
+    if (hasEnded(error)) return '';
+    throw error;
+  } finally {
+    if (fd !== null) closeSync(fd);
+  }
+}
+
+const linesOf = (text: string) => text.split('\n').length - 1;
+const hex = (digits: string) => Number.parseInt(digits, 16);
+const sum = (numbers: readonly number[]) => numbers.reduce((total, number) => total + number, 0);
