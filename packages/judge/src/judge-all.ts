@@ -10,7 +10,7 @@ import { availableMemory, lanesWithin } from './sandbox/memory-budget.ts';
 import type { Judgement } from './verdict.ts';
 
 /** Goes up with every change of judging that can change a verdict: earlier judgements are not taken then. */
-export const judgeVersion = 3;
+export const judgeVersion = 4;
 
 /** A program to judge, and the problem's canonical solution as a program, null where it has none. */
 export interface Job {

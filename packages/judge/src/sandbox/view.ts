@@ -87,7 +87,17 @@ interface Place {
 
 /** The harness's own: its code and that of the project around it, and where it runs. */
 function ownFolders(): string[] {
-  return [judgeFolder, project, process.cwd(), homedir()];
+  return [judgeFolder, project, process.cwd(), ...homeFolder()];
+}
+
+/** None where the machine knows no such user and no variable names one. */
+function homeFolder(): string[] {
+  try {
+    return [homedir()];
+  } catch (error) {
+    if ((error as { info?: { code?: string } }).info?.code !== 'ENOENT') throw error;
+    return [];
+  }
 }
 
 /** The outermost folder around this one that is a package of Node's. */
