@@ -1,5 +1,6 @@
 export * from './errors.ts';
 export * from './java/java-program.ts';
+export * from './javascript/javascript-program.ts';
 export * from './judge.ts';
 export * from './judge-all.ts';
 export * from './judgement-cache.ts';

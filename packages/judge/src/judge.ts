@@ -1,4 +1,5 @@
 import { openJavaJudge } from './java/java-judge.ts';
+import { judgeJavaScript } from './javascript/javascript-judge.ts';
 import { type LanguageId, languageOf } from './languages/index.ts';
 import type { Program } from './program.ts';
 import { judgeAppended } from './protocol/appended.ts';
@@ -67,6 +68,8 @@ export function openJudge({ sandbox, lane, timeout }: JudgeOptions): Judge {
       case 'java-calls':
         java ??= openJavaJudge({ sandbox, lane, timeout });
         return java.judge({ ...program, tests }, limits);
+      case 'javascript-calls':
+        return judgeJavaScript({ ...program, tests }, { sandbox, lane: 4 * lane, limits });
       case 'transcripts':
         return judgeTranscripts({ ...program, tests }, conditions);
       case 'appended':
@@ -101,6 +104,8 @@ export function inProcess({ language, source, tests }: Program): Program | null 
       return tests.whole === null
         ? null
         : { language, source: tests.whole, tests: { kind: 'appended', code: '' } };
+    case 'javascript-calls':
+      return { language, source, tests: { kind: 'appended', code: `\n${tests.code}` } };
     default:
       return null;
   }

@@ -69,7 +69,7 @@ export interface Compiler {
 /** What starts a program in a box. */
 export interface Launch {
   readonly command: readonly string[];
-  readonly files?: Readonly<Record<string, string>>;
+  readonly files?: Readonly<Record<string, string | Uint8Array>>;
 }
 
 export interface Plain {

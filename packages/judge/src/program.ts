@@ -11,7 +11,7 @@ export interface Program<Kind extends Tests = Tests> {
   readonly tests: Kind;
 }
 
-export type Tests = PythonCalls | JavaCalls | Transcripts | Appended;
+export type Tests = PythonCalls | JavaCalls | JavaScriptCalls | Transcripts | Appended;
 
 /** Python tests that run in a process of their own; what they call is answered by the candidate's process. */
 export interface PythonCalls {
@@ -38,6 +38,15 @@ export interface JavaCalls {
   readonly mainClass: string;
   /** The whole program as its publisher would compile it, tests included; it must compile too. Never run. */
   readonly whole: string | null;
+}
+
+/** JavaScript tests that run in a process of their own; what they call is answered by the candidate's process. */
+export interface JavaScriptCalls {
+  readonly kind: 'javascript-calls';
+  /** The tests: throwing means failing, and so does an assertion of `node:assert`, after which they go on. */
+  readonly code: string;
+  /** The name that the candidate's function has in the tests. */
+  readonly entryPoint: string;
 }
 
 /** Programs that read standard input and write standard output; the expected output never enters the box. */

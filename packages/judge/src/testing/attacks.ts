@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DataError } from '@flex/base';
 import { javaProgram } from '../java/java-program.ts';
+import { javascriptProgram } from '../javascript/javascript-program.ts';
 import type { Program } from '../program.ts';
 import { type Verdict, verdicts } from '../verdict.ts';
 
@@ -36,11 +37,15 @@ export const families = [
 ] as const;
 export type Family = (typeof families)[number];
 
+/** The languages of attacks; each has a folder of its name. */
+export const attackLanguages = ['python', 'java', 'javascript'] as const;
+export type AttackLanguage = (typeof attackLanguages)[number];
+
 /** A hostile program, as a completion of one of the attacks' own problems. Only ever run it in a sandbox. */
 export interface Attack {
   /** Its file: `python/exit-zero.py`. */
   readonly file: string;
-  readonly language: 'python' | 'java';
+  readonly language: AttackLanguage;
   readonly note: string;
   readonly family: Family;
   /** Name of one of its language's problems. */
@@ -59,15 +64,15 @@ export interface AttackProblem {
 }
 
 /** The problems of the attacks, by language and name. */
-export const attackProblems: Readonly<Record<Attack['language'], Readonly<Record<string, AttackProblem>>>> =
+export const attackProblems: Readonly<Record<AttackLanguage, Readonly<Record<string, AttackProblem>>>> =
   JSON.parse(readFileSync(join(fixtures, 'problems.json'), 'utf8'));
 
-const comment = { python: '#', java: '//' } as const;
-const ending = { python: '.py', java: '.java' } as const;
+const comment = { python: '#', java: '//', javascript: '//' } as const;
+const ending = { python: '.py', java: '.java', javascript: '.js' } as const;
 
-/** All attacks, by name, Python's first. Throws what `readAttack` throws. */
+/** All attacks, by language and name. Throws what `readAttack` throws. */
 export function readAttacks(): Attack[] {
-  return (['python', 'java'] as const).flatMap((language) =>
+  return attackLanguages.flatMap((language) =>
     readdirSync(join(fixtures, language))
       .sort()
       .map((file) => readAttack(language, file, readFileSync(join(fixtures, language, file), 'utf8'))),
@@ -79,7 +84,7 @@ export function readAttacks(): Attack[] {
  * family, its problem, and the verdicts that are right. Throws DataError, which names the file, where one of
  * them is missing or wrong.
  */
-export function readAttack(language: Attack['language'], name: string, content: string): Attack {
+export function readAttack(language: AttackLanguage, name: string, content: string): Attack {
   const file = `${language}/${name}`;
   const refuse: (claim: string) => never = (claim) => {
     throw new DataError(`${file}: ${claim}`);
@@ -114,6 +119,7 @@ export function attackProgram({ language, problem, text }: Attack): Program {
   if (language === 'java') {
     return javaProgram({ prompt, source, tests, mainClass: 'Problem', whole: `${source}\n${tests}` });
   }
+  if (language === 'javascript') return javascriptProgram({ source, tests });
   const code = `${tests}\ncheck(${problem})\n`;
   return {
     language: 'py',
