@@ -1,3 +1,4 @@
+export * from './cpp/cpp-program.ts';
 export * from './errors.ts';
 export * from './java/java-program.ts';
 export * from './javascript/javascript-program.ts';

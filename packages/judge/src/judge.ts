@@ -1,3 +1,4 @@
+import { judgeCpp } from './cpp/cpp-judge.ts';
 import { openJavaJudge } from './java/java-judge.ts';
 import { judgeJavaScript } from './javascript/javascript-judge.ts';
 import { type LanguageId, languageOf } from './languages/index.ts';
@@ -70,6 +71,8 @@ export function openJudge({ sandbox, lane, timeout }: JudgeOptions): Judge {
         return java.judge({ ...program, tests }, limits);
       case 'javascript-calls':
         return judgeJavaScript({ ...program, tests }, { sandbox, lane: 4 * lane, limits });
+      case 'cpp-calls':
+        return judgeCpp({ ...program, tests }, { sandbox, lane: 4 * lane, limits });
       case 'transcripts':
         return judgeTranscripts({ ...program, tests }, conditions);
       case 'appended':
@@ -106,6 +109,8 @@ export function inProcess({ language, source, tests }: Program): Program | null 
         : { language, source: tests.whole, tests: { kind: 'appended', code: '' } };
     case 'javascript-calls':
       return { language, source, tests: { kind: 'appended', code: `\n${tests.code}` } };
+    case 'cpp-calls':
+      return { language, source, tests: { kind: 'appended', code: tests.code } };
     default:
       return null;
   }

@@ -11,7 +11,7 @@ export interface Program<Kind extends Tests = Tests> {
   readonly tests: Kind;
 }
 
-export type Tests = PythonCalls | JavaCalls | JavaScriptCalls | Transcripts | Appended;
+export type Tests = PythonCalls | JavaCalls | JavaScriptCalls | CppCalls | Transcripts | Appended;
 
 /** Python tests that run in a process of their own; what they call is answered by the candidate's process. */
 export interface PythonCalls {
@@ -47,6 +47,19 @@ export interface JavaScriptCalls {
   readonly code: string;
   /** The name that the candidate's function has in the tests. */
   readonly entryPoint: string;
+}
+
+/** C++ tests that run in a process of their own; what they call is answered by the candidate's process. */
+export interface CppCalls {
+  readonly kind: 'cpp-calls';
+  /** What the tests need before them, such as includes of the prompt. */
+  readonly setup: string;
+  /** The type of the candidate's function: `std::string(long, std::vector<long>)`. */
+  readonly signature: string;
+  /** Its name. */
+  readonly entryPoint: string;
+  /** The tests, with their main function; after an assertion that fails they go on. */
+  readonly code: string;
 }
 
 /** Programs that read standard input and write standard output; the expected output never enters the box. */

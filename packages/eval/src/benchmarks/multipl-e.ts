@@ -1,6 +1,7 @@
 import { DataError, show } from '@flex/base';
 import type { MultiplERow } from '@flex/datasets';
 import {
+  cppProgram,
   isClosedJava,
   javaProgram,
   javaPrompt,
@@ -32,8 +33,8 @@ export function judgedMultiplERow(row: Identified<MultiplERow>, where: string): 
 /**
  * MultiPL-E (Cassano et al. 2022). A program is prompt + completion + newline + tests, as its publisher's.
  * Where the tests begin with what a stop text ends, such as Java's `    }`, the completion is without it; one
- * that still ends with it is taken as if it did not. Java and JavaScript run apart from their tests, other
- * languages with them. Throws DataError for rows of several languages.
+ * that still ends with it is taken as if it did not. Java, JavaScript and C++ run apart from their tests where
+ * these can be told apart, other languages with them. Throws DataError for rows of several languages.
  */
 export function multiplE(rows: readonly JudgedMultiplERow[]): Benchmark {
   const languages = [...new Set(rows.map(({ language }) => language))];
@@ -55,6 +56,7 @@ export function multiplE(rows: readonly JudgedMultiplERow[]): Benchmark {
     program: (row, problem, completion) => {
       const { language, prompt, tests } = row;
       const source = sourceOf(problem, withoutStop(row, completion));
+      if (language === 'cpp') return cppProgram({ prompt, source, tests });
       if (language === 'js') return javascriptProgram({ source, tests });
       if (language !== 'java') return { language, source, tests: { kind: 'appended', code: `\n${tests}` } };
       // A whole program may have closed the class that the tests go into.
