@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DataError } from '@flex/base';
+import { cppProgram } from '../cpp/cpp-program.ts';
 import { javaProgram } from '../java/java-program.ts';
 import { javascriptProgram } from '../javascript/javascript-program.ts';
 import type { Program } from '../program.ts';
@@ -38,7 +39,7 @@ export const families = [
 export type Family = (typeof families)[number];
 
 /** The languages of attacks; each has a folder of its name. */
-export const attackLanguages = ['python', 'java', 'javascript'] as const;
+export const attackLanguages = ['python', 'java', 'javascript', 'cpp'] as const;
 export type AttackLanguage = (typeof attackLanguages)[number];
 
 /** A hostile program, as a completion of one of the attacks' own problems. Only ever run it in a sandbox. */
@@ -67,8 +68,8 @@ export interface AttackProblem {
 export const attackProblems: Readonly<Record<AttackLanguage, Readonly<Record<string, AttackProblem>>>> =
   JSON.parse(readFileSync(join(fixtures, 'problems.json'), 'utf8'));
 
-const comment = { python: '#', java: '//', javascript: '//' } as const;
-const ending = { python: '.py', java: '.java', javascript: '.js' } as const;
+const comment = { python: '#', java: '//', javascript: '//', cpp: '//' } as const;
+const ending = { python: '.py', java: '.java', javascript: '.js', cpp: '.cpp' } as const;
 
 /** All attacks, by language and name. Throws what `readAttack` throws. */
 export function readAttacks(): Attack[] {
@@ -119,6 +120,7 @@ export function attackProgram({ language, problem, text }: Attack): Program {
   if (language === 'java') {
     return javaProgram({ prompt, source, tests, mainClass: 'Problem', whole: `${source}\n${tests}` });
   }
+  if (language === 'cpp') return cppProgram({ prompt, source, tests });
   if (language === 'javascript') return javascriptProgram({ source, tests });
   const code = `${tests}\ncheck(${problem})\n`;
   return {

@@ -19,7 +19,7 @@ export async function judgeAttacks(): Promise<JudgedAttack[]> {
     sandbox: await openSandbox(),
     lanes: 2,
     timeout: 3,
-    toolchains: await toolchainVersions(['py', 'java', 'js']),
+    toolchains: await toolchainVersions(['py', 'java', 'js', 'cpp']),
     cache: openJudgementCache(null),
   });
   return attacks.map((attack, i) => ({ attack, judgement: judgements[i] }));
