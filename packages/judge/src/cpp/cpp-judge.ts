@@ -85,6 +85,8 @@ function compiledTests(sandbox: Sandbox, lane: number, text: string): Promise<Bu
   known.delete(text);
   known.set(text, program);
   for (const oldest of known.keys()) if (known.size > kept) known.delete(oldest);
-  program.catch(() => known.delete(text));
+  const forget = () => void known.delete(text);
+  // That a compiler ran out of time says nothing about the next time.
+  program.then((result) => Buffer.isBuffer(result) || result.verdict === 'compile_error' || forget(), forget);
   return program;
 }
