@@ -79,7 +79,9 @@ describe.skipIf(absent)('C++ apart from its tests', { timeout: 5 * minutes }, ()
     const later = failed('assertion', 'candidate(2) == "2"');
     expect(await judged(head, body('"1"'), ...lines)).toMatchObject(later);
     const loops = '    if (x == 1) return "0";\n    for (;;);';
-    expect(await judged(head, loops, ...lines)).toMatchObject(wrong);
+    const stuck = await judged(head, loops, ...lines);
+    expect(stuck).toMatchObject(wrong);
+    expect(stuck.seconds, 'it was asked again').toBeGreaterThan(8);
   });
 
   test('what it throws ends it, as its end is told', async () => {

@@ -125,7 +125,9 @@ describe.skipIf(withoutSandbox)('JavaScript apart from its tests', () => {
     expect(await judged(source('1'), ...lines)).toMatchObject(failed('assertion', 'ok(false)'));
     expect(await judged(source('x'), ...lines)).toMatchObject(failed('assertion', /Missing expected exc/));
     const loops = 'function f(x) { if (x === 1) return 0; for (;;); }';
-    expect(await judged(loops, lines[0], lines[1])).toMatchObject(failed('assertion', 'deepEqual(0, 1)'));
+    const stuck = await judged(loops, lines[0], lines[1]);
+    expect(stuck).toMatchObject(failed('assertion', 'deepEqual(0, 1)'));
+    expect(stuck.seconds, 'it was asked again').toBeGreaterThan(5);
   });
 
   test('asynchronous tests are waited for, and what they reject is a failure', async () => {
