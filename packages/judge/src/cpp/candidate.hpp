@@ -1,4 +1,5 @@
-// Before the candidate's source: what its main function does, which answers calls. What it says is never believed.
+// Before the candidate's source: what its main function does, which answers calls. What it says is never
+// believed.
 
 namespace flex_judge {
 

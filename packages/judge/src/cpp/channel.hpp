@@ -1,6 +1,7 @@
-// Frames to and from the harness, and values in them. A frame is four bytes of length, big endian, then that many
-// bytes. The types of values are known on both sides, so only their content is written: whole numbers in eight bytes,
-// floating ones and truth values as they lie in memory, texts and containers after their count.
+// Frames to and from the harness, and values in them. A frame is four bytes of length, big endian, then
+// that many bytes. The types of values are known on both sides, so only their content is written: whole
+// numbers in eight bytes, floating ones and truth values as they lie in memory, texts and containers after
+// their count.
 #include <bits/stdc++.h>
 #include <unistd.h>
 
@@ -73,7 +74,9 @@ public:
     }
 
 private:
-    template <class T> void raw(T value) { bytes.append(reinterpret_cast<const char*>(&value), sizeof value); }
+    template <class T> void raw(T value) {
+        bytes.append(reinterpret_cast<const char*>(&value), sizeof value);
+    }
     template <class Items> void all(const Items& items) {
         put(items.size());
         for (const auto& item : items) put(item);
@@ -141,8 +144,10 @@ private:
         for (size_t left = count(); left > 0; left--) items.insert(next<std::pair<K, V>>());
         return items;
     }
-    template <class A, class B> std::pair<A, B> get(std::pair<A, B>*) { return std::pair<A, B>{next<A>(), next<B>()}; }
     // In a list of initializers, what is read first comes first.
+    template <class A, class B> std::pair<A, B> get(std::pair<A, B>*) {
+        return std::pair<A, B>{next<A>(), next<B>()};
+    }
     template <class... T> std::tuple<T...> get(std::tuple<T...>*) { return std::tuple<T...>{next<T>()...}; }
     template <class T> std::optional<T> get(std::optional<T>*) {
         if (!next<bool>()) return std::nullopt;

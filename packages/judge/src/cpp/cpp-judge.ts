@@ -22,9 +22,9 @@ const candidateHeader = channel + read('candidate.hpp');
 const testerHeader = channel + read('tester.hpp');
 
 /**
- * Judges a C++ program by tests in another process than its own: each is compiled in a box of its own and runs
- * in one, and `channel.hpp` says what crosses between them. Tests that do not compile are a compile error of
- * every program. Throws ConfigError without a compiler, and what `judgeCalls` throws.
+ * Judges a C++ program by tests in another process than its own: each is compiled in a box of its own and
+ * runs in one, and `channel.hpp` says what crosses between them. Tests that do not compile are a
+ * compile error of every program. Throws ConfigError without a compiler, and what `judgeCalls` throws.
  */
 export async function judgeCpp(
   { source, tests }: Program<CppCalls>,

@@ -12,8 +12,8 @@ export interface CppProgramOptions {
 /** The last line of a prompt: `std::vector<long> f(long x, std::string s) {`. */
 const functionHead = /^(\S.*?)[ \t]+(\w+)\((.*)\) \{$/;
 const parameter = /^(.+) (\w+)$/;
-const types =
-  /^(?:std::(?:string|any)|long|int|bool|char|float|double|unsigned|std::(?:vector|map|optional|tuple|pair)<|[>, ])+$/;
+const names = 'std::string|std::any|long|int|bool|char|float|double|unsigned';
+const types = new RegExp(`^(?:${names}|std::(?:vector|map|optional|tuple|pair)<|[>, ])+$`);
 
 /**
  * A C++ program, tested from another process where all types of the tested function are of those whose values

@@ -1,8 +1,8 @@
-// Before the tests: a stub of what they call, and an assert that goes on where it fails, so that what is called next
-// does not tell the candidate whether it was right.
+// Before the tests: a stub of what they call, and an assert that goes on where it fails, so that what is
+// called next does not tell the candidate whether it was right.
 //
-// Frames to the harness: C a call; F the first failure, as JSON; D that the tests have ended. Back, to a call: V a
-// value, A nobody.
+// Frames to the harness: C a call; F the first failure, as JSON; D that the tests have ended. Back, to a
+// call: V a value, A nobody.
 
 namespace flex_judge {
 

@@ -46,7 +46,7 @@ function describe(error) {
   }
 }
 
-/** The reply to a call: its value, what it threw, that there is nothing to call, or that a value cannot cross. */
+/** The reply to a call: its value, what it threw, that there is nothing to call, or what cannot cross. */
 function answer(request) {
   try {
     const args = decode(request);

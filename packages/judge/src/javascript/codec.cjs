@@ -1,14 +1,14 @@
 'use strict';
 /**
- * Values as JSON that says what JSON cannot: a text, a boolean, null and most numbers stand for themselves, all
- * else is a list of a tag and its parts. What code could hide in does not cross: functions, symbols, promises.
- * A getter or a Proxy runs where it is encoded; what it gave is what crosses. Values are trees: what is shared
- * comes out as copies, what contains itself is too deep.
+ * Values as JSON that says what JSON cannot: a text, a boolean, null and most numbers stand for themselves,
+ * all else is a list of a tag and its parts. What code could hide in does not cross: functions, symbols,
+ * promises. A getter or a Proxy runs where it is encoded; what it gave is what crosses. Values are trees:
+ * what is shared comes out as copies, what contains itself is too deep.
  *
  *   n text               NaN, Infinity, -Infinity, -0        u   undefined
  *   b hexadecimal        a bigint                            h   a hole of an array
- *   a elements           an array                            w primitive           its object, as of `new Number`
- *   o kind entries       an object: plain (0), without prototype (1), of some class (2); entries: key, value, …
+ *   a elements           an array                            w primitive           of `new Number`
+ *   o kind entries       an object: plain (0), without prototype (1), of a class (2); entries: key, value, …
  *   m keys and values    a Map                               s elements            a Set
  *   d milliseconds       a Date                              r source flags last   a RegExp
  *   e kind name message  an Error of a builtin kind          t class base64        a typed array

@@ -2,8 +2,9 @@
 /**
  * Runs in a box of its own: executes the tests, whose calls the candidate's box answers.
  *
- * Frames to the harness: C a call; F the first failure, as JSON, after which the tests go on; D that they have
- * ended. Back, to a call: V a value, E what it threw, U nothing to call, C a value that cannot cross, A nobody.
+ * Frames to the harness: C a call; F the first failure, as JSON, after which the tests go on; D that they
+ * have ended. Back, to a call: V a value, E what it threw, U nothing to call, C a value that cannot cross,
+ * A nobody.
  */
 
 const assert = require('node:assert');
@@ -84,8 +85,8 @@ const compared = { ok: 1, equal: 2, notEqual: 2, strictEqual: 2, notStrictEqual:
 Object.assign(compared, { notDeepEqual: 2, deepStrictEqual: 2, notDeepStrictEqual: 2, doesNotMatch: 2 });
 
 /**
- * An assertion that goes on where it fails, so that what is called next does not tell the candidate whether it
- * was right. Given a message, Node's makes no text of the values, which may take long.
+ * An assertion that goes on where it fails, so that what is called next does not tell the candidate whether
+ * it was right. Given a message, Node's makes no text of the values, which may take long.
  */
 function recording(name, assertion) {
   const record = (error, values) => {
