@@ -1,9 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { inProcess, type Judge, openJudge } from '../judge.ts';
+import { judgeAll } from '../judge-all.ts';
+import { openJudgementCache } from '../judgement-cache.ts';
 import { languageOf } from '../languages/index.ts';
 import { openSandbox } from '../sandbox/sandbox.ts';
 import { toolchainOf } from '../toolchain.ts';
-import { type Attack, attackProgram, readAttacks } from './attacks.ts';
+import { attackProgram, readAttacks } from './attacks.ts';
 import { withoutSandbox } from './without-sandbox.ts';
 
 const attacks = readAttacks();
@@ -34,17 +36,17 @@ describe.skipIf(withoutSandbox).each([
   test.skipIf(missing !== null)(
     'are judged as they should be apart from their tests',
     async () => {
-      const wrong: string[] = [];
-      for (const attack of its) wrong.push(...(await wrongVerdict(judge, attack)));
+      const jobs = its.map((attack) => ({ program: attackProgram(attack), canonical: null }));
+      const rest = { timeout: 4, toolchains: {}, cache: openJudgementCache(null) };
+      const judged = await judgeAll(jobs, { sandbox: await openSandbox(), lanes: 2, ...rest });
+      const wrong = its.flatMap(({ file, verdicts }, i) => {
+        const { verdict, assurance } = judged[i];
+        const isRight = verdicts.includes(verdict) && assurance === 'isolated';
+        return isRight ? [] : [`${file}: ${JSON.stringify(judged[i])}`];
+      });
       expect(wrong).toEqual([]);
       expect(forgeries.length).toBeGreaterThanOrEqual(8);
     },
     15 * minutes,
   );
 });
-
-async function wrongVerdict(judge: Judge, attack: Attack): Promise<string[]> {
-  const found = await judge.judge(attackProgram(attack));
-  const isRight = attack.verdicts.includes(found.verdict) && found.assurance === 'isolated';
-  return isRight ? [] : [`${attack.file}: ${JSON.stringify(found)}`];
-}
