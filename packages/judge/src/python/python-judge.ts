@@ -2,11 +2,12 @@ import { setTimeout } from 'node:timers/promises';
 import { HarnessError } from '../errors.ts';
 import { pythonCommand } from '../languages/python.ts';
 import type { Program, PythonCalls } from '../program.ts';
+import { type Candidate, openCandidate } from '../protocol/candidate.ts';
 import { verdictOfEnd } from '../protocol/verdict-of-end.ts';
 import type { Sandbox } from '../sandbox/box.ts';
 import type { Limits } from '../sandbox/limits.ts';
 import { type Finding, passed } from '../verdict.ts';
-import { type Candidate, candidateFiles, openCandidate } from './candidate.ts';
+import { candidateFiles } from './scripts.ts';
 import { openTester, type Tester, type TestResult } from './tester.ts';
 
 /** Judges Python programs one at a time, the tests in another box than the candidate. */

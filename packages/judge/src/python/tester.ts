@@ -1,11 +1,12 @@
 import { HarnessError } from '../errors.ts';
 import { pythonCommand } from '../languages/python.ts';
 import type { PythonCalls } from '../program.ts';
+import { maxFrameBytes } from '../protocol/candidate.ts';
 import { frame, newFrameReader } from '../protocol/frames.ts';
 import type { Sandbox } from '../sandbox/box.ts';
 import { defaultLimits } from '../sandbox/limits.ts';
 import type { Failure } from '../verdict.ts';
-import { maxFrameBytes, testerFiles } from './candidate.ts';
+import { testerFiles } from './scripts.ts';
 
 /** What the tests said of a candidate: null for a pass. */
 export type TestResult = { readonly failure: Failure; readonly detail: string } | null;

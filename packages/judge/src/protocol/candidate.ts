@@ -1,8 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-import { frame, newFrameReader } from '../protocol/frames.ts';
 import type { BoxEnd, Sandbox } from '../sandbox/box.ts';
 import type { Limits } from '../sandbox/limits.ts';
+import { frame, newFrameReader } from './frames.ts';
 
 /** Bytes a frame may have: a value of at most 8 MiB, and what is around it. */
 export const maxFrameBytes = 8 * 2 ** 20 + 1024;
@@ -79,18 +78,3 @@ export function openCandidate({ sandbox, lane, limits, command, files }: Candida
     ended,
   };
 }
-
-const read = (name: string) => readFileSync(new URL(name, import.meta.url));
-
-const codec = { '/flex/flex_codec.py': read('flex_codec.py') };
-
-/** What is in a candidate's box: the script that runs, and the codec that it imports. */
-export const candidateFiles = { ...codec, '/flex/candidate.py': read('candidate.py') };
-
-/** What is in the box of the tests. */
-export const testerFiles = {
-  ...codec,
-  '/flex/tester.py': read('tester.py'),
-  '/flex/going_on.py': read('going_on.py'),
-  '/flex/remote.py': read('remote.py'),
-};
