@@ -105,7 +105,15 @@ export function readAttack(language: Attack['language'], name: string, content: 
   if (new Set(right).size < right.length || !right.every((verdict) => possible.includes(verdict))) {
     refuse(`verdicts must be of ${possible.join(', ')}, each once; got ${list}`);
   }
-  return { file, language, note, family, problem, verdicts: right, text: writeOut(content.slice(whole.length)) };
+  return {
+    file,
+    language,
+    note,
+    family,
+    problem,
+    verdicts: right,
+    text: writeOut(content.slice(whole.length)),
+  };
 }
 
 const isFamily = (word: string): word is Family => families.includes(word as Family);
