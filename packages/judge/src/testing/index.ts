@@ -1,3 +1,4 @@
 export { checkLanguage } from './check-language.ts';
 export { type Body, type Examples, readExamples } from './examples.ts';
+export { isLong } from './long.ts';
 export { machineSandbox, withoutSandbox } from './without-sandbox.ts';
