@@ -37,8 +37,8 @@ beforeAll(() => {
   if (isPlaced) removeData = placeDataBelowUsr(published);
 });
 afterAll(() => removeData());
-test.skipIf(isPlaced)('the attack suite has data below /usr [root, shared]', () => {
-  expect(isPlaced).toBe(false);
+test.skipIf(!isPlaced)('the attack suite is judged with data below /usr', () => {
+  expect(readFileSync('/usr/share/flex-attack-data/data/mbpp.jsonl', 'utf8')).toContain('task_id');
 });
 
 describe.skipIf(withoutSandbox).each([

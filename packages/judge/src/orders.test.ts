@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { openJudge } from './judge.ts';
 import { judgeAll } from './judge-all.ts';
 import { openJudgementCache } from './judgement-cache.ts';
 import type { Program } from './program.ts';
@@ -99,5 +100,28 @@ describe.skipIf(withoutSandbox)('verdicts do not depend on neighbours', () => {
       expect(wrong).toEqual([]);
     },
     20 * 60_000,
+  );
+
+  const poisons = readAttacks().filter(({ family }) => family === 'poisoned-compiler');
+  const [floats] = readHonest().filter(({ file, problem }) => file === 'java-styles' && problem === 'mean');
+  // One that overflows the compiler's stack; where it does depends on what it has compiled before.
+  const deep = (links: number) =>
+    `        String x = "" + Math.PI${'+1'.repeat(links)};\n        return 0;\n`;
+  const chains = [8905, 8908, 8911, 8914, 8917, 8920].map((links) => ({ ...poisons[0], text: deep(links) }));
+  test.skipIf(!isLong)(
+    'of a right Java program after each one that breaks the compiler',
+    { timeout: 20 * 60_000 },
+    async () => {
+      const judge = openJudge({ sandbox: await openSandbox(), lane: 0, timeout: null });
+      const wrong: string[] = [];
+      for (const poison of [...poisons, ...chains]) {
+        await judge.judge(attackProgram(poison));
+        const { verdict, detail } = await judge.judge(honestProgram(floats));
+        if (verdict !== 'passed') wrong.push(`${verdict} (${detail}) after ${poison.file}`);
+      }
+      await judge.close();
+      expect(wrong).toEqual([]);
+      expect(poisons.length).toBeGreaterThan(25);
+    },
   );
 });
