@@ -16,8 +16,8 @@ const [, ...parts] = readFileSync(fixtures, 'utf8').split(/^===== (.+)\n/m);
 const channels = parts.flatMap((name, i) => (i % 2 === 0 ? [{ name, channel: parts[i + 1] }] : []));
 
 /**
- * A sample that knows nothing. It guesses that an answer is True, keeps that it did, and, if it is asked again,
- * that this was right; the next sample does the same, better.
+ * A sample that knows nothing. It guesses that an answer is True, keeps that it did, and, if it is asked
+ * again, that this was right; the next sample does the same, better.
  */
 const learner = (channel: string, number: number) => `${channel}
 number, calls = ${number}, []

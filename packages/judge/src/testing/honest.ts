@@ -28,9 +28,9 @@ export const readHonest = (folder = fixtures): Honest[] =>
 
 /**
  * The programs of a file: `##### NAME` begins a problem, whose tests follow, and `===== WHAT` each solution of
- * it. Python's tests call NAME. Those of Java begin with the signature of the method, an assertion a line after
- * it; a solution is the method's body, without the brace that closes it, and what follows that. Throws DataError
- * for a file of another name, a problem without solutions and a solution without text.
+ * it. Python's tests call NAME. Those of Java begin with the signature of the method, an assertion a line
+ * after it; a solution is the method's body, without the brace that closes it, and what follows that. Throws
+ * DataError for a file of another name, a problem without solutions and a solution without text.
  */
 export function parseHonest(name: string, content: string): Honest[] {
   const [, file, language] = /^((python|java)-[a-z\d-]+)\.txt$/.exec(name) ?? [];

@@ -13,8 +13,8 @@ export interface MemoryGroup {
 }
 
 /**
- * A memory group of version 2 or 1 at the top of the hierarchy, with a limit in bytes; null where this user may
- * make none, or the machine has no such groups.
+ * A memory group of version 2 or 1 at the top of the hierarchy, with a limit in bytes; null where this user
+ * may make none, or the machine has no such groups.
  */
 export function openMemoryGroup(bytes: number): MemoryGroup | null {
   const unified = existsSync('/sys/fs/cgroup/cgroup.controllers');
