@@ -1,9 +1,14 @@
-import { fork } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
-import { beforeAll, describe, expect, test } from 'vitest';
-import { type JudgedAttack, judgeAttacks } from './testing/judge-attacks.ts';
+import { shared } from '@flex/fixtures';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type Family, families } from './testing/attacks.ts';
+import { placeDataBelowUsr } from './testing/data-below-usr.ts';
+import { judgeApart } from './testing/judge-apart.ts';
+import { type JudgedAttack, judgeAttacks, misjudged } from './testing/judge-attacks.ts';
+import { isLong } from './testing/long.ts';
+import { openMemoryGroup } from './testing/memory-group.ts';
 import { withoutSandbox } from './testing/without-sandbox.ts';
 
 /** What hostile programs leave behind where they can has this in its name. */
@@ -14,23 +19,48 @@ const minutes = 60_000;
 
 const isRoot = process.getuid?.() === 0;
 
-describe
-  .skipIf(withoutSandbox)
-  .each([
-    { who: isRoot ? 'root' : 'the ordinary user who runs the tests', judge: () => judgeAttacks() },
-    ...(isRoot ? [{ who: 'an ordinary user', judge: judgeAsOrdinaryUser }] : []),
-  ])('the attack suite, run by $who', ({ judge }) => {
+/** What is the same for every user: how long it takes to compile, to answer and to decode. */
+const ofNoUser: readonly Family[] = [
+  'compile-bomb',
+  'hostile-values',
+  'poisoned-compiler',
+  'recursion',
+  'time',
+];
+const ofUsers = families.filter((family) => isLong || !ofNoUser.includes(family));
+
+// Benchmarks lie below /usr while the suite runs, where that can be.
+const published = ['HumanEval.jsonl.gz', 'mbpp.jsonl'].map((name) => shared(`data/${name}`));
+const isPlaced = isRoot && published.every((file) => existsSync(file));
+let removeData = () => {};
+beforeAll(() => {
+  if (isPlaced) removeData = placeDataBelowUsr(published);
+});
+afterAll(() => removeData());
+test.skipIf(!isPlaced)('the attack suite is judged with data below /usr', () => {
+  expect(readFileSync('/usr/share/flex-attack-data/data/mbpp.jsonl', 'utf8')).toContain('task_id');
+});
+
+describe.skipIf(withoutSandbox).each([
+  { who: isRoot ? 'root' : 'the ordinary user who runs the tests', least: 400, judge: () => judgeAttacks() },
+  ...(isRoot
+    ? [
+        {
+          who: 'an ordinary user',
+          least: 250,
+          judge: () => judgeApart({ user: ordinaryUser, families: ofUsers }),
+        },
+      ]
+    : []),
+])('the attack suite, run by $who', ({ judge, least }) => {
   let judged: JudgedAttack[];
   beforeAll(async () => {
     judged = await judge();
   }, 15 * minutes);
 
   test('lets no hostile program pass, and judges every program as it should', () => {
-    const wrong = judged
-      .filter(({ attack, judgement }) => !attack.verdicts.includes(judgement.verdict))
-      .map(({ attack, judgement }) => `${attack.file}: ${JSON.stringify(judgement)}`);
-    expect(wrong).toEqual([]);
-    expect(judged.length).toBeGreaterThan(300);
+    expect(misjudged(judged)).toEqual([]);
+    expect(judged.length).toBeGreaterThanOrEqual(least);
   });
 
   test('bounds every program', () => {
@@ -64,6 +94,22 @@ describe
   });
 });
 
+const container = withoutSandbox ? null : openMemoryGroup(2 * 2 ** 30);
+
+describe.skipIf(container === null)('in a container of 2 GiB [memory group]', () => {
+  const greedy: readonly Family[] = ['control', 'resource-memory', 'resource-processes', 'resource-files'];
+  afterAll(() => container?.close());
+  test.each(isLong ? [1, 2] : [2])(
+    'and %d lanes no program ends the harness',
+    async (lanes) => {
+      const judged = await judgeApart({ lanes, families: isLong ? families : greedy, group: container! });
+      expect(misjudged(judged)).toEqual([]);
+      expect(judged.length).toBeGreaterThan(70);
+    },
+    15 * minutes,
+  );
+});
+
 /**
  * Processes that hold the marker, and boxes of this process or of one that is gone.
  * What is dead but not waited for (a zombie) is not alive: a machine's first process may wait late or never.
@@ -90,16 +136,6 @@ function statusOf(pid: string): { name: string; state: string; parent: string } 
     state: /^State:\t(.)/m.exec(status)?.[1] ?? '',
     parent: /^PPid:\t(\d+)$/m.exec(status)?.[1] ?? '0',
   };
-}
-
-function judgeAsOrdinaryUser(): Promise<JudgedAttack[]> {
-  const script = join(import.meta.dirname, 'testing', 'as-ordinary-user.ts');
-  const child = fork(script, [String(ordinaryUser)], { execArgv: ['--import', 'tsx'] });
-  return new Promise((resolve, reject) => {
-    child.once('message', (judged) => resolve(judged as JudgedAttack[]));
-    child.once('error', reject);
-    child.once('exit', (code) => reject(new Error(`the judging process ended with code ${code}`)));
-  });
 }
 
 function namesIn(folder: string): string[] {

@@ -6,6 +6,7 @@ import { javaProgram } from '../java/java-program.ts';
 import { javascriptProgram } from '../javascript/javascript-program.ts';
 import type { Program } from '../program.ts';
 import { type Verdict, verdicts } from '../verdict.ts';
+import { writeOut } from './repeats.ts';
 
 const fixtures = join(import.meta.dirname, '../../fixtures/attacks');
 
@@ -19,6 +20,7 @@ export const families = [
   'redefinition',
   'comment-tricks',
   'test-theft',
+  'shared-state',
   'secrets',
   'writes',
   'links',
@@ -32,6 +34,7 @@ export const families = [
   'resource-files',
   'output',
   'compile-bomb',
+  'poisoned-compiler',
   'recursion',
   'time',
   'hostile-values',
@@ -53,7 +56,7 @@ export interface Attack {
   readonly problem: string;
   /** The verdicts that are right; just `passed` for a control, never `passed` for another. */
   readonly verdicts: readonly Verdict[];
-  /** The completion: the file without its header. */
+  /** The completion: the file without its header, its repetitions written out. */
   readonly text: string;
 }
 
@@ -108,7 +111,15 @@ export function readAttack(language: AttackLanguage, name: string, content: stri
   if (new Set(right).size < right.length || !right.every((verdict) => possible.includes(verdict))) {
     refuse(`verdicts must be of ${possible.join(', ')}, each once; got ${list}`);
   }
-  return { file, language, note, family, problem, verdicts: right, text: content.slice(whole.length) };
+  return {
+    file,
+    language,
+    note,
+    family,
+    problem,
+    verdicts: right,
+    text: writeOut(content.slice(whole.length)),
+  };
 }
 
 const isFamily = (word: string): word is Family => families.includes(word as Family);

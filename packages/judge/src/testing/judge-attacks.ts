@@ -3,7 +3,7 @@ import { openJudgementCache } from '../judgement-cache.ts';
 import { openSandbox } from '../sandbox/sandbox.ts';
 import { toolchainVersions } from '../toolchain.ts';
 import type { Judgement } from '../verdict.ts';
-import { type Attack, attackProgram, readAttacks } from './attacks.ts';
+import { type Attack, attackProgram, type Family, readAttacks } from './attacks.ts';
 
 /** A hostile program and the judge's word on it. */
 export interface JudgedAttack {
@@ -11,16 +11,39 @@ export interface JudgedAttack {
   readonly judgement: Judgement;
 }
 
-/** Judges the hostile programs in the machine's sandbox, two at a time. */
-export async function judgeAttacks(): Promise<JudgedAttack[]> {
-  const attacks = readAttacks();
+export interface JudgeAttacksOptions {
+  /** Programs judged at once; two, if not said. */
+  readonly lanes?: number;
+  /** Those to judge; all, if not said. */
+  readonly families?: readonly Family[];
+}
+
+/** Seconds that a hostile program has. */
+const seconds = 2;
+
+/** Judges hostile programs in Python and Java in the machine's sandbox; `apart.test.ts` has the others. */
+export async function judgeAttacks({
+  lanes = 2,
+  families,
+}: JudgeAttacksOptions = {}): Promise<JudgedAttack[]> {
+  const attacks = readAttacks().filter(
+    ({ family, language }) =>
+      (language === 'python' || language === 'java') && (families?.includes(family) ?? true),
+  );
   const jobs = attacks.map((attack) => ({ program: attackProgram(attack), canonical: null }));
   const judgements = await judgeAll(jobs, {
     sandbox: await openSandbox(),
-    lanes: 2,
-    timeout: 3,
-    toolchains: await toolchainVersions(['py', 'java', 'js', 'cpp']),
+    lanes,
+    timeout: seconds,
+    toolchains: await toolchainVersions(['py', 'java']),
     cache: openJudgementCache(null),
   });
   return attacks.map((attack, i) => ({ attack, judgement: judgements[i] }));
+}
+
+/** The hostile programs that were judged as they should not be, each with its judgement. */
+export function misjudged(judged: readonly JudgedAttack[]): string[] {
+  return judged
+    .filter(({ attack, judgement }) => !attack.verdicts.includes(judgement.verdict))
+    .map(({ attack, judgement }) => `${attack.file}: ${JSON.stringify(judgement)}`);
 }
