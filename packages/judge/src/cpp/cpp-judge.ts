@@ -41,7 +41,7 @@ export async function judgeCpp(
     sandbox,
     lane,
     limits,
-    signs: cpp.signs,
+    language: cpp,
     candidate: launch(candidate),
     load: '',
     tester: launch(tester),

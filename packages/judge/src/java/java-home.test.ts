@@ -24,7 +24,9 @@ describe('findJavaHome', () => {
   const old = jdk('usr/lib/jvm/old', '11.0.2');
   const unknown = jdk('usr/lib/jvm/unknown');
   const outside = jdk('home/jdk', '17');
-  const find = (environment: NodeJS.ProcessEnv) => findJavaHome({ environment, below });
+  const reads = [join(below, 'lib/jvm')];
+  const standard = join(below, 'lib/jvm/default-java');
+  const find = (environment: NodeJS.ProcessEnv) => findJavaHome({ environment, reads, standard });
   const path = (...homes: string[]) => homes.map((home) => join(home, 'bin')).join(':');
 
   test('takes JAVA_HOME before the PATH, and the first of the PATH', () => {
@@ -45,9 +47,7 @@ describe('findJavaHome', () => {
   test('says in one line what to install where there is none', () => {
     const failing = () => find({ JAVA_HOME: old, PATH: path(outside) });
     expect(failing).toThrow(SandboxError);
-    expect(failing).toThrow(
-      /^sandbox: Java needs a JDK of version 17 or later below .*: apt-get install \S+$/,
-    );
+    expect(failing).toThrow(/^sandbox: Java needs a JDK of version 17 or later in .*: apt-get install \S+$/);
   });
 
   test("falls back on Debian's default", () => {

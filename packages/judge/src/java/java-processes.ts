@@ -1,9 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { HarnessError } from '../errors.ts';
 import type { BoxOptions, Sandbox } from '../sandbox/box.ts';
+import { constantFile } from '../sandbox/constant-file.ts';
 import { javaLimits, type Limits } from '../sandbox/limits.ts';
 import { fastJvm } from './java-flags.ts';
-import { javatuples } from './java-home.ts';
+import { javaReads, javatuples } from './java-home.ts';
 
 /** Most bytes of a frame between the host and its boxes. */
 export const maxFrameBytes = 8 * 2 ** 20 + 64;
@@ -47,7 +48,7 @@ const ownLimits: Limits = {
   cpuSeconds: Number.POSITIVE_INFINITY,
 };
 
-type Launch = Pick<BoxOptions, 'command' | 'files' | 'limits'>;
+type Launch = Pick<BoxOptions, 'command' | 'files' | 'limits' | 'reads'>;
 
 /** The process that compiles and tests. */
 export function workerLaunch(home: string, judge: Uint8Array): Launch {
@@ -58,6 +59,7 @@ export function workerLaunch(home: string, judge: Uint8Array): Launch {
       ...['flexjudge.Worker', javatuples, judgeJar, vmLog],
     ],
     files: { [judgeJar]: judge },
+    reads: javaReads,
     limits: ownLimits,
   };
 }
@@ -74,6 +76,7 @@ export function candidateLaunch(
   return {
     command: [`${home}/bin/java`, ...flags, ...candidateFlags, '-cp', classPath, 'flexjudge.Driver'],
     files: { [judgeJar]: judge, [candidateJar]: classes },
+    reads: javaReads,
     limits,
   };
 }
@@ -100,8 +103,15 @@ async function build(sandbox: Sandbox, home: string, lane: number): Promise<Uint
   const command = [`${home}/bin/java`, ...flags, paths[0], ...paths];
   const limits = { ...javaLimits, wallSeconds: buildSeconds, cpuSeconds: buildSeconds };
   const chunks: Buffer[] = [];
-  const box = sandbox.open({ command, files, limits, lane, onOutput: (chunk) => chunks.push(chunk) });
+  const box = sandbox.open({
+    command,
+    files,
+    reads: javaReads,
+    limits,
+    lane,
+    onOutput: (chunk) => chunks.push(chunk),
+  });
   const { code, stopped, stderr } = await box.ended;
-  if (code === 0) return Buffer.concat(chunks);
+  if (code === 0) return constantFile(Buffer.concat(chunks));
   throw new HarnessError(`java: the judge cannot be compiled (code ${code}, ${stopped}): ${stderr.trim()}`);
 }

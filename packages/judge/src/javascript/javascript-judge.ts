@@ -4,11 +4,12 @@ import type { JavaScriptCalls, Program } from '../program.ts';
 import { limitsIn } from '../protocol/appended.ts';
 import { judgeCalls, onChannel } from '../protocol/calls.ts';
 import type { Sandbox } from '../sandbox/box.ts';
+import { constantFile } from '../sandbox/constant-file.ts';
 import type { Limits } from '../sandbox/limits.ts';
 import { toolchainVersion } from '../toolchain.ts';
 import type { Finding } from '../verdict.ts';
 
-const read = (name: string) => readFileSync(new URL(name, import.meta.url));
+const read = (name: string) => constantFile(readFileSync(new URL(name, import.meta.url)));
 const shared = { '/flex/channel.cjs': read('channel.cjs'), '/flex/codec.cjs': read('codec.cjs') };
 const candidateFiles = { ...shared, '/flex/candidate.cjs': read('candidate.cjs') };
 const testerFiles = { ...shared, '/flex/tester.cjs': read('tester.cjs') };
@@ -28,7 +29,7 @@ export async function judgeJavaScript(
     sandbox,
     lane,
     limits: limitsIn(javascript, limits),
-    signs: javascript.signs,
+    language: javascript,
     candidate: { command: node('/flex/candidate.cjs'), files: candidateFiles },
     load: JSON.stringify([source, entryPoint]),
     tester: {

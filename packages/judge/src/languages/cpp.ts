@@ -1,6 +1,9 @@
 import { defineLanguage, executable } from '../language.ts';
 import { inMain } from '../seal.ts';
 
+/** What GCC reads, and those who link by it. */
+export const gccReads = ['/usr/include', '/usr/lib/gcc', '/usr/libexec/gcc', '/usr/lib/bfd-plugins'];
+
 const sealMain = inMain({
   head: /\bmain\s*\([^)]{0,99}\)\s*\{/g,
   tail: /(?:return\s+0\s*;\s*)?\}\s*$/,
@@ -13,6 +16,7 @@ export const cpp = defineLanguage({
   name: 'C++',
   packages: 'g++',
   programs: ['g++'],
+  reads: gccReads,
   version: () => 'g++ -dumpfullversion',
   empty: '    throw 0;',
   compiler: {

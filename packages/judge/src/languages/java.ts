@@ -1,6 +1,6 @@
 import { DataError } from '@flex/base';
 import { fastJvm } from '../java/java-flags.ts';
-import { findJavaHome, javatuples } from '../java/java-home.ts';
+import { findJavaHome, javaReads, javatuples } from '../java/java-home.ts';
 import { defineLanguage } from '../language.ts';
 import { javaLimits } from '../sandbox/limits.ts';
 import { inMain } from '../seal.ts';
@@ -13,6 +13,7 @@ export const java = defineLanguage({
   name: 'Java',
   packages: 'default-jdk-headless libjavatuples-java',
   programs: ['tar'],
+  reads: javaReads,
   version: () =>
     `ls ${javatuples} >&2 && ${findJavaHome()}/bin/java --version | head -n 1 &&
       printf 'javatuples %.8s' "$(sha256sum < ${javatuples})"`,

@@ -19,11 +19,17 @@ process.mainModule = main;
 main._compile(text, filename);
 `;
 
+/** What Debian's Node.js reads; others have it built in. */
+export const nodeReads = ['acorn', 'acorn-walk', 'amaro', 'cjs-module-lexer', 'minimatch', 'undici'].map(
+  (name) => `/usr/share/nodejs/${name}`,
+);
+
 export const javascript = defineLanguage({
   id: 'js',
   name: 'JavaScript',
   packages: 'nodejs',
   programs: ['node'],
+  reads: nodeReads,
   version: () => `node -p '"Node.js " + process.versions.node'`,
   reserves: true,
   empty: '}\n',

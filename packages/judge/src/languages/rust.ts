@@ -1,12 +1,13 @@
 import { defineLanguage, executable } from '../language.ts';
 import { inMain } from '../seal.ts';
+import { gccReads } from './cpp.ts';
 
 export const rust = defineLanguage({
   id: 'rs',
   name: 'Rust',
   packages: 'rustc',
   programs: ['rustc', 'cc'],
-  reads: ['/usr/lib/rustlib', '/usr/lib/rust-*'],
+  reads: [...gccReads, '/usr/lib/rustlib', '/usr/lib/rust-*'],
   version: () => 'rustc --version',
   empty: '    unimplemented!()',
   compiler: {

@@ -1,5 +1,5 @@
 import { defineLanguage } from '../language.ts';
-import { javascript } from './javascript.ts';
+import { javascript, nodeReads } from './javascript.ts';
 
 export const typescript = defineLanguage({
   ...javascript,
@@ -7,7 +7,7 @@ export const typescript = defineLanguage({
   name: 'TypeScript',
   packages: 'nodejs node-typescript',
   programs: ['node', 'tsc'],
-  reads: ['/usr/share/nodejs/typescript', '/usr/lib/node_modules/typescript'],
+  reads: [...nodeReads, '/usr/share/nodejs/typescript', '/usr/lib/node_modules/typescript'],
   version: () => `tsc --version && node -p '"Node.js " + process.versions.node'`,
   empty: '  throw new Error();\n}\n',
   compiler: {

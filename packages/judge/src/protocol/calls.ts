@@ -1,7 +1,7 @@
 import { setTimeout } from 'node:timers/promises';
 import { oneLine } from '@flex/base';
 import { HarnessError } from '../errors.ts';
-import type { Launch, Signs } from '../language.ts';
+import type { Language, Launch } from '../language.ts';
 import type { BoxEnd, Sandbox } from '../sandbox/box.ts';
 import { defaultLimits, type Limits } from '../sandbox/limits.ts';
 import { type Failure, type Finding, passed } from '../verdict.ts';
@@ -17,8 +17,8 @@ export interface Calls {
   readonly lane: number;
   /** What the candidate may use. */
   readonly limits: Limits;
-  /** Tells from the candidate's last words why it ended. */
-  readonly signs: Signs;
+  /** What both read, and how the candidate's last words tell why it ended. */
+  readonly language: Pick<Language, 'reads' | 'signs'>;
   readonly candidate: Launch;
   /** Sent to the candidate before the first call. */
   readonly load: string;
@@ -55,9 +55,10 @@ interface Breakdown {
 const graceMs = 1000;
 
 async function attempt(calls: Calls): Promise<Finding | Breakdown> {
-  const { sandbox, lane, limits, signs, candidate: launch, load } = calls;
+  const { sandbox, lane, limits, language, candidate: launch, load } = calls;
+  const { reads, signs } = language;
   const tester = openTester(calls);
-  const candidate = openCandidate({ sandbox, limits, lane: lane + 1, files: {}, ...launch });
+  const candidate = openCandidate({ sandbox, limits, lane: lane + 1, reads, files: {}, ...launch });
   try {
     const loaded = await candidate.ask('load', load);
     const unloaded = loaded && loadFailure(loaded);
@@ -133,7 +134,7 @@ const testerLimits: Limits = {
 const gone = frame('A');
 
 /** Starts the tests' process. Its frames: C a call, F the first failure, D that the tests have ended. */
-function openTester({ sandbox, lane, tester }: Calls): Tester {
+function openTester({ sandbox, lane, language: { reads }, tester }: Calls): Tester {
   const word = { failure: null as Finding | null, isDone: false };
   const early: Buffer[] = [];
   let take = (call: Buffer): void => void early.push(call);
@@ -157,6 +158,7 @@ function openTester({ sandbox, lane, tester }: Calls): Tester {
   });
   const box = sandbox.open({
     ...tester,
+    reads,
     lane,
     limits: testerLimits,
     onOutput(chunk) {

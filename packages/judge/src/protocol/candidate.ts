@@ -25,11 +25,12 @@ export interface CandidateBox {
   readonly lane: number;
   readonly limits: Limits;
   readonly command: readonly string[];
+  readonly reads?: readonly string[];
   readonly files: Readonly<Record<string, string | Uint8Array>>;
 }
 
 /** Opens a candidate's box. */
-export function openCandidate({ sandbox, lane, limits, command, files }: CandidateBox): Candidate {
+export function openCandidate({ sandbox, ...options }: CandidateBox): Candidate {
   let broken: string | null = null;
   let waiting: { token: Buffer; resolve: (reply: Buffer | null) => void } | null = null;
   const breach = (what: string) => {
@@ -54,7 +55,7 @@ export function openCandidate({ sandbox, lane, limits, command, files }: Candida
       breach(`sent ${error.message}`);
     }
   };
-  const box = sandbox.open({ command, files, limits, lane, onOutput });
+  const box = sandbox.open({ ...options, onOutput });
   let isOpen = true;
   const ended = box.ended.finally(() => {
     isOpen = false;

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
+import { constantFile } from '../sandbox/constant-file.ts';
 
-const read = (name: string) => readFileSync(new URL(name, import.meta.url));
+const read = (name: string) => constantFile(readFileSync(new URL(name, import.meta.url)));
 
 const codec = { '/flex/flex_codec.py': read('flex_codec.py') };
 

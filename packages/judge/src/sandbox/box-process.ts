@@ -1,9 +1,10 @@
 import { type ChildProcess, type IOType, spawn } from 'node:child_process';
-import { openSync } from 'node:fs';
+import { closeSync, openSync } from 'node:fs';
 import type { Duplex } from 'node:stream';
 import { HarnessError, SandboxError } from '../errors.ts';
 import type { Box, BoxEnd, BoxOptions, Stop } from './box.ts';
 import { type BoxMeter, openMeter } from './box-meter.ts';
+import { openConstant } from './constant-file.ts';
 import type { GroupParents } from './control-groups.ts';
 import { inheritableFiles } from './inheritable-files.ts';
 import { keepText } from './kept-text.ts';
@@ -27,7 +28,7 @@ export interface Launch {
   readonly command: readonly string[];
   /** The user and group to start it as; undefined keeps the harness's own. */
   readonly uid?: number;
-  /** Contents for the descriptors after the gate's. */
+  /** Contents for the descriptors after the gate's; by pipes, where they are no constants. */
   readonly data: readonly (string | Uint8Array)[];
   /** Where the box has control groups of its own. */
   readonly groups: GroupParents;
@@ -55,30 +56,39 @@ export function startBox(launch: Launch, { limits, onOutput }: BoxOptions): Box 
   let cpuSeconds = 0;
   let poll: NodeJS.Timeout;
   const keepLooking = (by: BoxMeter) => {
-    const { exceeded, restMs, ...used } = by.look();
-    cpuSeconds = used.cpuSeconds;
-    if (exceeded) stop(exceeded);
-    else poll = setTimeout(keepLooking, restMs, by);
+    try {
+      const { exceeded, restMs, ...used } = by.look();
+      cpuSeconds = used.cpuSeconds;
+      if (exceeded) stop(exceeded);
+      else poll = setTimeout(keepLooking, restMs, by);
+    } catch (error) {
+      giveUp(error as Error);
+    }
+  };
+  const giveUp = ({ message }: Error) => {
+    failure = new HarnessError(`sandbox: a box could not be watched: ${message}`);
+    stop('closed');
   };
   const stop = (reason: Stop) => {
     if (stopped !== null || child.exitCode !== null || child.signalCode !== null) return;
     stopped = reason;
     // What it used is read while it is there.
-    meter?.look();
+    if (failure === null) meter?.look();
     if (meter === null) gate?.destroy();
     else if (child.pid !== undefined) killAll(child.pid);
   };
   gate?.on('error', ignoreClosedPipe).once('data', () => {
-    try {
-      const opened = openMeter(launch.groups, limits);
-      meter = opened;
-      opened.start(child.pid as number);
+    const opened = openMeter(launch.groups, limits);
+    meter = opened;
+    const open = () => {
+      if (child.exitCode !== null || child.signalCode !== null) return;
       keepLooking(opened);
       gate.end('\n');
-    } catch (error) {
-      failure = new HarnessError(`sandbox: a box could not be made: ${(error as Error).message}`);
-      gate.destroy();
-    }
+    };
+    opened
+      .start(child.pid as number)
+      .then(open)
+      .catch(giveUp);
   });
   const wall =
     limits.wallSeconds < longestTimer ? setTimeout(() => stop('wall'), limits.wallSeconds * 1000) : undefined;
@@ -144,8 +154,10 @@ export function startBox(launch: Launch, { limits, onOutput }: BoxOptions): Box 
 }
 
 function start({ command: [file, ...args], uid, data }: Launch): ChildProcess {
+  const constants = data.map(openConstant);
   try {
-    const stdio: (IOType | number)[] = Array(gateFd + 1 + data.length).fill('pipe');
+    const stdio: (IOType | number)[] = Array(gateFd + 1).fill('pipe');
+    for (const constant of constants) stdio.push(constant ?? 'pipe');
     for (const fd of inheritableFiles()) {
       while (stdio.length <= fd) stdio.push('ignore');
       if (stdio[fd] === 'ignore') stdio[fd] = nullDevice();
@@ -159,6 +171,8 @@ function start({ command: [file, ...args], uid, data }: Launch): ChildProcess {
   } catch (error) {
     if (error instanceof SandboxError) throw error;
     throw new HarnessError(`sandbox: ${file} cannot be started: ${(error as Error).message}`);
+  } finally {
+    for (const constant of constants) if (constant !== null) closeSync(constant);
   }
 }
 

@@ -1,6 +1,7 @@
 import { lstatSync, readlinkSync, statSync } from 'node:fs';
 import type { BoxOptions } from './box.ts';
 import { gateFd } from './box-process.ts';
+import { constantFile } from './constant-file.ts';
 import { type View, viewOf } from './view.ts';
 
 /** How bubblewrap is started: under an unused user id, by the ordinary user as such, or as real root. */
@@ -67,13 +68,20 @@ const processorsFolder = '/sys/devices/system/cpu';
 /** The files of a box that are not the machine's, by path: those given, and what is said about the box. */
 export function boxFiles(mode: Mode, { files, lane }: BoxOptions): Record<string, string | Uint8Array> {
   const id = mode === 'bubblewrap' ? insideUid : uidOf(lane);
+  const own = ownFiles.get(id) ?? ownFilesOf(id);
+  ownFiles.set(id, own);
+  return { ...own, ...files };
+}
+
+const ownFiles = new Map<number, Readonly<Record<string, Uint8Array>>>();
+
+function ownFilesOf(id: number): Record<string, Uint8Array> {
   const processors = Array.from({ length: boxProcessors }, (_, i) => `cpu${i}${' 0'.repeat(10)}\n`);
   return {
-    '/etc/passwd': `nobody:x:${id}:${id}:nobody:/tmp:/bin/sh\n`,
-    '/etc/group': `nogroup:x:${id}:\n`,
-    [`${processorsFolder}/online`]: `0-${boxProcessors - 1}\n`,
-    '/proc/stat': `cpu ${' 0'.repeat(10)}\n${processors.join('')}`,
-    ...files,
+    '/etc/passwd': constantFile(`nobody:x:${id}:${id}:nobody:/tmp:/bin/sh\n`),
+    '/etc/group': constantFile(`nogroup:x:${id}:\n`),
+    [`${processorsFolder}/online`]: constantFile(`0-${boxProcessors - 1}\n`),
+    '/proc/stat': constantFile(`cpu ${' 0'.repeat(10)}\n${processors.join('')}`),
   };
 }
 

@@ -114,7 +114,7 @@ describe.skipIf(withoutSandbox || parents.memory === null)('the groups of boxes'
       onOutput,
     });
     await vi.waitFor(() => expect(isUp).toBe(true), 10_000);
-    expect(ours()).toHaveLength(1);
+    await vi.waitFor(() => expect(ours()).toHaveLength(1));
     box.kill();
     await box.ended;
     await vi.waitFor(() => expect(ours()).toEqual([]));

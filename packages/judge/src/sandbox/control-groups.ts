@@ -8,9 +8,10 @@ import {
   rmdirSync,
   writeFileSync,
 } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { HarnessError } from '../errors.ts';
-import { processTree } from './process-tree.ts';
+import { hasEnded, processTree } from './process-tree.ts';
 
 /** A control group of the kernel's, below which groups can be made. */
 export interface GroupParent {
@@ -26,8 +27,13 @@ export interface GroupParents {
 
 /** The control groups of one box. */
 export interface BoxGroup {
-  /** Processes that are moved in; what they start is in it too. */
-  enter(pids: readonly number[]): void;
+  /**
+   * Moves processes in; what they start from then on is in it too, what they hold counts where they got it.
+   * It may wait for the kernel, some 10 ms.
+   */
+  enter(pids: readonly number[]): Promise<void>;
+  /** Those of these processes that are not in it. */
+  strays(pids: readonly number[]): number[];
   /** The most memory held at once, and whether the kernel has killed for more; null where it is not counted. */
   memory(): { readonly bytes: number; readonly isExceeded: boolean } | null;
   /** Processor seconds of all processes there ever were; null where they are not counted. */
@@ -172,12 +178,15 @@ export function openBoxGroup({ memory, time }: GroupParents, memoryBytes: number
     if (memoryGroup) limitMemory(memoryGroup, memoryBytes);
   });
   return {
-    enter: (pids) =>
-      orHarnessError(() => {
-        for (const folder of folders) {
-          for (const pid of pids) writeFileSync(join(folder, 'cgroup.procs'), String(pid));
-        }
-      }),
+    async enter(pids) {
+      for (const folder of folders) {
+        for (const pid of pids) await moveInto(folder, pid);
+      }
+    },
+    strays(pids) {
+      const inside = folders.map((folder) => new Set(membersOf(folder)));
+      return pids.filter((pid) => !inside.every((members) => members.has(pid)));
+    },
     memory: () => memoryGroup && memoryOf(memoryGroup),
     cpuSeconds: () => timeGroup && cpuSecondsOf(timeGroup),
     remove() {
@@ -185,6 +194,19 @@ export function openBoxGroup({ memory, time }: GroupParents, memoryBytes: number
       removeEnded();
     },
   };
+}
+
+const membersOf = (folder: string) =>
+  readFileSync(join(folder, 'cgroup.procs'), 'latin1').trim().split('\n').map(Number);
+
+/** A process that has ended, or a group that was removed with its box, is no failure. */
+async function moveInto(folder: string, pid: number): Promise<void> {
+  try {
+    await writeFile(join(folder, 'cgroup.procs'), String(pid));
+  } catch (error) {
+    if (hasEnded(error)) return;
+    throw groupError(error);
+  }
 }
 
 function limitMemory({ version, folder }: GroupParent, bytes: number): void {
@@ -236,9 +258,12 @@ function orHarnessError(make: () => void): void {
   try {
     make();
   } catch (error) {
-    throw new HarnessError(`sandbox: a control group could not be made: ${(error as Error).message}`);
+    throw groupError(error);
   }
 }
+
+const groupError = (error: unknown) =>
+  new HarnessError(`sandbox: a box could have no control group: ${(error as Error).message}`);
 
 /** Whether the system lets it happen: what it refuses is not there to use. */
 function succeeds(action: () => void): boolean {

@@ -5,6 +5,7 @@ import type { Box, BoxOptions, Sandbox } from './box.ts';
 import { accountingOf, groupParents } from './box-meter.ts';
 import { startBox } from './box-process.ts';
 import { boxCommand, boxFiles, type Mode, uidOf } from './bubblewrap.ts';
+import { constantFile } from './constant-file.ts';
 import type { GroupParents } from './control-groups.ts';
 import { probe, uncountedMemory } from './probe.ts';
 import { seccompFilter } from './seccomp.ts';
@@ -52,6 +53,7 @@ export function bubblewrapSandbox(
   groups: GroupParents = groupParents(),
 ): Sandbox {
   const isRoot = process.getuid?.() === 0;
+  const rules = constantFile(filter);
   return {
     mode,
     accounting: accountingOf(groups),
@@ -60,7 +62,7 @@ export function bubblewrapSandbox(
         {
           command: boxCommand(bwrap, mode, options),
           uid: isRoot && mode === 'bubblewrap' ? uidOf(options.lane) : undefined,
-          data: [filter, ...Object.values(boxFiles(mode, options))],
+          data: [rules, ...Object.values(boxFiles(mode, options))],
           groups,
         },
         options,

@@ -145,7 +145,12 @@ describe.skipIf(withoutSandbox || !isRoot)('data below /usr', () => {
     writeFileSync(file, 'a solution');
     const sandbox = bubblewrapSandbox(findBubblewrap(), mode, seccompFilter(process.arch));
     const found = async (hidden: readonly string[]) => {
-      const box = hiding(sandbox, hidden).open({ ...python(search, name), limits: defaultLimits, lane: 0 });
+      const box = hiding(sandbox, hidden).open({
+        ...python(search, name),
+        reads: ['/usr/include'],
+        limits: defaultLimits,
+        lane: 0,
+      });
       const end = await box.ended;
       expect(end).toMatchObject({ code: 0, stderr: '' });
       return JSON.parse(end.stdout) as string[];
