@@ -82,4 +82,25 @@ describe.skipIf(withoutSandbox)('the process of the tests lives on, after', () =
     expect(await judged(double, after)).toMatchObject(failed('assertion', 'assert f(2) == 5'));
     expect(await judged(double, 'assert f(2) == 4')).toEqual(passed);
   });
+
+  test.each([
+    ['for want of memory', 'resource.setrlimit(resource.RLIMIT_AS, (size, size))', 'memory'],
+    ['by an alarm', 'signal.signal(signal.SIGALRM, stop), signal.setitimer(signal.ITIMER_REAL, 0.3)', 'exception'],
+  ])('a reply that was not read %s is no check of the next program', async (_, interrupt, failure) => {
+    const code = "__import__('sys').modules['__main__'].read_frame()";
+    const check = JSON.stringify({ setup: '', code, entryPoints: [] });
+    const poison = `(lambda check: size(len(check)) + check + size(2**22) + b" " * 2**22)(${JSON.stringify(check)}.encode())`;
+    const late = forging(poison).replace('    frame =', '    import time; time.sleep(0.6)\n    frame =');
+    const interrupted = `import resource, signal
+def stop(*_): raise ValueError
+size = int(open("/proc/self/statm").read().split()[0]) * 4096 + 3 * 2**20
+${interrupt}
+try:
+    f(1)
+except Exception:
+    pass
+import time; time.sleep(1)`;
+    expect(await judged(late, interrupted)).toMatchObject({ failure });
+    expect(await judged(double, 'assert f(2) == 5')).toEqual(failed('assertion', 'assert f(2) == 5'));
+  });
 });

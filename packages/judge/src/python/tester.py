@@ -103,6 +103,18 @@ def read_frame():
     return read_exactly(int.from_bytes(read_exactly(4), "big"))
 
 
+def read_reply():
+    """A reply, all of it: the rest of one would be taken for the next, or for a check, by the one after this."""
+    try:
+        return read_frame()
+    except MemoryError:
+        os._exit(MEMORY_STATUS)
+    except BaseException as error:
+        State.surplus = 0
+        fail("exception", f"{type(error).__name__} while the candidate was asked")
+        os._exit(1)
+
+
 def write_frame(content):
     data = len(content).to_bytes(4, "big") + content
     while data:
@@ -123,7 +135,7 @@ def ask(operation, target, *rest):
     except CannotCross as error:
         raise refuse(error) from None
     write_frame(b"C" + request)
-    reply = read_frame()
+    reply = read_reply()
     if wants_output and reply[:1] == b"W":
         end = 5 + int.from_bytes(reply[1:5], "big")
         sys.stdout.write(reply[5:end].decode("utf-8", "replace"))
