@@ -95,6 +95,9 @@ def system_calls():
     private, anonymous, huge = 2, 0x20, 0x40000
     mapped = refuses(library.mmap, None, 2**21, 0, private | anonymous | huge, -1, 0)
     need(mapped, "huge pages of the machine can be mapped")
+    set_filter, futex_hash, set_slots = 22, 78, 1
+    need(refuses(library.prctl, set_filter, 2, None), "filters can be set, which nobody counts")
+    need(refuses(library.prctl, futex_hash, set_slots, 16, 0), "futex tables can be of any size")
     # No file is open as -1, so that these fail where they are made.
     need(library.posix_fadvise(-1, 0, 0, 0) == 0, "fadvise works")
     need(library.readahead(-1, 0, 0) == 0, "readahead works")

@@ -1,5 +1,5 @@
 import { SandboxError } from '../errors.ts';
-import { type Architecture, auditArch, conditional, denied, ignored } from './system-calls.ts';
+import { type Architecture, auditArch, conditional, denied, firstUnknown, ignored } from './system-calls.ts';
 
 /** One classic BPF instruction, linux/filter.h's sock_filter. */
 export interface Instruction {
@@ -54,6 +54,8 @@ const ioctlGroups = [0x5400, 0x8900];
 const SOL_SOCKET = 1;
 /** SO_SNDBUF, SO_RCVBUF, SO_SNDBUFFORCE and SO_RCVBUFFORCE. */
 const bufferSizes = [7, 8, 32, 33];
+/** SO_ATTACH_FILTER, SO_ATTACH_BPF, SO_ATTACH_REUSEPORT_CBPF and SO_ATTACH_REUSEPORT_EBPF. */
+const attachments = [26, 50, 51, 52];
 /** F_SETLK, F_SETLKW, F_OFD_SETLK and F_OFD_SETLKW. */
 const locks = [6, 7, 37, 38];
 /** F_DUPFD_QUERY, F_DUPFD_CLOEXEC, F_GETPIPE_SZ and F_GET_SEALS: all that is allowed of Linux's own. */
@@ -61,7 +63,8 @@ const ownCommands = [1027, 1030, 1032, 1034];
 const F_LINUX_SPECIFIC_BASE = 1024;
 /** MADV_WILLNEED, MERGEABLE, COLD, PAGEOUT and COLLAPSE, which other processes could notice. */
 const sharedAdvice = [3, 12, 20, 21, 25];
-const PR_SET_MEMORY_MERGE = 67;
+/** PR_SET_SECCOMP, PR_SCHED_CORE, PR_SET_MEMORY_MERGE and PR_FUTEX_HASH. */
+const uncountedOptions = [22, 62, 67, 78];
 
 /**
  * The filter of system calls as instructions. Allowed unless named: `denied` fails with EPERM, `ignored`
@@ -72,10 +75,12 @@ const PR_SET_MEMORY_MERGE = 67;
  * - locks of files succeed and hold nobody; leases, notices and hints, which are the file's, are refused;
  * - ioctl asks terminals, pipes and sockets alone, and pushes no input into a terminal;
  * - no huge pages of the machine's pool, and no advice on memory that others could notice;
+ * - no filters, neither of calls nor of sockets, and no futex table of a size of its own, which the kernel keeps
+ *   where nobody counts them; no processor core that is kept from others;
  * - preadv2 and pwritev2 take no flags (RWF_NOWAIT tells which files are in memory); sendfile, which would
  *   keep pages where nobody counts them, fails with EINVAL, at which programs copy.
  *
- * A call of another architecture or of x32 kills the process. Throws SandboxError where there is no table for
+ * Calls that newer kernels add fail with ENOSYS. A call of another architecture or of x32 kills the process. Throws SandboxError where there is no table for
  * the architecture.
  */
 export function seccompInstructions(architecture: string): Instruction[] {
@@ -106,6 +111,8 @@ export function seccompInstructions(architecture: string): Instruction[] {
     give(killProcess),
     load(number),
     ...foreign,
+    whenAtLeast(firstUnknown, 1),
+    give(fail(ENOSYS)),
     ...among(Object.values(denied[name]), fail(EPERM)),
     ...among(Object.values(ignored[name]), pretend),
     ...among([call.clone3], fail(ENOSYS)),
@@ -116,15 +123,16 @@ export function seccompInstructions(architecture: string): Instruction[] {
     ...by(call.unshare, 0, ...anyBit(newNamespaces | CLONE_NEWTIME, fail(EPERM))),
     ...by(call.mmap, 3, ...anyBit(MAP_HUGETLB, fail(EPERM))),
     ...by(call.madvise, 2, ...among(sharedAdvice, pretend)),
-    ...by(call.prctl, 0, ...among([PR_SET_MEMORY_MERGE], fail(EPERM))),
+    ...by(call.prctl, 0, ...among(uncountedOptions, fail(EPERM))),
     ...by(call.preadv2, 5, ...among([0], allow), give(fail(EOPNOTSUPP))),
     ...by(call.pwritev2, 5, ...among([0], allow), give(fail(EOPNOTSUPP))),
     ...by(
       call.setsockopt,
       1,
-      whenEqual(SOL_SOCKET, 2 * bufferSizes.length + 1),
+      whenEqual(SOL_SOCKET, 2 * (bufferSizes.length + attachments.length) + 1),
       load(argument(2)),
       ...among(bufferSizes, pretend),
+      ...among(attachments, fail(EPERM)),
     ),
     ...by(
       call.fcntl,

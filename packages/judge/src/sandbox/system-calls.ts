@@ -75,6 +75,9 @@ export const ignored: Readonly<Record<Architecture, Readonly<Record<string, numb
   },
 };
 
+/** The first number that no kernel had a call for when this was written (Linux 6.18). */
+export const firstUnknown = 470;
+
 /** Calls numbered alike everywhere, 424 and above. */
 const common = {
   io_uring_setup: 425,
@@ -90,6 +93,9 @@ const common = {
   process_madvise: 440,
   mount_setattr: 442,
   quotactl_fd: 443,
+  landlock_create_ruleset: 444,
+  landlock_add_rule: 445,
+  landlock_restrict_self: 446,
   memfd_secret: 447,
   set_mempolicy_home_node: 450,
   cachestat: 451,
@@ -103,9 +109,9 @@ const common = {
 /**
  * Numbers of the system calls that always fail with EPERM: tracing and reading other processes, mounting,
  * namespaces, keys, BPF, io_uring and aio, memory without a file system's bound (memfd, SysV and POSIX IPC,
- * extended attributes), pages pinned where nobody counts them (splice and its kin), what tells which files
- * are in memory or are opened by others, the choice of processors, clocks, modules and the machine's
- * administration.
+ * extended attributes), memory of the kernel's that nobody counts (pages pinned by splice and its kin, filters,
+ * Landlock's rules), what tells which files are in memory or are opened by others, the choice of processors,
+ * clocks, modules and the machine's administration.
  */
 export const denied: Readonly<Record<Architecture, Readonly<Record<string, number>>>> = {
   x64: {
@@ -187,6 +193,7 @@ export const denied: Readonly<Record<Architecture, Readonly<Record<string, numbe
     process_vm_writev: 311,
     kcmp: 312,
     finit_module: 313,
+    seccomp: 317,
     memfd_create: 319,
     kexec_file_load: 320,
     bpf: 321,
@@ -265,6 +272,7 @@ export const denied: Readonly<Record<Architecture, Readonly<Record<string, numbe
     process_vm_writev: 271,
     kcmp: 272,
     finit_module: 273,
+    seccomp: 277,
     memfd_create: 279,
     bpf: 280,
     userfaultfd: 282,
