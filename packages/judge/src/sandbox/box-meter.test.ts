@@ -101,6 +101,29 @@ for i in range(0, 60000, 2): libc.mprotect(start + i * 4096, 4096, 3)
 for _ in range(40):
     if os.fork() == 0: time.sleep(60)`,
       ],
+      [
+        'mappings that many generations copied',
+        `
+libc = ctypes.CDLL(None)
+libc.mmap.restype = ctypes.c_void_p
+libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+for i in range(2000): ctypes.memset(libc.mmap(None, 4096, 3 + i % 2 * 4, 0x22, -1, 0), 1, 1)
+for _ in range(80):
+    if os.fork(): time.sleep(60)`,
+      ],
+      [
+        'pipes',
+        `
+for _ in range(90):
+    if os.fork() == 0:
+        for _ in range(240):
+            end, other = os.pipe()
+            os.set_blocking(other, False)
+            try:
+                while True: os.write(other, bytes(4096))
+            except BlockingIOError: os.close(other)
+        time.sleep(60)`,
+      ],
     ])('is stopped for %s', async (_, source) => {
       const end = await limited(
         { memoryBytes: 200 * MiB, wallSeconds: 20, cpuSeconds: 60 },

@@ -110,7 +110,7 @@ function resourceLimits({ limits }: BoxOptions): string[] {
     `--nproc=${processes}`,
     `--nofile=${openFiles}`,
     `--fsize=${fileBytes}`,
-    ...['--core=0', '--memlock=0', '--msgqueue=0', '--'],
+    ...['--core=0', '--memlock=0', '--msgqueue=0', '--sigpending=1024', '--'],
   ];
 }
 

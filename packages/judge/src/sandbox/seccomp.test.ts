@@ -202,10 +202,10 @@ describe.each(architectures)('the filter of %s', (name) => {
     }
   });
 
-  test('prctl keeps no filter, futex table or processor core for a process', () => {
+  test('prctl keeps no filter, futex table, orphan or processor core for a process', () => {
     for (let option = 0; option < 128; option++) {
       const decided = decide(calls.prctl, withArgument(0, option, Array(12).fill(0xffffffff)));
-      expect(decided, `option ${option}`).toBe([22, 62, 67, 78].includes(option) ? EPERM : allow);
+      expect(decided, `option ${option}`).toBe([22, 36, 62, 67, 78].includes(option) ? EPERM : allow);
     }
   });
 

@@ -63,8 +63,8 @@ const ownCommands = [1027, 1030, 1032, 1034];
 const F_LINUX_SPECIFIC_BASE = 1024;
 /** MADV_WILLNEED, MERGEABLE, COLD, PAGEOUT and COLLAPSE, which other processes could notice. */
 const sharedAdvice = [3, 12, 20, 21, 25];
-/** PR_SET_SECCOMP, PR_SCHED_CORE, PR_SET_MEMORY_MERGE and PR_FUTEX_HASH. */
-const uncountedOptions = [22, 62, 67, 78];
+/** PR_SET_SECCOMP, PR_SET_CHILD_SUBREAPER, PR_SCHED_CORE, PR_SET_MEMORY_MERGE and PR_FUTEX_HASH. */
+const uncountedOptions = [22, 36, 62, 67, 78];
 
 /**
  * The filter of system calls as instructions. Allowed unless named: `denied` fails with EPERM, `ignored`
@@ -76,7 +76,8 @@ const uncountedOptions = [22, 62, 67, 78];
  * - ioctl asks terminals, pipes and sockets alone, and pushes no input into a terminal;
  * - no huge pages of the machine's pool, and no advice on memory that others could notice;
  * - no filters, neither of calls nor of sockets, and no futex table of a size of its own, which the kernel keeps
- *   where nobody counts them; no processor core that is kept from others;
+ *   where nobody counts them; no processor core that is kept from others; an
+ *   orphan becomes a child of the box's first process alone;
  * - preadv2 and pwritev2 take no flags (RWF_NOWAIT tells which files are in memory); sendfile, which would
  *   keep pages where nobody counts them, fails with EINVAL, at which programs copy.
  *

@@ -1,12 +1,19 @@
-import { closeSync, openSync, readFileSync, readSync, statfsSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readFileSync, readSync, statfsSync } from 'node:fs';
 import { hasEnded, readUnlessEnded, threadsOf } from './process-tree.ts';
 
 const KiB = 1024;
 /** A thread's stack in the kernel. */
 const kernelStackBytes = 16 * KiB;
-/** What the kernel keeps of a mapping, and of a file of a tmpfs besides its contents; rounded up. */
-const mappingBytes = 256;
-const inodeBytes = KiB;
+/**
+ * What the kernel keeps of a mapping, more of it for each process above that may share its pages, and of a
+ * file of a tmpfs besides its contents; rounded up.
+ */
+const mappingBytes = 512;
+const chainBytes = 64;
+const inodeBytes = 1.5 * KiB;
+/** Least that the kernel gives a pipe, once its user has a thousand of them, and what it keeps of an open file. */
+const openFileBytes = 10 * KiB;
+const pageBytes = 4 * KiB;
 /** Text of /proc/PID/maps that is read, some 3000 mappings, and of /proc/PID/net/unix. */
 const mapsBytes = 256 * KiB;
 const socketsBytes = 1024 * KiB;
@@ -21,11 +28,13 @@ export interface TreeMemory {
 
 /**
  * Bytes that processes hold: pages, swapped out or not; page tables, mappings and kernel stacks; shared
- * anonymous maps, at their mapped size; files of /tmp and /dev/shm; sockets, at their full buffers. Infinity
+ * anonymous maps, at their mapped size; files of /tmp and /dev/shm; open files, each as if it were a pipe;
+ * sockets, at their full buffers. Infinity
  * where the system hides something of it. At least what they hold where that is within the limit, since pages
  * that forks share count for each; else each page is shared out among those who hold it (PSS).
  *
- * What it cannot see: pipes' buffers, and pages of a shared anonymous map that was cut between two looks.
+ * What it cannot see: 64 MiB in the first thousand pipes of a user, what epolls watch, and pages of a shared
+ * anonymous map that was cut between two looks.
  */
 export interface MemoryCount {
   readonly bytes: number;
@@ -45,13 +54,18 @@ export function openTreeMemory(): TreeMemory {
     const first = processes[0]?.pid;
     if (first === undefined) return { bytes: 0, isSure: true };
     let fixed = filesBytes(first) + socketBytes(first) + sum(processes.map((one) => one.kernelBytes));
+    fixed += openFileBytes * sum(processes.map(openFiles));
     // Nothing is mapped beyond the address space: where all of that is allowed, no map need be looked at.
-    const mayShare = fixed + sum(processes.map((one) => one.addressBytes)) > limit;
+    const generations = generationsOf(processes);
+    const reach = ({ pid, addressBytes }: ProcessMemory) =>
+      addressBytes * (1 + (chainBytes * (generations.get(pid) ?? 0)) / pageBytes);
+    const mayShare = fixed + sum(processes.map(reach)) > limit;
     const seen = new Map<string, number>();
     for (const one of mayShare ? processes : []) {
       if (fixed > limit) break;
       const maps = readSome(`/proc/${one.pid}/task/${one.thread}/maps`, mapsBytes);
-      fixed += maps.length < mapsBytes ? mappingBytes * linesOf(maps) : one.addressBytes;
+      const bytes = mappingBytes + chainBytes * (generations.get(one.pid) ?? 0);
+      fixed += maps.length < mapsBytes ? bytes * linesOf(maps) : reach(one);
       for (const [, from, to, offset, inode] of maps.matchAll(sharedMap)) {
         const known = seen.get(inode) ?? 0;
         const extent = Math.max(hex(offset) + hex(to) - hex(from), known, extents.get(inode) ?? 0);
@@ -131,6 +145,28 @@ function processMemory(pid: number): ProcessMemory | null {
     kernelBytes: bytes('VmPTE') + kernelStackBytes * field('Threads'),
     figures: ['VmSize', 'RssAnon', 'RssFile', 'VmPTE'].map(field).join(),
   };
+}
+
+/**
+ * How many processes are above each whose mappings it may have copied: its parents, but all there are where its
+ * own parent has ended, so that it is a child of the box's first process. Parents come before their children.
+ */
+function generationsOf(processes: readonly ProcessMemory[]): Map<number, number> {
+  const generations = new Map<number, number>();
+  for (const [i, { pid, parent }] of processes.entries()) {
+    const isOrphan = i > 1 && parent === processes[0].pid;
+    generations.set(pid, isOrphan ? processes.length : (generations.get(parent) ?? -1) + 1);
+  }
+  return generations;
+}
+
+function openFiles({ pid, thread }: ProcessMemory): number {
+  try {
+    return readdirSync(`/proc/${pid}/task/${thread}/fd`).length;
+  } catch (error) {
+    if (hasEnded(error)) return 0;
+    throw error;
+  }
 }
 
 function livingThread(pid: number): [thread: string, status: string] {
