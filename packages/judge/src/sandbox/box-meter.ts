@@ -97,6 +97,8 @@ export function openMeter(parents: GroupParents, limits: Limits): BoxMeter {
     return { bytes, isExceeded };
   };
 
+  const exactMemory = (pids: readonly number[]) => tree.count(pids, limits.memoryBytes, true).bytes;
+
   function enterGroups(bytes: number, seconds: number): GroupEntry {
     const group = openBoxGroup(parents, Math.max(limits.memoryBytes - bytes, leastGroupBytes));
     const made: GroupEntry = {
@@ -165,7 +167,7 @@ export function openMeter(parents: GroupParents, limits: Limits): BoxMeter {
       const { bytes, isExceeded } = memory ?? treeMemory(pids);
       const seconds = time ?? treeSeconds(pids);
       if (looks === 2 && entry === null && (parents.memory ?? parents.time))
-        entry = enterGroups(bytes, seconds);
+        entry = enterGroups(parents.memory ? exactMemory(pids) : bytes, seconds);
       const most = Math.max(longestRestMs, (performance.now() - started) / lookingShare);
       const room = memory ? most : (limits.memoryBytes - bytes) / fastestGrowth;
       const restMs = Math.max(shortestRestMs, Math.min(room, most));

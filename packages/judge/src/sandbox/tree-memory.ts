@@ -22,8 +22,11 @@ const datagram = '0002';
 
 /** Counts the memory of one box's processes, by /proc; it remembers what it has seen. */
 export interface TreeMemory {
-  /** What these processes hold, all of a box but never bubblewrap outside, beside a limit in bytes. */
-  count(pids: readonly number[], limit: number): MemoryCount;
+  /**
+   * What these processes hold, all of a box but never bubblewrap outside, beside a limit in bytes; where it is
+   * to be exact, pages that forks share count once also within the limit.
+   */
+  count(pids: readonly number[], limit: number, isExact?: boolean): MemoryCount;
 }
 
 /**
@@ -49,7 +52,7 @@ export function openTreeMemory(): TreeMemory {
   /** Of each shared anonymous map, by inode, the furthest byte that was seen mapped. */
   let extents = new Map<string, number>();
 
-  function count(pids: readonly number[], limit: number): MemoryCount {
+  function count(pids: readonly number[], limit: number, isExact: boolean): MemoryCount {
     const processes = pids.map(processMemory).filter((memory) => memory !== null);
     const first = processes[0]?.pid;
     if (first === undefined) return { bytes: 0, isSure: true };
@@ -76,7 +79,7 @@ export function openTreeMemory(): TreeMemory {
     if (mayShare) extents = seen;
     if (fixed > limit) return { bytes: fixed, isSure: true };
     const bytes = fixed + sum(processes.map((one) => one.residentBytes));
-    if (bytes <= limit) return { bytes, isSure: true };
+    if (bytes <= limit && !isExact) return { bytes, isSure: true };
     const shares = processes.map((one) => ({ ...one, bytes: proportionalBytes(one) }));
     const known = new Map(processes.map((one) => [one.pid, one.figures]));
     const twice = shares.filter(({ parent, figures }) => figures === known.get(parent));
@@ -85,9 +88,9 @@ export function openTreeMemory(): TreeMemory {
   }
 
   return {
-    count(pids, limit) {
+    count(pids, limit, isExact = false) {
       try {
-        return count(pids, limit);
+        return count(pids, limit, isExact);
       } catch (error) {
         if (!isHidden(error)) throw error;
         return { bytes: Number.POSITIVE_INFINITY, isSure: true };
