@@ -26,12 +26,13 @@ export interface RunProgram {
  * `boxProcessors` processors on every machine. It is killed at its limits, and with it every process it made;
  * so it is when the harness dies.
  *
- * What it does not hold: a bug of the kernel can be used from inside, as from any namespace sandbox. Where the
- * box has no control groups of its own, memory and processor time are looked at every 50 ms, more often close
- * to the limit, so a box can exceed them by what it gets done in that time; then pipes' buffers and pages of a
- * shared anonymous map that was cut between two looks are not counted, nor children that nobody waits for and
- * that live for less than a look. Boxes share the processor and its caches, and files of /usr in memory, so
- * timing and side channels are open; /proc tells the machine's memory, load and uptime.
+ * What it does not hold: a bug of the kernel can be used from inside, as from any namespace sandbox. Where
+ * the box has no control groups of its own, memory and processor time are looked at every 50 ms, more often
+ * close to the limit, so a box can exceed them by what it gets done in that time; then 64 MiB in a user's
+ * first thousand pipes, what epolls watch, and pages of a shared anonymous map that was cut between two looks
+ * are not counted, nor children that nobody waits for and that live for less than a look. Boxes share the
+ * processor and its caches, and files of /usr in memory, of which a box is told what it had to read from disk
+ * (getrusage), so timing and side channels are open; /proc tells the machine's memory, load and uptime.
  */
 export async function run(
   { command, files, stdin = '', lane = 0 }: RunProgram,
