@@ -19,6 +19,9 @@ MOST_SURPLUS = 10_000  # items of `all` and `any` beyond which none is taken onc
 DEEPEST = 6  # levels of blocks in a function that are rewritten: Python allows 20, and each becomes two
 FRAME_NAMES = {"locals", "eval", "exec", "vars", "dir", "super"}  # mean another thing in a lambda
 MOVED = (ast.NamedExpr, ast.Await, ast.Yield, ast.YieldFrom)  # likewise
+# What changes what tests hold is no surplus where they may pass all the same: calls of these names, of any object.
+CHANGING = {"add", "append", "appendleft", "clear", "discard", "extend", "insert", "next", "pop", "popitem", "popleft"}
+CHANGING |= {"read", "readline", "remove", "reverse", "send", "setattr", "setdefault", "sort", "update", "write"}
 OPERATORS = {
     "Eq": operator.eq,
     "NotEq": operator.ne,
@@ -79,9 +82,12 @@ class Recorder:
         finally:
             self._evaluate(rest)
 
-    def consume(self, function, iterable):
-        """`all` or `any` of an iterable whose items are all taken; another function of that name as it is."""
-        if function is not all and function is not any:
+    def consume(self, function, iterable, source=()):
+        """
+        `all` or `any` of an iterable whose items are all taken; another function of that name as it is, and `any`
+        of what comes from an iterator that tests may go on to use.
+        """
+        if function is not all and (function is not any or hasattr(source, "__next__")):
             return function(iterable)
         taken = itertools.count()
         items = (item for item, _ in zip(iterable, taken))
@@ -261,7 +267,13 @@ def _is_claim(node):
         return all(map(_is_claim, node.values))
     if isinstance(node, ast.UnaryOp):
         return _is_claim(node.operand)
-    return (isinstance(node, ast.Compare) or _is_all(node)) and _can_move(node)
+    return (isinstance(node, ast.Compare) or _is_all(node)) and _can_move(node) and not _changes(node)
+
+
+def _changes(node):
+    """Whether a call of its may change what the tests hold, by its name."""
+    functions = (part.func for part in _walk(node) if isinstance(part, ast.Call))
+    return any(getattr(function, "attr", getattr(function, "id", None)) in CHANGING for function in functions)
 
 
 def _is_all(node):
@@ -296,10 +308,12 @@ class _Exhaustive(ast.NodeTransformer):
         self.generic_visit(node)
         if not _is_all(node) or node.keywords or len(node.args) != 1 or isinstance(node.args[0], ast.Starred):
             return node
-        return _recorder("consume", node, node.func, *node.args)
+        [items] = node.args
+        source = items.generators[0].iter if isinstance(items, ast.GeneratorExp) else items
+        return _recorder("consume", node, node.func, items, *[source] * isinstance(source, ast.Name))
 
     def visit_BoolOp(self, node):
-        may = self._may(node)
+        may = self._may(node) and not (isinstance(node.op, ast.Or) and _changes(node))
         self.generic_visit(node)
         if not may:
             return node
