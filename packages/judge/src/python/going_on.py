@@ -16,7 +16,7 @@ import sys
 
 RECORDER = "__recorder__"
 MOST_SURPLUS = 10_000  # items of `all` and `any` beyond which none is taken once their value is known
-DEEPEST = 6  # levels of blocks in a function that are rewritten: Python allows 20, and each becomes two
+DEEPEST = 8  # levels of blocks in a function that are rewritten: Python allows 20, and each becomes two
 FRAME_NAMES = {"locals", "eval", "exec", "vars", "dir", "super"}  # mean another thing in a lambda
 MOVED = (ast.NamedExpr, ast.Await, ast.Yield, ast.YieldFrom)  # likewise
 # What changes what tests hold is no surplus where they may pass all the same: calls of these names, of any object.
