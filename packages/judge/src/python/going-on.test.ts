@@ -219,6 +219,13 @@ describe.skipIf(!existsSync(python))('tests that go on', () => {
     'import contextlib\nwith contextlib.suppress(AssertionError):\n  assert f(1) == 2\n  f = None\nassert f(1) == 1',
     'assert 1 < f(2) < 3 > f(1) != 2 in [2] not in [3] is not None',
     'assert len({**{"a": 1}, "b": f(2)}) == 2 and eval("f(2)") == 2',
+    'it = iter([1, 2, 3])\nassert any(x == 1 for x in it)\nassert next(it) == 2',
+    'it = iter([0, 1, 2])\nassert any(it) and next(it) == 2',
+    's = [1, 2]\nassert s[0] == 1 or s.pop() == 2\nassert len(s) == 2',
+    'm = {}\nif 1 in m and m.setdefault(2, 3) == 3: pass\nok = 1 == 1 or m.setdefault(2, 3) == 3\nassert len(m) == 0',
+    '"""Tests."""\nfrom __future__ import annotations\nassert f(1) == 1',
+    `${Array.from({ length: 12 }, (_, i) => `${' '.repeat(i)}for i in [1]:\n`).join('')}${' '.repeat(12)}assert f(1) == 1`,
+    `${Array.from({ length: 25 }, (_, i) => `${' '.repeat(i)}if f(1):\n`).join('')}${' '.repeat(25)}assert f(1) == 1`,
     `assert ${'('.repeat(60)}f(1)${')'.repeat(60)} == 1`,
     `assert ${'1 + '.repeat(2000)}f(1) == 2001`,
     `assert ${'f(1) == 1 and '.repeat(200)}True`,
@@ -226,5 +233,23 @@ describe.skipIf(!existsSync(python))('tests that go on', () => {
     const { plain, rewritten } = calls(code);
     expect([plain.failure, rewritten.failure]).toEqual([null, null]);
     expect(rewritten.calls.slice(0, plain.calls.length)).toEqual(plain.calls);
+  });
+
+  test('take as many items of an endless iterator, wherever `any` becomes true', () => {
+    const taken = (item: number) =>
+      calls(`import itertools\nassert any(f(i) == ${item} for i in itertools.count())`).rewritten.calls
+        .length;
+    expect(taken(70)).toBe(taken(3));
+  });
+
+  test('of 110,000 rows are rewritten in the memory of the process that runs them', () => {
+    const text = `
+import resource, sys
+sys.path.insert(0, ${JSON.stringify(import.meta.dirname)})
+from going_on import rewritten
+resource.setrlimit(resource.RLIMIT_AS, (2**30, 2**30))
+rewritten("rows = [" + "[[1, 2.5, 'ab'], 3], " * 110_000 + "]\\nfor row in rows:\\n  assert f(row) == row")
+print("rewritten")`;
+    expect(execFileSync(python, ['-I', '-S', '-B', '-c', text], { encoding: 'utf8' })).toBe('rewritten\n');
   });
 });

@@ -85,7 +85,11 @@ describe.skipIf(withoutSandbox)('the process of the tests lives on, after', () =
 
   test.each([
     ['for want of memory', 'resource.setrlimit(resource.RLIMIT_AS, (size, size))', 'memory'],
-    ['by an alarm', 'signal.signal(signal.SIGALRM, stop), signal.setitimer(signal.ITIMER_REAL, 0.3)', 'exception'],
+    [
+      'by an alarm',
+      'signal.signal(signal.SIGALRM, stop), signal.setitimer(signal.ITIMER_REAL, 0.3)',
+      'exception',
+    ],
   ])('a reply that was not read %s is no check of the next program', async (_, interrupt, failure) => {
     const code = "__import__('sys').modules['__main__'].read_frame()";
     const check = JSON.stringify({ setup: '', code, entryPoints: [] });

@@ -340,4 +340,9 @@ def f(x):
     expect(judgement.detail.length).toBeLessThan(2000);
     expect(await judged(double, 'assert f(2) == 4')).toMatchObject(passed);
   });
+
+  test('by tests that run where they are the main program', async () => {
+    const code = "if __name__ == '__main__':\n  assert f(1) == 3";
+    expect(await judged(double, code)).toEqual(failed('assertion', 'assert f(1) == 3'));
+  });
 });

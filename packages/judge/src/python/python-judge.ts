@@ -160,9 +160,12 @@ function ignoreHarnessError(error: unknown): void {
   if (!(error instanceof HarnessError)) throw error;
 }
 
+/** Bytes that are read of why a program did not load: an exception's name and text. */
+const mostSaidBytes = 4096;
+
 /** What the candidate said when its program did not load; null where it did. */
 function loadFailure(reply: Buffer): Finding | null {
-  const text = reply.toString('utf8', 1);
+  const text = reply.toString('utf8', 1, mostSaidBytes);
   switch (String.fromCharCode(reply[0])) {
     case 'L':
       return null;

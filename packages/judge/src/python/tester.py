@@ -255,7 +255,7 @@ def compiled_setup(setup):
 def check(setup, code, entry_points):
     """Runs the tests, all of them; the first failure is reported at once."""
     random.seed(0)
-    scope = Globals(__name__="tests", __builtins__=builtins)
+    scope = Globals(__name__="__main__", __builtins__=builtins)
     recorder = Recorder(lambda: report(sys.exc_info()[1], code), surplus, silent)
     try:
         exec(compiled_setup(setup), scope)
