@@ -36,11 +36,10 @@ template <class R, class... A> struct Stub<R(A...)> {
         (writer.put(arguments), ...);
         write_frame("C" + writer.bytes);
         const std::string reply = read_frame();
-        const std::string content = reply.substr(1);
         switch (reply[0]) {
             case 'V':
                 try {
-                    return Reader(content).template whole<R>();
+                    return Reader(std::string_view(reply).substr(1)).template whole<R>();
                 } catch (const Malformed&) {
                     stop("protocol", "sent what is no value of its type");
                 }

@@ -130,6 +130,12 @@ describe.skipIf(withoutSandbox)('JavaScript apart from its tests', () => {
     expect(stuck.seconds, 'it was asked again').toBeGreaterThan(5);
   });
 
+  test('an exception of which nothing can be said fails the program, not the tests', async () => {
+    const reply = JSON.stringify(['x', ['e', 'Error', 'Error', ''], 'toString', 1, 'stack', ['o', 1]]);
+    const source = `function f() { Buffer.from = ((from) => () => from('E' + ${JSON.stringify(reply)}))(Buffer.from); }`;
+    expect(await judged(source, 'candidate();')).toMatchObject(failed('exception', '…'));
+  });
+
   test('asynchronous tests are waited for, and what they reject is a failure', async () => {
     const source = 'function f(x) { return x; }';
     const later = (x: number) =>
