@@ -20,7 +20,13 @@ private:
     template <class F> static std::string answer(F f, const std::string& content) {
         auto arguments = Reader(content).template whole<std::tuple<std::decay_t<A>...>>();
         Writer writer;
-        writer.put(static_cast<const R&>(std::apply(f, arguments)));
+        const auto& result = std::apply(f, std::move(arguments));
+        const R& value = result;
+        // A function of another type than was asked for, to whose result no value of that type is equal.
+        if constexpr (std::is_arithmetic_v<R> && std::is_arithmetic_v<std::decay_t<decltype(result)>>) {
+            if (value != result && result == result) return "N";
+        }
+        writer.put(value);
         return "V" + writer.bytes;
     }
 };

@@ -84,6 +84,23 @@ describe.skipIf(absent)('C++ apart from its tests', { timeout: 5 * minutes }, ()
     expect(stuck.seconds, 'it was asked again').toBeGreaterThan(8);
   });
 
+  test('a function of other types is called as the tests would call it', async () => {
+    const of = (source: string, result: string, ...lines: readonly string[]) => {
+      const { tests } = program(`${result} f(std::vector<long> x)`, '', ...lines);
+      return judge.judge({ language: 'cpp', source: `${includes}${source}`, tests });
+    };
+    const given = (value: string) => `    assert(candidate((std::vector<long>({1, 2}))) == (${value}));`;
+    const widths = 'auto f(const std::vector<long>& x) { return x.size(); }';
+    expect(await of(widths, 'long', given('2'))).toMatchObject(passes);
+    const half = failed('assertion', 'a number that its type does not have');
+    expect(await of('double f(std::vector<long> x) { return 2.5; }', 'long', given('2'))).toMatchObject(half);
+    expect(await of('int f(std::vector<long> x) { return 2; }', 'bool', given('true'))).toMatchObject(half);
+    const named = 'long f(std::vector<long>& x) { return 2; }';
+    expect(await of(named, 'long', given('2'))).toMatchObject({ verdict: 'compile_error' });
+    const twice = 'long f(std::vector<long> x) { return 2; }\nlong f(int x) { return 2; }';
+    expect(await of(twice, 'long', given('2'))).toMatchObject({ verdict: 'compile_error' });
+  });
+
   test('what it throws ends it, as its end is told', async () => {
     const thrown = await judged('long f(long x)', '    throw std::out_of_range("far");', '    candidate(1);');
     expect(thrown).toMatchObject(failed('exception', expect.stringMatching(/what\(\): +far/)));

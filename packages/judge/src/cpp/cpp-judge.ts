@@ -55,7 +55,8 @@ const launch = (program: Buffer) => ({
 
 /** The candidate's source, and a main function that answers calls; it begins at the first line. */
 function candidateText(source: string, { signature, entryPoint }: CppCalls): string {
-  const call = `[](auto&... arguments) { return ${entryPoint}(arguments...); }`;
+  // As the tests would: by the one function of that name, with values that have no names.
+  const call = `[](auto&&... given) { auto tested = ${entryPoint}; return tested(std::move(given)...); }`;
   return `${candidateHeader}namespace flex_judge { using Signature = ${signature}; }
 #line 1
 ${source}

@@ -2,7 +2,7 @@
 // called next does not tell the candidate whether it was right.
 //
 // Frames to the harness: C a call; F the first failure, as JSON; D that the tests have ended. Back, to a
-// call: V a value, A nobody.
+// call: V a value, N a number that is none of the type, A nobody.
 
 namespace flex_judge {
 
@@ -36,14 +36,15 @@ template <class R, class... A> struct Stub<R(A...)> {
         (writer.put(arguments), ...);
         write_frame("C" + writer.bytes);
         const std::string reply = read_frame();
-        const std::string content = reply.substr(1);
         switch (reply[0]) {
             case 'V':
                 try {
-                    return Reader(content).template whole<R>();
+                    return Reader(std::string_view(reply).substr(1)).template whole<R>();
                 } catch (const Malformed&) {
                     stop("protocol", "sent what is no value of its type");
                 }
+            case 'N':
+                stop("assertion", "a number that its type does not have");
             case 'A':
                 // The candidate is gone, by which the verdict is decided.
                 std::exit(0);

@@ -9,6 +9,7 @@ import com.sun.source.tree.ClassTree;
 import com.sun.source.tree.CompilationUnitTree;
 import com.sun.source.tree.ExpressionTree;
 import com.sun.source.tree.IfTree;
+import com.sun.source.tree.InstanceOfTree;
 import com.sun.source.tree.LambdaExpressionTree;
 import com.sun.source.tree.MethodInvocationTree;
 import com.sun.source.tree.MethodTree;
@@ -33,19 +34,17 @@ import java.util.TreeMap;
  * depend on what it answered, never on whether that was right. Every line stays where it is.
  *
  * Soft become assertions, and `if (…) throw …;` in `main`; where an assertion's `&&` or `||` has calls of the
- * candidate on its right, both sides are evaluated. As they are stay checks in a `try` that may catch them, and
- * the tests' other control flow.
+ * candidate on its right, both sides are evaluated. As they are stay checks in a `try` that may catch them or what
+ * the candidate throws, and the tests' other control flow.
  */
 final class SoftAssertions extends TreePathScanner<Void, Void> {
-  private static final Set<String> TAKES_ASSERTIONS = Set.of("Throwable", "Error", "AssertionError");
-
   private record Edit(int end, String text) {}
 
   private final String source;
   private final CompilationUnitTree unit;
   private final SourcePositions places;
   private final Set<String> asking;
-  private final boolean catchesAssertions;
+  private final boolean hasCatches;
   private final Map<Integer, Edit> edits = new TreeMap<>();
   private int variables = 0;
 
@@ -54,7 +53,7 @@ final class SoftAssertions extends TreePathScanner<Void, Void> {
     this.unit = unit;
     this.places = places;
     this.asking = methodsThatAsk(unit);
-    this.catchesAssertions = catchesAssertions(unit);
+    this.hasCatches = has(unit, CatchTree.class);
   }
 
   /** The tests' source, softened. */
@@ -66,7 +65,7 @@ final class SoftAssertions extends TreePathScanner<Void, Void> {
 
   @Override
   public Void visitAssert(AssertTree check, Void nothing) {
-    if (catchesAssertions && (!isInMain() || isTried(false))) return null;
+    if (hasCatches && (!isInMain() || isTried())) return null;
     String condition = variable();
     String detail = check.getDetail() == null ? "" : " : " + textOf(check.getDetail());
     String text = evaluated(check.getCondition(), condition) + "assert " + condition + detail + "; ";
@@ -81,7 +80,7 @@ final class SoftAssertions extends TreePathScanner<Void, Void> {
       then = block.getStatements().get(0);
     }
     boolean isCheck = then instanceof ThrowTree && check.getElseStatement() == null;
-    if (!isCheck || !isInMain() || isTried(true) || has(check.getCondition(), AssignmentTree.class)) {
+    if (!isCheck || !isInMain() || isTried() || bindsVariables(check.getCondition())) {
       return super.visitIf(check, nothing);
     }
     replace(then, failed(textOf(((ThrowTree) then).getExpression()), then));
@@ -121,27 +120,17 @@ final class SoftAssertions extends TreePathScanner<Void, Void> {
     return false;
   }
 
-  /** Whether it stands, in its method, in a `try` that takes exceptions, or that takes failed assertions. */
-  private boolean isTried(boolean anyException) {
+  /** Whether it stands, in its method, in a `try` that takes exceptions. */
+  private boolean isTried() {
     for (TreePath at = getCurrentPath(); !(at.getLeaf() instanceof MethodTree); at = at.getParentPath()) {
-      if (!(at.getLeaf() instanceof TryTree attempt)) continue;
-      if (anyException ? !attempt.getCatches().isEmpty() : catchesAssertions(attempt)) return true;
+      if (at.getLeaf() instanceof TryTree attempt && !attempt.getCatches().isEmpty()) return true;
     }
     return false;
   }
 
-  private static boolean catchesAssertions(Tree tree) {
-    boolean[] found = {false};
-    new TreeScanner<Void, Void>() {
-      @Override
-      public Void visitCatch(CatchTree clause, Void nothing) {
-        for (String type : clause.getParameter().getType().toString().split("[^\\w.]+")) {
-          found[0] |= TAKES_ASSERTIONS.contains(type.substring(type.lastIndexOf('.') + 1));
-        }
-        return super.visitCatch(clause, nothing);
-      }
-    }.scan(tree, null);
-    return found[0];
+  /** Whether what follows an `if` that throws may use a variable that the condition gives a value. */
+  private static boolean bindsVariables(ExpressionTree condition) {
+    return has(condition, AssignmentTree.class) || has(condition, InstanceOfTree.class);
   }
 
   /** The names of methods whose calls reach the candidate: the stub's, and of those that call them. */

@@ -116,5 +116,19 @@ describe.skipIf(machine === null)('tests whose checks fail', () => {
     expect(await run(taken, [false])).toEqual({ calls: 4, failure: '' });
     const thrown = 'try { if (!f(1)) throw new Exception(); f(2); } catch (Exception e) { f(3); f(4); }';
     expect(await run(thrown, [false])).toEqual({ calls: 3, failure: '' });
+    const dividing = (check: string) =>
+      `try { ${check} } catch (ArithmeticException e) { f(2); } } static int zero(int x) { return 1 / x; } static {`;
+    expect(await run(dividing('assert f(1) && zero(0) > 0;'), [true])).toEqual({ calls: 2, failure: '' });
+    const read = 'try { assert read(); } catch (IOException e) { f(2); }';
+    const reading = '} static boolean read() throws IOException { throw new IOException(); } static {';
+    expect(await run(read + reading, [true])).toEqual({ calls: 1, failure: '' });
+    const helped = 'try { check(); } catch (ArithmeticException e) { f(2); }';
+    const helper = '} static void check() { assert f(1) && 1 / zero > 0; } static int zero; static {';
+    expect(await run(helped + helper, [true])).toEqual({ calls: 2, failure: '' });
+  });
+
+  test('whose condition names what follows may use stay as they are', async () => {
+    const named = 'Object o = f(1); if (!(o instanceof Boolean b)) throw new Exception(); assert b && f(2);';
+    expect(await run(named, [true])).toEqual({ calls: 2, failure: '' });
   });
 });

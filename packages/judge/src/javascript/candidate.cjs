@@ -1,3 +1,4 @@
+// biome-ignore-all lint/suspicious/noShadowRestrictedNames: a program may give global names other values
 'use strict';
 /** Runs in the candidate's box: loads its program, then answers calls. What it says is never believed. */
 
@@ -5,6 +6,8 @@ const Module = require('node:module');
 const { compileFunction, constants } = require('node:vm');
 const { readFrame, writeFrame } = require('./channel.cjs');
 const { CannotCross, decode, encode } = require('./codec.cjs');
+
+const { Buffer, Error, JSON, Object, Reflect, String, process } = globalThis;
 
 const tokenBytes = 8;
 const filename = '/tmp/program.js';

@@ -1,7 +1,10 @@
+// biome-ignore-all lint/suspicious/noShadowRestrictedNames: a program may give global names other values
 'use strict';
 /** Frames to and from the harness: four bytes of length, big endian, then that many bytes. */
 
 const { readSync, writeSync } = require('node:fs');
+
+const { Buffer, process } = globalThis;
 
 /** The file descriptors that `onChannel` gives a process. */
 const requests = 3;

@@ -1,3 +1,4 @@
+// biome-ignore-all lint/suspicious/noShadowRestrictedNames: a program may give global names other values
 'use strict';
 /**
  * Values as JSON that says what JSON cannot: a text, a boolean, null and most numbers stand for themselves,
@@ -16,6 +17,11 @@
  */
 
 const { types } = require('node:util');
+
+const { Array, BigInt, Date, JSON, Map, Number, Object, RegExp, Set, String, Symbol } = globalThis;
+const { Buffer, Uint8Array, Error, EvalError, RangeError, ReferenceError, SyntaxError, TypeError } =
+  globalThis;
+const { URIError } = globalThis;
 
 const maxDepth = 500;
 const maxItems = 1_000_000;

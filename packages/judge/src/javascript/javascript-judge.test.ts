@@ -130,6 +130,19 @@ describe.skipIf(withoutSandbox)('JavaScript apart from its tests', () => {
     expect(stuck.seconds, 'it was asked again').toBeGreaterThan(5);
   });
 
+  test('a program that gives global names other values', async () => {
+    const names =
+      'Array, BigInt, Buffer, Date, Error, JSON, Map, Number, Object, Reflect, RegExp, Set, String';
+    const source = `${names.split(', ').join(' = ')} = null; process = null; function f(x) { return [x, -0, {}]; }`;
+    expect(await judged(source, 'assert.deepEqual(candidate([1n]), [[1n], -0, {}]);')).toMatchObject(passes);
+  });
+
+  test('an exception of which nothing can be said fails the program, not the tests', async () => {
+    const reply = JSON.stringify(['x', ['e', 'Error', 'Error', ''], 'toString', 1, 'stack', ['o', 1]]);
+    const source = `function f() { Buffer.from = ((from) => () => from('E' + ${JSON.stringify(reply)}))(Buffer.from); }`;
+    expect(await judged(source, 'candidate();')).toMatchObject(failed('exception', '…'));
+  });
+
   test('asynchronous tests are waited for, and what they reject is a failure', async () => {
     const source = 'function f(x) { return x; }';
     const later = (x: number) =>

@@ -78,7 +78,16 @@ const brief = { depth: 4, maxArrayLength: 20, maxStringLength: 200, breakLength:
 /** Characters of a reply beyond which values are not shown, as that might take long. */
 const showable = 100_000;
 let longestReply = 0;
-const show = (value) => (longestReply > showable ? '…' : inspect(value, brief));
+
+/** A value for people, whatever the methods that it should have are. */
+function show(value) {
+  if (longestReply > showable) return '…';
+  try {
+    return inspect(value, brief);
+  } catch {
+    return '…';
+  }
+}
 
 /** How many values each assertion looks at; a message follows them. */
 const compared = { ok: 1, equal: 2, notEqual: 2, strictEqual: 2, notStrictEqual: 2, deepEqual: 2, match: 2 };
