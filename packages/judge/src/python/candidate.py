@@ -51,12 +51,12 @@ def _resolve(kind, number):
 
 
 def _describe(error):
-    """`Name` of the exception's class and its text, which its own methods may make or fail to make."""
+    """The name of the exception's class and its text, which its own methods may make or fail to make; bounded."""
     try:
         text = str(error)
     except BaseException:
         text = ""
-    return type(error).__name__, text[:1000]
+    return type(error).__name__[:1000], text[:1000]
 
 
 def _report(error):

@@ -56,6 +56,8 @@ export interface Attack {
   readonly problem: string;
   /** The verdicts that are right; just `passed` for a control, never `passed` for another. */
   readonly verdicts: readonly Verdict[];
+  /** Seconds that it has to come to one of them: two, if its header does not say more. */
+  readonly seconds: number;
   /** The completion: the file without its header, its repetitions written out. */
   readonly text: string;
 }
@@ -85,7 +87,7 @@ export function readAttacks(): Attack[] {
 
 /**
  * The attack in a file of this name and content, which begins with four lines of comment: what it does, its
- * family, its problem, and the verdicts that are right. Throws DataError, which names the file, where one of
+ * family, its problem, the verdicts that are right and, if it needs more, its seconds. Throws DataError, which names the file, where one of
  * them is missing or wrong.
  */
 export function readAttack(language: AttackLanguage, name: string, content: string): Attack {
@@ -98,10 +100,11 @@ export function readAttack(language: AttackLanguage, name: string, content: stri
   }
   const mark = comment[language];
   const header = ['(\\S.*\\S)', 'family: (\\S+)', 'problem: (\\S+)', 'verdicts: (\\S.*)'];
-  const match = new RegExp(`^${header.map((line) => `${mark} ${line}\n`).join('')}`).exec(content);
+  const lines = header.map((line) => `${mark} ${line}\n`).join('');
+  const match = new RegExp(`^${lines}(?:${mark} seconds: (\\d+)\n)?`).exec(content);
   if (!match)
     refuse(`must begin with "${mark} WHAT IT DOES" and its family, problem and verdicts, a line each`);
-  const [whole, note, family, problem, list] = match;
+  const [whole, note, family, problem, list, seconds = '2'] = match;
   if (!isFamily(family)) refuse(`unknown family ${family}; known are ${families.join(', ')}`);
   if (!Object.hasOwn(attackProblems[language], problem)) refuse(`there is no ${language} problem ${problem}`);
   const right = list.split(', ') as Verdict[];
@@ -118,6 +121,7 @@ export function readAttack(language: AttackLanguage, name: string, content: stri
     family,
     problem,
     verdicts: right,
+    seconds: Number(seconds),
     text: writeOut(content.slice(whole.length)),
   };
 }

@@ -18,9 +18,6 @@ export interface JudgeAttacksOptions {
   readonly families?: readonly Family[];
 }
 
-/** Seconds that a hostile program has. */
-const seconds = 2;
-
 /** Judges hostile programs in Python and Java in the machine's sandbox; `apart.test.ts` has the others. */
 export async function judgeAttacks({
   lanes = 2,
@@ -30,15 +27,20 @@ export async function judgeAttacks({
     ({ family, language }) =>
       (language === 'python' || language === 'java') && (families?.includes(family) ?? true),
   );
-  const jobs = attacks.map((attack) => ({ program: attackProgram(attack), canonical: null }));
-  const judgements = await judgeAll(jobs, {
+  const options = {
     sandbox: await openSandbox(),
     lanes,
-    timeout: seconds,
     toolchains: await toolchainVersions(['py', 'java']),
     cache: openJudgementCache(null),
-  });
-  return attacks.map((attack, i) => ({ attack, judgement: judgements[i] }));
+  };
+  const judged: JudgedAttack[] = [];
+  for (const timeout of new Set(attacks.map(({ seconds }) => seconds))) {
+    const its = attacks.filter(({ seconds }) => seconds === timeout);
+    const jobs = its.map((attack) => ({ program: attackProgram(attack), canonical: null }));
+    const judgements = await judgeAll(jobs, { ...options, timeout });
+    judged.push(...its.map((attack, i) => ({ attack, judgement: judgements[i] })));
+  }
+  return judged;
 }
 
 /** The hostile programs that were judged as they should not be, each with its judgement. */
