@@ -19,10 +19,11 @@ final class VmLog {
   private static final int MAX_BYTES = 4 << 20;
   /**
    * How the machine logs an error that it throws itself; one that Java code throws is `thrown in` a method.
-   * By the two that are not taken it says that a method it tried to link is not there.
+   * By the two that are not taken it says that a method it tried to link is not there. Begins with what is rare:
+   * a log has a thousand exceptions of javac's own.
    */
-  private static final Pattern ERROR =
-      Pattern.compile("<a '[\\w/$]*(?<!/NoSuchMethod|/NoSuchField)Error'[^\\n]*\\n\\s*thrown \\[");
+  private static final Pattern ERROR = Pattern.compile(
+      "Error'(?<=<a '[\\w/$]{1,200}')(?<!/NoSuch(?:Method|Field)Error')[^\\n]*\\n\\s*thrown \\[");
 
   private final Path path;
 
