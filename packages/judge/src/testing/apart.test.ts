@@ -6,6 +6,7 @@ import { languageOf } from '../languages/index.ts';
 import { openSandbox } from '../sandbox/sandbox.ts';
 import { toolchainOf } from '../toolchain.ts';
 import { attackProgram, readAttacks } from './attacks.ts';
+import { isLong } from './long.ts';
 import { withoutSandbox } from './without-sandbox.ts';
 
 const attacks = readAttacks();
@@ -14,9 +15,9 @@ const forging = ['patched-runtime', 'redefinition', 'test-theft', 'secrets'];
 const minutes = 60_000;
 
 describe.skipIf(withoutSandbox).each([
-  { language: 'javascript', id: 'js' },
-  { language: 'cpp', id: 'cpp' },
-] as const)('attacks in $language', async ({ language, id }) => {
+  { language: 'javascript', id: 'js', isQuick: true },
+  { language: 'cpp', id: 'cpp', isQuick: false },
+] as const)('attacks in $language', async ({ language, id, isQuick }) => {
   const { missing } = await toolchainOf(languageOf(id));
   const its = attacks.filter((attack) => attack.language === language);
   const forgeries = its.filter(({ family }) => forging.includes(family));
@@ -26,7 +27,7 @@ describe.skipIf(withoutSandbox).each([
   });
   afterAll(() => judge.close());
 
-  test.skipIf(missing !== null).each(forgeries)(
+  test.skipIf(missing !== null || !(isQuick || isLong)).each(forgeries)(
     '$file passes in one process with its tests: $note',
     async (attack) => {
       const together = inProcess(attackProgram(attack))!;

@@ -64,7 +64,9 @@ describe("an attack's header", () => {
   test('says what it is, and is no part of the program', () => {
     const facts = { file: 'java/exit.java', language: 'java', verdicts: ['failed', 'memory'] };
     const attack = readAttack('java', 'exit.java', content(lines, '//'));
-    expect(attack).toEqual({ ...lines, ...facts, text: '    exit(0)\n' });
+    expect(attack).toEqual({ ...lines, ...facts, seconds: 2, text: '    exit(0)\n' });
+    const slow = content({ ...lines, verdicts: `${lines.verdicts}\n// seconds: 20` }, '//');
+    expect(readAttack('java', 'exit.java', slow)).toEqual({ ...attack, seconds: 20 });
   });
 
   test.each<[string, Partial<typeof lines>, RegExp]>([
