@@ -33,6 +33,8 @@ export interface BoxMeter {
    * what it did not before.
    */
   start(): Promise<void>;
+  /** Milliseconds from the start after which it should be looked at. */
+  readonly firstRestMs: number;
   look(): Usage;
   /** A last look, when all processes of the box are gone; whether a SIGKILL not of ours has ended it. */
   end(wasKilled: boolean): Usage;
@@ -104,15 +106,16 @@ export function openMeter(parents: GroupParents, limits: Limits): BoxMeter {
   return {
     take(bubblewrap) {
       root = bubblewrap;
-      entered = group.enter([bubblewrap]);
+      entered = group.enter(bubblewrap);
       // Its rejection is met at the gate, which the box may never reach.
       entered.catch(() => {});
     },
     async start() {
       for (const pid of inside()) giveUpFirst(pid);
       await entered;
-      await group.enter(group.strays(inside()));
+      group.enterAll(inside());
     },
+    firstRestMs: Math.min(longestRestMs, limits.memoryBytes / fastestGrowth),
     look() {
       const started = performance.now();
       const [counted, time] = [group.memory(), group.cpuSeconds()];

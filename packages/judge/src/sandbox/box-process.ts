@@ -70,8 +70,8 @@ export function startBox(launch: Launch, { limits, onOutput }: BoxOptions): Box 
   const stop = (reason: Stop) => {
     if (stopped !== null || child.exitCode !== null || child.signalCode !== null) return;
     stopped = reason;
-    // What it used is read while it is there.
-    meter.look();
+    // What it used is read while it is there, where that is not known to be within its limits.
+    if (reason !== 'closed') meter.look();
     if (!isMade) gate?.destroy();
     else if (child.pid !== undefined) killAll(child.pid);
   };
@@ -79,7 +79,7 @@ export function startBox(launch: Launch, { limits, onOutput }: BoxOptions): Box 
     isMade = true;
     const open = () => {
       if (child.exitCode !== null || child.signalCode !== null) return;
-      keepLooking();
+      poll = setTimeout(keepLooking, meter.firstRestMs);
       gate.end('\n');
     };
     meter.start().then(open).catch(giveUp);

@@ -28,12 +28,12 @@ export interface GroupParents {
 /** The control groups of one box. */
 export interface BoxGroup {
   /**
-   * Moves processes in; what they start from then on is in it too, what they hold counts where they got it.
-   * It may wait for the kernel, some 10 ms.
+   * Moves a process in, what it holds left behind; what it starts from then on is in it too. May wait for the
+   * kernel, some 10 ms.
    */
-  enter(pids: readonly number[]): Promise<void>;
-  /** Those of these processes that are not in it. */
-  strays(pids: readonly number[]): number[];
+  enter(pid: number): Promise<void>;
+  /** Moves in those of these processes that are not, at once where another has just entered. */
+  enterAll(pids: readonly number[]): void;
   /** The most memory held at once, and whether the kernel has killed for more; null where it is not counted. */
   memory(): { readonly bytes: number; readonly isExceeded: boolean } | null;
   /** Processor seconds of all processes there ever were; null where they are not counted. */
@@ -178,14 +178,16 @@ export function openBoxGroup({ memory, time }: GroupParents, memoryBytes: number
     if (memoryGroup) limitMemory(memoryGroup, memoryBytes);
   });
   return {
-    async enter(pids) {
+    async enter(pid) {
       for (const folder of folders) {
-        for (const pid of pids) await moveInto(folder, pid);
+        await writeFile(membersOf(folder), String(pid)).catch(unlessEnded);
       }
     },
-    strays(pids) {
-      const inside = folders.map((folder) => new Set(membersOf(folder)));
-      return pids.filter((pid) => !inside.every((members) => members.has(pid)));
+    enterAll(pids) {
+      for (const folder of folders) {
+        const inside = new Set(readFileSync(membersOf(folder), 'latin1').split('\n').map(Number));
+        for (const pid of pids) if (!inside.has(pid)) moveInto(folder, pid);
+      }
     },
     memory: () => memoryGroup && memoryOf(memoryGroup),
     cpuSeconds: () => timeGroup && cpuSecondsOf(timeGroup),
@@ -196,17 +198,19 @@ export function openBoxGroup({ memory, time }: GroupParents, memoryBytes: number
   };
 }
 
-const membersOf = (folder: string) =>
-  readFileSync(join(folder, 'cgroup.procs'), 'latin1').trim().split('\n').map(Number);
+const membersOf = (folder: string) => join(folder, 'cgroup.procs');
+
+function moveInto(folder: string, pid: number): void {
+  try {
+    writeFileSync(membersOf(folder), String(pid));
+  } catch (error) {
+    unlessEnded(error);
+  }
+}
 
 /** A process that has ended, or a group that was removed with its box, is no failure. */
-async function moveInto(folder: string, pid: number): Promise<void> {
-  try {
-    await writeFile(join(folder, 'cgroup.procs'), String(pid));
-  } catch (error) {
-    if (hasEnded(error)) return;
-    throw groupError(error);
-  }
+function unlessEnded(error: unknown): void {
+  if (!hasEnded(error)) throw groupError(error);
 }
 
 function limitMemory({ version, folder }: GroupParent, bytes: number): void {
