@@ -41,7 +41,7 @@ async function watched(
   const sandbox: Sandbox = {
     ...real,
     open(options) {
-      const isCandidate = '/flex/candidate.py' in (options.files ?? {});
+      const isCandidate = '/flex/candidate.pyc' in (options.files ?? {});
       if (isCandidate) seen.candidates++;
       if (options.command.includes('/flex/driver.py')) seen.inProcess++;
       const box = real.open(isCandidate ? change(options, seen.candidates) : options);

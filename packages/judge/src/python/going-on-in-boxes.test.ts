@@ -15,7 +15,7 @@ async function watched(source: string, code: string): Promise<{ finding: Finding
     ...real,
     open(options) {
       const box = real.open(options);
-      if (!options.command.some((word) => word.endsWith('candidate.py'))) return box;
+      if (!options.command.some((word) => word.endsWith('candidate.pyc'))) return box;
       const write = (bytes: string | Uint8Array) => {
         written.push(bytes.length);
         box.write(bytes);

@@ -7,7 +7,7 @@ import { verdictOfEnd } from '../protocol/verdict-of-end.ts';
 import type { Sandbox } from '../sandbox/box.ts';
 import type { Limits } from '../sandbox/limits.ts';
 import { type Finding, passed } from '../verdict.ts';
-import { candidateFiles } from './scripts.ts';
+import { candidateFiles, candidateScript } from './scripts.ts';
 import { openTester, type Tester, type TestResult } from './tester.ts';
 
 /** Judges Python programs one at a time, the tests in another box than the candidate. */
@@ -50,12 +50,13 @@ export function openPythonJudge({ sandbox, lane }: { sandbox: Sandbox; lane: num
 
   async function judgeOnce({ source, tests }: Program<PythonCalls>, limits: Limits): Promise<Finding> {
     const opened = await openedTester();
+    const files = await candidateFiles(sandbox, 4 * lane + 1);
     const candidate = openCandidate({
       sandbox,
       limits,
       lane: 4 * lane + 1,
-      command: [...pythonCommand, '/flex/candidate.py'],
-      files: candidateFiles,
+      command: [...pythonCommand, candidateScript],
+      files,
     });
     try {
       return await findingOf(candidate, source, tests, opened);
