@@ -19,15 +19,14 @@ const minutes = 60_000;
 
 const isRoot = process.getuid?.() === 0;
 
-/** What is the same for every user: how long it takes to compile, to answer and to decode. */
-const ofNoUser: readonly Family[] = [
-  'compile-bomb',
-  'hostile-values',
-  'poisoned-compiler',
-  'recursion',
-  'time',
-];
-const ofUsers = families.filter((family) => isLong || !ofNoUser.includes(family));
+/** What the user decides whom the harness runs as; long tests try all. */
+const ofUsers: readonly Family[] = isLong
+  ? families
+  : [
+      ...(['control', 'shared-state', 'secrets', 'writes', 'links', 'network', 'kernel'] as const),
+      ...(['processes', 'signals', 'daemons', 'resource-processes', 'resource-memory'] as const),
+      ...(['resource-files', 'output'] as const),
+    ];
 
 // Benchmarks lie below /usr while the suite runs, where that can be.
 const published = ['HumanEval.jsonl.gz', 'mbpp.jsonl'].map((name) => shared(`data/${name}`));
@@ -42,12 +41,12 @@ test.skipIf(!isPlaced)('the attack suite is judged with data below /usr', () => 
 });
 
 describe.skipIf(withoutSandbox).each([
-  { who: isRoot ? 'root' : 'the ordinary user who runs the tests', least: 400, judge: () => judgeAttacks() },
+  { who: isRoot ? 'root' : 'the ordinary user who runs the tests', least: 390, judge: () => judgeAttacks() },
   ...(isRoot
     ? [
         {
           who: 'an ordinary user',
-          least: 250,
+          least: 150,
           judge: () => judgeApart({ user: ordinaryUser, families: ofUsers }),
         },
       ]
@@ -97,14 +96,14 @@ describe.skipIf(withoutSandbox).each([
 const container = withoutSandbox ? null : openMemoryGroup(2 * 2 ** 30);
 
 describe.skipIf(container === null)('in a container of 2 GiB [memory group]', () => {
-  const greedy: readonly Family[] = ['control', 'resource-memory', 'resource-processes', 'resource-files'];
+  const greedy: readonly Family[] = ['control', 'resource-memory'];
   afterAll(() => container?.close());
   test.each(isLong ? [1, 2] : [2])(
     'and %d lanes no program ends the harness',
     async (lanes) => {
       const judged = await judgeApart({ lanes, families: isLong ? families : greedy, group: container! });
       expect(misjudged(judged)).toEqual([]);
-      expect(judged.length).toBeGreaterThan(70);
+      expect(judged.length).toBeGreaterThan(50);
     },
     15 * minutes,
   );

@@ -29,7 +29,9 @@ export interface JudgeAllOptions {
   readonly cache: JudgementCache;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: JudgeProgress) => void;
-  /** Bytes of memory that judging may take with all its boxes; what this process may have, where not given. */
+  /**
+   * Bytes of memory that judging may take with all its boxes; what this process may have, where not given.
+   */
   readonly memoryBytes?: number;
   /** Takes a line for people where fewer programs are judged at once than asked for. */
   readonly onNote?: (line: string) => void;

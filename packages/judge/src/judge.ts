@@ -23,8 +23,8 @@ export interface JudgeOptions {
   /** Judges that work at the same time need different lanes, from 0. */
   readonly lane: number;
   /**
-   * Wall-clock and processor seconds of one program's whole check, and processor seconds of each compilation in
-   * Java; null takes each language's own.
+   * Wall-clock and processor seconds of one program's whole check, and processor seconds of each compilation
+   * in Java; null takes each language's own.
    */
   readonly timeout: number | null;
 }

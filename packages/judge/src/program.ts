@@ -40,7 +40,9 @@ export interface JavaCalls {
   readonly whole: string | null;
 }
 
-/** JavaScript tests that run in a process of their own; what they call is answered by the candidate's process. */
+/**
+ * JavaScript tests that run in a process of their own; what they call is answered by the candidate's process.
+ */
 export interface JavaScriptCalls {
   readonly kind: 'javascript-calls';
   /** The tests: throwing means failing, and so does an assertion of `node:assert`, after which they go on. */

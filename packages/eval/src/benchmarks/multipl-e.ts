@@ -33,8 +33,8 @@ export function judgedMultiplERow(row: Identified<MultiplERow>, where: string): 
 /**
  * MultiPL-E (Cassano et al. 2022). A program is prompt + completion + newline + tests, as its publisher's.
  * Where the tests begin with what a stop text ends, such as Java's `    }`, the completion is without it; one
- * that still ends with it is taken as if it did not. Java, JavaScript and C++ run apart from their tests where
- * these can be told apart, other languages with them. Throws DataError for rows of several languages.
+ * that still ends with it is taken as if it did not. Java, JavaScript and C++ run apart from their tests
+ * where these can be told apart, other languages with them. Throws DataError for rows of several languages.
  */
 export function multiplE(rows: readonly JudgedMultiplERow[]): Benchmark {
   const languages = [...new Set(rows.map(({ language }) => language))];

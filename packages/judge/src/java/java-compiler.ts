@@ -7,12 +7,14 @@ import type { JavaWorker } from './java-worker.ts';
 export const maxSourceLength = 2 ** 20;
 
 /**
- * Characters of a source that a process compiles beside others: in no construct of one a character does it recurse
- * so deep as to overflow the stack that `workerLaunch` gives it.
+ * Characters of a source that a process compiles beside others: in no construct of one a character does it
+ * recurse so deep as to overflow the stack that `workerLaunch` gives it.
  */
 export const maxSharedLength = 2 ** 15;
 
-/** How many times its processor seconds a compilation may take by the clock, on a machine busy with others. */
+/**
+ * How many times its processor seconds a compilation may take by the clock, on a machine busy with others.
+ */
 const patience = 4;
 /** Milliseconds between two looks at the compiler's processor time. */
 const pollMs = 50;
@@ -32,8 +34,9 @@ export interface Compilers {
 
 /**
  * Compiles a source; no other program can have a part in what comes of it. Only a process that is still as it
- * was is asked again; a long source, and whatever does not compile, has the word of one that has compiled nothing
- * else. A compilation may use so many processor seconds; one that got too little of a processor is `starved`.
+ * was is asked again; a long source, and whatever does not compile, has the word of one that has compiled
+ * nothing else. A compilation may use so many processor seconds; one that got too little of a processor is
+ * `starved`.
  */
 export async function compile(source: string, compilers: Compilers, seconds: number): Promise<Compiled> {
   if (source.length > maxSourceLength) {

@@ -17,8 +17,8 @@ export interface JavaJudge {
   /**
    * Compiles the program as its publisher would, then runs its tests against it: tests and candidate each in
    * a box of its own, with nothing between them but plain data. `limits` hold for the candidate's process.
-   * One program at a time. Throws HarnessError where a process of the judge's ends twice before the program has
-   * answered a call, and for tests that do not compile.
+   * One program at a time. Throws HarnessError where a process of the judge's ends twice before the program
+   * has answered a call, and for tests that do not compile.
    */
   judge(program: Program<JavaCalls>, limits: Limits): Promise<Finding>;
   close(): Promise<void>;

@@ -28,8 +28,8 @@ export interface TestRun {
 }
 
 /**
- * Runs the tests in the worker and answers their calls from a candidate's process of its own. They go on after a
- * check has failed; the first failure is the program's, whatever follows.
+ * Runs the tests in the worker and answers their calls from a candidate's process of its own. They go on
+ * after a check has failed; the first failure is the program's, whatever follows.
  */
 export async function runTests({ worker, tests, open }: TestRun): Promise<Finding | Breakdown> {
   const state: RunState = { ready: false, calls: 0, pending: false, violation: null, late: false };

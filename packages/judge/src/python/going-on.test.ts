@@ -128,7 +128,8 @@ const holes = fc.array(fc.integer({ min: -3, max: 6 }), { minLength: 1, maxLengt
 
 describe.skipIf(!existsSync(python))('tests that go on', () => {
   test('have the verdict of Python, and the same first failure', () => {
-    // A candidate that answers by what it was asked before can tell surplus questions: so no body uses n here.
+    // A candidate that answers by what it was asked before can tell surplus questions: so no body uses n
+    // here.
     const body = bodies.filter((text) => text !== 'n');
     const arbitrary = fc
       .tuple(body, block, holes)

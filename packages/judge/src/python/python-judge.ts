@@ -29,9 +29,9 @@ const graceMs = 1000;
  * tests' word that they ran to the end, a candidate that answered every call and kept to the protocol, and no
  * limit reached; otherwise the first failure counts, whatever comes after it.
  *
- * Where the tests' process dies before a failure, the program is judged once more; where its answers kill that
- * process again, while one that gets no answers lives, it has failed. Throws HarnessError where the judge's own
- * process fails twice. `lane` tells judges apart that work at once.
+ * Where the tests' process dies before a failure, the program is judged once more; where its answers kill
+ * that process again, while one that gets no answers lives, it has failed. Throws HarnessError where the
+ * judge's own process fails twice. `lane` tells judges apart that work at once.
  */
 export function openPythonJudge({ sandbox, lane }: { sandbox: Sandbox; lane: number }): PythonJudge {
   let tester: Tester | null = null;

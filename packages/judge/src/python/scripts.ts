@@ -30,9 +30,13 @@ const compiled = new WeakMap<Sandbox, Promise<Files>>();
  * of boxes, once a process: that takes 6 ms, of every program's 25.
  */
 export function candidateFiles(sandbox: Sandbox, lane: number): Promise<Files> {
-  const known = compiled.get(sandbox) ?? compile(sandbox, lane);
-  compiled.set(sandbox, known);
-  return known;
+  const known = compiled.get(sandbox);
+  if (known) return known;
+  const files = compile(sandbox, lane);
+  compiled.set(sandbox, files);
+  // What failed may be tried again.
+  files.catch(() => compiled.delete(sandbox));
+  return files;
 }
 
 /** Prints the bytecode files of the files that it is given, as JSON of base64 by path. */

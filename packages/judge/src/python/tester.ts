@@ -31,7 +31,10 @@ export interface Answers {
   onFailure(failure: NonNullable<TestResult>): void;
 }
 
-/** A fork that takes all it may of memory stays below what its box may hold: the process it came from lives on. */
+/**
+ * A fork that takes all it may of memory stays below what its box may hold: the process it came from lives
+ * on.
+ */
 const limits = {
   ...defaultLimits,
   wallSeconds: Infinity,

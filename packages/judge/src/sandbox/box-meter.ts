@@ -1,8 +1,9 @@
 import { readFileSync, writeFileSync } from 'node:fs';
-import { findGroupParents, type GroupParents, openBoxGroup } from './control-groups.ts';
+import type { HarnessError } from '../errors.ts';
+import { type BoxGroup, findGroupParents, type GroupParents, openBoxGroup } from './control-groups.ts';
 import type { Limits } from './limits.ts';
 import { processorSeconds, processTree } from './process-tree.ts';
-import { openTreeMemory } from './tree-memory.ts';
+import { isCountable, openTreeMemory } from './tree-memory.ts';
 
 /** What a box's processes hold and have used. */
 export interface Usage {
@@ -21,21 +22,19 @@ const longestRestMs = 50;
 const shortestRestMs = 5;
 /** Bytes a millisecond as which memory may grow at most: two processors that touch large pages. */
 const fastestGrowth = 8e6;
+/** What a group must be able to hold that a box enters which is near its limit. */
+const leastGroupBytes = 16e6;
 /** Part of the harness's time that looks take at most, as long as memory cannot be exceeded meanwhile. */
 const lookingShare = 0.1;
 
 /** Watches what a box uses. */
 export interface BoxMeter {
-  /** Takes in bubblewrap, which makes the box. */
-  take(bubblewrap: number): void;
-  /**
-   * Takes in all that is there, before the box's program starts. Throws HarnessError where the kernel refuses
-   * what it did not before.
-   */
-  start(): Promise<void>;
+  /** Takes in the processes below bubblewrap's, before the box's program starts. */
+  start(bubblewrap: number): Promise<void>;
+  /** Throws HarnessError where the kernel refuses what it did not before. */
+  look(): Usage;
   /** Milliseconds from the start after which it should be looked at. */
   readonly firstRestMs: number;
-  look(): Usage;
   /** A last look, when all processes of the box are gone; whether a SIGKILL not of ours has ended it. */
   end(wasKilled: boolean): Usage;
 }
@@ -58,23 +57,27 @@ export function accountingOf({ memory, time }: GroupParents): Accounting {
   return { memory: memory ? 'cgroup' : 'proc', time: time ? 'cgroup' : 'proc' };
 }
 
+/** Whether /proc shows what boxes hold, found with the first. */
+let isShown: boolean | null = null;
+
 /**
  * A meter by control groups, exact, with the memory limit kept by the kernel; by /proc where there are none.
  * There, a box that may have been counted twice in parts is over its memory when two looks in a row say so.
  *
- * To enter a group takes 10 ms of waiting, unless another process has just done so. So bubblewrap enters them
- * while it makes the box, and what it started before is moved when the box waits at its gate.
+ * To enter a group takes 10 ms of waiting, and most programs end within 30. So a box is counted by /proc
+ * until its first look, 50 ms after its start, and enters its groups then; what it holds at that time, at
+ * most as /proc can tell, stays counted against its limit. Where /proc hides it, it starts in its groups.
  */
 export function openMeter(parents: GroupParents, limits: Limits): BoxMeter {
   const tree = openTreeMemory();
   const killsBefore = kernelKills();
-  const group = openBoxGroup(parents, limits.memoryBytes);
   let root: number | null = null;
-  let entered = Promise.resolve();
   let usage: Usage = { memoryBytes: 0, cpuSeconds: 0, exceeded: null, restMs: longestRestMs };
   let wasOver = false;
   let lastSum = 0;
   let lostSeconds = 0;
+  let entry: GroupEntry | null = null;
+  let hasEnded = false;
 
   const inside = () => (root === null ? [] : processTree(root).slice(1));
 
@@ -95,6 +98,47 @@ export function openMeter(parents: GroupParents, limits: Limits): BoxMeter {
     return { bytes, isExceeded };
   };
 
+  const exactMemory = (pids: readonly number[]) => tree.count(pids, limits.memoryBytes, true).bytes;
+
+  function enterGroups(bytes: number, seconds: number): GroupEntry {
+    const group = openBoxGroup(parents, Math.max(limits.memoryBytes - bytes, leastGroupBytes));
+    const made: GroupEntry = {
+      ...{ group, bytes, seconds, state: 'moving', failure: null },
+      moved: Promise.resolve(),
+    };
+    made.moved = moveAll();
+    return made;
+
+    async function moveAll(): Promise<void> {
+      const known = new Set<number>();
+      const unknown = () => inside().filter((pid) => !known.has(pid));
+      try {
+        for (const pid of inside().slice(0, 1)) await group.enter(pid);
+        // What a process starts while it is moved may be left outside.
+        for (let pids = unknown(); pids.length > 0 && !hasEnded; pids = unknown()) {
+          group.enterAll(pids);
+          for (const pid of pids) known.add(pid);
+        }
+        made.state = 'in';
+      } catch (error) {
+        made.state = 'failed';
+        made.failure = error as HarnessError;
+      }
+      if (hasEnded) group.remove();
+    }
+  }
+
+  /** What the groups count, and what was counted before; null until all are in, and where there are none. */
+  const counted = () => {
+    if (entry?.state !== 'in') return null;
+    const { group, bytes, seconds } = entry;
+    const [memory, time] = [group.memory(), group.cpuSeconds()];
+    return {
+      memory: memory && { ...memory, bytes: bytes + memory.bytes },
+      seconds: time === null ? null : seconds + time,
+    };
+  };
+
   const note = (bytes: number, seconds: number, isOverMemory: boolean, restMs = longestRestMs): Usage => {
     const cpuSeconds = Math.max(usage.cpuSeconds, seconds);
     const exceeded = isOverMemory ? 'memory' : cpuSeconds > limits.cpuSeconds ? 'cpu' : null;
@@ -104,38 +148,54 @@ export function openMeter(parents: GroupParents, limits: Limits): BoxMeter {
   };
 
   return {
-    take(bubblewrap) {
+    async start(bubblewrap) {
       root = bubblewrap;
-      entered = group.enter(bubblewrap);
-      // Its rejection is met at the gate, which the box may never reach.
-      entered.catch(() => {});
-    },
-    async start() {
-      for (const pid of inside()) giveUpFirst(pid);
-      await entered;
-      group.enterAll(inside());
+      const pids = inside();
+      for (const pid of pids) giveUpFirst(pid);
+      isShown ??= isCountable(pids);
+      if (isShown || parents.memory === null) return;
+      entry = enterGroups(0, 0);
+      await entry.moved;
+      if (entry.failure) throw entry.failure;
     },
     firstRestMs: Math.min(longestRestMs, limits.memoryBytes / fastestGrowth),
     look() {
+      if (entry?.failure) throw entry.failure;
       const started = performance.now();
-      const [counted, time] = [group.memory(), group.cpuSeconds()];
-      const pids = counted === null || time === null ? inside() : [];
-      const { bytes, isExceeded } = counted ?? treeMemory(pids);
+      const byGroup = counted();
+      const [memory, time] = [byGroup?.memory ?? null, byGroup?.seconds ?? null];
+      const pids = memory === null || time === null ? inside() : [];
+      const { bytes, isExceeded } = memory ?? treeMemory(pids);
+      const seconds = time ?? treeSeconds(pids);
+      if (entry === null && (parents.memory ?? parents.time))
+        entry = enterGroups(parents.memory ? exactMemory(pids) : bytes, seconds);
       const most = Math.max(longestRestMs, (performance.now() - started) / lookingShare);
-      const room = counted ? most : (limits.memoryBytes - bytes) / fastestGrowth;
+      const room = memory ? most : (limits.memoryBytes - bytes) / fastestGrowth;
       const restMs = Math.max(shortestRestMs, Math.min(room, most));
-      return note(bytes, time ?? treeSeconds(pids), isExceeded, restMs);
+      return note(bytes, seconds, isExceeded, restMs);
     },
     end(wasKilled) {
-      const { bytes, isExceeded } = group.memory() ?? {
+      hasEnded = true;
+      const byGroup = counted();
+      const { bytes, isExceeded } = byGroup?.memory ?? {
         bytes: 0,
         isExceeded: wasKilled && kernelKills() > killsBefore,
       };
-      const seconds = group.cpuSeconds() ?? 0;
-      entered.finally(() => group.remove()).catch(() => {});
-      return note(bytes, seconds, isExceeded);
+      if (entry && entry.state !== 'moving') entry.group.remove();
+      return note(bytes, byGroup?.seconds ?? 0, isExceeded);
     },
   };
+}
+
+/** A box's groups, and what it held and had used when it began to enter them. */
+interface GroupEntry {
+  readonly group: BoxGroup;
+  readonly bytes: number;
+  readonly seconds: number;
+  /** Resolves when all of it is in, has ended, or could not be moved. */
+  moved: Promise<void>;
+  state: 'moving' | 'in' | 'failed';
+  failure: HarnessError | null;
 }
 
 /** Lets the kernel, out of memory, kill this process and what it starts before any other. */

@@ -3,7 +3,7 @@ import { closeSync, openSync } from 'node:fs';
 import type { Duplex } from 'node:stream';
 import { HarnessError, SandboxError } from '../errors.ts';
 import type { Box, BoxEnd, BoxOptions, Stop } from './box.ts';
-import { openMeter } from './box-meter.ts';
+import { type BoxMeter, openMeter } from './box-meter.ts';
 import { openConstant } from './constant-file.ts';
 import type { GroupParents } from './control-groups.ts';
 import { inheritableFiles } from './inheritable-files.ts';
@@ -44,24 +44,26 @@ export interface Launch {
 export function startBox(launch: Launch, { limits, onOutput }: BoxOptions): Box {
   const [file] = launch.command;
   const started = performance.now();
-  const meter = openMeter(launch.groups, limits);
   const child = start(launch);
   const [gate, ...pipes] = (child.stdio ?? []).slice(gateFd) as Duplex[];
   for (const [i, bytes] of launch.data.entries()) pipes[i]?.on('error', ignoreClosedPipe).end(bytes);
   // A program may end without reading its input; what it leaves is of no interest.
   child.stdin?.on('error', ignoreClosedPipe);
 
-  if (child.pid !== undefined) meter.take(child.pid);
-  let isMade = false;
+  let meter: BoxMeter | null = null;
   let failure: HarnessError | null = null;
   let stopped: Stop | null = null;
   let cpuSeconds = 0;
   let poll: NodeJS.Timeout;
-  const keepLooking = () => {
-    const { exceeded, restMs, ...used } = meter.look();
-    cpuSeconds = used.cpuSeconds;
-    if (exceeded) stop(exceeded);
-    else poll = setTimeout(keepLooking, restMs);
+  const keepLooking = (by: BoxMeter) => {
+    try {
+      const { exceeded, restMs, ...used } = by.look();
+      cpuSeconds = used.cpuSeconds;
+      if (exceeded) stop(exceeded);
+      else poll = setTimeout(keepLooking, restMs, by);
+    } catch (error) {
+      giveUp(error as Error);
+    }
   };
   const giveUp = ({ message }: Error) => {
     failure = new HarnessError(`sandbox: a box could not be watched: ${message}`);
@@ -71,18 +73,22 @@ export function startBox(launch: Launch, { limits, onOutput }: BoxOptions): Box 
     if (stopped !== null || child.exitCode !== null || child.signalCode !== null) return;
     stopped = reason;
     // What it used is read while it is there, where that is not known to be within its limits.
-    if (reason !== 'closed') meter.look();
-    if (!isMade) gate?.destroy();
+    if (failure === null && reason !== 'closed') meter?.look();
+    if (meter === null) gate?.destroy();
     else if (child.pid !== undefined) killAll(child.pid);
   };
   gate?.on('error', ignoreClosedPipe).once('data', () => {
-    isMade = true;
+    const opened = openMeter(launch.groups, limits);
+    meter = opened;
     const open = () => {
       if (child.exitCode !== null || child.signalCode !== null) return;
-      poll = setTimeout(keepLooking, meter.firstRestMs);
+      poll = setTimeout(keepLooking, opened.firstRestMs, opened);
       gate.end('\n');
     };
-    meter.start().then(open).catch(giveUp);
+    opened
+      .start(child.pid as number)
+      .then(open)
+      .catch(giveUp);
   });
   const wall =
     limits.wallSeconds < longestTimer ? setTimeout(() => stop('wall'), limits.wallSeconds * 1000) : undefined;
@@ -115,9 +121,9 @@ export function startBox(launch: Launch, { limits, onOutput }: BoxOptions): Box 
     child.once('close', (code, signal) => {
       clearTimeout(guard);
       const wasKilled = stopped === null && (code === killedCode || signal === 'SIGKILL');
-      const used = meter.end(wasKilled);
+      const used = meter?.end(wasKilled) ?? { cpuSeconds: 0, memoryBytes: 0, exceeded: null };
       if (failure) return reject(failure);
-      if (!isMade && stopped === null) {
+      if (meter === null && stopped === null) {
         const said = stderr.text().trim().split('\n').at(-1) || `code ${code ?? signal}`;
         return reject(new HarnessError(`sandbox: a box could not be made: ${said}`));
       }

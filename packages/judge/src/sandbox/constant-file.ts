@@ -12,7 +12,9 @@ export function constantFile(content: string | Uint8Array): Uint8Array {
   return bytes;
 }
 
-/** A new descriptor, at the beginning, of the file of a constant; null for what is none. The caller closes it. */
+/**
+ * A new descriptor, at the beginning, of the file of a constant; null for what is none. The caller closes it.
+ */
 export function openConstant(content: string | Uint8Array): number | null {
   if (typeof content === 'string' || !files.has(content)) return null;
   const file = files.get(content) ?? write(content);

@@ -34,7 +34,9 @@ export interface BoxGroup {
   enter(pid: number): Promise<void>;
   /** Moves in those of these processes that are not, at once where another has just entered. */
   enterAll(pids: readonly number[]): void;
-  /** The most memory held at once, and whether the kernel has killed for more; null where it is not counted. */
+  /**
+   * The most memory held at once, and whether the kernel has killed for more; null where it is not counted.
+   */
   memory(): { readonly bytes: number; readonly isExceeded: boolean } | null;
   /** Processor seconds of all processes there ever were; null where they are not counted. */
   cpuSeconds(): number | null;
@@ -47,7 +49,8 @@ const ownPrefix = `${prefix}${process.pid}-`;
 
 /**
  * Where this process may make groups: memory in its own group of version 1 or 2, in version 2 also beside its
- * own group where that has no limit; time in version 2, where no controller is needed, or 1. Groups that a killed harness left are removed.
+ * own group where that has no limit; time in version 2, where no controller is needed, or 1. Groups that a
+ * killed harness left are removed.
  */
 export function findGroupParents(): GroupParents {
   const own = ownGroups();
@@ -165,8 +168,8 @@ function removeEnded(): void {
 process.once('exit', removeEnded);
 
 /**
- * Makes the groups of a box that may hold `memoryBytes`, swap included; beyond, the kernel kills in it. Throws
- * HarnessError where the kernel refuses, which it did not before.
+ * Makes the groups of a box that may hold `memoryBytes`, swap included; beyond, the kernel kills in it.
+ * Throws HarnessError where the kernel refuses, which it did not before.
  */
 export function openBoxGroup({ memory, time }: GroupParents, memoryBytes: number): BoxGroup {
   const name = `${ownPrefix}${groups++}`;

@@ -17,7 +17,8 @@ const limits: Limits = { ...defaultLimits, wallSeconds: 10 };
 /**
  * What a sandbox does not hold of what it must, found by running boxes: one that looks at itself
  * (capabilities, filter, mounts, hidden files, sockets, namespaces, process limit), one that sleeps past its
- * wall limit, one whose user is read from outside, one whose memory is. Empty where the sandbox is safe to use.
+ * wall limit, one whose user is read from outside, one whose memory is. Empty where the sandbox is safe to
+ * use.
  */
 export async function probe(sandbox: Sandbox): Promise<string[]> {
   if (!existsSync(python)) {

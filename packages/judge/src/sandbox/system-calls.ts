@@ -109,9 +109,9 @@ const common = {
 /**
  * Numbers of the system calls that always fail with EPERM: tracing and reading other processes, mounting,
  * namespaces, keys, BPF, io_uring and aio, memory without a file system's bound (memfd, SysV and POSIX IPC,
- * extended attributes), memory of the kernel's that nobody counts (pages pinned by splice and its kin, filters,
- * Landlock's rules), what tells which files are in memory or are opened by others, the choice of processors,
- * clocks, modules and the machine's administration.
+ * extended attributes), memory of the kernel's that nobody counts (pages pinned by splice and its kin,
+ * filters, Landlock's rules), what tells which files are in memory or are opened by others, the choice of
+ * processors, clocks, modules and the machine's administration.
  */
 export const denied: Readonly<Record<Architecture, Readonly<Record<string, number>>>> = {
   x64: {

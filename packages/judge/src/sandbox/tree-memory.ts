@@ -11,7 +11,10 @@ const kernelStackBytes = 16 * KiB;
 const mappingBytes = 512;
 const chainBytes = 64;
 const inodeBytes = 1.5 * KiB;
-/** Least that the kernel gives a pipe, once its user has a thousand of them, and what it keeps of an open file. */
+/**
+ * Least that the kernel gives a pipe, once its user has a thousand of them, and what it keeps of an open
+ * file.
+ */
 const openFileBytes = 10 * KiB;
 const pageBytes = 4 * KiB;
 /** Text of /proc/PID/maps that is read, some 3000 mappings, and of /proc/PID/net/unix. */
@@ -23,8 +26,8 @@ const datagram = '0002';
 /** Counts the memory of one box's processes, by /proc; it remembers what it has seen. */
 export interface TreeMemory {
   /**
-   * What these processes hold, all of a box but never bubblewrap outside, beside a limit in bytes; where it is
-   * to be exact, pages that forks share count once also within the limit.
+   * What these processes hold, all of a box but never bubblewrap outside, beside a limit in bytes; where it
+   * is to be exact, pages that forks share count once also within the limit.
    */
   count(pids: readonly number[], limit: number, isExact?: boolean): MemoryCount;
 }
@@ -151,8 +154,9 @@ function processMemory(pid: number): ProcessMemory | null {
 }
 
 /**
- * How many processes are above each whose mappings it may have copied: its parents, but all there are where its
- * own parent has ended, so that it is a child of the box's first process. Parents come before their children.
+ * How many processes are above each whose mappings it may have copied: its parents, but all there are where
+ * its own parent has ended, so that it is a child of the box's first process. Parents come before their
+ * children.
  */
 function generationsOf(processes: readonly ProcessMemory[]): Map<number, number> {
   const generations = new Map<number, number>();

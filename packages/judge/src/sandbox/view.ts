@@ -6,7 +6,9 @@ import { SandboxError } from '../errors.ts';
 /** Below /usr, and below /usr/local alike; `*` stands for any part of a name. */
 const belowUsr = (paths: readonly string[]) => paths.map((path) => `/usr/${path}`);
 
-/** What every box sees: programs, shared libraries, and Python's library. Each costs it a quarter millisecond. */
+/**
+ * What every box sees: programs, shared libraries, and Python's library. Each costs it a quarter millisecond.
+ */
 const common = [
   ...belowUsr(['bin', 'lib64', 'lib/*-linux-gnu', 'lib/locale', 'share/zoneinfo', 'lib/python3.*']),
   ...['/etc/alternatives', '/etc/ld.so.cache'],

@@ -37,10 +37,11 @@ describe.skipIf(withoutSandbox).each([
   test.skipIf(missing !== null)(
     'are judged as they should be apart from their tests',
     async () => {
-      const jobs = its.map((attack) => ({ program: attackProgram(attack), canonical: null }));
+      const chosen = its.filter((_, i) => isQuick || isLong || i % 3 === 0);
+      const jobs = chosen.map((attack) => ({ program: attackProgram(attack), canonical: null }));
       const rest = { timeout: 4, toolchains: {}, cache: openJudgementCache(null) };
       const judged = await judgeAll(jobs, { sandbox: await openSandbox(), lanes: 2, ...rest });
-      const wrong = its.flatMap(({ file, verdicts }, i) => {
+      const wrong = chosen.flatMap(({ file, verdicts }, i) => {
         const { verdict, assurance } = judged[i];
         const isRight = verdicts.includes(verdict) && assurance === 'isolated';
         return isRight ? [] : [`${file}: ${JSON.stringify(judged[i])}`];

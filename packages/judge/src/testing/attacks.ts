@@ -87,8 +87,8 @@ export function readAttacks(): Attack[] {
 
 /**
  * The attack in a file of this name and content, which begins with four lines of comment: what it does, its
- * family, its problem, the verdicts that are right and, if it needs more, its seconds. Throws DataError, which names the file, where one of
- * them is missing or wrong.
+ * family, its problem, the verdicts that are right and, if it needs more, its seconds. Throws DataError,
+ * which names the file, where one of them is missing or wrong.
  */
 export function readAttack(language: AttackLanguage, name: string, content: string): Attack {
   const file = `${language}/${name}`;

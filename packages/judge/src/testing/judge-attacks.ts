@@ -4,6 +4,7 @@ import { openSandbox } from '../sandbox/sandbox.ts';
 import { toolchainVersions } from '../toolchain.ts';
 import type { Judgement } from '../verdict.ts';
 import { type Attack, attackProgram, type Family, readAttacks } from './attacks.ts';
+import { isLong } from './long.ts';
 
 /** A hostile program and the judge's word on it. */
 export interface JudgedAttack {
@@ -18,14 +19,19 @@ export interface JudgeAttacksOptions {
   readonly families?: readonly Family[];
 }
 
+/** Of poisoned compilers, of which each takes a second, one in so many is judged in short tests. */
+const shortShare = 4;
+
 /** Judges hostile programs in Python and Java in the machine's sandbox; `apart.test.ts` has the others. */
 export async function judgeAttacks({
   lanes = 2,
   families,
 }: JudgeAttacksOptions = {}): Promise<JudgedAttack[]> {
   const attacks = readAttacks().filter(
-    ({ family, language }) =>
-      (language === 'python' || language === 'java') && (families?.includes(family) ?? true),
+    ({ family, language }, i) =>
+      (language === 'python' || language === 'java') &&
+      (families?.includes(family) ?? true) &&
+      (isLong || family !== 'poisoned-compiler' || i % shortShare === 0),
   );
   const options = {
     sandbox: await openSandbox(),
