@@ -278,7 +278,8 @@ library = ctypes.CDLL(None, use_errno=True)
 def result(number):
     ctypes.set_errno(0)
     return library.syscall(number, *[ctypes.c_long(-1)] * 6), ctypes.get_errno()
-refused, ignored = [{name: result(nr) for name, nr in table.items()} for table in map(json.loads, sys.argv[1:])]
+tables = map(json.loads, sys.argv[1:])
+refused, ignored = [{name: result(nr) for name, nr in table.items()} for table in tables]
 print(json.dumps([
     [name for name, found in refused.items() if found != (-1, 1)],
     [name for name, found in ignored.items() if found != (0, 0)]

@@ -171,7 +171,8 @@ function openFiles({ pid, thread }: ProcessMemory): number {
   try {
     return readdirSync(`/proc/${pid}/task/${thread}/fd`).length;
   } catch (error) {
-    if (hasEnded(error)) return 0;
+    // What has lost its memory is ending, and belongs to root until it is gone.
+    if (hasEnded(error) || livingThread(pid)[0] === '') return 0;
     throw error;
   }
 }
