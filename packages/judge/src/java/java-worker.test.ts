@@ -102,8 +102,10 @@ describe.skipIf(machine === null)("the worker, whatever a candidate's process se
 
   test('blocks the answer to another call', async () => {
     const word = new Promise<string>((resolve) => {
+      let failure = '';
       worker.ask(message('T', 'Problem', testerOf('f(1);')), (answer) => {
-        if (tagOf(answer!) === 'F') return resolve(textAt(answer!, 2));
+        if (tagOf(answer!) === 'D') return resolve(failure);
+        if (tagOf(answer!) === 'F') failure = textAt(answer!, 2);
         if (tagOf(answer!) !== 'c') return;
         worker.send(bytes('R', int(answer!.readInt32BE(1) - 1), 'V0'));
       });

@@ -167,7 +167,8 @@ export function openMeter(parents: GroupParents, limits: Limits): BoxMeter {
       const pids = memory === null || time === null ? inside() : [];
       const { bytes, isExceeded } = memory ?? treeMemory(pids);
       const seconds = time ?? treeSeconds(pids);
-      if (entry === null && (parents.memory ?? parents.time))
+      // What may hold too much is looked at again first: a group would not know what it holds already.
+      if (entry === null && bytes <= limits.memoryBytes && (parents.memory ?? parents.time))
         entry = enterGroups(parents.memory ? exactMemory(pids) : bytes, seconds);
       const most = Math.max(longestRestMs, (performance.now() - started) / lookingShare);
       const room = memory ? most : (limits.memoryBytes - bytes) / fastestGrowth;
