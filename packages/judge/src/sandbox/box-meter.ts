@@ -65,8 +65,8 @@ let isShown: boolean | null = null;
  * There, a box that may have been counted twice in parts is over its memory when two looks in a row say so.
  *
  * To enter a group takes 10 ms of waiting, and most programs end within 30. So a box is counted by /proc
- * until its first look, 50 ms after its start, and enters its groups then; what it holds at that time, at
- * most as /proc can tell, stays counted against its limit. Where /proc hides it, it starts in its groups.
+ * until its first look, 50 ms after its start, and enters its groups then; what it holds beside them once it
+ * is in, at most as /proc can tell, stays counted against its limit. Where /proc hides it, it starts in them.
  */
 export function openMeter(parents: GroupParents, limits: Limits): BoxMeter {
   const tree = openTreeMemory();
@@ -101,9 +101,9 @@ export function openMeter(parents: GroupParents, limits: Limits): BoxMeter {
   const exactMemory = (pids: readonly number[]) => tree.count(pids, limits.memoryBytes, true).bytes;
 
   function enterGroups(bytes: number, seconds: number): GroupEntry {
-    const group = openBoxGroup(parents, Math.max(limits.memoryBytes - bytes, leastGroupBytes));
+    const group = openBoxGroup(parents, limits.memoryBytes);
     const made: GroupEntry = {
-      ...{ group, bytes, seconds, state: 'moving', failure: null },
+      ...{ group, bytes, seconds, state: 'moving', isOver: false, failure: null },
       moved: Promise.resolve(),
     };
     made.moved = moveAll();
@@ -119,6 +119,7 @@ export function openMeter(parents: GroupParents, limits: Limits): BoxMeter {
           group.enterAll(pids);
           for (const pid of pids) known.add(pid);
         }
+        if (parents.memory) chargeOutside(made);
         made.state = 'in';
       } catch (error) {
         made.state = 'failed';
@@ -128,13 +129,22 @@ export function openMeter(parents: GroupParents, limits: Limits): BoxMeter {
     }
   }
 
+  /** Charges a box with what it holds that its group does not count, since it got it before it was in. */
+  function chargeOutside(made: GroupEntry): void {
+    const { bytes, isSure } = tree.count(inside(), limits.memoryBytes, true);
+    const isOver = bytes > limits.memoryBytes;
+    made.isOver = isOver && isSure;
+    if (isSure || !isOver) made.bytes = Math.max(0, bytes - (made.group.memory()?.bytes ?? 0));
+    made.isOver ||= !made.group.limit(Math.max(limits.memoryBytes - made.bytes, leastGroupBytes));
+  }
+
   /** What the groups count, and what was counted before; null until all are in, and where there are none. */
   const counted = () => {
     if (entry?.state !== 'in') return null;
     const { group, bytes, seconds } = entry;
     const [memory, time] = [group.memory(), group.cpuSeconds()];
     return {
-      memory: memory && { ...memory, bytes: bytes + memory.bytes },
+      memory: memory && { isExceeded: memory.isExceeded || entry.isOver, bytes: bytes + memory.bytes },
       seconds: time === null ? null : seconds + time,
     };
   };
@@ -191,8 +201,10 @@ export function openMeter(parents: GroupParents, limits: Limits): BoxMeter {
 /** A box's groups, and what it held and had used when it began to enter them. */
 interface GroupEntry {
   readonly group: BoxGroup;
-  readonly bytes: number;
+  bytes: number;
   readonly seconds: number;
+  /** It held too much when it was in. */
+  isOver: boolean;
   /** Resolves when all of it is in, has ended, or could not be moved. */
   moved: Promise<void>;
   state: 'moving' | 'in' | 'failed';

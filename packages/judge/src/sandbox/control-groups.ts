@@ -34,6 +34,8 @@ export interface BoxGroup {
   enter(pid: number): Promise<void>;
   /** Moves in those of these processes that are not, at once where another has just entered. */
   enterAll(pids: readonly number[]): void;
+  /** Lowers what it may hold; false where it holds more already. */
+  limit(memoryBytes: number): boolean;
   /**
    * The most memory held at once, and whether the kernel has killed for more; null where it is not counted.
    */
@@ -190,6 +192,15 @@ export function openBoxGroup({ memory, time }: GroupParents, memoryBytes: number
       for (const folder of folders) {
         const inside = new Set(readFileSync(membersOf(folder), 'latin1').split('\n').map(Number));
         for (const pid of pids) if (!inside.has(pid)) moveInto(folder, pid);
+      }
+    },
+    limit(bytes) {
+      try {
+        if (memoryGroup) limitMemory(memoryGroup, bytes);
+        return true;
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'EBUSY') throw groupError(error);
+        return false;
       }
     },
     memory: () => memoryGroup && memoryOf(memoryGroup),
