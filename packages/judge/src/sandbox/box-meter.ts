@@ -131,7 +131,10 @@ export function openMeter(parents: GroupParents, limits: Limits): BoxMeter {
 
   /** Charges a box with what it holds that its group does not count, since it got it before it was in. */
   function chargeOutside(made: GroupEntry): void {
-    const { bytes, isSure } = tree.count(inside(), limits.memoryBytes, true);
+    const count = () => tree.count(inside(), limits.memoryBytes, true);
+    const first = count();
+    // Pages that are shared out between two readings count twice in one look, hardly in two.
+    const { bytes, isSure } = first.bytes > limits.memoryBytes ? count() : first;
     const isOver = bytes > limits.memoryBytes;
     made.isOver = isOver && isSure;
     if (isSure || !isOver) made.bytes = Math.max(0, bytes - (made.group.memory()?.bytes ?? 0));
