@@ -58,7 +58,7 @@ export function accountingOf({ memory, time }: GroupParents): Accounting {
 }
 
 /** Whether /proc shows what boxes hold, found with the first. */
-let isShown: boolean | null = null;
+let procShows: boolean | null = null;
 
 /**
  * A meter by control groups, exact, with the memory limit kept by the kernel; by /proc where there are none.
@@ -98,8 +98,6 @@ export function openMeter(parents: GroupParents, limits: Limits): BoxMeter {
     return { bytes, isExceeded };
   };
 
-  const exactMemory = (pids: readonly number[]) => tree.count(pids, limits.memoryBytes, true).bytes;
-
   function enterGroups(bytes: number, seconds: number): GroupEntry {
     const group = openBoxGroup(parents, limits.memoryBytes);
     const made: GroupEntry = {
@@ -119,7 +117,8 @@ export function openMeter(parents: GroupParents, limits: Limits): BoxMeter {
           group.enterAll(pids);
           for (const pid of pids) known.add(pid);
         }
-        if (parents.memory) chargeOutside(made);
+        // What starts in its groups holds nothing beside them.
+        if (parents.memory && procShows) chargeOutside(made);
         made.state = 'in';
       } catch (error) {
         made.state = 'failed';
@@ -165,8 +164,8 @@ export function openMeter(parents: GroupParents, limits: Limits): BoxMeter {
       root = bubblewrap;
       const pids = inside();
       for (const pid of pids) giveUpFirst(pid);
-      isShown ??= isCountable(pids);
-      if (isShown || parents.memory === null) return;
+      procShows ??= isCountable(pids);
+      if (procShows || parents.memory === null) return;
       entry = enterGroups(0, 0);
       await entry.moved;
       if (entry.failure) throw entry.failure;
@@ -182,7 +181,7 @@ export function openMeter(parents: GroupParents, limits: Limits): BoxMeter {
       const seconds = time ?? treeSeconds(pids);
       // What may hold too much is looked at again first: a group would not know what it holds already.
       if (entry === null && bytes <= limits.memoryBytes && (parents.memory ?? parents.time))
-        entry = enterGroups(parents.memory ? exactMemory(pids) : bytes, seconds);
+        entry = enterGroups(bytes, seconds);
       const most = Math.max(longestRestMs, (performance.now() - started) / lookingShare);
       const room = memory ? most : (limits.memoryBytes - bytes) / fastestGrowth;
       const restMs = Math.max(shortestRestMs, Math.min(room, most));
@@ -201,10 +200,12 @@ export function openMeter(parents: GroupParents, limits: Limits): BoxMeter {
   };
 }
 
-/** A box's groups, and what it held and had used when it began to enter them. */
+/** A box's groups. */
 interface GroupEntry {
   readonly group: BoxGroup;
+  /** What it holds beside them; until it is in, all that it held when it began to enter. */
   bytes: number;
+  /** What it had used when it began to enter. */
   readonly seconds: number;
   /** It held too much when it was in. */
   isOver: boolean;

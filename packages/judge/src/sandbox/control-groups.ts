@@ -294,7 +294,8 @@ function succeeds(action: () => void): boolean {
   }
 }
 
-function readOrEmpty(path: string): string {
+/** A file of a hierarchy; empty where a group has no such file. */
+export function readOrEmpty(path: string): string {
   try {
     return readFileSync(path, 'latin1');
   } catch (error) {

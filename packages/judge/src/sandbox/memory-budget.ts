@@ -1,7 +1,6 @@
-import { readFileSync } from 'node:fs';
 import { totalmem } from 'node:os';
 import { dirname, join } from 'node:path';
-import { type OwnGroup, ownGroups } from './control-groups.ts';
+import { type OwnGroup, ownGroups, readOrEmpty } from './control-groups.ts';
 
 const MiB = 2 ** 20;
 /** What the harness itself may take, and beside each program the process that tests it. */
@@ -25,17 +24,8 @@ export function availableMemory(): number {
 /** The limits of a group and of all above it that can be seen; version 2 says `max` where there is none. */
 export function limitsOfGroup({ version, folder, mount }: OwnGroup): number[] {
   const file = version === 1 ? 'memory.limit_in_bytes' : 'memory.max';
-  const limit = Number.parseInt(readUnlessMissing(join(folder, file)), 10);
+  const limit = Number.parseInt(readOrEmpty(join(folder, file)), 10);
   const above =
     folder === mount ? [] : limitsOfGroup({ version, folder: dirname(folder), mount, controllers: [] });
   return Number.isNaN(limit) ? above : [limit, ...above];
-}
-
-function readUnlessMissing(path: string): string {
-  try {
-    return readFileSync(path, 'latin1');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-    return '';
-  }
 }

@@ -5,6 +5,7 @@ import { temporaryFolder } from '@flex/base/testing';
 import { describe, expect, test } from 'vitest';
 import { withoutSandbox } from '../testing/without-sandbox.ts';
 import type { Sandbox } from './box.ts';
+import { groupParents } from './box-meter.ts';
 import type { Mode } from './bubblewrap.ts';
 import { defaultLimits } from './limits.ts';
 import { probe, uncountedMemory } from './probe.ts';
@@ -232,6 +233,27 @@ describe.skipIf(withoutSandbox)('the probe finds', () => {
     });
     expect([stdout, stderr]).toEqual([`${JSON.stringify([[uncountedMemory], [uncountedMemory]])}\n`, '']);
   });
+
+  test.runIf(isRoot && groupParents().memory !== null)(
+    'no control groups, where the harness sees nothing but these: a box starts in them',
+    () => {
+      const reserves = 'import mmap, time; x = mmap.mmap(-1, 4 << 30); time.sleep(0.5)';
+      const script = `
+        import { bubblewrapSandbox, findBubblewrap } from '${import.meta.dirname}/sandbox.ts';
+        import { seccompFilter } from '${import.meta.dirname}/seccomp.ts';
+        import { defaultLimits as limits } from '${import.meta.dirname}/limits.ts';
+        const sandbox = bubblewrapSandbox(findBubblewrap(), 'bubblewrap', seccompFilter(process.arch));
+        const box = sandbox.open({ command: ['/usr/bin/python3', '-c', '${reserves}'], limits, lane: 0 });
+        const { code, stopped } = await box.ended;
+        console.log(JSON.stringify([code, stopped]));`;
+      const node = [process.execPath, '--import', 'tsx', '--input-type=module', '-e', script];
+      const { stdout, stderr } = spawnSync('/usr/bin/setpriv', ['--bounding-set', '-sys_ptrace', ...node], {
+        encoding: 'utf8',
+        cwd: import.meta.dirname,
+      });
+      expect([stdout, stderr]).toEqual(['[0,null]\n', '']);
+    },
+  );
 
   test('bubblewrap that cannot make a namespace', async () => {
     const folder = temporaryFolder();
