@@ -11,7 +11,7 @@ import {
 import { writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { HarnessError } from '../errors.ts';
-import { hasEnded, processTree } from './process-tree.ts';
+import { hasEnded, livingThread, processTree } from './process-tree.ts';
 
 /** A control group of the kernel's, below which groups can be made. */
 export interface GroupParent {
@@ -25,6 +25,12 @@ export interface GroupParents {
   readonly time: GroupParent | null;
 }
 
+export interface GroupMemory {
+  readonly bytes: number;
+  readonly heldBytes: number;
+  readonly isExceeded: boolean;
+}
+
 /** The control groups of one box. */
 export interface BoxGroup {
   /**
@@ -34,12 +40,15 @@ export interface BoxGroup {
   enter(pid: number): Promise<void>;
   /** Moves in those of these processes that are not, at once where another has just entered. */
   enterAll(pids: readonly number[]): void;
+  /** Those of these processes that are not in it and have not ended; one that just starts may be among them. */
+  outside(pids: readonly number[]): number[];
   /** Lowers what it may hold; false where it holds more already. */
   limit(memoryBytes: number): boolean;
   /**
-   * The most memory held at once, and whether the kernel has killed for more; null where it is not counted.
+   * The most memory held at once, what is held now, and whether the kernel has killed for more; null where it
+   * is not counted.
    */
-  memory(): { readonly bytes: number; readonly isExceeded: boolean } | null;
+  memory(): GroupMemory | null;
   /** Processor seconds of all processes there ever were; null where they are not counted. */
   cpuSeconds(): number | null;
   /** To be called when its processes are gone. */
@@ -190,9 +199,12 @@ export function openBoxGroup({ memory, time }: GroupParents, memoryBytes: number
     },
     enterAll(pids) {
       for (const folder of folders) {
-        const inside = new Set(readFileSync(membersOf(folder), 'latin1').split('\n').map(Number));
-        for (const pid of pids) if (!inside.has(pid)) moveInto(folder, pid);
+        for (const pid of missingIn(folder, pids)) moveInto(folder, pid);
       }
+    },
+    outside: (pids) => {
+      const missing = new Set(folders.flatMap((folder) => missingIn(folder, pids)));
+      return [...missing].filter((pid) => livingThread(pid) !== null);
     },
     limit(bytes) {
       try {
@@ -213,6 +225,11 @@ export function openBoxGroup({ memory, time }: GroupParents, memoryBytes: number
 }
 
 const membersOf = (folder: string) => join(folder, 'cgroup.procs');
+
+function missingIn(folder: string, pids: readonly number[]): number[] {
+  const inside = new Set(readFileSync(membersOf(folder), 'latin1').split('\n').map(Number));
+  return pids.filter((pid) => !inside.has(pid));
+}
 
 function moveInto(folder: string, pid: number): void {
   try {
@@ -243,14 +260,16 @@ function limitMemory({ version, folder }: GroupParent, bytes: number): void {
   }
 }
 
-function memoryOf({ version, folder }: GroupParent): { bytes: number; isExceeded: boolean } {
+function memoryOf({ version, folder }: GroupParent): GroupMemory {
   const read = (file: string) => readFileSync(join(folder, file), 'latin1');
-  const [peaks, events] =
+  const [peak, held, events] =
     version === 2
-      ? [['memory.peak', 'memory.current'], 'memory.events']
-      : [['memory.max_usage_in_bytes'], 'memory.oom_control'];
-  const peak = peaks.find((file) => existsSync(join(folder, file))) as string;
-  return { bytes: Number(read(peak)), isExceeded: /^oom_kill [1-9]/m.test(read(events)) };
+      ? ['memory.peak', 'memory.current', 'memory.events']
+      : ['memory.max_usage_in_bytes', 'memory.usage_in_bytes', 'memory.oom_control'];
+  const heldBytes = Number(read(held));
+  // Older kernels of version 2 keep no peak.
+  const bytes = Number(readOrEmpty(join(folder, peak)) || heldBytes);
+  return { bytes, heldBytes, isExceeded: /^oom_kill [1-9]/m.test(read(events)) };
 }
 
 function cpuSecondsOf({ version, folder }: GroupParent): number {
