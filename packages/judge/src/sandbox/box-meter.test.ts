@@ -290,3 +290,21 @@ while True:
     });
   },
 );
+
+test.skipIf(found.memory === null)(
+  'that the kernel kills in one box says nothing about another',
+  async () => {
+    const boxes = [byProc, found].map((groups) =>
+      bubblewrapSandbox(findBubblewrap(), 'bubblewrap', seccompFilter(process.arch), groups),
+    );
+    const [kills, greedy] = [
+      'import os\nos.read(0, 1)\nos.kill(os.getpid(), 9)',
+      'import time\ntime.sleep(0.4)\ndata = bytes([1]) * (400 << 20)\ntime.sleep(60)',
+    ].map((source, i) =>
+      boxes[i].open({ ...python(source), limits: { ...defaultLimits, memoryBytes: 200 * MiB }, lane: i }),
+    );
+    expect(await greedy.ended).toMatchObject({ stopped: 'memory' });
+    kills.write('x');
+    expect(await kills.ended).toMatchObject({ stopped: null, code: 137 });
+  },
+);

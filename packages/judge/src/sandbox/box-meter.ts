@@ -1,7 +1,13 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import type { HarnessError } from '../errors.ts';
-import { type BoxGroup, findGroupParents, type GroupParents, openBoxGroup } from './control-groups.ts';
+import {
+  type BoxGroup,
+  findGroupParents,
+  type GroupParents,
+  killsInGroups,
+  openBoxGroup,
+} from './control-groups.ts';
 import type { Limits } from './limits.ts';
 import { processorSeconds, processTree } from './process-tree.ts';
 import { isCountable, openTreeMemory } from './tree-memory.ts';
@@ -75,7 +81,7 @@ let procShows: boolean | null = null;
  */
 export function openMeter(parents: GroupParents, limits: Limits): BoxMeter {
   const tree = openTreeMemory();
-  const killsBefore = kernelKills();
+  const killsBefore = killsOutside();
   let root: number | null = null;
   let usage: Usage = { memoryBytes: 0, cpuSeconds: 0, exceeded: null, restMs: longestRestMs };
   let wasOver = false;
@@ -155,7 +161,7 @@ export function openMeter(parents: GroupParents, limits: Limits): BoxMeter {
   const countedBy = ({ group, bytes, seconds, isOver }: GroupEntry) => {
     const [memory, time] = [group.memory(), group.cpuSeconds()];
     return {
-      memory: memory && { isExceeded: memory.isExceeded || isOver, bytes: bytes + memory.bytes },
+      memory: memory && { isExceeded: memory.kills > 0 || isOver, bytes: bytes + memory.bytes },
       seconds: time === null ? null : seconds + time,
     };
   };
@@ -203,7 +209,7 @@ export function openMeter(parents: GroupParents, limits: Limits): BoxMeter {
       const byGroup = entry?.hasBeenIn ? countedBy(entry) : null;
       const { bytes, isExceeded } = byGroup?.memory ?? {
         bytes: 0,
-        isExceeded: wasKilled && kernelKills() > killsBefore,
+        isExceeded: (entry?.group.memory()?.kills ?? 0) > 0 || (wasKilled && killsOutside() > killsBefore),
       };
       if (entry && entry.state !== 'moving') entry.group.remove();
       return note(bytes, byGroup?.seconds ?? 0, isExceeded);
@@ -232,7 +238,11 @@ function giveUpFirst(pid: number): void {
   writeFileSync(`/proc/${pid}/oom_score_adj`, '1000');
 }
 
-/** How many processes the kernel has killed for memory, on the whole machine. */
-function kernelKills(): number {
-  return Number(/^oom_kill (\d+)$/m.exec(readFileSync('/proc/vmstat', 'latin1'))?.[1] ?? 0);
+/**
+ * How many processes the kernel has killed for memory on the whole machine, but for those in boxes' own groups:
+ * no box is said to have been killed because another was.
+ */
+function killsOutside(): number {
+  const kills = Number(/^oom_kill (\d+)$/m.exec(readFileSync('/proc/vmstat', 'latin1'))?.[1] ?? 0);
+  return kills - killsInGroups();
 }

@@ -28,7 +28,7 @@ export interface GroupParents {
 export interface GroupMemory {
   readonly bytes: number;
   readonly heldBytes: number;
-  readonly isExceeded: boolean;
+  readonly kills: number;
 }
 
 /** The control groups of one box. */
@@ -45,8 +45,8 @@ export interface BoxGroup {
   /** Lowers what it may hold; false where it holds more already. */
   limit(memoryBytes: number): boolean;
   /**
-   * The most memory held at once, what is held now, and whether the kernel has killed for more; null where it
-   * is not counted.
+   * The most memory held at once, what is held now, and how many processes the kernel has killed for more; null
+   * where it is not counted.
    */
   memory(): GroupMemory | null;
   /** Processor seconds of all processes there ever were; null where they are not counted. */
@@ -169,6 +169,15 @@ function removeLeftGroups(folder: string): void {
 }
 
 let groups = 0;
+/** Memory groups of boxes, and how many processes the kernel killed in those that are there no more. */
+const memoryGroups = new Set<GroupParent>();
+let killsInEnded = 0;
+
+/** How many processes the kernel has ever killed in boxes' memory groups. */
+export function killsInGroups(): number {
+  return [...memoryGroups].reduce((kills, group) => kills + memoryOf(group).kills, killsInEnded);
+}
+
 /** Groups of boxes that have ended, whose last process may still be ending. */
 const ended = new Set<string>();
 
@@ -191,6 +200,7 @@ export function openBoxGroup({ memory, time }: GroupParents, memoryBytes: number
     for (const folder of folders) mkdirSync(folder);
     if (memoryGroup) limitMemory(memoryGroup, memoryBytes);
   });
+  if (memoryGroup) memoryGroups.add(memoryGroup);
   return {
     async enter(pid) {
       for (const folder of folders) {
@@ -218,6 +228,7 @@ export function openBoxGroup({ memory, time }: GroupParents, memoryBytes: number
     memory: () => memoryGroup && memoryOf(memoryGroup),
     cpuSeconds: () => timeGroup && cpuSecondsOf(timeGroup),
     remove() {
+      if (memoryGroup && memoryGroups.delete(memoryGroup)) killsInEnded += memoryOf(memoryGroup).kills;
       for (const folder of folders) ended.add(folder);
       removeEnded();
     },
@@ -269,7 +280,7 @@ function memoryOf({ version, folder }: GroupParent): GroupMemory {
   const heldBytes = Number(read(held));
   // Older kernels of version 2 keep no peak.
   const bytes = Number(readOrEmpty(join(folder, peak)) || heldBytes);
-  return { bytes, heldBytes, isExceeded: /^oom_kill [1-9]/m.test(read(events)) };
+  return { bytes, heldBytes, kills: Number(/^oom_kill (\d+)$/m.exec(read(events))?.[1] ?? 0) };
 }
 
 function cpuSecondsOf({ version, folder }: GroupParent): number {
