@@ -239,8 +239,8 @@ function giveUpFirst(pid: number): void {
 }
 
 /**
- * How many processes the kernel has killed for memory on the whole machine, but for those in boxes' own groups:
- * no box is said to have been killed because another was.
+ * How many processes the kernel has killed for memory on the whole machine, but for those in boxes' own
+ * groups: no box is said to have been killed because another was.
  */
 function killsOutside(): number {
   const kills = Number(/^oom_kill (\d+)$/m.exec(readFileSync('/proc/vmstat', 'latin1'))?.[1] ?? 0);

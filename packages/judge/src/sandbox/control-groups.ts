@@ -40,13 +40,13 @@ export interface BoxGroup {
   enter(pid: number): Promise<void>;
   /** Moves in those of these processes that are not, at once where another has just entered. */
   enterAll(pids: readonly number[]): void;
-  /** Those of these processes that are not in it and have not ended; one that just starts may be among them. */
+  /** Those of these that are not in it and have not ended; one that just starts may be among them. */
   outside(pids: readonly number[]): number[];
   /** Lowers what it may hold; false where it holds more already. */
   limit(memoryBytes: number): boolean;
   /**
-   * The most memory held at once, what is held now, and how many processes the kernel has killed for more; null
-   * where it is not counted.
+   * The most memory held at once, what is held now, and how many processes the kernel has killed for more;
+   * null where it is not counted.
    */
   memory(): GroupMemory | null;
   /** Processor seconds of all processes there ever were; null where they are not counted. */
