@@ -1,6 +1,6 @@
-// Forked by tests that run as root: waits to be told its user, by when it is in a memory group that holds less
-// than one box may, becomes that user, judges programs that take all the memory they get beside one that takes
-// none, and sends its parent the verdicts and the notes.
+// Forked by tests that run as root: waits to be told its user, by when it is in a memory group that holds
+// less than one box may, becomes that user, judges programs that take all the memory they get beside one that
+// takes none, and sends its parent the verdicts and the notes.
 import { once } from 'node:events';
 import { judgeAll } from '../judge-all.ts';
 import { openJudgementCache } from '../judgement-cache.ts';
