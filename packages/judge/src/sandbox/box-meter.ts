@@ -153,7 +153,8 @@ export function openMeter(parents: GroupParents, limits: Limits): BoxMeter {
     const { bytes, isSure } = first.bytes > limits.memoryBytes ? count() : first;
     const isOver = bytes > limits.memoryBytes;
     made.isOver = isOver && isSure;
-    if (isSure || !isOver) made.bytes = Math.max(0, bytes - counted);
+    // What was found before stays counted: a limit is lowered only.
+    if (isSure || !isOver) made.bytes = Math.max(made.hasBeenIn ? made.bytes : 0, bytes - counted);
     made.isOver ||= !made.group.limit(Math.max(limits.memoryBytes - made.bytes, leastGroupBytes));
   }
 

@@ -11,7 +11,7 @@ import {
 import { writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { HarnessError } from '../errors.ts';
-import { hasEnded, livingThread, processTree } from './process-tree.ts';
+import { hasEnded, livingThread, processTree, readUnlessEnded } from './process-tree.ts';
 
 /** A control group of the kernel's, below which groups can be made. */
 export interface GroupParent {
@@ -214,7 +214,15 @@ export function openBoxGroup({ memory, time }: GroupParents, memoryBytes: number
     },
     outside: (pids) => {
       const missing = new Set(folders.flatMap((folder) => missingIn(folder, pids)));
-      return [...missing].filter((pid) => livingThread(pid) !== null);
+      // A process whose first thread has ended is no member of its own, its threads are.
+      const isMember = (pid: number, thread: string) =>
+        readUnlessEnded(`/proc/${pid}/task/${thread}/cgroup`)
+          .split('\n')
+          .filter((line) => line.endsWith(`/${name}`)).length >= folders.length;
+      return [...missing].filter((pid) => {
+        const living = livingThread(pid);
+        return living !== null && !isMember(pid, living.thread);
+      });
     },
     limit(bytes) {
       try {
