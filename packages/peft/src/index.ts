@@ -2,6 +2,7 @@ export * from './adapter-file.ts';
 export { peftName } from './adapter-names.ts';
 export * from './adapters.ts';
 export * from './lora.ts';
+export { type LowRankProduct, productsOf, subtractProduct } from './low-rank-product.ts';
 export * from './merge.ts';
 export * from './regularizer.ts';
 export {
