@@ -56,26 +56,23 @@ export function spectrumOptions(regularizers: readonly { readonly options: Secti
  * of the run: of each A and B, whatever scope the penalty has. A run that goes on takes back later lines.
  */
 export function spectrumLog(path: string): Callback {
-  let last = -1;
   const write = async (run: RunContext) => {
     const line = await lineOf(run);
     const file = openMetrics(path);
     file.append(line);
     file.close();
-    last = run.step;
   };
-  const isOn = ({ config }: RunContext) => config.train.spectrumEvery > 0;
+  const isDue = ({ config, step }: RunContext) => step % config.train.spectrumEvery === 0;
   return {
     async onStart(run) {
       rewindMetrics(path, run.step);
-      last = readSpectra(path).at(-1)?.step ?? -1;
-      if (isOn(run) && run.step === 0) await write(run);
+      if (run.step === 0 && isDue(run)) await write(run);
     },
     async onUpdate(run) {
-      if (isOn(run) && run.step % run.config.train.spectrumEvery === 0) await write(run);
+      if (isDue(run)) await write(run);
     },
     async onEnd(run, { status }) {
-      if (isOn(run) && status === 'done' && last < run.step) await write(run);
+      if (status === 'done' && run.config.train.spectrumEvery > 0 && !isDue(run)) await write(run);
     },
   };
 }
