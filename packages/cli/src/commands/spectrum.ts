@@ -86,31 +86,32 @@ async function ofAdapters(
   const backend = await openBackend(device, output.note);
   const first = open(backend, dir, output);
   if (permutations > 0) output.note(`noise: ${permutations} permutations of the indices, seeds from 0`);
-  const named = new Map([['first', await spectraOf(first, backend, options)]]);
-  requireFinite(dir, named.get('first')!);
+  const own = await spectraOf(first, backend, options);
+  requireFinite(dir, own);
+  const named = new Map([[against === undefined ? 'adapter' : 'first', own]]);
   if (against !== undefined) {
     const second = open(backend, against, output);
-    named.set('second', await spectraOf(second, backend, options));
-    requireFinite(against, named.get('second')!);
+    const other = await spectraOf(second, backend, options);
+    requireFinite(against, other);
+    named.set('second', other);
     named.set('difference', await spectraOfDifference(second, first, backend, options));
   }
   await backend.close();
-  const [own, other, difference] = [...named.values()].map(plainSpectra);
+  const [plain, other, difference] = [...named.values()].map(plainSpectra);
   output.emit({
     adapter: dir,
     run: folder,
     options: respellSection(penalty),
     permutations,
-    ...own,
+    ...plain,
     ...(other && { against: { adapter: against, ...other }, difference }),
   });
   printTables(named, penalty, output);
   output.print(
-    `penalty of the whole adapter, before λ: ${own.penalty.toPrecision(6)} (norm ${penalty.norm})`,
+    `penalty of the whole adapter, before λ: ${plain.penalty.toPrecision(6)} (norm ${penalty.norm})`,
   );
-  const title = against === undefined ? [dir] : ['first', 'second', 'second less first'];
-  const shown = new Map([...named.values()].map((spectra, i) => [title[i], spectra]));
-  if (svg !== undefined) draw(svg, adapterChart(shown, penalty), output);
+  const title = against === undefined ? dir : `${dir} (first) and ${against} (second)`;
+  if (svg !== undefined) draw(svg, adapterChart(`Spectrum of ${title}`, named, penalty), output);
 }
 
 function ofRun(dir: string, { svg }: SpectrumCommandOptions, output: Output): void {

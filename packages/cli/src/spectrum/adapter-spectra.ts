@@ -113,8 +113,8 @@ export function totalsOf({ parameters, products }: AdapterSpectra): [name: strin
   return [parameters, products.inputs, products.outputs].flatMap(({ totals }) => [...totals]);
 }
 
-/** What people call them. */
+/** What people call them: s·B·A by frequency along its inputs and its outputs. */
 export const totalNames: Readonly<Record<string, string>> = {
-  inputs: 's·B·A, along inputs',
-  outputs: 's·B·A, along outputs',
+  inputs: 's·B·A, inputs',
+  outputs: 's·B·A, outputs',
 };

@@ -18,17 +18,43 @@ export interface Panel {
 const [width, height] = [440, 300];
 const plot = { left: 56, right: 424, top: 58, bottom: 252 };
 const lineHeight = 14;
-const seriesColours = 4;
+
+interface Palette {
+  readonly ink: string;
+  readonly paper: string;
+  readonly rule: string;
+  /** Of the series: colours that colour-blind people tell apart. */
+  readonly series: readonly string[];
+}
+
+const light: Palette = {
+  ink: '#222',
+  paper: '#fff',
+  rule: '#ddd',
+  series: ['#0072b2', '#d55e00', '#007a5a', '#a3407f'],
+};
+const dark: Palette = {
+  ink: '#ddd',
+  paper: '#16181c',
+  rule: '#3a3d42',
+  series: ['#56b4e9', '#f0904c', '#3cc39a', '#e08cc0'],
+};
+
+const rules = ({ ink, paper, rule, series }: Palette) =>
+  [
+    `.paper { fill: ${paper} } text { fill: ${ink} } .grid { stroke: ${rule} } .axis, .mark { stroke: ${ink} }`,
+    ...series.map(
+      (colour, i) => `.fill${i} { fill: ${colour} } .curve${i} { stroke: ${colour}; fill: none }`,
+    ),
+  ].join('\n');
 
 const style = `
-  svg { font: 11px system-ui, sans-serif; --ink: #222; --paper: #fff; --rule: #ddd;
-    --c0: #0072b2; --c1: #d55e00; --c2: #007a5a; --c3: #a3407f }
-  @media (prefers-color-scheme: dark) { svg { --ink: #ddd; --paper: #16181c; --rule: #3a3d42;
-    --c0: #56b4e9; --c1: #f0904c; --c2: #3cc39a; --c3: #e08cc0 } }
-  .paper { fill: var(--paper) } text { fill: var(--ink) } .title { font-weight: 600; font-size: 12px }
-  .grid { stroke: var(--rule) } .axis { stroke: var(--ink) } .mark { stroke: var(--ink); stroke-dasharray: 3 3 }
-  .curve { fill: none; stroke-width: 1.6 } .range { opacity: 0.22; stroke: none }
-${Array.from({ length: seriesColours }, (_, i) => `  .s${i} { stroke: var(--c${i}); fill: var(--c${i}) } .curve.s${i} { fill: none }`).join('\n')}
+text { font: 11px system-ui, sans-serif } .title { font-weight: 600; font-size: 12px }
+.mark { stroke-dasharray: 3 3 } .curve { stroke-width: 1.6 } .range { opacity: 0.22 }
+${rules(light)}
+@media (prefers-color-scheme: dark) {
+${rules(dark)}
+}
 `;
 
 /** The panels, two a row, as an SVG document that is readable on light and dark paper. */
@@ -83,14 +109,16 @@ function drawPanel({ title, x, y, series, marks = [] }: Panel): string {
       const low = range.map(([at, value]) => [at, value] as const);
       const high = range.map(([at, , value]) => [at, value] as const);
       if (range.length === 0) return [];
-      return [`<polygon class="range s${i % seriesColours}" points="${path([...low, ...high.reverse()])}"/>`];
+      return [`<polygon class="range fill${colourOf(i)}" points="${path([...low, ...high.reverse()])}"/>`];
     }),
     ...series.flatMap(({ points }, i) => {
-      const colour = `s${i % seriesColours}`;
+      const colour = colourOf(i);
       const dots = points.length > 40 ? [] : points;
       return [
-        `<polyline class="curve ${colour}" points="${path(points)}"/>`,
-        ...dots.map(([px, py]) => `<circle class="${colour}" cx="${across(px)}" cy="${up(py)}" r="1.6"/>`),
+        `<polyline class="curve curve${colour}" points="${path(points)}"/>`,
+        ...dots.map(
+          ([px, py]) => `<circle class="fill${colour}" cx="${across(px)}" cy="${up(py)}" r="1.6"/>`,
+        ),
       ];
     }),
     ...marks.flatMap((mark) => [
@@ -104,10 +132,12 @@ function drawPanel({ title, x, y, series, marks = [] }: Panel): string {
 function legend(name: string, i: number): string {
   const [x, y] = [plot.left + (i % 2) * 184, 22 + Math.floor(i / 2) * lineHeight];
   return [
-    `<rect class="s${i % seriesColours}" x="${x}" y="${y + 2}" width="12" height="4"/>`,
+    `<rect class="fill${colourOf(i)}" x="${x}" y="${y + 2}" width="12" height="4"/>`,
     text(escaped(name), { x: x + 17, y: y + 8 }),
   ].join('\n');
 }
+
+const colourOf = (i: number) => i % light.series.length;
 
 /** 0 and round numbers at equal distances, the last at or above `most`: 4 to 8 of them. */
 function ticks(most: number): number[] {

@@ -5,7 +5,7 @@ import { lineChart, type Panel, type Series } from './line-chart.ts';
 import { type NamedSpectra, sizeOf } from './spectrum-tables.ts';
 
 /** Power by frequency of all A, all B and all s·B·A, over the noise of permuted indices; and singular values. */
-export function adapterChart(named: NamedSpectra, { threshold, n }: FourierOptions): string {
+export function adapterChart(title: string, named: NamedSpectra, { threshold, n }: FourierOptions): string {
   const kinds = [
     ...new Set([...named.values()].flatMap((spectra) => totalsOf(spectra).map(([kind]) => kind))),
   ];
@@ -25,7 +25,7 @@ export function adapterChart(named: NamedSpectra, { threshold, n }: FourierOptio
       marks: mark.x < 0.5 ? [mark] : [],
     };
   });
-  return lineChart(`Spectrum: ${[...named.keys()].join(', ')}`, [...panels, singularPanel(named)]);
+  return lineChart(title, [...panels, singularPanel(named)]);
 }
 
 /** Shares of power below the threshold, and the size of s·B·A, over the updates of a run. */
@@ -34,15 +34,21 @@ export function runChart(title: string, lines: readonly SpectrumLine[], threshol
     name,
     points: lines.map((line) => [line.step, of(line)]),
   });
+  const totalOf = (kind: string, { totals }: SpectrumLine) => totals.find(({ name }) => name === kind)!;
   const kinds = lines[0].totals.map(({ name }) => name);
-  const shareOf = (kind: string) => (line: SpectrumLine) =>
-    100 * line.totals.find(({ name }) => name === kind)!.share_below;
+  // What is all zero, as B at the start, has no share.
+  const shares = (kind: string): Series => ({
+    name: totalNames[kind] ?? kind,
+    points: lines
+      .filter((line) => totalOf(kind, line).power > 0)
+      .map((line) => [line.step, 100 * totalOf(kind, line).share_below]),
+  });
   return lineChart(title, [
     {
       title: `Power below T = ${threshold} of the spectrum`,
       x: 'updates',
       y: 'share of the power, %',
-      series: kinds.map((kind) => over(totalNames[kind] ?? kind, shareOf(kind))),
+      series: kinds.map(shares),
     },
     {
       title: 's·B·A of all modules',

@@ -89,7 +89,7 @@ export function runTable(lines: readonly SpectrumLine[]): string {
   });
   for (const { step, totals, products } of lines) {
     const { norm, largest } = sizeOf(products);
-    const shares = totals.map(({ share_below }) => percent(share_below));
+    const shares = totals.map(({ power, share_below }) => (power > 0 ? percent(share_below) : '–'));
     table.push([step, ...shares, norm.toPrecision(4), largest.toPrecision(4)]);
   }
   return table.toString();
