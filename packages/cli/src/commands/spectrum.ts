@@ -153,7 +153,7 @@ function optionsOf(
 
 function open(backend: Backend, dir: string, output: Output): Adapter {
   const adapter = readAdapterTensors(backend, dir);
-  for (const line of adapter.warnings) output.warn(`${dir}: ${line}`);
+  for (const line of adapter.warnings) output.warn(line);
   return adapter;
 }
 
