@@ -4,13 +4,13 @@ import { moduleOf, type ResolvedLora } from './lora.ts';
 /** Vectors of one length, in f64. */
 export type Vectors = readonly Float64Array[];
 
-/** ΔW = Σ_c b_c·a_cᵀ, [out, in]: `a` r vectors of length in, the rows of A; `b` of length out, the columns of s·B. */
+/** ΔW = Σ_c b_c·a_cᵀ, [out, in]: `a` the r rows of A, of length in; `b` the r columns of s·B, of length out. */
 export interface LowRankProduct {
   readonly a: Vectors;
   readonly b: Vectors;
 }
 
-/** s·B·A of each module by its path, read back from the device; a DoRA magnitude or a bias is no part of it. */
+/** s·B·A of each module by its path, read back from the device; a magnitude or a bias is no part of it. */
 export async function productsOf(
   adapters: Adapters,
   lora: ResolvedLora,
@@ -75,9 +75,10 @@ function triangularFactor(columns: Vectors): Float64Array[] {
   const rest = columns.map((column) => column.slice());
   const height = Math.min(columns.length, columns[0].length);
   for (let k = 0; k < height; k++) {
-    const normal = rest[k].slice(k);
+    const largest = rest[k].subarray(k).reduce((most, x) => Math.max(most, Math.abs(x)), 0);
+    if (largest === 0) continue;
+    const normal = rest[k].slice(k).map((x) => x / largest);
     const norm = Math.sqrt(dot(normal, normal));
-    if (norm === 0) continue;
     normal[0] += normal[0] < 0 ? -norm : norm;
     const square = dot(normal, normal);
     for (const column of rest.slice(k)) {

@@ -25,8 +25,8 @@ export interface Spectrum {
 }
 
 /**
- * 95 % bands of the shares of a signal whose indices are permuted at random. A share whose signal has no order
- * lies outside its band with a probability of exactly 5 %, above and below equally. Frequency 0 does not move.
+ * 95 % bands of the shares of a signal whose indices are permuted at random. A share whose signal has no
+ * order lies outside its band with a probability of 5 %, above and below equally. Frequency 0 does not move.
  * Source: Dwass, Modified randomization tests for nonparametric hypotheses, 1957.
  */
 export interface Noise {
@@ -88,10 +88,10 @@ export interface ProductSpectra {
 }
 
 /**
- * The spectra of products: the two margins of |ΔŴ|², ΔŴ the two-dimensional transform of ΔW = s·B·A, exact and
- * at the cost of transforming A and B once more. Along the inputs that is the Fourier penalty's power with
- * scope `product` and order `each-row`; the penalty of the flattened product, a signal of in·out numbers, is
- * `spectrumOf` with scope `product`. Noise permutes all rows, or all columns, of ΔW alike.
+ * The spectra of products: the two margins of |ΔŴ|², ΔŴ the two-dimensional transform of ΔW = s·B·A, exact
+ * and at the cost of transforming A and B once more. Along the inputs that is the Fourier penalty's power for
+ * scope `product` and order `each-row`; of the flattened product, a signal of in·out numbers, `spectrumOf`
+ * with scope `product` makes the spectrum. Noise permutes the inputs, or the outputs, of ΔW.
  * Throws ConfigError for wrong options.
  */
 export async function productSpectra(
@@ -263,7 +263,7 @@ function sharesOf({ below, total, bands }: Omit<Power, 'penalty'>) {
   };
 }
 
-/** Of 40·m − 1 draws the m-th smallest and the m-th largest: one more draw lies outside with probability 5 %. */
+/** Of 40·m − 1 draws the m-th smallest and the m-th largest: one more lies outside in 5 % of cases. */
 function central95(draws: readonly number[]): Interval {
   const sorted = [...draws].sort((x, y) => x - y);
   const m = (draws.length + 1) / 40;

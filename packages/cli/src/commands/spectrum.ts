@@ -138,7 +138,7 @@ function optionsOf(
 ): FourierOptions {
   const recorded = run === null ? fourierOptions() : recordedOptions(run);
   if (run !== null) output.note(`options of the penalty: those of the run in ${run}`);
-  // The change is since a start that an adapter does not hold, and two adapters are compared tensor by tensor.
+  // A change is since a start that an adapter does not hold; two adapters are compared tensor by tensor.
   const isEach = recorded.scope === 'change' || against !== undefined;
   if (isEach && recorded.scope !== 'each') {
     output.warn(`the penalty of the run has scope ${recorded.scope}; what is shown is of each A and each B`);

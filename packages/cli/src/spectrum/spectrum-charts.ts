@@ -4,7 +4,7 @@ import { totalNames, totalsOf } from './adapter-spectra.ts';
 import { lineChart, type Panel, type Series } from './line-chart.ts';
 import { type NamedSpectra, sizeOf } from './spectrum-tables.ts';
 
-/** Power by frequency of all A, all B and all s·B·A, over the noise of permuted indices; and singular values. */
+/** Power by frequency of all A, B and s·B·A over the noise of permuted indices, and singular values. */
 export function adapterChart(title: string, named: NamedSpectra, { threshold, n }: FourierOptions): string {
   const kinds = [
     ...new Set([...named.values()].flatMap((spectra) => totalsOf(spectra).map(([kind]) => kind))),
