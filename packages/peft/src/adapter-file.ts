@@ -4,8 +4,8 @@ import { DataError, readWhole, writeAtomic } from '@flex/base';
 import { type Backend, scope, tensor } from '@flex/tensor';
 import { openSafetensors, type SafetensorsFile, toFloat32, writeSafetensors } from '@flex/tensor/safetensors';
 import { type AdapterConfig, formatAdapterConfig, parseAdapterConfig } from './adapter-config.ts';
-import { parsePeftName, peftName, type Side } from './adapter-names.ts';
-import { type AdapterPair, type Adapters, flattenAdapters } from './adapters.ts';
+import { type Member, parsePeftName, peftName } from './adapter-names.ts';
+import { type AdapterPair, type Adapters, type AdapterWeights, flattenWeights } from './adapters.ts';
 import { type LoraConfig, rankOf } from './lora.ts';
 import type { LinearSize, Linears } from './targets.ts';
 
@@ -15,7 +15,7 @@ const pickledFile = 'adapter_model.bin';
 const floats: readonly string[] = ['F32', 'F16', 'BF16', 'F64'];
 
 /** An adapter on a backend. */
-export interface Adapter {
+export interface Adapter extends AdapterWeights {
   readonly params: Map<string, AdapterPair>;
   readonly config: LoraConfig;
   /** What the file says of the model that it belongs to. */
@@ -24,8 +24,8 @@ export interface Adapter {
   readonly warnings: readonly string[];
 }
 
-/** Names in the file of a module's A and B. */
-type Stored = Record<Side, string>;
+/** Names in the file of a module's tensors. */
+type Stored = Readonly<Record<'a' | 'b', string> & Partial<Record<Member, string>>>;
 
 /**
  * Reads a PEFT adapter for a model with the linear layers `linears`, in whose order its tensors come.
@@ -42,7 +42,7 @@ export function readAdapter(backend: Backend, dir: string, linears: Linears): Ad
     };
     for (const [module, names] of stored) {
       const size = linears.get(module);
-      if (!size) return fail(`${names.A} belongs to "${module}", which is no linear layer of the model`);
+      if (!size) return fail(`${names.a} belongs to "${module}", which is no linear layer of the model`);
     }
     const lacking = [...linears.keys()].find((module) => modules.has(module) && !stored.has(module));
     if (lacking) fail(`target_modules means "${lacking}" too, for which it has no weights`);
@@ -62,7 +62,7 @@ export function readAdapterTensors(backend: Backend, dir: string): Adapter {
   return read(backend, dir, (_path, stored, _config, shapeOf) =>
     [...stored]
       .sort(([a], [b]) => a.localeCompare(b, 'en', { numeric: true }))
-      .map(([module, { A, B }]) => [module, { in: shapeOf(A)[1], out: shapeOf(B)[0] }]),
+      .map(([module, { a, b }]) => [module, { in: shapeOf(a)[1], out: shapeOf(b)[0] }]),
   );
 }
 
@@ -89,21 +89,25 @@ function read(backend: Backend, dir: string, arrange: Arrange): Adapter {
     }
     const lora = { ...config.lora, targets: config.modules.names ?? [...stored.keys()] };
     const shapeOf = (name: string) => file.tensors.get(name)?.shape ?? [];
-    for (const [module, { A, B }] of stored) {
+    for (const [module, { a, b }] of stored) {
       const rank = rankOf(lora, module);
-      checkRank(path, A, shapeOf(A), 0, rank);
-      checkRank(path, B, shapeOf(B), 1, rank);
+      checkRank(path, a, shapeOf(a), 0, rank);
+      checkRank(path, b, shapeOf(b), 1, rank);
     }
     const sizes = arrange(path, stored, config, shapeOf);
     for (const [module, size] of sizes) {
-      const { A, B } = stored.get(module) as Stored;
+      const { a, b, ...vectors } = stored.get(module) as Stored;
       const rank = rankOf(lora, module);
-      checkShape(path, A, shapeOf(A), [rank, size.in]);
-      checkShape(path, B, shapeOf(B), [size.out, rank]);
+      checkShape(path, a, shapeOf(a), [rank, size.in]);
+      checkShape(path, b, shapeOf(b), [size.out, rank]);
+      for (const name of Object.values(vectors)) checkShape(path, name, shapeOf(name), [size.out]);
     }
     const load = (name: string) =>
       tensor(backend, toFloat32(file.tensors.get(name)?.dtype ?? 'F32', file.read(name)), shapeOf(name));
-    const pairOf = ({ A, B }: Stored): AdapterPair => ({ a: load(A), b: load(B) });
+    const pairOf = (names: Stored): AdapterPair => {
+      const tensors = Object.entries(names).map(([member, name]) => [member, load(name)] as const);
+      return Object.fromEntries(tensors) as AdapterPair;
+    };
     // The scope frees what was uploaded when the device cannot take the rest.
     const params = scope(
       () => new Map(sizes.map(([module]) => [module, pairOf(stored.get(module) as Stored)])),
@@ -112,7 +116,7 @@ function read(backend: Backend, dir: string, arrange: Arrange): Adapter {
       const count = `${passedOver.length} of the ${inFile.size} modules in ${weightsFile}`;
       return `${configPath}: does not mean ${count}, such as ${first}: they are passed over, as in PEFT`;
     });
-    return { params, config: lora, baseModel: config.baseModel, warnings };
+    return { params, whole: new Map(), config: lora, baseModel: config.baseModel, warnings };
   } finally {
     file.close();
   }
@@ -143,27 +147,28 @@ function readText(path: string): string {
 }
 
 /**
- * The modules of an adapter's file, each with the names of its A and B. Throws DataError unless all pair
- * up.
+ * The modules of an adapter's file, each with the names of its tensors. Throws DataError unless all pair up.
  */
 function pairNames(file: SafetensorsFile): Map<string, Stored> {
   const fail = (what: string): never => {
     throw new DataError(`${file.path}: ${what}`);
   };
-  const found = new Map<string, Partial<Stored>>();
+  const found = new Map<string, Partial<Record<Member, string>>>();
   for (const [name, { dtype }] of file.tensors) {
     const parsed = parsePeftName(name);
-    if (!parsed) return fail(`tensor "${name}" is no A or B of a linear layer; only plain LoRA is supported`);
+    if (!parsed) return fail(`tensor "${name}" is no tensor of an adapter on a linear layer`);
     if (!floats.includes(dtype)) fail(`tensor "${name}" must be ${floats.join(', ')}, it is ${dtype}`);
-    const { path, side } = parsed;
-    const names: Partial<Stored> = found.get(path) ?? {};
-    if (names[side]) fail(`"${names[side]}" and "${name}" are the same tensor`);
-    names[side] = name;
+    const { path, member } = parsed;
+    const names: Partial<Record<Member, string>> = found.get(path) ?? {};
+    if (names[member]) fail(`"${names[member]}" and "${name}" are the same tensor`);
+    names[member] = name;
     found.set(path, names);
   }
   if (found.size === 0) fail('has no tensors; is this an adapter of PEFT?');
-  for (const [path, { A, B }] of found) {
-    if (!A || !B) fail(`"${A ?? B}" has no partner: there is no lora_${A ? 'B' : 'A'} for "${path}"`);
+  for (const [path, names] of found) {
+    const missing = names.a ? 'B' : 'A';
+    if (!names.a || !names.b)
+      fail(`"${Object.values(names)[0]}" has no partner: there is no lora_${missing} for "${path}"`);
   }
   return found as Map<string, Stored>;
 }
@@ -182,6 +187,12 @@ function checkShape(path: string, name: string, has: readonly number[], expects:
   throw new DataError(`${path}: adapter for another model: ${name} ${shapes}`);
 }
 
+export interface WriteAdapterOptions {
+  readonly baseModel?: string | null;
+  /** Weights that take the place of the base model's. */
+  readonly whole?: AdapterWeights['whole'];
+}
+
 /**
  * Writes `adapter_config.json` and `adapter_model.safetensors` (f32) into `dir`, which is made where it is
  * missing. PEFT loads them and computes the same; the weights' bytes are those that PEFT writes. Each file
@@ -193,10 +204,10 @@ export async function writeAdapter(
   dir: string,
   params: Adapters,
   config: LoraConfig,
-  { baseModel = null }: { readonly baseModel?: string | null } = {},
+  { baseModel = null, whole = new Map() }: WriteAdapterOptions = {},
 ): Promise<void> {
   const text = formatAdapterConfig(config, [...params.keys()], baseModel);
-  const values = [...flattenAdapters(params)].map(async ([name, t]) => {
+  const values = [...flattenWeights({ params, whole })].map(async ([name, t]) => {
     const data = Float32Array.from(await t.data());
     return [peftName(name), { dtype: 'F32', shape: t.shape, data }] as const;
   });

@@ -39,8 +39,8 @@ it('PEFT’s names say the module and the side again', () => {
   fc.assert(
     fc.property(paths, (modules) => {
       for (const path of modules) {
-        expect(parsePeftName(peftName(`${path}.a`))).toEqual({ path, side: 'A' });
-        expect(parsePeftName(peftName(`${path}.b`))).toEqual({ path, side: 'B' });
+        expect(parsePeftName(peftName(`${path}.a`))).toEqual({ path, member: 'a' });
+        expect(parsePeftName(peftName(`${path}.b`))).toEqual({ path, member: 'b' });
       }
     }),
   );
@@ -52,7 +52,7 @@ it('a tensor without its partner, and one that is neither, are refused by name',
     expect(() => unflattenAdapters(tensors)).toThrow(ConfigError);
     return () => unflattenAdapters(tensors);
   };
-  expect(refused('m.a', 'm.b', 'n.a')).toThrow('"n.a" is no a or b of a pair');
+  expect(refused('m.a', 'm.b', 'n.a')).toThrow('"n.a" is no a, b, magnitude, bias of a pair');
   expect(refused('n.b')).toThrow('"n.b"');
   expect(refused('m.a', 'm.b', 'w')).toThrow('"w"');
 });

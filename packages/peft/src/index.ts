@@ -1,6 +1,15 @@
 export * from './adapter-file.ts';
 export { peftName } from './adapter-names.ts';
-export * from './adapters.ts';
+export {
+  type AdapterPair,
+  type Adapters,
+  type AdapterWeights,
+  flattenAdapters,
+  flattenWeights,
+  lowRankOf,
+  unflattenAdapters,
+  unflattenWeights,
+} from './adapters.ts';
 export * from './lora.ts';
 export * from './merge.ts';
 export * from './regularizer.ts';

@@ -1,5 +1,5 @@
 import { scope } from '@flex/tensor';
-import { type Adapters, flattenAdapters } from './adapters.ts';
+import { type Adapters, flattenAdapters, lowRankOf } from './adapters.ts';
 import { type FourierOptions, fourierOptions, spectraOf } from './regularizers/fourier.ts';
 import { binsOf, frequencyWeights, multiplicity, thresholdBin } from './regularizers/frequency-weights.ts';
 
@@ -22,7 +22,7 @@ export interface SpectrumOptions extends Partial<FourierOptions> {
 }
 
 /**
- * The spectrum of each tensor by the name that `flattenAdapters` gives it, in the adapter's order, for the
+ * The spectrum of each A and B by the name that `flattenAdapters` gives it, in the adapter's order, for the
  * penalty that the options describe. The transform runs on the adapter's backend, the sums on the host in
  * f64. Throws ConfigError for wrong options.
  */
@@ -33,7 +33,7 @@ export async function spectrumOf(
 ): Promise<Map<string, Spectrum>> {
   const options = fourierOptions(given);
   const found = new Map<string, Spectrum>();
-  for (const { length, sources, parts } of scope(() => spectraOf(adapters, options, start))) {
+  for (const { length, sources, parts } of scope(() => spectraOf(lowRankOf(adapters), options, start))) {
     const values = await parts.data();
     parts.dispose();
     const bins = binsOf(length);

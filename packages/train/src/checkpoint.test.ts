@@ -17,7 +17,7 @@ test('a checkpoint is not written through a link, and removes nothing behind it'
     rankPattern: {},
     alphaPattern: {},
   } as const;
-  const saved = { step: 1, run: 'digest', params: new Map(), state: new Map() };
+  const saved = { step: 1, run: 'digest', params: new Map(), whole: new Map(), state: new Map() };
   await expect(saveCheckpoint(out, saved, lora, 'model')).rejects.toThrow('checkpoints: is a link');
   expect(readdirSync(outside)).toEqual(['step-1']);
 });

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { DataError, makeOwnFolder, parseJson, readWhole } from '@flex/base';
 import type { LinearSize } from '@flex/llama';
 import type { OptimizerState } from '@flex/optim';
-import { type Adapters, type LoraConfig, readAdapter, writeAdapter } from '@flex/peft';
+import { type AdapterWeights, type LoraConfig, readAdapter, writeAdapter } from '@flex/peft';
 import { type Backend, type Tensor, tensor } from '@flex/tensor';
 import { openSafetensors, toFloat32, writeSafetensors } from '@flex/tensor/safetensors';
 
@@ -15,8 +15,7 @@ export interface Progress {
   readonly run: string;
 }
 
-export interface SavedRun extends Progress {
-  readonly params: Adapters;
+export interface SavedRun extends Progress, AdapterWeights {
   readonly state: OptimizerState;
 }
 
@@ -29,7 +28,7 @@ const progressFile = 'progress.json';
  */
 export async function saveCheckpoint(
   out: string,
-  { step, run, params, state }: SavedRun,
+  { step, run, params, whole, state }: SavedRun,
   lora: LoraConfig,
   baseModel: string,
 ): Promise<void> {
@@ -40,7 +39,7 @@ export async function saveCheckpoint(
   makeOwnFolder(folder);
   rmSync(temporary, { recursive: true, force: true });
   mkdirSync(temporary);
-  await writeAdapter(join(temporary, 'adapter'), params, lora, { baseModel });
+  await writeAdapter(join(temporary, 'adapter'), params, lora, { baseModel, whole });
   const tensors = new Map<string, { dtype: 'F32'; shape: readonly number[]; data: Float32Array }>();
   for (const [name, t] of state) {
     tensors.set(name, { dtype: 'F32', shape: t.shape, data: Float32Array.from(await t.data()) });
@@ -75,8 +74,8 @@ export function loadCheckpoint(
       `${dir}: is of a run with another configuration, module, model or data; take another out, or --overwrite`,
     );
   }
-  const { params } = readAdapter(backend, join(dir, 'adapter'), linears);
-  return { ...progress, params, state: readState(backend, join(dir, stateFile)) };
+  const { params, whole } = readAdapter(backend, join(dir, 'adapter'), linears);
+  return { ...progress, params, whole, state: readState(backend, join(dir, stateFile)) };
 }
 
 function readProgress(path: string): Progress {

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { withLora, writeAdapter } from '@flex/peft';
+import { lowRankOf, withLora, writeAdapter } from '@flex/peft';
 import { eachTensor, keep } from '@flex/tensor';
 import type { Callback } from './callback.ts';
 import { saveCheckpoint } from './checkpoint.ts';
@@ -75,6 +75,7 @@ async function run(
   if (interrupted) await save();
   await writeAdapter(join(config.out, 'adapter'), trainee.params, setup.lora.config, {
     baseModel: config.model,
+    whole: trainee.whole,
   });
   const summary = summaryOf(prepared, state, {
     status: interrupted ? 'interrupted' : 'done',
@@ -121,7 +122,7 @@ function summaryOf(
 /** What the regularizers tell of the adapter, such as the share of its power at low frequencies. */
 async function diagnosticsOf({ setup, trainee }: PreparedRun): Promise<Record<string, number>> {
   const all = await Promise.all(
-    setup.regularizers.map(({ regularizer }) => regularizer.diagnostics?.(trainee.params) ?? {}),
+    setup.regularizers.map(({ regularizer }) => regularizer.diagnostics?.(lowRankOf(trainee.params)) ?? {}),
   );
   return Object.assign({}, ...all);
 }
@@ -148,10 +149,9 @@ async function oneUpdate(
   const started = performance.now();
   const lr = setup.optimizer.lr * schedule(step - 1);
   const batches = plan.batches(step).map((indices) => collate(indices.map((i) => data.examples[i])));
-  const { params, state, loss, penalty, gradNorm } = keep(update(setup, { ...trainee, batches, step, lr }));
-  eachTensor([trainee.params, trainee.state], (t) => t.dispose());
-  trainee.params = params;
-  trainee.state = state;
+  const { loss, penalty, gradNorm, ...moved } = keep(update(setup, { ...trainee, batches, step, lr }));
+  eachTensor([trainee.params, trainee.whole, trainee.state], (t) => t.dispose());
+  Object.assign(trainee, moved);
   const [lossValue, penaltyValue, norm] = await Promise.all([loss.item(), penalty.item(), gradNorm.item()]);
   eachTensor([loss, penalty, gradNorm], (t) => t.dispose());
   if (!Number.isFinite(lossValue) || !Number.isFinite(norm)) {

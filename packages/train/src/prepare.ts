@@ -5,10 +5,11 @@ import { ConfigError, DataError } from '@flex/base';
 import { type LlamaModel, loadLlama, openTokenizer, readLlamaConfig, type Tokenizer } from '@flex/llama';
 import type { OptimizerState, Schedule } from '@flex/optim';
 import {
-  type Adapters,
-  flattenAdapters,
+  type AdapterWeights,
+  flattenWeights,
   initLora,
   type LoraConfig,
+  lowRankOf,
   readAdapter,
   resolveLora,
   resolveTargets,
@@ -36,9 +37,8 @@ export interface PrepareOptions {
 }
 
 /** What an update changes. */
-export interface Trainee {
-  params: Adapters;
-  state: OptimizerState;
+export interface Trainee extends AdapterWeights {
+  readonly state: OptimizerState;
 }
 
 /** A run that is ready for its next update. */
@@ -82,8 +82,8 @@ export async function prepare(
   const finished = resume ? finishedRun(config.out, folder.runDigest) : null;
   if (finished) return finished;
   const model = loadLlama(backend, config.model, { dtype: config.dtype });
-  const { lora, params, warnings } = startingAdapter(config, backend, model);
-  const start = () => startingAdapter(config, backend, model).params;
+  const { lora, warnings, ...fresh } = startingAdapter(config, backend, model);
+  const start = () => lowRankOf(startingAdapter(config, backend, model).params);
   const regularizers = await Promise.all(
     config.regularizer.map(async (part) => {
       const { value, ...made } = await makePart('regularizer', part, { seed, start });
@@ -92,8 +92,8 @@ export async function prepare(
     }),
   );
   const saved = resume ? loadCheckpoint(backend, config.out, folder.runDigest, model.linears) : null;
-  const trainee: Trainee = saved ?? { params, state: rule.init(flattenAdapters(params)) };
-  if (saved) eachTensor(params, (t) => t.dispose());
+  const trainee: Trainee = saved ?? { ...fresh, state: rule.init(flattenWeights(fresh)) };
+  if (saved) eachTensor([fresh.params, fresh.whole], (t) => t.dispose());
   const done = saved?.step ?? 0;
   folder.start({ backend, config, data, heldOut, lora, optimizer, regularizers, done });
   return {
@@ -109,7 +109,7 @@ export async function prepare(
       out: config.out,
       device: backend.description,
       model: config.model,
-      trainableParameters: treeLeaves(trainee.params).reduce((n, t) => n + size(t.shape), 0),
+      trainableParameters: treeLeaves([trainee.params, trainee.whole]).reduce((n, t) => n + size(t.shape), 0),
       examples: data.examples.length,
       skipped: data.skipped,
       warnings: [...model.warnings, ...warnings],
@@ -180,13 +180,13 @@ function startingAdapter(
   config: TrainConfig,
   backend: Backend,
   model: LlamaModel,
-): { lora: LoraConfig; params: Adapters; warnings: readonly string[] } {
+): AdapterWeights & { lora: LoraConfig; warnings: readonly string[] } {
   if (config.adapter === null) {
     const targets = resolveTargets(config.lora.targets, model.linears);
     const params = initLora(backend, config.lora, targets, config.train.seed);
-    return { lora: config.lora, params, warnings: [] };
+    return { lora: config.lora, params, whole: new Map(), warnings: [] };
   }
-  const { config: lora, params, warnings } = readAdapter(backend, config.adapter, model.linears);
+  const { config: lora, params, whole, warnings } = readAdapter(backend, config.adapter, model.linears);
   const means = (targets: Targets) => [...resolveTargets(targets, model.linears).keys()];
   for (const [key, value] of Object.entries(config.lora)) {
     const has = lora[key as keyof LoraConfig];
@@ -200,7 +200,7 @@ function startingAdapter(
       );
     }
   }
-  return { lora, params, warnings };
+  return { lora, params, whole, warnings };
 }
 
 /** Bytes of kept activations above which `auto` recomputes them in the backward pass. */

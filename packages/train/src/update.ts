@@ -1,14 +1,16 @@
 import { mapTree, recompute, valueAndGrad } from '@flex/autograd';
 import { DataError } from '@flex/base';
 import { type LlamaModel, lossSum, scoredTokens, type TokenBatch } from '@flex/llama';
-import { clipByGlobalNorm, globalNorm, type Optimizer, type OptimizerState } from '@flex/optim';
+import { clipByGlobalNorm, globalNorm, type Optimizer, type OptimizerState, type Params } from '@flex/optim';
 import {
-  type Adapters,
+  type AdapterWeights,
   type DropoutState,
   flattenAdapters,
+  flattenWeights,
+  lowRankOf,
   type Regularizer,
   type ResolvedLora,
-  unflattenAdapters,
+  unflattenWeights,
   withLora,
 } from '@flex/peft';
 import { add, addScaled, mul, scope, type Tensor, zeros } from '@flex/tensor';
@@ -38,8 +40,7 @@ export interface UpdateSetup {
   readonly gradAccumulation: number;
 }
 
-export interface UpdateInputs {
-  readonly params: Adapters;
+export interface UpdateInputs extends AdapterWeights {
   readonly state: OptimizerState;
   /** The effective batch, in pieces that fit the device. */
   readonly batches: readonly TokenBatch[];
@@ -49,8 +50,7 @@ export interface UpdateInputs {
   readonly lr: number;
 }
 
-export interface UpdateResult {
-  readonly params: Adapters;
+export interface UpdateResult extends AdapterWeights {
   readonly state: OptimizerState;
   /** Mean cross-entropy over the scored tokens of the whole effective batch, nats: f32 []. */
   readonly loss: Tensor;
@@ -68,25 +68,25 @@ export interface UpdateResult {
 export function update(setup: UpdateSetup, inputs: UpdateInputs): UpdateResult {
   return scope(() => {
     const { optimizer, maxGradNorm, model } = setup;
-    const { params, state, step, lr } = inputs;
+    const { state, step, lr } = inputs;
     const task = taskGradient(setup, inputs);
-    let { grads } = task;
+    const lowRank = lowRankOf(inputs.params);
+    let grads = flattenWeights(task.grads);
     let penalty = zeros(model.backend, []);
-    let decoupled: Adapters | null = null;
+    let decoupled: Params | null = null;
     for (const { regularizer, lambda, enters } of setup.regularizers) {
-      const pull = valueAndGrad((adapters) => regularizer.penalty(adapters, step), params);
+      const pull = valueAndGrad((adapters) => regularizer.penalty(adapters, step), lowRank);
+      const pulls = flattenAdapters(pull.grads);
       penalty = add(penalty, pull.value);
-      if (enters === 'loss') grads = plus(grads, pull.grads, lambda);
-      else if (decoupled) decoupled = plus(decoupled, pull.grads, lambda);
-      else decoupled = mapTree((g) => mul(g, lambda), pull.grads);
+      if (enters === 'loss') grads = plus(grads, pulls, lambda);
+      else if (decoupled) decoupled = plus(decoupled, pulls, lambda);
+      else decoupled = new Map([...pulls].map(([name, g]) => [name, mul(g, lambda)]));
     }
-    const flat = flattenAdapters(grads);
     const { grads: clipped, norm } =
-      maxGradNorm === null ? { grads: flat, norm: globalNorm(flat) } : clipByGlobalNorm(flat, maxGradNorm);
-    const after = optimizer.update(clipped, state, flattenAdapters(params), { step, lr });
-    const moved = unflattenAdapters(after.params);
+      maxGradNorm === null ? { grads, norm: globalNorm(grads) } : clipByGlobalNorm(grads, maxGradNorm);
+    const after = optimizer.update(clipped, state, flattenWeights(inputs), { step, lr });
     return {
-      params: decoupled ? plus(moved, decoupled, -lr) : moved,
+      ...unflattenWeights(decoupled ? plus(after.params, decoupled, -lr) : after.params),
       state: after.state,
       loss: task.loss,
       penalty,
@@ -96,17 +96,17 @@ export function update(setup: UpdateSetup, inputs: UpdateInputs): UpdateResult {
 }
 
 /** Mean loss over all scored tokens of the batches, and its gradient, one batch after the other. */
-function taskGradient(setup: UpdateSetup, { params, batches, step }: UpdateInputs) {
+function taskGradient(setup: UpdateSetup, { params, whole, batches, step }: UpdateInputs) {
   const total = batches.reduce((n, batch) => n + scoredTokens(batch), 0);
-  let sums: { loss: Tensor; grads: Adapters } | null = null;
+  let sums: { loss: Tensor; grads: AdapterWeights } | null = null;
   for (const [i, batch] of batches.entries()) {
     if (scoredTokens(batch) === 0) continue;
     const dropout = { seed: setup.seed, step: (step - 1) * setup.gradAccumulation + i };
     const { value, grads } = valueAndGrad(
-      (adapters) => mul(taskLoss(setup, adapters, batch, dropout), 1 / total),
-      params,
+      (weights) => mul(taskLoss(setup, weights, batch, dropout), 1 / total),
+      { params, whole },
     );
-    sums = sums ? { loss: add(sums.loss, value), grads: plus(sums.grads, grads, 1) } : { loss: value, grads };
+    sums = sums ? { loss: add(sums.loss, value), grads: mapTree(add, sums.grads, grads) } : { loss: value, grads };
   }
   if (!sums) throw new DataError(`update ${step}: none of its examples has a scored token`);
   return sums;
@@ -114,17 +114,22 @@ function taskGradient(setup: UpdateSetup, { params, batches, step }: UpdateInput
 
 function taskLoss(
   { model, lora, checkpointActivations }: UpdateSetup,
-  params: Adapters,
+  { params, whole }: AdapterWeights,
   batch: TokenBatch,
   dropout: DropoutState,
 ): Tensor {
   return lossSum(model, batch, {
     linear: withLora(model.linear, params, lora, dropout),
-    runLayer: checkpointActivations ? (layer, x) => recompute(layer, [x, params]) : undefined,
+    runLayer: checkpointActivations ? (layer, x) => recompute(layer, [x, params, whole]) : undefined,
   });
 }
 
-/** a + scale·b, tensor by tensor. */
-function plus(a: Adapters, b: Adapters, scale: number): Adapters {
-  return mapTree((x, y) => addScaled(x, y, scale), a, b);
+/** a + scale·b by name; a alone where b has none. */
+function plus(a: Params, b: Params, scale: number): Map<string, Tensor> {
+  return new Map(
+    [...a].map(([name, x]) => {
+      const y = b.get(name);
+      return [name, y ? addScaled(x, y, scale) : x];
+    }),
+  );
 }
