@@ -45,7 +45,7 @@ function adapted(model: LlamaModel, { adapter: dir, merged }: ModelOptions, outp
   if (dir === undefined) return model.linear;
   const { params, config, warnings } = readAdapter(model.backend, dir, model.linears);
   for (const line of warnings) output.warn(line);
-  const lora = resolveLora(config, params);
+  const lora = resolveLora(config, params, model.weights);
   return merged ? withMergedLora(model, params, lora) : withLora(model.linear, params, lora);
 }
 

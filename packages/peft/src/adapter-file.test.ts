@@ -260,12 +260,13 @@ describe('an adapter is refused, in one line that says why:', () => {
   it('kinds of adapters that are not W + s·B·A', async () => {
     const kinds: [Record<string, unknown>, string][] = [
       [{ peft_type: 'IA3' }, '"peft_type" is "IA3", which is not supported; it must be "LORA"'],
-      [{ use_dora: true }, '"use_dora" is true, which is not supported; it must be false'],
-      [{ bias: 'all' }, '"bias" is "all"'],
-      [{ lora_bias: true }, '"lora_bias"'],
+      [{ use_qalora: true }, '"use_qalora" is true, which is not supported; it must be false'],
+      [{ bias: 'some' }, '"bias" is "some"'],
       [{ modules_to_save: ['lm_head'] }, '"modules_to_save" is ["lm_head"]'],
-      [{ init_lora_weights: 'pissa' }, '"init_lora_weights" is "pissa"'],
+      [{ init_lora_weights: 'pissa_niter_4' }, '"init_lora_weights" is "pissa_niter_4"'],
+      [{ init_lora_weights: 'corda' }, '"init_lora_weights" is "corda"'],
       [{ layer_replication: [[0, 2]] }, '"layer_replication"'],
+      [{ target_parameters: ['weight'] }, '"target_parameters" is ["weight"]'],
       [{ trainable_token_indices: [1] }, '"trainable_token_indices"'],
       [{ use_bdlora: true }, '"use_bdlora"'],
       [{ loftq_config: { loftq_bits: 4 } }, '"loftq_config"'],
@@ -312,15 +313,38 @@ describe('an adapter is refused, in one line that says why:', () => {
     expect(await refusal({}, (t) => t.delete(adapterName(up, 'A')))).toContain(
       `there is no lora_A for "${up}"`,
     );
-    const magnitude = `base_model.model.${up}.lora_magnitude_vector`;
-    expect(await refusal({}, (t) => t.set(magnitude, zeros(172)))).toContain(
-      `tensor "${magnitude}" is no A or B`,
+    const mean = `base_model.model.${up}.lora_mean`;
+    expect(await refusal({}, (t) => t.set(mean, zeros(172)))).toContain(
+      `tensor "${mean}" is no tensor of an adapter`,
     );
     expect(await refusal({}, (t) => t.clear())).toContain('has no tensors');
     const twice = adapterName(up, 'A').replace('.weight', '.default.weight');
     expect(await refusal({}, (t) => t.set(twice, zeros(8, 64)))).toContain('are the same tensor');
     const integers: TensorToWrite = { dtype: 'I32', shape: [8, 64], data: new Int32Array(512) };
     expect(await refusal({}, (t) => t.set(adapterName(up, 'A'), integers))).toContain('it is I32');
+  });
+
+  it.each([
+    ['use_dora', 'lora_magnitude_vector'],
+    ['lora_bias', 'lora_B.bias'],
+  ])('%s without a vector for each module, or with one that it does not mean', async (key, suffix) => {
+    const name = (path: string) => `base_model.model.${path}.${suffix}`;
+    const all = (t: Map<string, TensorToWrite>, out = (path: string) => linears.get(path)!.out) => {
+      for (const path of fresh().keys()) t.set(name(path), zeros(out(path)));
+    };
+    expect(await refusal({}, (t) => all(t))).toBe(
+      `${weightsPath}: has a "${name(down.replace('2', '0'))}", though "${key}" is false`,
+    );
+    const lacking = (t: Map<string, TensorToWrite>) => {
+      all(t);
+      t.delete(name(up));
+    };
+    expect(await refusal({ [key]: true }, lacking)).toContain(
+      `has no "${name(up)}", though "${key}" is true`,
+    );
+    expect(await refusal({ [key]: true }, (t) => all(t, () => 3))).toContain('expects [172], has [3]');
+    await prepare({ [key]: true }, (t) => all(t));
+    expect(readAdapter(backend, dir, linears).params.size).toBe(9);
   });
 
   it('shapes that do not fit the model or the rank', async () => {

@@ -36,7 +36,7 @@ type Stored = Readonly<Record<'a' | 'b', string> & Partial<Record<Member, string
  * checked. As in PEFT, weights of modules that the config does not mean are passed over, with a warning.
  */
 export function readAdapter(backend: Backend, dir: string, linears: Linears): Adapter {
-  return read(backend, dir, (path, stored, { modules }) => {
+  return read(backend, dir, (path, stored, { adapts }) => {
     const fail = (what: string): never => {
       throw new DataError(`${path}: adapter for another model: ${what}`);
     };
@@ -44,7 +44,7 @@ export function readAdapter(backend: Backend, dir: string, linears: Linears): Ad
       const size = linears.get(module);
       if (!size) return fail(`${names.a} belongs to "${module}", which is no linear layer of the model`);
     }
-    const lacking = [...linears.keys()].find((module) => modules.has(module) && !stored.has(module));
+    const lacking = [...linears.keys()].find((module) => adapts(module) && !stored.has(module));
     if (lacking) fail(`target_modules means "${lacking}" too, for which it has no weights`);
     return [...linears].filter(([module]) => stored.has(module));
   });
@@ -81,16 +81,17 @@ function read(backend: Backend, dir: string, arrange: Arrange): Adapter {
   const file = openWeights(dir, path);
   try {
     const inFile = pairNames(file);
-    const stored = new Map([...inFile].filter(([module]) => config.modules.has(module)));
+    const stored = new Map([...inFile].filter(([module]) => config.adapts(module)));
     const passedOver = [...inFile.keys()].filter((module) => !stored.has(module));
     if (stored.size === 0) {
       const first = `such as ${passedOver[0]}`;
       throw new DataError(`${configPath}: means none of the modules that ${weightsFile} has, ${first}`);
     }
-    const lora = { ...config.lora, targets: config.modules.names ?? [...stored.keys()] };
+    const { lora } = config;
     const shapeOf = (name: string) => file.tensors.get(name)?.shape ?? [];
-    for (const [module, { a, b }] of stored) {
+    for (const [module, { a, b, ...vectors }] of stored) {
       const rank = rankOf(lora, module);
+      checkVectors(path, module, vectors, lora);
       checkRank(path, a, shapeOf(a), 0, rank);
       checkRank(path, b, shapeOf(b), 1, rank);
     }
@@ -116,7 +117,8 @@ function read(backend: Backend, dir: string, arrange: Arrange): Adapter {
       const count = `${passedOver.length} of the ${inFile.size} modules in ${weightsFile}`;
       return `${configPath}: does not mean ${count}, such as ${first}: they are passed over, as in PEFT`;
     });
-    return { params, whole: new Map(), config: lora, baseModel: config.baseModel, warnings };
+    const { baseModel } = config;
+    return { params, whole: new Map(), config: lora, baseModel, warnings: [...config.warnings, ...warnings] };
   } finally {
     file.close();
   }
@@ -171,6 +173,23 @@ function pairNames(file: SafetensorsFile): Map<string, Stored> {
       fail(`"${Object.values(names)[0]}" has no partner: there is no lora_${missing} for "${path}"`);
   }
   return found as Map<string, Stored>;
+}
+
+/** DoRA's magnitude, and B's bias, are there for all modules or for none, as the config says. */
+function checkVectors(
+  path: string,
+  module: string,
+  vectors: Omit<Stored, 'a' | 'b'>,
+  { dora = false, loraBias = false }: LoraConfig,
+): void {
+  for (const [member, key, needed] of [
+    ['magnitude', 'use_dora', dora],
+    ['bias', 'lora_bias', loraBias],
+  ] as const) {
+    if ((vectors[member] !== undefined) === needed) continue;
+    const name = peftName(`${module}.${member}`);
+    throw new DataError(`${path}: has ${needed ? 'no' : 'a'} "${name}", though "${key}" is ${needed}`);
+  }
 }
 
 function checkRank(path: string, name: string, has: readonly number[], axis: 0 | 1, rank: number): void {

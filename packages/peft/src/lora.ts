@@ -1,17 +1,25 @@
 import { ConfigError } from '@flex/base';
 import {
+  add,
   addScaled,
   type Backend,
+  div,
   dropout,
   matmul,
+  mul,
+  reshape,
   scope,
+  sub,
   type Tensor,
   tensor,
   uniform,
   zeros,
 } from '@flex/tensor';
+import { withoutRecorders } from '@flex/tensor/kernel';
+import type { Limits } from './adapted-modules.ts';
 import { patternMatcher } from './adapter-names.ts';
 import type { AdapterPair, Adapters } from './adapters.ts';
+import { adaptedNorms, rowSquares } from './dora.ts';
 import type { LinearSize, Linears, Targets } from './targets.ts';
 
 /**
@@ -20,7 +28,7 @@ import type { LinearSize, Linears, Targets } from './targets.ts';
  */
 export type Linear = (x: Tensor, path: string) => Tensor;
 
-export interface LoraConfig {
+export interface LoraConfig extends Limits {
   /** r: the inner size of B·A. */
   readonly rank: number;
   readonly alpha: number;
@@ -35,7 +43,20 @@ export interface LoraConfig {
   readonly rankPattern?: Readonly<Record<string, number>>;
   /** The same for alpha. */
   readonly alphaPattern?: Readonly<Record<string, number>>;
+  /** DoRA: each row of the adapted weight has a norm of its own, m, which is trained as well. */
+  readonly dora?: boolean;
+  /** Whether B has a bias, which has the factor s too. */
+  readonly loraBias?: boolean;
+  /** Which biases of the model are trained; a Llama has none. */
+  readonly bias?: 'none' | 'all' | 'lora_only';
+  /** Where A and B start; see `initAdapter`. */
+  readonly init?: LoraInit;
 }
+
+/** Where A and B start: PEFT's `init_lora_weights`, `kaiming` being its `true` and `random` its `false`. */
+export type LoraInit = (typeof loraInits)[number];
+
+export const loraInits = ['kaiming', 'random', 'gaussian', 'orthogonal', 'pissa', 'olora'] as const;
 
 /** Which masks a forward pass in training draws. */
 export interface DropoutState {
@@ -65,16 +86,43 @@ function matched(patterns: Readonly<Record<string, number>> = {}, path: string):
   return Object.entries(patterns).find(([key]) => patternMatcher(key).test(path))?.[1];
 }
 
+/** What a config says of a module. */
+export interface ResolvedModule {
+  /** s. */
+  readonly scale: number;
+  /** Its place in the adapter, which keys its dropout masks. */
+  readonly index: number;
+  /** ‖Wᵢ‖² of its rows, for DoRA: f32 [out, 1]. */
+  readonly squares?: Tensor;
+}
+
 /** A config and what it says of each module of one adapter: made once a run. */
 export interface ResolvedLora {
   readonly config: LoraConfig;
-  /** s, and the module's index in the adapter, which keys its dropout masks. */
-  readonly modules: ReadonlyMap<string, { readonly scale: number; readonly index: number }>;
+  readonly modules: ReadonlyMap<string, ResolvedModule>;
 }
 
-export function resolveLora(config: LoraConfig, adapters: Adapters): ResolvedLora {
-  const module = (path: string, index: number) => [path, { scale: scaleOf(config, path), index }] as const;
-  return { config, modules: new Map([...adapters.keys()].map(module)) };
+/**
+ * What the config says of the adapters' modules. Those of DoRA need the model's `weights`, W f32 or f16 [out, in]
+ * under `<module path>.weight`; throws ConfigError for one that is missing.
+ */
+export function resolveLora(
+  config: LoraConfig,
+  adapters: Adapters,
+  weights: ReadonlyMap<string, Tensor> = new Map(),
+): ResolvedLora {
+  const modules = [...adapters].map(([path, { magnitude }], index): [string, ResolvedModule] => {
+    const module = { scale: scaleOf(config, path), index };
+    return [path, magnitude ? { ...module, squares: rowSquares(weightOf(weights, path)) } : module];
+  });
+  return { config, modules: new Map(modules) };
+}
+
+/** A module's own weight. Throws ConfigError when it is missing. */
+export function weightOf(weights: ReadonlyMap<string, Tensor>, path: string): Tensor {
+  const weight = weights.get(`${path}.weight`);
+  if (!weight) throw new ConfigError(`lora: there is no weight of ${path}, which its adapter needs`);
+  return weight;
 }
 
 /**
@@ -98,10 +146,15 @@ export function initLora(
 }
 
 /**
- * y = linear(x) + s·(dropout(x)·aᵀ)·bᵀ on the layers that `adapters` has, linear(x) on the others; x f32
- * [.., in]. Drops only where `dropoutState` is given. With b = 0 it is linear(x), bit for bit. Throws
- * ConfigError for a module that `lora` was not resolved for.
- * Source: Hu et al., LoRA, 2021.
+ * y = linear(x) + s·(x̃·aᵀ·bᵀ + bias) on the layers that `adapters` has, linear(x) on the others; x f32 [.., in]
+ * and x̃ = dropout(x), which drops only where `dropoutState` is given. With b = 0 and no bias it is linear(x), bit
+ * for bit.
+ *
+ * With DoRA's magnitude m, y = linear(x) + (g − 1)⊙linear(x̃) + g⊙s·x̃·aᵀ·bᵀ, where g = m / ‖W + s·b·a‖ of each row,
+ * and the norm is a constant to gradients.
+ *
+ * Throws ConfigError for a module that `lora` was not resolved for.
+ * Source: Hu et al., LoRA, 2021; Liu et al., DoRA: Weight-Decomposed Low-Rank Adaptation, 2024, eq. 5 and 11.
  */
 export function withLora(
   linear: Linear,
@@ -113,7 +166,7 @@ export function withLora(
   return (x, path) => {
     const pair = adapters.get(path);
     if (!pair) return linear(x, path);
-    const { scale, index } = moduleOf(lora, path);
+    const { scale, index, squares } = moduleOf(lora, path);
     return scope(() => {
       const input =
         dropoutState && rate > 0
@@ -123,14 +176,22 @@ export function withLora(
               counter: [dropoutState.step, index],
             })
           : x;
-      const inner = matmul(input, pair.a, { transposeB: true });
-      return addScaled(linear(x, path), matmul(inner, pair.b, { transposeB: true }), scale);
+      const product = matmul(matmul(input, pair.a, { transposeB: true }), pair.b, { transposeB: true });
+      const base = linear(x, path);
+      if (pair.magnitude && squares) {
+        const norms = withoutRecorders(() => adaptedNorms(pair, scale, squares, linear(pair.a, path)));
+        const gain = div(pair.magnitude, reshape(norms, pair.magnitude.shape));
+        const seen = input === x ? base : linear(input, path);
+        const adapted = mul(addScaled(seen, product, scale), gain);
+        return input === x ? adapted : add(base, sub(adapted, seen));
+      }
+      return addScaled(base, pair.bias ? add(product, pair.bias) : product, scale);
     });
   };
 }
 
 /** A module's scale and index. Throws ConfigError when it was not resolved. */
-export function moduleOf({ modules }: ResolvedLora, path: string): { scale: number; index: number } {
+export function moduleOf({ modules }: ResolvedLora, path: string): ResolvedModule {
   const found = modules.get(path);
   if (!found) throw new ConfigError(`lora: ${path} is none of the modules that it was resolved for`);
   return found;

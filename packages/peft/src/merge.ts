@@ -1,6 +1,7 @@
-import { addScaled, cast, matmul, scope, type Tensor } from '@flex/tensor';
+import { cast, matmul, scope, type Tensor } from '@flex/tensor';
 import type { Adapters } from './adapters.ts';
 import { type Linear, moduleOf, type ResolvedLora } from './lora.ts';
+import { mergedWeight } from './merged-weight.ts';
 
 /** What merging needs of a model. */
 export interface MergeableModel {
@@ -17,13 +18,15 @@ export interface MergeableModel {
  */
 export function withMergedLora(model: MergeableModel, adapters: Adapters, lora: ResolvedLora): Linear {
   const merged = new Map<string, Tensor>();
-  for (const [path, { a, b }] of adapters) {
+  for (const [path, pair] of adapters) {
     const { scale } = moduleOf(lora, path);
     const weight = model.weights.get(`${path}.weight`);
     if (!weight) throw new Error(`merge: the model has no weight of ${path}`);
     // NUMERICS: one rounding, at the end.
-    const sum = scope(() => cast(addScaled(cast(weight, 'f32'), matmul(b, a), scale), weight.dtype));
-    merged.set(path, sum);
+    merged.set(
+      path,
+      scope(() => cast(mergedWeight(weight, pair, scale), weight.dtype)),
+    );
   }
   return (x, path) => {
     const weight = merged.get(path);

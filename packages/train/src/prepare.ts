@@ -118,7 +118,7 @@ export async function prepare(
     },
     setup: {
       model,
-      lora: resolveLora(lora, trainee.params),
+      lora: resolveLora(lora, trainee.params, model.weights),
       optimizer: rule,
       regularizers,
       maxGradNorm: config.train.maxGradNorm,

@@ -106,7 +106,9 @@ function taskGradient(setup: UpdateSetup, { params, whole, batches, step }: Upda
       (weights) => mul(taskLoss(setup, weights, batch, dropout), 1 / total),
       { params, whole },
     );
-    sums = sums ? { loss: add(sums.loss, value), grads: mapTree(add, sums.grads, grads) } : { loss: value, grads };
+    sums = sums
+      ? { loss: add(sums.loss, value), grads: mapTree(add, sums.grads, grads) }
+      : { loss: value, grads };
   }
   if (!sums) throw new DataError(`update ${step}: none of its examples has a scored token`);
   return sums;
