@@ -1,6 +1,6 @@
 import { ConfigError } from '@flex/base';
-import { type Linear, type LlamaModel, loadLlama, type WeightDType } from '@flex/llama';
-import { readAdapter, resolveLora, withLora, withMergedLora } from '@flex/peft';
+import { type LlamaModel, loadLlama, type WeightDType } from '@flex/llama';
+import { readAdapter, resolveLora, withAdapter, withMergedLora } from '@flex/peft';
 import type { Backend } from '@flex/tensor';
 import type { Output } from './context.ts';
 import { openBackend } from './device.ts';
@@ -15,11 +15,10 @@ export interface ModelOptions {
   readonly dtype: string;
 }
 
-/** A model ready to run, with its adapter where one was named. */
+/** A model ready to run, adapted where an adapter was named. */
 export interface RunnableModel {
   readonly backend: Backend;
   readonly model: LlamaModel;
-  readonly linear: Linear;
   close(): Promise<void>;
 }
 
@@ -32,21 +31,18 @@ export async function openModel(options: ModelOptions, output: Output): Promise<
   const backend = await openBackend(options.device, output.note);
   const model = loadLlama(backend, options.model, { dtype });
   for (const line of model.warnings) output.warn(line);
-  return {
-    backend,
-    model,
-    linear: adapted(model, options, output),
-    close: () => backend.close(),
-  };
+  return { backend, model: adapted(model, options, output), close: () => backend.close() };
 }
 
-/** The model's linear layers with the adapter, where one was named. */
-function adapted(model: LlamaModel, { adapter: dir, merged }: ModelOptions, output: Output): Linear {
-  if (dir === undefined) return model.linear;
-  const { params, config, warnings } = readAdapter(model.backend, dir, model.linears);
+/** The model with the adapter, where one was named. */
+function adapted(model: LlamaModel, { adapter: dir, merged }: ModelOptions, output: Output): LlamaModel {
+  if (dir === undefined) return model;
+  const { params, whole, config, warnings } = readAdapter(model.backend, dir, model);
   for (const line of warnings) output.warn(line);
   const lora = resolveLora(config, params, model.weights);
-  return merged ? withMergedLora(model, params, lora) : withLora(model.linear, params, lora);
+  return merged
+    ? { ...model, linear: withMergedLora(model, params, lora) }
+    : withAdapter(model, { params, whole }, lora);
 }
 
 function dtypeOf({ dtype }: ModelOptions): WeightDType | 'auto' {

@@ -164,7 +164,7 @@ const promptsPerPlace = 8;
  * context than were asked for gets those it leaves; one that leaves none gets an empty completion.
  */
 function generatorOf(
-  { model, linear }: RunnableModel,
+  { model }: RunnableModel,
   tokenizer: Tokenizer,
   { batchSize, numBeams }: { batchSize: number; numBeams: number },
 ): Generate {
@@ -183,7 +183,7 @@ function generatorOf(
       keep(index, text);
     };
     if (numBeams === 1) {
-      const options = { linear, batchSize, onCompletion, signal };
+      const options = { batchSize, onCompletion, signal };
       await generateAll(
         model,
         fitting.map(([, request]) => request),
@@ -192,7 +192,7 @@ function generatorOf(
     } else {
       for (const [i, [, request]] of fitting.entries()) {
         signal?.throwIfAborted();
-        onCompletion(i, await generate(model, request.prompt, { ...request, linear }));
+        onCompletion(i, await generate(model, request.prompt, request));
       }
     }
     return texts;

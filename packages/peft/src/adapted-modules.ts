@@ -1,3 +1,4 @@
+import { embedding, head } from './adapters.ts';
 import type { Pattern } from './bounded-pattern.ts';
 import { pythonPattern } from './python-pattern.ts';
 
@@ -46,7 +47,8 @@ export function isNamed(path: string, name: string): boolean {
 
 function matcher(key: string, names: string | readonly string[], fail: Fail): (path: string) => boolean {
   if (typeof names !== 'string') return (path) => names.some((name) => isNamed(path, name));
-  if (key === 'target_modules' && names.toLowerCase() === 'all-linear') return (path) => path !== 'lm_head';
+  if (key === 'target_modules' && names.toLowerCase() === 'all-linear')
+    return (path) => path !== head && path !== embedding;
   const whole = compile(key, names, 'fullmatch', fail);
   return (path) => whole.test(path);
 }

@@ -1,8 +1,9 @@
 import { ConfigError, DataError, parseJson } from '@flex/base';
 import { adaptedModules, type Limits } from './adapted-modules.ts';
 import { patternMatcher } from './adapter-names.ts';
-import { type LoraConfig, type LoraInit, loraInits } from './lora.ts';
+import { type LoraConfig, type LoraInit, loraInits, type TokenIndices } from './lora.ts';
 import { isGlob, peftTargets } from './targets.ts';
+import { tableOf } from './whole-weights.ts';
 
 /** The keys of PEFT 0.21's LoraConfig, as it saves them for plain LoRA on a causal language model. */
 const template = {
@@ -52,14 +53,12 @@ const template = {
 /** What an adapter may say of the keys that would make it something that we do not have. */
 const required: Readonly<Record<string, readonly unknown[]>> = {
   peft_type: ['LORA'],
-  modules_to_save: [null],
   fan_in_fan_out: [false],
   use_qalora: [false],
   use_bdlora: [null, false],
   alora_invocation_tokens: [null],
   layer_replication: [null],
   target_parameters: [null],
-  trainable_token_indices: [null],
   arrow_config: [null],
   corda_config: [null],
   kasa_config: [null],
@@ -131,6 +130,10 @@ export function parseAdapterConfig(file: string, text: string): AdapterConfig {
   };
   const targets = namesOrPattern(content, 'target_modules', fail) ?? llamaTargets;
   const limits = limitsOf(content, fail);
+  const modulesToSave = namesOrPattern(content, 'modules_to_save', fail);
+  if (typeof modulesToSave === 'string')
+    fail(`"modules_to_save" must be a list of names, it is ${show(modulesToSave)}`);
+  const trainableTokenIndices = tokenIndices(content, fail);
   const bias = (content.bias ?? 'none') as NonNullable<LoraConfig['bias']>;
   const lora: LoraConfig = {
     rank: number('r', 'a whole number ≥ 1', isRank),
@@ -145,6 +148,9 @@ export function parseAdapterConfig(file: string, text: string): AdapterConfig {
     loraBias: flag('lora_bias'),
     bias,
     init: inits.get(content.init_lora_weights ?? true) as LoraInit,
+    ...(modulesToSave !== null && { modulesToSave: modulesToSave as readonly string[] }),
+    ...(trainableTokenIndices !== null && { trainableTokenIndices }),
+    ensureWeightTying: flag('ensure_weight_tying'),
   };
   const base = content.base_model_name_or_path;
   return {
@@ -176,6 +182,23 @@ function namesOrPattern(content: Content, key: string, fail: FailFile): string |
   if (value === null || typeof value === 'string') return value;
   if (Array.isArray(value) && value.every((name) => typeof name === 'string')) return value;
   return fail(`"${key}" must be a list of names or a pattern, it is ${JSON.stringify(value)}`);
+}
+
+function tokenIndices(content: Content, fail: FailFile): TokenIndices | null {
+  const value = content.trainable_token_indices ?? null;
+  const isList = (list: unknown) => Array.isArray(list) && list.every(Number.isInteger);
+  if (value === null || isList(value)) return value as TokenIndices | null;
+  if (typeof value === 'object' && !Array.isArray(value)) {
+    const unknown = Object.keys(value).find((name) => !tableOf(name));
+    if (unknown !== undefined)
+      fail(
+        `"trainable_token_indices" has "${unknown}", which is not supported; embed_tokens and lm_head are`,
+      );
+    if (Object.values(value).every(isList)) return value as TokenIndices;
+  }
+  return fail(
+    `"trainable_token_indices" must be a list of token ids, or one for each name, it is ${show(value)}`,
+  );
 }
 
 const isRank = (x: number) => Number.isInteger(x) && x >= 1;
@@ -235,12 +258,15 @@ export function formatAdapterConfig(
     alpha_pattern: alphaPattern,
     base_model_name_or_path: baseModel,
     bias: config.bias ?? 'none',
+    ensure_weight_tying: config.ensureWeightTying ?? false,
     init_lora_weights: init === 'kaiming' ? true : init !== 'random' && init,
     lora_alpha: scaling === 'alpha' ? alpha * rank : alpha,
     lora_bias: config.loraBias ?? false,
     lora_dropout: dropout,
+    modules_to_save: config.modulesToSave ?? null,
     r: rank,
     rank_pattern: rankPattern,
+    trainable_token_indices: config.trainableTokenIndices ?? null,
     use_dora: config.dora ?? false,
     use_rslora: scaling === 'alpha/sqrt(r)',
     ...modulesOf(config, paths),

@@ -1,4 +1,4 @@
-import { type AdapterPair, wholePrefix } from './adapters.ts';
+import { type AdapterPair, embedding, rowsName, wholePrefix } from './adapters.ts';
 import type { Pattern } from './bounded-pattern.ts';
 import { pythonPattern } from './python-pattern.ts';
 
@@ -15,26 +15,55 @@ const suffixes: Readonly<Record<Member, string>> = {
   bias: 'lora_B.bias',
 };
 
+/** The same on the embedding. */
+const embeddingSuffixes: Readonly<Record<string, string>> = {
+  a: 'lora_embedding_A',
+  b: 'lora_embedding_B',
+};
+
+const tokenRows = 'token_adapter.trainable_tokens_delta';
+
 /**
  * PEFT's name of what `flattenWeights` names: `base_model.model.<path>.lora_A.weight` of `<path>.a`, lora_B of
- * `<path>.b`, `base_model.model.<name>` of `whole:<name>`; other names stay as they are.
+ * `<path>.b`, lora_embedding_A and -B of the embedding's, `base_model.model.<path>.weight` of
+ * `whole:<path>.weight`, `….token_adapter.trainable_tokens_delta` of `whole:<path>.tokens`; other names stay as
+ * they are.
  */
 export function peftName(name: string): string {
   const end = name.lastIndexOf('.');
-  const suffix = Object.entries(suffixes).find(([member]) => member === name.slice(end + 1))?.[1];
-  if (name.startsWith(wholePrefix)) return `${prefix}${name.slice(wholePrefix.length)}`;
-  return suffix === undefined ? name : `${prefix}${name.slice(0, end)}.${suffix}`;
+  const [path, member] = [name.slice(0, end), name.slice(end + 1)];
+  if (name.startsWith(wholePrefix)) {
+    const suffix = member === 'tokens' ? tokenRows : member;
+    return `${prefix}${path.slice(wholePrefix.length)}.${suffix}`;
+  }
+  const suffix = path === embedding ? embeddingSuffixes[member] : suffixes[member as Member];
+  return suffix === undefined ? name : `${prefix}${path}.${suffix}`;
 }
 
 /** The module and the member of a PEFT name, also of older files' (`.lora_A.default.weight`); else null. */
 export function parsePeftName(name: string): { path: string; member: Member } | null {
-  const plain = name.replace(/(\.lora_(?:A|B|magnitude_vector))\.default(?=\.|$)/, '$1');
-  const found = Object.entries(suffixes).find(([, suffix]) => plain.endsWith(`.${suffix}`));
+  const plain = name.replace(
+    /(\.lora_(?:A|B|embedding_A|embedding_B|magnitude_vector))\.default(?=\.|$)/,
+    '$1',
+  );
+  const found = [...Object.entries(suffixes), ...Object.entries(embeddingSuffixes)].find(([, suffix]) =>
+    plain.endsWith(`.${suffix}`),
+  );
   if (!found || !plain.startsWith(prefix)) return null;
   const [member, suffix] = found;
   const path = plain.slice(prefix.length, -suffix.length - 1);
   return path === '' ? null : { path, member: member as Member };
 }
+
+/** The flat name, behind `whole:`, of a PEFT name of a weight that is trained whole, or of rows of tokens; else null. */
+export function parseWholeName(name: string): string | null {
+  const found = /^base_model\.model\.(.+)\.(weight|token_adapter\.trainable_tokens_delta)$/.exec(name);
+  return found && (found[2] === 'weight' ? `${found[1]}.weight` : rowsName(found[1]));
+}
+
+/** The module of a PEFT name of a base model's own weight below an adapter; else null. */
+export const parseBaseName = (name: string): string | null =>
+  /^base_model\.model\.(.+)\.base_layer\.weight$/.exec(name)?.[1] ?? null;
 
 /**
  * Whether PEFT would apply the pattern `key` of rank_pattern or alpha_pattern to a module path. Throws

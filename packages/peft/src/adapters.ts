@@ -17,9 +17,19 @@ export type Adapters = ReadonlyMap<string, AdapterPair>;
 /** All that a run trains, and that an adapter's files hold. */
 export type AdapterWeights = {
   readonly params: Adapters;
-  /** Weights that take the place of the base model's, by the checkpoint's names, such as `lm_head.weight`. */
+  /**
+   * Weights that take the place of the base model's, by the checkpoint's names, such as `lm_head.weight`; rows that
+   * take the place of those of single tokens are `model.embed_tokens.tokens`, f32 [n, e].
+   */
   readonly whole: ReadonlyMap<string, Tensor>;
 };
+
+/** The module paths of the two tables of tokens. */
+export const embedding = 'model.embed_tokens';
+export const head = 'lm_head';
+
+/** The name in `whole` of the trained rows of a table's tokens. */
+export const rowsName = (path: string): string => `${path}.tokens`;
 
 /** A pair's tensors in the order of their flat names. */
 const members = ['a', 'b', 'magnitude', 'bias'] as const satisfies readonly (keyof AdapterPair)[];

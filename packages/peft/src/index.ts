@@ -23,3 +23,5 @@ export {
 export * from './regularizers/l2.ts';
 export * from './spectrum.ts';
 export { type LinearSize, type Linears, resolveTargets, type Targets } from './targets.ts';
+export { initWhole, type ModelWeights } from './whole-weights.ts';
+export * from './with-adapter.ts';

@@ -51,7 +51,16 @@ export interface LoraConfig extends Limits {
   readonly bias?: 'none' | 'all' | 'lora_only';
   /** Where A and B start; see `initAdapter`. */
   readonly init?: LoraInit;
+  /** Ends of the paths of modules that are trained whole, with all below them. */
+  readonly modulesToSave?: readonly string[];
+  /** Tokens whose rows are trained: of the embedding, or of each table named. */
+  readonly trainableTokenIndices?: TokenIndices;
+  /** Whether an lm_head that is tied to the embedding follows what is trained of it. */
+  readonly ensureWeightTying?: boolean;
 }
+
+/** Ids of tokens of the embedding, or those of `embed_tokens` and of `lm_head`. */
+export type TokenIndices = readonly number[] | Readonly<Record<string, readonly number[]>>;
 
 /** Where A and B start: PEFT's `init_lora_weights`, `kaiming` being its `true` and `random` its `false`. */
 export type LoraInit = (typeof loraInits)[number];

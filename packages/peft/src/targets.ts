@@ -1,5 +1,6 @@
 import { ConfigError, nearestNames } from '@flex/base';
 import { adaptedModules, isNamed, type Limits } from './adapted-modules.ts';
+import { embedding, head } from './adapters.ts';
 import { boundedPattern } from './bounded-pattern.ts';
 
 /** Output and input size of a linear layer; its weight is stored [out, in]. */
@@ -15,7 +16,7 @@ export interface LinearSize {
 export type Linears = ReadonlyMap<string, LinearSize>;
 
 /**
- * Which linear layers get an adapter: `mlp`, `attention`, `all-linear` (all but lm_head), a pattern of Python's
+ * Which layers get an adapter: `mlp`, `attention`, `all-linear` (without lm_head), a pattern of Python's
  * over whole paths (`.*\.(q|v)_proj`), or a list of module names (`q_proj`, or more of the path) and of globs
  * over whole paths (`model.layers.[0-3].mlp.*`).
  */
@@ -27,10 +28,17 @@ export const targetGroups = {
   attention: ['q_proj', 'k_proj', 'v_proj', 'o_proj'],
 } as const;
 
-const head = 'lm_head';
+/**
+ * The layers that can have an adapter: the linear ones and, before them, the embedding, which is one of v inputs and
+ * e outputs.
+ */
+export function adaptableLayers(linears: Linears): Linears {
+  const table = linears.get(head);
+  return table ? new Map([[embedding, { in: table.out, out: table.in }], ...linears]) : linears;
+}
 
 /**
- * The linear layers that `targets` names, in the model's order whatever the order of the names.
+ * The layers that `targets` names, in the model's order whatever the order of the names.
  *
  * Names match as in PEFT: the whole path, or its end after a dot. In globs `*` is any run of characters,
  * dots included, `?` is one, `[…]` one of a set. Throws ConfigError for a name that matches nothing, with
@@ -41,7 +49,8 @@ export function resolveTargets(
   linears: Linears,
   limits: Limits = {},
 ): Map<string, LinearSize> {
-  const paths = [...linears.keys()];
+  const layers = adaptableLayers(linears);
+  const paths = [...layers.keys()];
   const names = peftTargets(targets, paths);
   const unknown =
     typeof targets === 'string' ? undefined : targets.find((name) => !paths.some(matcher(name)));
@@ -50,7 +59,7 @@ export function resolveTargets(
   const means = adaptedModules(names, limits, (key, what) => {
     throw new ConfigError(`lora.${key === 'target_modules' ? 'targets' : key}: ${what}`);
   });
-  const chosen = new Map([...linears].filter(([path]) => means(path)));
+  const chosen = new Map([...layers].filter(([path]) => means(path)));
   if (chosen.size === 0)
     throw new ConfigError(`lora.targets: ${JSON.stringify(targets)} leaves no linear layer`);
   return chosen;
@@ -61,7 +70,8 @@ export const isPattern = (targets: string): boolean => /[^\w-]/.test(targets);
 
 /** The same targets as PEFT has them in `target_modules`, for a model, or an adapter, with the modules `paths`. */
 export function peftTargets(targets: Targets, paths: readonly string[]): string | readonly string[] {
-  if (targets === 'all-linear') return [...new Set(paths.filter((path) => path !== head).map(moduleName))];
+  if (targets === 'all-linear')
+    return [...new Set(paths.filter((path) => path !== head && path !== embedding).map(moduleName))];
   if (targets === 'mlp' || targets === 'attention') return targetGroups[targets];
   if (typeof targets === 'string') {
     if (isPattern(targets)) return targets;

@@ -1,9 +1,14 @@
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DataError, makeOwnFolder, parseJson, readWhole } from '@flex/base';
-import type { LinearSize } from '@flex/llama';
 import type { OptimizerState } from '@flex/optim';
-import { type AdapterWeights, type LoraConfig, readAdapter, writeAdapter } from '@flex/peft';
+import {
+  type AdapterTarget,
+  type AdapterWeights,
+  type LoraConfig,
+  readAdapter,
+  writeAdapter,
+} from '@flex/peft';
 import { type Backend, type Tensor, tensor } from '@flex/tensor';
 import { openSafetensors, toFloat32, writeSafetensors } from '@flex/tensor/safetensors';
 
@@ -58,7 +63,7 @@ export function loadCheckpoint(
   backend: Backend,
   out: string,
   run: string,
-  linears: ReadonlyMap<string, LinearSize>,
+  model: AdapterTarget,
 ): SavedRun | null {
   const folder = join(out, 'checkpoints');
   const steps = existsSync(folder)
@@ -74,7 +79,7 @@ export function loadCheckpoint(
       `${dir}: is of a run with another configuration, module, model or data; take another out, or --overwrite`,
     );
   }
-  const { params, whole } = readAdapter(backend, join(dir, 'adapter'), linears);
+  const { params, whole } = readAdapter(backend, join(dir, 'adapter'), model);
   return { ...progress, params, whole, state: readState(backend, join(dir, stateFile)) };
 }
 

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { lowRankOf, withLora, writeAdapter } from '@flex/peft';
+import { lowRankOf, withAdapter, writeAdapter } from '@flex/peft';
 import { eachTensor, keep } from '@flex/tensor';
 import type { Callback } from './callback.ts';
 import { saveCheckpoint } from './checkpoint.ts';
@@ -134,9 +134,9 @@ async function heldOutLosses({
   heldOut,
 }: PreparedRun): Promise<Record<string, number>> {
   const losses: Record<string, number> = {};
-  const linear = withLora(setup.model.linear, trainee.params, setup.lora);
+  const model = withAdapter(setup.model, trainee, setup.lora);
   for (const set of heldOut) {
-    losses[set.name] = await meanLoss(setup.model, set.batches(config.train.batchSize), linear);
+    losses[set.name] = await meanLoss(model, set.batches(config.train.batchSize));
   }
   return losses;
 }

@@ -8,6 +8,7 @@ import {
   type AdapterWeights,
   flattenWeights,
   initLora,
+  initWhole,
   type LoraConfig,
   lowRankOf,
   readAdapter,
@@ -91,7 +92,7 @@ export async function prepare(
       return { ...made, regularizer, lambda: part.lambda, enters: part.enters };
     }),
   );
-  const saved = resume ? loadCheckpoint(backend, config.out, folder.runDigest, model.linears) : null;
+  const saved = resume ? loadCheckpoint(backend, config.out, folder.runDigest, model) : null;
   const trainee: Trainee = saved ?? { ...fresh, state: rule.init(flattenWeights(fresh)) };
   if (saved) eachTensor([fresh.params, fresh.whole], (t) => t.dispose());
   const done = saved?.step ?? 0;
@@ -184,9 +185,9 @@ function startingAdapter(
   if (config.adapter === null) {
     const targets = resolveTargets(config.lora.targets, model.linears);
     const params = initLora(backend, config.lora, targets, config.train.seed);
-    return { lora: config.lora, params, whole: new Map(), warnings: [] };
+    return { lora: config.lora, params, whole: initWhole(config.lora, model.weights), warnings: [] };
   }
-  const { config: lora, params, whole, warnings } = readAdapter(backend, config.adapter, model.linears);
+  const { config: lora, params, whole, warnings } = readAdapter(backend, config.adapter, model);
   const means = (targets: Targets) => [...resolveTargets(targets, model.linears).keys()];
   for (const [key, value] of Object.entries(config.lora)) {
     const has = lora[key as keyof LoraConfig];

@@ -11,7 +11,7 @@ import {
   type Regularizer,
   type ResolvedLora,
   unflattenWeights,
-  withLora,
+  withAdapter,
 } from '@flex/peft';
 import { add, addScaled, mul, scope, type Tensor, zeros } from '@flex/tensor';
 
@@ -120,8 +120,7 @@ function taskLoss(
   batch: TokenBatch,
   dropout: DropoutState,
 ): Tensor {
-  return lossSum(model, batch, {
-    linear: withLora(model.linear, params, lora, dropout),
+  return lossSum(withAdapter(model, { params, whole }, lora, dropout), batch, {
     runLayer: checkpointActivations ? (layer, x) => recompute(layer, [x, params, whole]) : undefined,
   });
 }

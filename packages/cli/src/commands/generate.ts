@@ -62,7 +62,7 @@ async function run(options: GenerateCommandOptions): Promise<void> {
   }
   const tokenizer = tokenizerOf(options);
   const prompts = promptsOf(options, tokenizer);
-  const { model, linear, close } = await openModel(options, output);
+  const { model, close } = await openModel(options, output);
   // The text is the product: byte for byte for a file or a program, nothing that steers for a terminal.
   const shown = process.stdout.isTTY ? printableText : String;
   const stream = !output.json && prompts.length === 1 && options.numBeams === 1;
@@ -70,7 +70,7 @@ async function run(options: GenerateCommandOptions): Promise<void> {
   for (const [i, ids] of prompts.entries()) {
     const seed = options.seed + i;
     const onText = stream ? (piece: string) => void process.stdout.write(shown(piece)) : undefined;
-    const completion = await generate(model, ids, { ...options, seed, linear, tokenizer, onText });
+    const completion = await generate(model, ids, { ...options, seed, tokenizer, onText });
     completions.push(completion);
     if (stream) output.print();
     else output.print(shown(completion.text));

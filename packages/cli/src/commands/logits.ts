@@ -24,12 +24,12 @@ export function logitsCommand(): Command {
 
 async function run(options: LogitsOptions): Promise<void> {
   const output = outputOf(options);
-  const { model, linear, backend, close } = await openModel(options, output);
+  const { model, backend, close } = await openModel(options, output);
   const { vocabSize } = model.config;
   const { b, t, ids, lengths } = readTokenInput(options.input, vocabSize);
   const result = scope(() => {
-    const hidden = forward(model, tensor(backend, ids, [b, t], 'i32'), { linear });
-    return reshape(logits(model, hidden, linear), [b, t, vocabSize]);
+    const hidden = forward(model, tensor(backend, ids, [b, t], 'i32'));
+    return reshape(logits(model, hidden), [b, t, vocabSize]);
   });
   const data = Float32Array.from(await result.data());
   for (const [row, length] of lengths.entries()) {
