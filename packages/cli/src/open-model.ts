@@ -1,6 +1,6 @@
 import { ConfigError } from '@flex/base';
 import { type LlamaModel, loadLlama, type WeightDType } from '@flex/llama';
-import { readAdapter, resolveLora, withAdapter, withMergedLora } from '@flex/peft';
+import { openAdapter, resolveLora, withAdapter, withMergedLora } from '@flex/peft';
 import type { Backend } from '@flex/tensor';
 import type { Output } from './context.ts';
 import { openBackend } from './device.ts';
@@ -31,15 +31,19 @@ export async function openModel(options: ModelOptions, output: Output): Promise<
   const backend = await openBackend(options.device, output.note);
   const model = loadLlama(backend, options.model, { dtype });
   for (const line of model.warnings) output.warn(line);
-  return { backend, model: adapted(model, options, output), close: () => backend.close() };
+  return { backend, model: await adapted(model, options, output), close: () => backend.close() };
 }
 
 /** The model with the adapter, where one was named. */
-function adapted(model: LlamaModel, { adapter: dir, merged }: ModelOptions, output: Output): LlamaModel {
+async function adapted(
+  model: LlamaModel,
+  { adapter: dir, merged }: ModelOptions,
+  output: Output,
+): Promise<LlamaModel> {
   if (dir === undefined) return model;
-  const { params, whole, config, warnings } = readAdapter(model.backend, dir, model);
+  const { params, whole, config, warnings } = await openAdapter(model, dir);
   for (const line of warnings) output.warn(line);
-  const lora = resolveLora(config, params, model.weights);
+  const lora = resolveLora(config, params, model);
   return merged
     ? { ...model, linear: withMergedLora(model, params, lora) }
     : withAdapter(model, { params, whole }, lora);

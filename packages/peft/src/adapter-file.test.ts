@@ -15,7 +15,8 @@ import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import { readAdapter, readAdapterTensors, writeAdapter } from './adapter-file.ts';
 import { peftName } from './adapter-names.ts';
 import { flattenAdapters, unflattenAdapters } from './adapters.ts';
-import { initLora, type LoraConfig } from './lora.ts';
+import { initLora } from './init-lora.ts';
+import type { LoraConfig } from './lora.ts';
 import { resolveTargets, type Targets } from './targets.ts';
 import { llamaLinears } from './testing/llama-linears.ts';
 

@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { DataError, readWhole, writeAtomic } from '@flex/base';
-import { type Backend, type Shape, scope, tensor } from '@flex/tensor';
+import { type Backend, eachTensor, type Shape, scope, tensor } from '@flex/tensor';
 import { openSafetensors, type SafetensorsFile, toFloat32, writeSafetensors } from '@flex/tensor/safetensors';
 import { type AdapterConfig, formatAdapterConfig, parseAdapterConfig } from './adapter-config.ts';
 import { peftName } from './adapter-names.ts';
@@ -12,9 +12,11 @@ import {
   embedding,
   flattenWeights,
   head,
+  lowRankOf,
   wholePrefix,
 } from './adapters.ts';
 import { type LoraConfig, rankOf } from './lora.ts';
+import { plainAdapter } from './plain-adapter.ts';
 import { type StoredNames, type StoredPair, storedNames } from './stored-names.ts';
 import { adaptableLayers, type LinearSize, type Linears } from './targets.ts';
 import { type ModelWeights, wholeShapes } from './whole-weights.ts';
@@ -56,8 +58,7 @@ export function readAdapter(backend: Backend, dir: string, { linears, weights }:
         throw new DataError(`${path}: adapter for another model: ${what}`);
       };
       for (const [module, names] of pairs) {
-        if (!layers.has(module))
-          fail(`${names.a} belongs to "${module}", which is no layer of the model`);
+        if (!layers.has(module)) fail(`${names.a} belongs to "${module}", which is no layer of the model`);
       }
       const lacking = [...layers.keys()].find((module) => adapts(module) && !pairs.has(module));
       if (lacking) fail(`target_modules means "${lacking}" too, for which it has no weights`);
@@ -260,6 +261,8 @@ export interface WriteAdapterOptions {
   readonly baseModel?: string | null;
   /** Weights that take the place of the base model's. */
   readonly whole?: AdapterWeights['whole'];
+  /** What was taken out of the base model: the adapter is written as the plain one for the model as it was. */
+  readonly removed?: Adapters | null;
 }
 
 /**
@@ -273,14 +276,16 @@ export async function writeAdapter(
   dir: string,
   params: Adapters,
   config: LoraConfig,
-  { baseModel = null, whole = new Map() }: WriteAdapterOptions = {},
+  { baseModel = null, whole = new Map(), removed = null }: WriteAdapterOptions = {},
 ): Promise<void> {
-  const text = formatAdapterConfig(config, [...params.keys()], baseModel);
-  const values = [...flattenWeights({ params, whole })].map(async ([name, t]) => {
+  const plain = removed ? plainAdapter(params, removed, config) : { params, config };
+  const text = formatAdapterConfig(plain.config, [...params.keys()], baseModel);
+  const values = [...flattenWeights({ params: plain.params, whole })].map(async ([name, t]) => {
     const data = Float32Array.from(await t.data());
     return [peftName(name), { dtype: 'F32', shape: t.shape, data }] as const;
   });
   const tensors = new Map(await Promise.all(values));
+  if (removed) eachTensor(lowRankOf(plain.params), (t) => t.dispose());
   makeFolder(dir);
   writeSafetensors(join(dir, weightsFile), tensors);
   writeAtomic(join(dir, configFile), text);

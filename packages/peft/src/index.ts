@@ -1,3 +1,4 @@
+export { noBiases } from './adapter-config.ts';
 export * from './adapter-file.ts';
 export { peftName } from './adapter-names.ts';
 export {
@@ -10,8 +11,12 @@ export {
   unflattenAdapters,
   unflattenWeights,
 } from './adapters.ts';
+export { type FreshAdapter, initAdapter, initLora, removedBy } from './init-lora.ts';
 export * from './lora.ts';
 export * from './merge.ts';
+export { mergedWeight } from './merged-weight.ts';
+export * from './open-adapter.ts';
+export { plainAdapter, trainedHalf } from './plain-adapter.ts';
 export * from './regularizer.ts';
 export {
   type FourierOptions,
@@ -22,6 +27,6 @@ export {
 } from './regularizers/fourier.ts';
 export * from './regularizers/l2.ts';
 export * from './spectrum.ts';
-export { type LinearSize, type Linears, resolveTargets, type Targets } from './targets.ts';
+export { isPattern, type LinearSize, type Linears, resolveTargets, type Targets } from './targets.ts';
 export { initWhole, type ModelWeights } from './whole-weights.ts';
 export * from './with-adapter.ts';

@@ -4,15 +4,8 @@ import { type Backend, matmul, openReference, scope, sum, type Tensor, tensor } 
 import { describeEachBackend, expectClose } from '@flex/tensor/testing';
 import { describe, expect, it } from 'vitest';
 import type { AdapterPair, Adapters } from './adapters.ts';
-import {
-  type DropoutState,
-  initLora,
-  type Linear,
-  type LoraConfig,
-  resolveLora,
-  scaleOf,
-  withLora,
-} from './lora.ts';
+import { initLora } from './init-lora.ts';
+import { type DropoutState, type Linear, type LoraConfig, resolveLora, scaleOf, withLora } from './lora.ts';
 import { resolveTargets } from './targets.ts';
 import { llamaLinears } from './testing/llama-linears.ts';
 

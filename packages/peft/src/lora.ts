@@ -1,26 +1,12 @@
 import { ConfigError } from '@flex/base';
-import {
-  add,
-  addScaled,
-  type Backend,
-  div,
-  dropout,
-  matmul,
-  mul,
-  reshape,
-  scope,
-  sub,
-  type Tensor,
-  tensor,
-  uniform,
-  zeros,
-} from '@flex/tensor';
+import { add, addScaled, div, dropout, matmul, mul, reshape, scope, sub, type Tensor } from '@flex/tensor';
 import { withoutRecorders } from '@flex/tensor/kernel';
 import type { Limits } from './adapted-modules.ts';
 import { patternMatcher } from './adapter-names.ts';
 import type { AdapterPair, Adapters } from './adapters.ts';
 import { adaptedNorms, rowSquares } from './dora.ts';
-import type { LinearSize, Linears, Targets } from './targets.ts';
+import { mergedWeight } from './merged-weight.ts';
+import type { Targets } from './targets.ts';
 
 /**
  * How an activation meets a weight: x f32 [.., in] → f32 [.., out]. `path` is the module's name in the
@@ -65,6 +51,9 @@ export type TokenIndices = readonly number[] | Readonly<Record<string, readonly 
 /** Where A and B start: PEFT's `init_lora_weights`, `kaiming` being its `true` and `random` its `false`. */
 export type LoraInit = (typeof loraInits)[number];
 
+/** Whether initial values are taken out of the model's weights. */
+export const decomposes = (init: LoraInit = 'kaiming'): boolean => init === 'pissa' || init === 'olora';
+
 export const loraInits = ['kaiming', 'random', 'gaussian', 'orthogonal', 'pissa', 'olora'] as const;
 
 /** Which masks a forward pass in training draws. */
@@ -75,7 +64,6 @@ export interface DropoutState {
 }
 
 // The second word of a random key says what is drawn, so that no two streams of a run meet.
-const initStream = 0x10ad;
 const dropoutStream = 0xd509;
 
 /** The rank of a module's adapter. */
@@ -101,7 +89,9 @@ export interface ResolvedModule {
   readonly scale: number;
   /** Its place in the adapter, which keys its dropout masks. */
   readonly index: number;
-  /** ‖Wᵢ‖² of its rows, for DoRA: f32 [out, 1]. */
+  /** What was taken out of its weight, so that W − s·B·A is its base. */
+  readonly removed?: AdapterPair;
+  /** ‖Wᵢ‖² of its base's rows, for DoRA: f32 [out, 1]. */
   readonly squares?: Tensor;
 }
 
@@ -109,22 +99,39 @@ export interface ResolvedModule {
 export interface ResolvedLora {
   readonly config: LoraConfig;
   readonly modules: ReadonlyMap<string, ResolvedModule>;
+  /** What was taken out of the model's weights when the adapter began; null: nothing. */
+  readonly removed: Adapters | null;
+}
+
+/** What an adapter is put on, besides its own tensors. */
+export interface AdaptedBase {
+  /** W f32 or f16 [out, in] by the checkpoint's names, `<module path>.weight`. */
+  readonly weights?: ReadonlyMap<string, Tensor>;
+  /** What was taken out of them when the adapter began (see `initAdapter`); left out: nothing. */
+  readonly removed?: Adapters | null;
 }
 
 /**
- * What the config says of the adapters' modules. Those of DoRA need the model's `weights`, W f32 or f16 [out, in]
- * under `<module path>.weight`; throws ConfigError for one that is missing.
+ * What the config says of the adapters' modules. Those of DoRA need the model's weights. Throws ConfigError for a
+ * weight that is missing, and for an adapter that began with `pissa` or `olora` without what these took out.
  */
 export function resolveLora(
   config: LoraConfig,
   adapters: Adapters,
-  weights: ReadonlyMap<string, Tensor> = new Map(),
+  { weights = new Map(), removed = null }: AdaptedBase = {},
 ): ResolvedLora {
+  if (decomposes(config.init) && !removed)
+    throw new ConfigError(`lora: ${config.init} is relative to a changed model; take openAdapter to read it`);
   const modules = [...adapters].map(([path, { magnitude }], index): [string, ResolvedModule] => {
-    const module = { scale: scaleOf(config, path), index };
-    return [path, magnitude ? { ...module, squares: rowSquares(weightOf(weights, path)) } : module];
+    const scale = scaleOf(config, path);
+    const taken = removed?.get(path);
+    const module = { scale, index, ...(taken && { removed: taken }) };
+    if (!magnitude) return [path, module];
+    const weight = weightOf(weights, path);
+    const squares = scope(() => rowSquares(taken ? mergedWeight(weight, taken, -scale) : weight));
+    return [path, { ...module, squares }];
   });
-  return { config, modules: new Map(modules) };
+  return { config, modules: new Map(modules), removed };
 }
 
 /** A module's own weight. Throws ConfigError when it is missing. */
@@ -135,32 +142,14 @@ export function weightOf(weights: ReadonlyMap<string, Tensor>, path: string): Te
 }
 
 /**
- * A fresh adapter for the linear layers in `targets`: a f32 [r, in] uniform in ±1/√in (Kaiming, a = √5), b
- * f32 [out, r] zero. The numbers depend on the seed and the module's index among the targets.
- */
-export function initLora(
-  backend: Backend,
-  config: LoraConfig,
-  targets: Linears,
-  seed: number,
-): Map<string, AdapterPair> {
-  const fresh = (path: string, size: LinearSize, index: number): AdapterPair => {
-    const rank = rankOf(config, path);
-    const bound = 1 / Math.sqrt(size.in);
-    const unit = uniform(rank * size.in, { key: [seed, initStream], counter: [0, index] });
-    const a = unit.map((u) => (2 * u - 1) * bound);
-    return { a: tensor(backend, a, [rank, size.in]), b: zeros(backend, [size.out, rank]) };
-  };
-  return new Map([...targets].map(([path, size], index) => [path, fresh(path, size, index)]));
-}
-
-/**
  * y = linear(x) + s·(x̃·aᵀ·bᵀ + bias) on the layers that `adapters` has, linear(x) on the others; x f32 [.., in]
  * and x̃ = dropout(x), which drops only where `dropoutState` is given. With b = 0 and no bias it is linear(x), bit
  * for bit.
  *
  * With DoRA's magnitude m, y = linear(x) + (g − 1)⊙linear(x̃) + g⊙s·x̃·aᵀ·bᵀ, where g = m / ‖W + s·b·a‖ of each row,
  * and the norm is a constant to gradients.
+ *
+ * Where something was taken out of the model, W and linear(x) are what is left.
  *
  * Throws ConfigError for a module that `lora` was not resolved for.
  * Source: Hu et al., LoRA, 2021; Liu et al., DoRA: Weight-Decomposed Low-Rank Adaptation, 2024, eq. 5 and 11.
@@ -175,7 +164,9 @@ export function withLora(
   return (x, path) => {
     const pair = adapters.get(path);
     if (!pair) return linear(x, path);
-    const { scale, index, squares } = moduleOf(lora, path);
+    const { scale, index, removed, squares } = moduleOf(lora, path);
+    const base = (z: Tensor) =>
+      removed ? addScaled(linear(z, path), productOf(z, removed), -scale) : linear(z, path);
     return scope(() => {
       const input =
         dropoutState && rate > 0
@@ -185,18 +176,22 @@ export function withLora(
               counter: [dropoutState.step, index],
             })
           : x;
-      const product = matmul(matmul(input, pair.a, { transposeB: true }), pair.b, { transposeB: true });
-      const base = linear(x, path);
-      if (pair.magnitude && squares) {
-        const norms = withoutRecorders(() => adaptedNorms(pair, scale, squares, linear(pair.a, path)));
-        const gain = div(pair.magnitude, reshape(norms, pair.magnitude.shape));
-        const seen = input === x ? base : linear(input, path);
-        const adapted = mul(addScaled(seen, product, scale), gain);
-        return input === x ? adapted : add(base, sub(adapted, seen));
-      }
-      return addScaled(base, pair.bias ? add(product, pair.bias) : product, scale);
+      const product = productOf(input, pair);
+      const y = base(x);
+      if (!pair.magnitude || !squares)
+        return addScaled(y, pair.bias ? add(product, pair.bias) : product, scale);
+      const norms = withoutRecorders(() => adaptedNorms(pair, scale, squares, base(pair.a)));
+      const gain = div(pair.magnitude, reshape(norms, pair.magnitude.shape));
+      const seen = input === x ? y : base(input);
+      const adapted = mul(addScaled(seen, product, scale), gain);
+      return input === x ? adapted : add(y, sub(adapted, seen));
     });
   };
+}
+
+/** x·aᵀ·bᵀ. x f32 [.., in] → f32 [.., out]. */
+function productOf(x: Tensor, { a, b }: AdapterPair): Tensor {
+  return matmul(matmul(x, a, { transposeB: true }), b, { transposeB: true });
 }
 
 /** A module's scale and index. Throws ConfigError when it was not resolved. */

@@ -3,13 +3,16 @@ import { join } from 'node:path';
 import { DataError, makeOwnFolder, parseJson, readWhole } from '@flex/base';
 import type { OptimizerState } from '@flex/optim';
 import {
+  type Adapters,
   type AdapterTarget,
   type AdapterWeights,
-  type LoraConfig,
+  lowRankOf,
+  type ResolvedLora,
   readAdapter,
+  trainedHalf,
   writeAdapter,
 } from '@flex/peft';
-import { type Backend, type Tensor, tensor } from '@flex/tensor';
+import { type Backend, eachTensor, type Tensor, tensor } from '@flex/tensor';
 import { openSafetensors, toFloat32, writeSafetensors } from '@flex/tensor/safetensors';
 
 /** Where a run stands after an update. Dropout and data order follow from the seed and this number. */
@@ -34,7 +37,7 @@ const progressFile = 'progress.json';
 export async function saveCheckpoint(
   out: string,
   { step, run, params, whole, state }: SavedRun,
-  lora: LoraConfig,
+  lora: ResolvedLora,
   baseModel: string,
 ): Promise<void> {
   const folder = join(out, 'checkpoints');
@@ -44,7 +47,8 @@ export async function saveCheckpoint(
   makeOwnFolder(folder);
   rmSync(temporary, { recursive: true, force: true });
   mkdirSync(temporary);
-  await writeAdapter(join(temporary, 'adapter'), params, lora, { baseModel, whole });
+  const { config, removed } = lora;
+  await writeAdapter(join(temporary, 'adapter'), params, config, { baseModel, whole, removed });
   const tensors = new Map<string, { dtype: 'F32'; shape: readonly number[]; data: Float32Array }>();
   for (const [name, t] of state) {
     tensors.set(name, { dtype: 'F32', shape: t.shape, data: Float32Array.from(await t.data()) });
@@ -56,14 +60,14 @@ export async function saveCheckpoint(
 }
 
 /**
- * The newest whole checkpoint of a run's folder, or null. Throws DataError when it is damaged or of another
+ * The newest whole checkpoint of a run's folder, or null. `removed` is what the run took out of its model. Throws DataError when it is damaged or of another
  * run.
  */
 export function loadCheckpoint(
   backend: Backend,
   out: string,
   run: string,
-  model: AdapterTarget,
+  { removed, ...model }: AdapterTarget & { readonly removed: Adapters | null },
 ): SavedRun | null {
   const folder = join(out, 'checkpoints');
   const steps = existsSync(folder)
@@ -79,7 +83,9 @@ export function loadCheckpoint(
       `${dir}: is of a run with another configuration, module, model or data; take another out, or --overwrite`,
     );
   }
-  const { params, whole } = readAdapter(backend, join(dir, 'adapter'), model);
+  const { params: written, whole } = readAdapter(backend, join(dir, 'adapter'), model);
+  const params = removed ? trainedHalf(written) : written;
+  if (removed) eachTensor(lowRankOf(written), (t) => t.dispose());
   return { ...progress, params, whole, state: readState(backend, join(dir, stateFile)) };
 }
 

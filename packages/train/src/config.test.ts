@@ -238,7 +238,7 @@ describe('a mistake is told in one line:', () => {
     ['dtype=f61', 'dtype must be f32 or f16, got "f61"; did you mean f16?'],
     [
       'lora.targets=mpl',
-      'lora.targets must be mlp, attention, all-linear, or a list of module names or globs, got "mpl"',
+      'lora.targets must be mlp, attention, all-linear, a pattern of paths, or a list of module names or globs, got "mpl"',
     ],
     ['lora.dropout=1', 'lora.dropout must be a number of at least 0 and below 1, got 1'],
     ['data.shuffle=yes', 'data.shuffle must be true or false, got "yes"'],

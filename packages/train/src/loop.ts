@@ -42,7 +42,7 @@ async function run(
   const started = performance.now();
   const save = () => {
     const saved = { ...trainee, step: state.step, run: folder.runDigest };
-    return saveCheckpoint(config.out, saved, setup.lora.config, config.model);
+    return saveCheckpoint(config.out, saved, setup.lora, config.model);
   };
   const evaluate = async () => {
     if (heldOut.length === 0) return {};
@@ -76,6 +76,7 @@ async function run(
   await writeAdapter(join(config.out, 'adapter'), trainee.params, setup.lora.config, {
     baseModel: config.model,
     whole: trainee.whole,
+    removed: setup.lora.removed,
   });
   const summary = summaryOf(prepared, state, {
     status: interrupted ? 'interrupted' : 'done',

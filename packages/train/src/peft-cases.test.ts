@@ -17,13 +17,15 @@ import {
 import {
   type AdapterWeights,
   flattenWeights,
+  openAdapter,
   peftName,
   readAdapter,
+  removedBy,
   resolveLora,
   withAdapter,
   writeAdapter,
 } from '@flex/peft';
-import { type Backend, openReference, scope, tensor } from '@flex/tensor';
+import { type Backend, matmul, openReference, scope, tensor } from '@flex/tensor';
 import { describeEachBackend, relativeError } from '@flex/tensor/testing';
 import { afterAll, describe, expect, test } from 'vitest';
 
@@ -41,11 +43,13 @@ async function logitsOf(model: LlamaModel): Promise<Float32Array> {
   return Float32Array.from(await scope(() => logits(model, forward(model, ids))).data());
 }
 
-function openCase(backend: Backend, name: string) {
+async function openCase(backend: Backend, name: string) {
   const { dir, model: folder, ...expected } = openPeftCase(name);
   const model = loadLlama(backend, folder, { dtype: 'f32' });
   const adapter = readAdapter(backend, dir, model);
-  const lora = resolveLora(adapter.config, adapter.params, model.weights);
+  const { config, params } = adapter;
+  const removed = await removedBy(config, [...params.keys()], model.weights);
+  const lora = resolveLora(config, params, { ...model, removed });
   const adapt = (weights: AdapterWeights) => withAdapter(model, weights, lora);
   return { dir, expected, model, adapter, adapt };
 }
@@ -53,11 +57,9 @@ function openCase(backend: Backend, name: string) {
 const folder = mkdtempSync(join(tmpdir(), 'flex-peft-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-const notYet = ['pissa', 'olora'];
-
-describe.each(peftCases.filter((name) => !notYet.includes(name)))('PEFT’s %s', (name) => {
+describe.each(peftCases)('PEFT’s %s', (name) => {
   test('logits are within 1e-5, gradients within 1e-4', async () => {
-    const { expected, adapter, adapt } = openCase(openReference(), name);
+    const { expected, adapter, adapt } = await openCase(openReference(), name);
     expect(relativeError(await logitsOf(adapt(adapter)), expected.logits)).toBeLessThan(1e-5);
     if (expected.grads.size === 0) return;
     const trained = { params: adapter.params, whole: adapter.whole };
@@ -71,7 +73,7 @@ describe.each(peftCases.filter((name) => !notYet.includes(name)))('PEFT’s %s',
   });
 
   test('written again is the same adapter, with the same config', async () => {
-    const { dir, model, adapter } = openCase(openReference(), name);
+    const { dir, model, adapter } = await openCase(openReference(), name);
     const { params, whole, config, baseModel } = adapter;
     const out = join(folder, name);
     await writeAdapter(out, params, config, { whole, baseModel });
@@ -80,6 +82,25 @@ describe.each(peftCases.filter((name) => !notYet.includes(name)))('PEFT’s %s',
     for (const [key, t] of before) expect(await after.get(key)!.data(), key).toEqual(await t.data());
     expect(sortedConfig(out)).toEqual(sortedConfig(dir));
   });
+});
+
+test.each(['pissa', 'olora'])('%s is read as PEFT converts it to a plain adapter', async (name) => {
+  const { dir, model: folder, logits } = openPeftCase(name);
+  const model = loadLlama(openReference(), folder, { dtype: 'f32' });
+  const { params, whole, config, warnings } = await openAdapter(model, dir);
+  expect(warnings).toEqual([`${dir}: began as ${name}: it comes as a plain adapter of rank 4`]);
+  const adapted = withAdapter(model, { params, whole }, resolveLora(config, params, model));
+  expect(relativeError(await logitsOf(adapted), logits)).toBeLessThan(1e-5);
+  const theirs = readAdapter(model.backend, openPeftCase(`${name}-converted`).dir, model);
+  expect({ ...config, targets: [] }).toEqual({ ...theirs.config, targets: [] });
+  for (const [path, { a, b }] of theirs.params) {
+    const ours = params.get(path)!;
+    // The halves that were removed may differ in sign; their products may not.
+    const products = [matmul(b, a), matmul(ours.b, ours.a)].map((t) => t.data());
+    const [expected, found] = await Promise.all(products);
+    expect(relativeError(found, expected), path).toBeLessThan(1e-5);
+  }
+  expect(() => resolveLora({ ...config, init: 'pissa' }, params, model)).toThrow('take openAdapter');
 });
 
 /** A config without the order of its lists of names, which PEFT has as sets. */
@@ -93,12 +114,12 @@ const everywhere = ['embedding-tied-ensured', 'saved', 'saved-norms', 'tokens-ea
 
 describeEachBackend((backend) => {
   test.each(everywhere)('logits of %s are within 1e-5', async (name) => {
-    const { expected, adapter, adapt } = openCase(backend(), name);
+    const { expected, adapter, adapt } = await openCase(backend(), name);
     expect(relativeError(await logitsOf(adapt(adapter)), expected.logits)).toBeLessThan(1e-5);
   });
 
   test.each(everywhere)('greedy continuations of %s follow its logits', async (name) => {
-    const { adapter, adapt } = openCase(backend(), name);
+    const { adapter, adapt } = await openCase(backend(), name);
     const adapted = adapt(adapter);
     const prompt = input_ids[0].slice(0, 4);
     const ids = [...prompt];

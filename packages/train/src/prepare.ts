@@ -1,22 +1,24 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { treeLeaves } from '@flex/autograd';
-import { ConfigError, DataError } from '@flex/base';
+import { mapTree, treeLeaves } from '@flex/autograd';
+import { ConfigError, DataError, respell } from '@flex/base';
 import { type LlamaModel, loadLlama, openTokenizer, readLlamaConfig, type Tokenizer } from '@flex/llama';
 import type { OptimizerState, Schedule } from '@flex/optim';
 import {
+  type Adapters,
   type AdapterWeights,
   flattenWeights,
-  initLora,
+  initAdapter,
   initWhole,
   type LoraConfig,
   lowRankOf,
-  readAdapter,
+  noBiases,
+  openAdapter,
   resolveLora,
   resolveTargets,
   type Targets,
 } from '@flex/peft';
-import { type Backend, eachTensor, size } from '@flex/tensor';
+import { type Backend, eachTensor, mul, size } from '@flex/tensor';
 import { type Callback, namedCallback } from './callback.ts';
 import { loadCheckpoint } from './checkpoint.ts';
 import type { TrainConfig } from './config.ts';
@@ -83,8 +85,8 @@ export async function prepare(
   const finished = resume ? finishedRun(config.out, folder.runDigest) : null;
   if (finished) return finished;
   const model = loadLlama(backend, config.model, { dtype: config.dtype });
-  const { lora, warnings, ...fresh } = startingAdapter(config, backend, model);
-  const start = () => lowRankOf(startingAdapter(config, backend, model).params);
+  const { lora, removed, warnings, ...fresh } = await startingAdapter(config, model);
+  const start = () => mapTree((t) => mul(t, 1), lowRankOf(fresh.params));
   const regularizers = await Promise.all(
     config.regularizer.map(async (part) => {
       const { value, ...made } = await makePart('regularizer', part, { seed, start });
@@ -92,7 +94,7 @@ export async function prepare(
       return { ...made, regularizer, lambda: part.lambda, enters: part.enters };
     }),
   );
-  const saved = resume ? loadCheckpoint(backend, config.out, folder.runDigest, model) : null;
+  const saved = resume ? loadCheckpoint(backend, config.out, folder.runDigest, { ...model, removed }) : null;
   const trainee: Trainee = saved ?? { ...fresh, state: rule.init(flattenWeights(fresh)) };
   if (saved) eachTensor([fresh.params, fresh.whole], (t) => t.dispose());
   const done = saved?.step ?? 0;
@@ -119,7 +121,7 @@ export async function prepare(
     },
     setup: {
       model,
-      lora: resolveLora(lora, trainee.params, model.weights),
+      lora: resolveLora(lora, trainee.params, { weights: model.weights, removed }),
       optimizer: rule,
       regularizers,
       maxGradNorm: config.train.maxGradNorm,
@@ -176,19 +178,27 @@ function tokenizerOf(model: string): TokenizerLike {
   };
 }
 
+/** What a run starts from. */
+interface StartingAdapter extends AdapterWeights {
+  readonly lora: LoraConfig;
+  /** What the fresh adapter took out of the model; null: nothing. */
+  readonly removed: Adapters | null;
+  readonly warnings: readonly string[];
+}
+
 /** A fresh adapter, or the one that the configuration continues, which `lora` must agree with. */
-function startingAdapter(
-  config: TrainConfig,
-  backend: Backend,
-  model: LlamaModel,
-): AdapterWeights & { lora: LoraConfig; warnings: readonly string[] } {
+async function startingAdapter(config: TrainConfig, model: LlamaModel): Promise<StartingAdapter> {
   if (config.adapter === null) {
-    const targets = resolveTargets(config.lora.targets, model.linears);
-    const params = initLora(backend, config.lora, targets, config.train.seed);
-    return { lora: config.lora, params, whole: initWhole(config.lora, model.weights), warnings: [] };
+    const { lora } = config;
+    const targets = resolveTargets(lora.targets, model.linears, lora);
+    const fresh = await initAdapter(model, lora, targets, config.train.seed);
+    const warnings = lora.bias === 'none' ? [] : [`lora.bias is ${lora.bias}: ${noBiases}`];
+    return { lora, ...fresh, whole: initWhole(lora, model.weights), warnings };
   }
-  const { config: lora, params, whole, warnings } = readAdapter(backend, config.adapter, model);
-  const means = (targets: Targets) => [...resolveTargets(targets, model.linears).keys()];
+  const { config: lora, params, whole, warnings } = await openAdapter(model, config.adapter);
+  const means = (targets: Targets) => [
+    ...resolveTargets(targets, model.linears, { ...lora, ...config.lora }).keys(),
+  ];
   for (const [key, value] of Object.entries(config.lora)) {
     const has = lora[key as keyof LoraConfig];
     const agrees =
@@ -197,11 +207,11 @@ function startingAdapter(
         : JSON.stringify(has) === JSON.stringify(value);
     if (!agrees) {
       throw new ConfigError(
-        `lora.${key} is ${JSON.stringify(value)}, but the adapter ${config.adapter} has ${JSON.stringify(has)}; leave it out`,
+        `lora.${respell(key)} is ${JSON.stringify(value)}, but the adapter ${config.adapter} has ${JSON.stringify(has)}; leave it out`,
       );
     }
   }
-  return { lora, params, whole, warnings };
+  return { lora, params, whole, removed: null, warnings };
 }
 
 /** Bytes of kept activations above which `auto` recomputes them in the backward pass. */
