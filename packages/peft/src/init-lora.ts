@@ -48,6 +48,7 @@ export function initLora(
   targets: Linears,
   seed: number,
 ): Map<string, AdapterPair> {
+  checkBias(config);
   if (config.dora || decomposes(config.init))
     throw new ConfigError('initLora: pissa, olora and DoRA need the model; take initAdapter');
   return drawn(backend, config, targets, seed);
@@ -69,6 +70,7 @@ export async function initAdapter(
   targets: Linears,
   seed: number,
 ): Promise<FreshAdapter> {
+  checkBias(config);
   const removed = await removedBy(config, [...targets.keys()], weights);
   const own = ({ a, b }: AdapterPair): AdapterPair => ({ a: copy(a), b: copy(b) });
   const pairs = removed
@@ -99,6 +101,13 @@ function startingMagnitude(weight: Tensor, pair: AdapterPair | null, scale: numb
   });
 }
 
+/** Throws ConfigError for a bias of B where PEFT has none. */
+function checkBias({ init = 'kaiming', loraBias, dora }: LoraConfig): void {
+  if (loraBias && dora) throw new ConfigError('lora.lora_bias: cannot be had with lora.dora');
+  if (loraBias && init !== 'kaiming' && init !== 'random')
+    throw new ConfigError(`lora.lora_bias: needs lora.init kaiming or random, not ${init}`);
+}
+
 /** Pairs of which nothing was taken from the model. */
 function drawn(
   backend: Backend,
@@ -106,10 +115,7 @@ function drawn(
   targets: Linears,
   seed: number,
 ): Map<string, AdapterPair> {
-  const { init = 'kaiming', loraBias, dora } = config;
-  if (loraBias && dora) throw new ConfigError('lora.lora_bias: cannot be had with lora.dora');
-  if (loraBias && init !== 'kaiming' && init !== 'random')
-    throw new ConfigError(`lora.lora_bias: needs lora.init kaiming or random, not ${init}`);
+  const { init = 'kaiming', loraBias } = config;
   const fresh = (path: string, size: LinearSize, index: number): AdapterPair => {
     const rank = rankOf(config, path);
     const a = [rank, size.in];
