@@ -1,15 +1,16 @@
 import { ConfigError } from '@flex/base';
 import { type LlamaModel, loadLlama, type WeightDType } from '@flex/llama';
-import { openAdapter, resolveLora, withAdapter, withMergedLora } from '@flex/peft';
+import { openAdapter, resolveLora, type StorageType, withAdapter } from '@flex/peft';
 import type { Backend } from '@flex/tensor';
 import type { Output } from './context.ts';
 import { openBackend } from './device.ts';
+import { loadMerged } from './merged-model.ts';
 
 export interface ModelOptions {
   readonly model: string;
   readonly adapter?: string;
-  /** Whether the adapter is folded into the weights. */
-  readonly merged?: boolean;
+  /** Whether the adapter is folded into the weights; a storage type rounds these to its values. */
+  readonly merged?: boolean | StorageType;
   readonly device: string;
   /** f32, f16, or auto: f32 for a checkpoint in f32, else f16 for what fits in it. */
   readonly dtype: string;
@@ -29,24 +30,25 @@ export interface RunnableModel {
 export async function openModel(options: ModelOptions, output: Output): Promise<RunnableModel> {
   const dtype = dtypeOf(options);
   const backend = await openBackend(options.device, output.note);
-  const model = loadLlama(backend, options.model, { dtype });
+  const { model: dir, adapter, merged } = options;
+  const close = () => backend.close();
+  if (adapter !== undefined && merged) {
+    const storage = merged === true ? 'f32' : merged;
+    const model = await loadMerged(backend, dir, { adapter, dtype, storage });
+    for (const line of model.warnings) output.warn(line);
+    return { backend, model, close };
+  }
+  const model = loadLlama(backend, dir, { dtype });
   for (const line of model.warnings) output.warn(line);
-  return { backend, model: await adapted(model, options, output), close: () => backend.close() };
+  return { backend, model: await adapted(model, adapter, output), close };
 }
 
 /** The model with the adapter, where one was named. */
-async function adapted(
-  model: LlamaModel,
-  { adapter: dir, merged }: ModelOptions,
-  output: Output,
-): Promise<LlamaModel> {
+async function adapted(model: LlamaModel, dir: string | undefined, output: Output): Promise<LlamaModel> {
   if (dir === undefined) return model;
   const { params, whole, config, warnings } = await openAdapter(model, dir);
   for (const line of warnings) output.warn(line);
-  const lora = resolveLora(config, params, model);
-  return merged
-    ? { ...model, linear: withMergedLora(model, params, lora) }
-    : withAdapter(model, { params, whole }, lora);
+  return withAdapter(model, { params, whole }, resolveLora(config, params, model));
 }
 
 function dtypeOf({ dtype }: ModelOptions): WeightDType | 'auto' {

@@ -11,6 +11,7 @@ import {
   type Truncation,
 } from '@flex/eval';
 import { type Completion, generate, generateAll, openTokenizer, type Tokenizer } from '@flex/llama';
+import type { StorageType } from '@flex/peft';
 import { digestModel } from '@flex/train';
 import type { Output } from './context.ts';
 import type { EvalProgress } from './eval-progress.ts';
@@ -22,7 +23,7 @@ export interface SampleOptions {
   readonly samples?: string;
   readonly model?: string;
   readonly adapter?: string;
-  readonly merged?: boolean;
+  readonly merged?: boolean | StorageType;
   readonly device: string;
   readonly dtype?: string;
   readonly n?: number;

@@ -18,9 +18,16 @@ import {
   type Tensor,
   tensor,
 } from '@flex/tensor';
+import { type Checkpoint, openCheckpoint } from './checkpoint-files.ts';
 import { inverseFrequencies, type LlamaConfig, readLlamaConfig } from './config.ts';
 import { causalPast, type Past, type RotaryModel } from './past.ts';
-import { type LinearSize, linearSizes, loadWeights, type WeightDType } from './weights.ts';
+import {
+  type LinearSize,
+  type LoadedWeights,
+  linearSizes,
+  loadWeights,
+  type WeightDType,
+} from './weights.ts';
 
 /**
  * How a forward pass meets the weights: the one seam between a model and an adapter. `path` is a module's name
@@ -58,17 +65,26 @@ export interface ForwardOptions {
   readonly runLayer?: (layer: () => Tensor, x: Tensor, index: number) => Tensor;
 }
 
+export interface LoadOptions {
+  readonly dtype: WeightDType | 'auto';
+  /** Weights to load in place of the directory's own, for its configuration. */
+  readonly checkpoint?: Checkpoint;
+}
+
 /**
  * Loads a Hugging Face Llama directory, its matrices stored as `dtype` (see `loadWeights`). Throws DataError,
  * in one line, for anything missing or damaged in it.
  */
-export function loadLlama(
-  backend: Backend,
-  dir: string,
-  { dtype }: { dtype: WeightDType | 'auto' },
-): LlamaModel {
+export function loadLlama(backend: Backend, dir: string, { dtype, checkpoint }: LoadOptions): LlamaModel {
   const config = readLlamaConfig(dir);
-  const { weights, warnings } = loadWeights(backend, dir, config, dtype);
+  const source = checkpoint ?? openCheckpoint(dir);
+  let loaded: LoadedWeights;
+  try {
+    loaded = loadWeights(backend, source, config, dtype);
+  } finally {
+    if (!checkpoint) source.close();
+  }
+  const { weights, warnings } = loaded;
   let tables: RopeTables | undefined;
   return {
     dir,

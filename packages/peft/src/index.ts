@@ -26,6 +26,8 @@ export {
   fourierPart,
 } from './regularizers/fourier.ts';
 export * from './regularizers/l2.ts';
+export { type StorageType, storageTypes } from './round-to-storage.ts';
+export * from './rounding-errors.ts';
 export * from './spectrum.ts';
 export { isPattern, type LinearSize, type Linears, resolveTargets, type Targets } from './targets.ts';
 export { initWhole, type ModelWeights } from './whole-weights.ts';

@@ -1,9 +1,59 @@
+import { DataError } from '@flex/base';
 import { cast, matmul, scope, type Tensor } from '@flex/tensor';
 import type { Adapters } from './adapters.ts';
 import { type Linear, moduleOf, type ResolvedLora } from './lora.ts';
+import { type HostAdapter, mergedRows, requireNoBias } from './merged-rows.ts';
 import { mergedWeight } from './merged-weight.ts';
+import { roundToStorage, type StorageType } from './round-to-storage.ts';
+import { columnsOf, rowPieces, type WeightFiles, withValues } from './weight-files.ts';
 
-/** What merging needs of a model. */
+/**
+ * The same weights with adapters merged in: W + s·B·A of each module in place of W, as F32, each number the f32
+ * nearest to its sum. What is written or loaded of them as f16 or bf16 is rounded once more, and so is the same
+ * on every machine and device. Throws DataError where there is no weight of a module.
+ */
+export function mergedCheckpoint<Files extends WeightFiles>(
+  files: Files,
+  adapters: ReadonlyMap<string, HostAdapter>,
+): Files {
+  const byWeight = new Map([...adapters].map(([path, adapter]) => [`${path}.weight`, adapter]));
+  const missing = [...byWeight.keys()].find((name) => !files.has(name));
+  if (missing !== undefined) throw new DataError(`merge: the model has no tensor "${missing}"`);
+  return withValues(
+    files,
+    (name) => byWeight.has(name),
+    function* (name, chunkBytes) {
+      for (const { merged } of mergedRows(files, name, byWeight.get(name)!, chunkBytes)) {
+        yield new Float32Array(merged);
+      }
+    },
+  );
+}
+
+/**
+ * The same weights with the numbers that a storage type leaves of them, as F32: of f16 and bf16 all weights, of
+ * int8 and nf4 those of the modules in `paths`. Throws DataError, which names the tensor, for a finite number that
+ * becomes infinite.
+ */
+export function roundedCheckpoint<Files extends WeightFiles>(
+  files: Files,
+  storage: StorageType,
+  paths: Iterable<string>,
+): Files {
+  if (storage === 'f32') return files;
+  const ofModules = new Set([...paths].map((path) => `${path}.weight`));
+  const isOfModules = storage === 'int8' || storage === 'nf4';
+  return withValues(
+    files,
+    (name) => !isOfModules || ofModules.has(name),
+    function* (name, chunkBytes) {
+      const columns = columnsOf(files.spec(name).shape);
+      for (const w of rowPieces(files, name, chunkBytes)) yield roundToStorage(w, { name, columns, storage });
+    },
+  );
+}
+
+/** What merging on a device needs of a model. */
 export interface MergeableModel {
   /** W f32 or f16 [out, in] by the checkpoint's names, `<module path>.weight`. */
   readonly weights: ReadonlyMap<string, Tensor>;
@@ -12,14 +62,15 @@ export interface MergeableModel {
 
 /**
  * y = x·(W + s·B·A)ᵀ on the layers that `adapters` has, the model's own on the others; x f32 [.., in]. The sum
- * is computed in f32 and rounded once to W's dtype, which is where a merged adapter differs from an unmerged
- * one: at f16 a delta of 1 % of W keeps about 2 % of relative error. The model's weights stay as they are.
- * Throws what `withLora` throws.
+ * is computed in f32 on the model's device and rounded once to W's dtype. The model's weights stay as they are,
+ * so that unmerging is exact: `model.linear` is what it was, bit for bit. Subtracting s·B·A from a rounded sum
+ * would not give W back. Throws ConfigError for a bias of the adapter, and what `withLora` throws.
  */
 export function withMergedLora(model: MergeableModel, adapters: Adapters, lora: ResolvedLora): Linear {
   const merged = new Map<string, Tensor>();
   for (const [path, pair] of adapters) {
     const { scale } = moduleOf(lora, path);
+    requireNoBias(path, pair);
     const weight = model.weights.get(`${path}.weight`);
     if (!weight) throw new Error(`merge: the model has no weight of ${path}`);
     // NUMERICS: one rounding, at the end.
