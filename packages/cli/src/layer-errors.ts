@@ -3,20 +3,20 @@ import type { MergedModel } from './merged-model.ts';
 
 /** What storing merged weights in a type loses of what the adapter changed. Shares are of 1. */
 export interface StorageErrors {
-  /** ‖stored W' − W'‖ / ‖W' − W‖ over all modules together; null where the adapter changes nothing. */
+  /** ‖stored W' − W'‖ / ‖W' − W‖ over all changed weights together; null where the adapter changes nothing. */
   readonly all: number | null;
-  /** The module that loses the largest share; null where the adapter changes nothing. */
-  readonly worst: { readonly module: string; readonly error: number } | null;
-  /** By module; null where the adapter changes nothing. */
-  readonly modules: Readonly<Record<string, number | null>>;
+  /** The weight that loses the largest share; null where the adapter changes nothing. */
+  readonly worst: { readonly weight: string; readonly error: number } | null;
+  /** By weight; null where the adapter changes nothing. */
+  readonly weights: Readonly<Record<string, number | null>>;
 }
 
 /** The errors by storage type, each weight read once. Throws what reading and rounding throw. */
 export function storageErrors<Storage extends StorageType>(
-  { base, adapters }: MergedModel,
+  { base, changes }: MergedModel,
   storages: readonly Storage[],
 ): Map<Storage, StorageErrors> {
-  const found = [...roundingErrors(base, adapters, storages)];
+  const found = [...roundingErrors(base, changes, storages)];
   return new Map(storages.map((storage) => [storage, errorsOf(found, storage)]));
 }
 
@@ -28,15 +28,15 @@ function errorsOf(
   const norm = (of: (errors: RoundingErrors) => number) =>
     Math.hypot(...found.map(([, errors]) => of(errors)));
   const error = ({ errors }: RoundingErrors) => errors.get(storage)!;
-  const shares = found.map(([module, errors]) => [module, share(error(errors), errors.delta)] as const);
-  const changed = shares.flatMap(([module, error]) => (error === null ? [] : [{ module, error }]));
+  const shares = found.map(([weight, errors]) => [weight, share(error(errors), errors.delta)] as const);
+  const changed = shares.flatMap(([weight, error]) => (error === null ? [] : [{ weight, error }]));
   return {
     all: share(
       norm(error),
       norm(({ delta }) => delta),
     ),
     worst: changed.reduce<StorageErrors['worst']>((a, b) => (a && a.error >= b.error ? a : b), null),
-    modules: Object.fromEntries(shares),
+    weights: Object.fromEntries(shares),
   };
 }
 

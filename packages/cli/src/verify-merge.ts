@@ -2,13 +2,12 @@ import {
   type Agreement,
   finiteLogits,
   forward,
-  type Linear,
   type LlamaModel,
   loadLlama,
   logitAgreement,
   logits,
 } from '@flex/llama';
-import { readAdapter, resolveLora, type StorageType, withLora } from '@flex/peft';
+import { openAdapter, resolveLora, type StorageType, withAdapter } from '@flex/peft';
 import { type Backend, eachTensor, scope, tensor } from '@flex/tensor';
 import { type StorageErrors, storageErrors } from './layer-errors.ts';
 import { loadMerged, openMerged } from './merged-model.ts';
@@ -43,11 +42,11 @@ export async function verifyMerge(
   { model: dir, adapter, storages, texts, warn }: VerifyOptions,
 ): Promise<StorageAgreement[]> {
   const unmerged = loadLlama(backend, dir, { dtype: 'f32' });
-  const { params, config, warnings } = readAdapter(backend, adapter, unmerged.linears);
+  const { params, whole, config, warnings } = await openAdapter(unmerged, adapter);
   for (const line of [...unmerged.warnings, ...warnings]) warn(line);
-  const linear = withLora(unmerged.linear, params, resolveLora(config, params, unmerged.weights));
-  const expected = await logitsOf(unmerged, texts, linear);
-  eachTensor(params, (t) => t.dispose());
+  const adapted = withAdapter(unmerged, { params, whole }, resolveLora(config, params, unmerged));
+  const expected = await logitsOf(adapted, texts);
+  eachTensor([params, whole], (t) => t.dispose());
   unmerged.dispose();
   const opened = await openMerged(dir, adapter);
   const errors = storageErrors(opened, storages);
@@ -63,17 +62,13 @@ export async function verifyMerge(
 }
 
 /** Logits of every position of each text, f32 [t, v]. Throws Error for one that is not finite. */
-async function logitsOf(
-  model: LlamaModel,
-  texts: readonly (readonly number[])[],
-  linear: Linear = model.linear,
-): Promise<Float32Array[]> {
+async function logitsOf(model: LlamaModel, texts: readonly (readonly number[])[]): Promise<Float32Array[]> {
   const { vocabSize } = model.config;
   const found: Float32Array[] = [];
   for (const [i, ids] of texts.entries()) {
     const result = scope(() => {
       const input = tensor(model.backend, Int32Array.from(ids), [1, ids.length], 'i32');
-      return logits(model, forward(model, input, { linear }), linear);
+      return logits(model, forward(model, input));
     });
     const values = Float32Array.from(await result.data());
     result.dispose();

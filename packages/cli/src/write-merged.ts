@@ -32,8 +32,8 @@ export interface MergeReport extends WrittenCheckpoint {
   readonly out: string;
   readonly dtype: MergeDType;
   readonly rounded_to: 'int8' | 'nf4' | null;
-  /** Modules that the adapter changed. */
-  readonly modules: number;
+  /** Weights that the adapter changed. */
+  readonly changed: number;
   /** What rounding to int8 or nf4 lost of the adapter; null where it was not asked for. */
   readonly rounding: StorageErrors | null;
   readonly warnings: readonly string[];
@@ -59,10 +59,10 @@ export async function writeMerged(options: MergeOptions): Promise<MergeReport> {
   const { model, adapter, out, roundTo = null } = options;
   requireFree(out);
   const opened = await openMerged(model, adapter);
-  const { merged, base, config, adapters, warnings } = opened;
+  const { merged, base, config, changes, warnings } = opened;
   try {
     const dtype = options.dtype ?? ownDType(opened);
-    const made = { dtype, rounded_to: roundTo, modules: adapters.size };
+    const made = { dtype, rounded_to: roundTo, changed: changes.size };
     const rounding = roundTo && storageErrors(opened, [roundTo]).get(roundTo)!;
     const record = {
       kind: 'flex-merge',

@@ -40,7 +40,7 @@ export function linearSizes(config: LlamaConfig): Map<string, LinearSize> {
 }
 
 /** The shape each parameter must have, by its name in the checkpoint. */
-function expectedShapes(config: LlamaConfig): Map<string, readonly number[]> {
+export function weightShapes(config: LlamaConfig): Map<string, readonly number[]> {
   const e = config.hiddenSize;
   const shapes = new Map<string, readonly number[]>([[embedding, [config.vocabSize, e]]]);
   for (let i = 0; i < config.layers; i++) {
@@ -94,7 +94,7 @@ export function loadWeights(
   try {
     requireWeights(checkpoint, config);
     const { source, copy, warnings } = tiedEmbeddings(checkpoint, config);
-    for (const [name, shape] of expectedShapes(config)) {
+    for (const [name, shape] of weightShapes(config)) {
       if (name === copy) continue;
       const isHalf = half && shape.length > 1;
       const { weight, beyondF16 } = load(backend, checkpoint, name, { shape, dtype: isHalf ? 'f16' : 'f32' });
@@ -117,10 +117,15 @@ export function loadWeights(
 /** Throws DataError for a weight that the configuration means and that is not there, or has another shape. */
 export function requireWeights(checkpoint: Checkpoint, config: LlamaConfig): void {
   const isTied = config.tieWordEmbeddings && (checkpoint.has(embedding) || checkpoint.has(head));
-  for (const [name, shape] of expectedShapes(config)) {
+  for (const [name, shape] of weightShapes(config)) {
     const isOther = isTied && [embedding, head].includes(name) && !checkpoint.has(name);
     if (!isOther) checkShape(checkpoint, name, shape);
   }
+}
+
+/** Whether embedding and head are one weight: tied in config.json, and one of them or two that are equal. */
+export function areTied(checkpoint: Checkpoint, config: LlamaConfig): boolean {
+  return tiedEmbeddings(checkpoint, config).copy !== undefined;
 }
 
 /**

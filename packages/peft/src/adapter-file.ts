@@ -19,7 +19,7 @@ import { type LoraConfig, rankOf } from './lora.ts';
 import { plainAdapter } from './plain-adapter.ts';
 import { type StoredNames, type StoredPair, storedNames } from './stored-names.ts';
 import { adaptableLayers, type LinearSize, type Linears } from './targets.ts';
-import { type ModelWeights, wholeShapes } from './whole-weights.ts';
+import { type WeightShapes, wholeShapes } from './whole-weights.ts';
 
 const configFile = 'adapter_config.json';
 const weightsFile = 'adapter_model.safetensors';
@@ -38,7 +38,7 @@ export interface Adapter extends AdapterWeights {
 /** What reading an adapter for a model needs of it. */
 export interface AdapterTarget {
   readonly linears: Linears;
-  readonly weights: ModelWeights;
+  readonly weights: WeightShapes;
 }
 
 /**
@@ -100,7 +100,7 @@ interface Expected {
   ): readonly (readonly [string, LinearSize])[];
   /** What is trained whole. */
   whole(lora: LoraConfig, stored: StoredNames['whole'], shapeOf: ShapeOf): ReadonlyMap<string, Shape>;
-  readonly weights: ModelWeights;
+  readonly weights: WeightShapes;
 }
 
 function read(backend: Backend, dir: string, expected: Expected): Adapter {

@@ -25,7 +25,12 @@ async function moments(t: Tensor) {
   const values = [...(await t.data())];
   const mean = values.reduce((sum, x) => sum + x, 0) / values.length;
   const variance = values.reduce((sum, x) => sum + x * x, 0) / values.length;
-  return { mean, variance, count: values.length, largest: values.reduce((most, x) => Math.max(most, Math.abs(x)), 0) };
+  return {
+    mean,
+    variance,
+    count: values.length,
+    largest: values.reduce((most, x) => Math.max(most, Math.abs(x)), 0),
+  };
 }
 
 const wide = new Map([[path, { out: 900, in: 1100 }]]);

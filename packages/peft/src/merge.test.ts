@@ -1,14 +1,19 @@
 import { type Backend, cast, matmul, tensor } from '@flex/tensor';
 import { describeEachBackend, expectClose } from '@flex/tensor/testing';
 import { expect, it } from 'vitest';
+import type { Adapters } from './adapters.ts';
 import { type LoraConfig, resolveLora, withLora } from './lora.ts';
 import { mergedCheckpoint, withMergedLora } from './merge.ts';
-import { hostAdapters } from './merged-rows.ts';
+import { weightChanges } from './weight-changes.ts';
+import type { WeightFiles } from './weight-files.ts';
 
 const config: LoraConfig = { rank: 2, alpha: 6, dropout: 0.5, targets: 'mlp', scaling: 'alpha/r' };
 const path = 'model.layers.0.mlp.up_proj';
 const numbers = (n: number, phase: number) =>
   Float32Array.from({ length: n }, (_, i) => Math.sin(1.3 * i + phase));
+
+const changesOf = (params: Adapters, lora: LoraConfig) =>
+  weightChanges({ params, whole: new Map() }, lora, { isTied: false });
 
 /** A model of one linear layer, W [5, 4] of this type, an adapter of it, and x f32 [3, 4]. */
 function setUp(backend: Backend, { dtype, b = numbers(10, 3) }: { dtype: 'f32' | 'f16'; b?: Float32Array }) {
@@ -74,15 +79,15 @@ describeEachBackend((backend) => {
       );
       const columns = await withMergedLora(model, adapters, lora)(eye, path).data(); // W'ᵀ [4, 5]
       const name = `${path}.weight`;
-      const files = {
+      const files: WeightFiles = {
         names: () => [name],
         has: () => true,
-        spec: () => ({ dtype: 'F32', shape: [5, 4], bytes: 80 }) as const,
+        spec: () => ({ dtype: 'F32', shape: [5, 4], bytes: 80 }),
         *readChunks() {
           yield new Uint8Array(numbers(20, 1).buffer);
         },
       };
-      const merged = mergedCheckpoint(files, await hostAdapters(adapters, lora.config));
+      const merged = mergedCheckpoint(files, await changesOf(adapters, lora.config));
       const [bytes] = merged.readChunks(name, 80);
       const rows = new Float32Array(bytes.buffer);
       const turned = Float32Array.from(columns, (_, i) => rows[(i % 5) * 4 + Math.floor(i / 5)]);
@@ -96,7 +101,7 @@ describeEachBackend((backend) => {
     const adapters = new Map([...plain].map(([key, pair]) => [key, { ...pair, bias }]));
     const line = `merge: the adapter of ${path} has a bias (lora_bias)`;
     expect(() => withMergedLora(model, adapters, lora)).toThrow(line);
-    await expect(hostAdapters(adapters, lora.config)).rejects.toThrow(line);
+    await expect(changesOf(adapters, lora.config)).rejects.toThrow(line);
   });
 
   it('refuses an adapter of a layer that the model does not have', () => {

@@ -2,28 +2,28 @@ import { DataError } from '@flex/base';
 import { cast, matmul, scope, type Tensor } from '@flex/tensor';
 import type { Adapters } from './adapters.ts';
 import { type Linear, moduleOf, type ResolvedLora } from './lora.ts';
-import { type HostAdapter, mergedRows, requireNoBias } from './merged-rows.ts';
+import { mergedRows } from './merged-rows.ts';
 import { mergedWeight } from './merged-weight.ts';
 import { roundToStorage, type StorageType } from './round-to-storage.ts';
+import { requireNoBias, type WeightChange } from './weight-changes.ts';
 import { columnsOf, rowPieces, type WeightFiles, withValues } from './weight-files.ts';
 
 /**
- * The same weights with adapters merged in: W + s·B·A of each module in place of W, as F32, each number the f32
- * nearest to its sum. What is written or loaded of them as f16 or bf16 is rounded once more, and so is the same
- * on every machine and device. Throws DataError where there is no weight of a module.
+ * The same weights with those that an adapter changes in place of the model's own: W + s·B·A (see `mergedRows`), as
+ * F32, each number the f32 nearest to its sum. What is written or loaded of them as f16 or bf16 is rounded once
+ * more, and so is the same on every machine and device. Throws DataError where a weight is not there.
  */
 export function mergedCheckpoint<Files extends WeightFiles>(
   files: Files,
-  adapters: ReadonlyMap<string, HostAdapter>,
+  changes: ReadonlyMap<string, WeightChange>,
 ): Files {
-  const byWeight = new Map([...adapters].map(([path, adapter]) => [`${path}.weight`, adapter]));
-  const missing = [...byWeight.keys()].find((name) => !files.has(name));
+  const missing = [...changes.keys()].find((name) => !files.has(name));
   if (missing !== undefined) throw new DataError(`merge: the model has no tensor "${missing}"`);
   return withValues(
     files,
-    (name) => byWeight.has(name),
+    (name) => changes.has(name),
     function* (name, chunkBytes) {
-      for (const { merged } of mergedRows(files, name, byWeight.get(name)!, chunkBytes)) {
+      for (const { merged } of mergedRows(files, name, changes.get(name)!, chunkBytes)) {
         yield new Float32Array(merged);
       }
     },

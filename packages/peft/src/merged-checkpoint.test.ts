@@ -2,8 +2,8 @@ import { fromFloat32, type SafetensorsDType, toFloat16, toFloat32 } from '@flex/
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { mergedCheckpoint, roundedCheckpoint } from './merge.ts';
-import type { HostAdapter } from './merged-rows.ts';
 import { roundingErrors } from './rounding-errors.ts';
+import type { WeightChange } from './weight-changes.ts';
 import type { WeightFiles } from './weight-files.ts';
 
 const module = 'model.layers.0.mlp.up_proj';
@@ -60,10 +60,10 @@ const anyMerge = fc
   );
 type Merge = typeof anyMerge extends fc.Arbitrary<infer T> ? T : never;
 
-const adapterOf = ({ left, right, rank, scale }: Merge, magnitude?: Float32Array): Map<string, HostAdapter> =>
-  new Map([
-    [module, { left: Float32Array.from(left), right: Float32Array.from(right), rank, scale, magnitude }],
-  ]);
+type Pair = WeightChange['pairs'][number];
+const changeOf = (pair: Pair, magnitude?: Float32Array) => new Map([[name, { pairs: [pair], magnitude }]]);
+const adapterOf = ({ left, right, rank, scale }: Merge, magnitude?: Float32Array) =>
+  changeOf({ left: Float32Array.from(left), right: Float32Array.from(right), rank, scale }, magnitude);
 const weightOf = ({ w, rows, columns }: Merge) =>
   files({ [name]: { dtype: 'F32', shape: [rows, columns], data: Float32Array.from(w) } });
 
@@ -125,7 +125,7 @@ describe('a merged weight', () => {
       { dtype: 'BF16', data: fromFloat32(name, 'BF16', w) },
     ] as const) {
       const from = files({ [name]: { ...stored, shape: [3, 2] } });
-      expect(read(mergedCheckpoint(from, new Map([[module, adapter]])), name)).toEqual(read(from, name));
+      expect(read(mergedCheckpoint(from, changeOf(adapter)), name)).toEqual(read(from, name));
     }
   });
 
@@ -151,7 +151,7 @@ describe('a merged weight', () => {
     const up = { dtype: 'F32', shape: [1, 2], data: Float32Array.of(1, 2) } as const;
     const from = files({ [name]: up, norm });
     const adapter = { left: Float32Array.of(1), right: Float32Array.of(1, 2), rank: 1, scale: 2 };
-    const merged = mergedCheckpoint(from, new Map([[module, adapter]]));
+    const merged = mergedCheckpoint(from, changeOf(adapter));
     expect(merged.names()).toEqual([name, 'norm']);
     expect(merged.spec('norm').dtype).toBe('BF16');
     expect([...merged.readChunks('norm', 4)]).toEqual([...from.readChunks('norm', 4)]);
@@ -159,13 +159,26 @@ describe('a merged weight', () => {
     expect([...read(roundedCheckpoint(merged, 'nf4', []), name)]).toEqual([3, 6]);
   });
 
+  it('that was trained whole stands in the place of W, and so does a row, before what is added', () => {
+    const w = { dtype: 'F32', shape: [3, 2], data: Float32Array.of(1, 2, 3, 4, 5, 6) } as const;
+    const whole = Float32Array.of(10, 20, 30, 40, 50, 60);
+    const rows = new Map([[1, Float32Array.of(-1, -2)]]);
+    const merged = (change: WeightChange) => [
+      ...read(mergedCheckpoint(files({ [name]: w }), new Map([[name, change]])), name),
+    ];
+    const pair = { left: Float32Array.of(1, 1, 0), right: Float32Array.of(1, 2), rank: 1, scale: 0.5 };
+    expect(merged({ whole, pairs: [] })).toEqual([...whole]);
+    expect(merged({ rows, pairs: [] })).toEqual([1, 2, -1, -2, 5, 6]);
+    expect(merged({ whole, rows, pairs: [pair, pair] })).toEqual([11, 22, 0, 0, 50, 60]);
+  });
+
   it('that is not there, or not finite, is refused by its name', () => {
     const adapter = { left: Float32Array.of(Number.NaN), right: Float32Array.of(1), rank: 1, scale: 2 };
-    const adapters = new Map([[module, adapter]]);
+    const adapters = changeOf(adapter);
     expect(() => mergedCheckpoint(files({}), adapters)).toThrow(`merge: the model has no tensor "${name}"`);
     const from = files({ [name]: { dtype: 'F32', shape: [1, 1], data: Float32Array.of(1) } });
     expect(() => read(mergedCheckpoint(from, adapters), name)).toThrow(`tensor "${name}" would hold NaN`);
-    const large = new Map([[module, { ...adapter, left: Float32Array.of(3e38) }]]);
+    const large = changeOf({ ...adapter, left: Float32Array.of(3e38) });
     expect(() => read(mergedCheckpoint(from, large), name)).toThrow('would hold 6');
   });
 });
@@ -182,9 +195,9 @@ describe('unmerging', () => {
       rank: 1,
       scale: 1,
     };
-    const merged = roundedCheckpoint(mergedCheckpoint(from, new Map([[module, adapter]])), 'f16', []);
+    const merged = roundedCheckpoint(mergedCheckpoint(from, changeOf(adapter)), 'f16', []);
     const stored = { dtype: 'F32', shape: [64, 8], data: read(merged, name) } as const;
-    const minus = new Map([[module, { ...adapter, scale: -1 }]]);
+    const minus = changeOf({ ...adapter, scale: -1 });
     const back = roundedCheckpoint(mergedCheckpoint(files({ [name]: stored }), minus), 'f16', []);
     const lost = read(back, name).filter((x, i) => x !== before[i]).length;
     expect(lost).toBeGreaterThan(20); // 44 of 512
@@ -196,7 +209,7 @@ describe('rounding errors', () => {
   it('are the norms of what is added and of what is lost, as a direct computation has them', () => {
     fc.assert(
       fc.property(anyMerge, (merge) => {
-        const [[path, { delta, errors }]] = roundingErrors(weightOf(merge), adapterOf(merge), [
+        const [[changed, { delta, errors }]] = roundingErrors(weightOf(merge), adapterOf(merge), [
           'f32',
           'bf16',
           'int8',
@@ -204,7 +217,7 @@ describe('rounding errors', () => {
         const exact = sums(merge).map(({ sum }) => sum);
         const merged = mergedCheckpoint(weightOf(merge), adapterOf(merge));
         const norm = (of: ArrayLike<number>) => Math.hypot(...Array.from(of, (x, i) => x - exact[i]));
-        expect(path).toBe(module);
+        expect(changed).toBe(name);
         expect(delta).toBeCloseTo(norm(merge.w), 9);
         for (const storage of ['f32', 'bf16', 'int8'] as const) {
           const lost = norm(read(roundedCheckpoint(merged, storage, [module]), name));

@@ -3,6 +3,7 @@ import { type Adapter, type AdapterTarget, readAdapter } from './adapter-file.ts
 import { lowRankOf } from './adapters.ts';
 import { removedBy } from './init-lora.ts';
 import { plainAdapter } from './plain-adapter.ts';
+import type { ModelWeights } from './whole-weights.ts';
 
 /**
  * Reads a PEFT adapter for a model, as `readAdapter` does. One whose training began with `pissa` or `olora` is
@@ -10,7 +11,7 @@ import { plainAdapter } from './plain-adapter.ts';
  * the plain one of twice the rank, with a warning that says so.
  */
 export async function openAdapter(
-  model: AdapterTarget & { readonly backend: Backend },
+  model: AdapterTarget & { readonly backend: Backend; readonly weights: ModelWeights },
   dir: string,
 ): Promise<Adapter> {
   const adapter = readAdapter(model.backend, dir, model);

@@ -1,5 +1,6 @@
-import { type HostAdapter, mergedRows } from './merged-rows.ts';
+import { mergedRows } from './merged-rows.ts';
 import { roundToStorage, type StorageType } from './round-to-storage.ts';
+import type { WeightChange } from './weight-changes.ts';
 import { columnsOf, type WeightFiles } from './weight-files.ts';
 
 /** What storing a merged weight W' loses, in Frobenius norms. */
@@ -12,18 +13,17 @@ export interface RoundingErrors {
 
 const chunkBytes = 16 * 2 ** 20;
 
-/** The rounding errors of each merged weight, by module path. Throws what reading and rounding throw. */
+/** The rounding errors of each merged weight, by its name. Throws what reading and rounding throw. */
 export function* roundingErrors(
   files: WeightFiles,
-  adapters: ReadonlyMap<string, HostAdapter>,
+  changes: ReadonlyMap<string, WeightChange>,
   storages: readonly StorageType[],
-): Generator<[path: string, RoundingErrors], void, undefined> {
-  for (const [path, adapter] of adapters) {
-    const name = `${path}.weight`;
+): Generator<[name: string, RoundingErrors], void, undefined> {
+  for (const [name, change] of changes) {
     const columns = columnsOf(files.spec(name).shape);
     let delta = 0;
     const squares = new Map(storages.map((storage) => [storage, 0]));
-    for (const { own, merged } of mergedRows(files, name, adapter, chunkBytes)) {
+    for (const { own, merged } of mergedRows(files, name, change, chunkBytes)) {
       delta += squaredDistance(own, merged);
       const sums = new Float32Array(merged);
       for (const [storage, before] of squares) {
@@ -32,7 +32,7 @@ export function* roundingErrors(
       }
     }
     const errors = new Map([...squares].map(([storage, square]) => [storage, Math.sqrt(square)]));
-    yield [path, { delta: Math.sqrt(delta), errors }];
+    yield [name, { delta: Math.sqrt(delta), errors }];
   }
 }
 

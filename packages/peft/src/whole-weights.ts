@@ -14,8 +14,11 @@ export interface TokenRows {
   readonly rows: Tensor;
 }
 
+/** A model's weights, or their shapes alone; tied embeddings are one object under two names. */
+export type WeightShapes = ReadonlyMap<string, { readonly shape: Shape }>;
+
 /** Whether lm_head and the embedding are one weight. */
-export function isTied(weights: ModelWeights): boolean {
+export function isTied(weights: WeightShapes): boolean {
   const table = weights.get(`${embedding}.weight`);
   return table !== undefined && table === weights.get(`${head}.weight`);
 }
@@ -50,7 +53,7 @@ export function tokenRowsOf(
  * module's path, or that of a module around it, ends in a name of `modulesToSave`, as in PEFT; then rows of tokens.
  * Where tying is ensured, a tied lm_head is the embedding.
  */
-export function wholeShapes(config: LoraConfig, weights: ModelWeights): Map<string, Shape> {
+export function wholeShapes(config: LoraConfig, weights: WeightShapes): Map<string, Shape> {
   const names = config.modulesToSave ?? [];
   const follows = (config.ensureWeightTying ?? false) && isTied(weights);
   const shapes = new Map<string, Shape>();

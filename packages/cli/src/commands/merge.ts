@@ -35,15 +35,15 @@ async function run(options: MergeCommandOptions): Promise<void> {
   const { warnings, ...report } = await writeMerged(options);
   for (const line of warnings) output.warn(line);
   output.emit(report);
-  const { out, dtype, rounded_to, modules, tensors, files, bytes, rounding } = report;
+  const { out, dtype, rounded_to, changed, tensors, files, bytes, rounding } = report;
   const size = `${(bytes / 1e6).toFixed(1)} MB in ${files.length === 1 ? 'a file' : `${files.length} files`}`;
   output.print(
-    `${printable(out)}: ${tensors} tensors as ${dtype}, ${size}; the adapter changed ${modules} of them`,
+    `${printable(out)}: ${tensors} tensors as ${dtype}, ${size}; the adapter changed ${changed} of them`,
   );
   if (rounding === null) return;
   output.print(`stored as ${dtype}, with the values of ${rounded_to} in the linear layers but the head`);
   const worst =
-    rounding.worst && `; most in ${printable(rounding.worst.module)}, ${shareText(rounding.worst.error)}`;
+    rounding.worst && `; most in ${printable(rounding.worst.weight)}, ${shareText(rounding.worst.error)}`;
   output.print(
     `rounding to ${rounded_to} against what the adapter changed: ${shareText(rounding.all)}${worst ?? ''}`,
   );

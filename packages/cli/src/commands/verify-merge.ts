@@ -148,15 +148,7 @@ async function compareOn(
 }
 
 function agreementTable(found: readonly StorageAgreement[]): string {
-  const head = [
-    'stored as',
-    'KL, mean',
-    'KL, largest',
-    'same greedy',
-    'rounding / delta',
-    'worst module',
-    '',
-  ];
+  const head = ['stored as', 'KL, mean', 'KL, largest', 'same greedy', 'rounding / delta', 'most in', ''];
   const right = Array<'right'>(4).fill('right');
   const table = newTable({ head, colAligns: ['left', ...right, 'left', 'right'] });
   for (const { storage, klMean, klMax, sameGreedy, rounding } of found) {
@@ -166,7 +158,7 @@ function agreementTable(found: readonly StorageAgreement[]): string {
       ...[klMean, klMax].map((kl) => kl.toExponential(2)),
       `${(100 * sameGreedy).toFixed(2)} %`,
       shareText(all),
-      printable(worst?.module.replace(/^model\./, '') ?? ''),
+      printable(worst?.weight.replace(/^model\.|\.weight$/g, '') ?? ''),
       worst ? shareText(worst.error) : '',
     ]);
   }
