@@ -30,9 +30,9 @@ export interface Slots {
 }
 
 /**
- * Empty slots. Every step computes all of them, empty ones too, and token i of a text is always column i of its
- * cache: so the logits of a text depend on its own tokens and on `count` alone, to the last bit, not on what
- * the other slots hold.
+ * Empty slots. Every step computes all of them, empty ones too, and token i of a text is always column i of
+ * its cache: so the logits of a text depend on its own tokens and on `count` alone, to the last bit, not on
+ * what the other slots hold.
  */
 export function newSlots(model: LlamaModel, count: number): Slots {
   const { backend, config } = model;

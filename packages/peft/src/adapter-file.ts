@@ -19,7 +19,7 @@ import { type LoraConfig, rankOf } from './lora.ts';
 import { plainAdapter } from './plain-adapter.ts';
 import { type StoredNames, type StoredPair, storedNames } from './stored-names.ts';
 import { adaptableLayers, type LinearSize, type Linears } from './targets.ts';
-import { type WeightShapes, wholeShapes } from './whole-weights.ts';
+import { moduleOfWeight, type WeightShapes, wholeShapes } from './whole-weights.ts';
 
 const configFile = 'adapter_config.json';
 const weightsFile = 'adapter_model.safetensors';
@@ -44,11 +44,11 @@ export interface AdapterTarget {
 /**
  * Reads a PEFT adapter for a model, in the order of whose layers its tensors come.
  *
- * Throws DataError, in one line that names the file and the tensor, for all that `readAdapterTensors` refuses
- * and for an adapter of another model: a module that the model does not have, a shape that does not fit it,
- * or a module that the config means and that has no weights. Nothing is uploaded before everything is
- * checked. As in PEFT, weights of modules that the config does not mean are passed over, with a warning; and so is
- * what the file has of the base model's own.
+ * Throws DataError, in one line that names the file and the tensor, for all that `readAdapterTensors`
+ * refuses and for an adapter of another model: a module that the model does not have, a shape that does not
+ * fit it, or a module that the config means and that has no weights. Nothing is uploaded before everything
+ * is checked. As in PEFT, weights of modules that the config does not mean are passed over, with a warning,
+ * and so is what the file has of the base model's own.
  */
 export function readAdapter(backend: Backend, dir: string, { linears, weights }: AdapterTarget): Adapter {
   const layers = adaptableLayers(linears);
@@ -139,7 +139,7 @@ function read(backend: Backend, dir: string, expected: Expected): Adapter {
     const whole = expected.whole(lora, stored.whole, shapeOf);
     for (const [name, shape] of whole) {
       const inFile = stored.whole.get(name);
-      const module = name.slice(0, name.lastIndexOf('.'));
+      const module = moduleOfWeight(name);
       if (pairs.has(module))
         throw new DataError(`${configPath}: "${module}" cannot be trained whole and adapted`);
       if (inFile === undefined) throw new DataError(`${path}: has no "${peftName(wholePrefix + name)}"`);
@@ -180,8 +180,9 @@ function read(backend: Backend, dir: string, expected: Expected): Adapter {
 }
 
 /**
- * What the file has of the base model's own weights, by the checkpoint's names: PEFT saves the embedding and lm_head
- * where one of them has an adapter. Throws DataError for another weight that the config does not mean.
+ * What the file has of the base model's own weights, by the checkpoint's names: PEFT saves the embedding and
+ * lm_head where one of them has an adapter. Throws DataError for another weight that the config does not
+ * mean.
  */
 function ownWeights(
   path: string,
@@ -261,7 +262,9 @@ export interface WriteAdapterOptions {
   readonly baseModel?: string | null;
   /** Weights that take the place of the base model's. */
   readonly whole?: AdapterWeights['whole'];
-  /** What was taken out of the base model: the adapter is written as the plain one for the model as it was. */
+  /**
+   * What was taken out of the base model: the adapter is written as the plain one for the model as it was.
+   */
   readonly removed?: Adapters | null;
 }
 

@@ -24,10 +24,10 @@ const embeddingSuffixes: Readonly<Record<string, string>> = {
 const tokenRows = 'token_adapter.trainable_tokens_delta';
 
 /**
- * PEFT's name of what `flattenWeights` names: `base_model.model.<path>.lora_A.weight` of `<path>.a`, lora_B of
- * `<path>.b`, lora_embedding_A and -B of the embedding's, `base_model.model.<path>.weight` of
- * `whole:<path>.weight`, `….token_adapter.trainable_tokens_delta` of `whole:<path>.tokens`; other names stay as
- * they are.
+ * PEFT's name of what `flattenWeights` names: `base_model.model.<path>.lora_A.weight` of `<path>.a`, lora_B
+ * of `<path>.b`, lora_embedding_A and -B of the embedding's, `base_model.model.<path>.weight` of
+ * `whole:<path>.weight`, `….token_adapter.trainable_tokens_delta` of `whole:<path>.tokens`; other names stay
+ * as they are.
  */
 export function peftName(name: string): string {
   const end = name.lastIndexOf('.');
@@ -55,7 +55,10 @@ export function parsePeftName(name: string): { path: string; member: Member } | 
   return path === '' ? null : { path, member: member as Member };
 }
 
-/** The flat name, behind `whole:`, of a PEFT name of a weight that is trained whole, or of rows of tokens; else null. */
+/**
+ * The flat name, behind `whole:`, of a PEFT name of a weight that is trained whole, or of rows of tokens;
+ * else null.
+ */
 export function parseWholeName(name: string): string | null {
   const found = /^base_model\.model\.(.+)\.(weight|token_adapter\.trainable_tokens_delta)$/.exec(name);
   return found && (found[2] === 'weight' ? `${found[1]}.weight` : rowsName(found[1]));

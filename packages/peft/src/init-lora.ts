@@ -37,6 +37,7 @@ const initStream = 0x10ad;
  * - `random`: a as above, b uniform in ±1/√r, as is B's bias where there is one, so that it does something.
  * - `orthogonal`: both dense, with b·a = 0: a = (N₁·Q₁)ᵀ/10 and b = N₂·Q₂/10 of normal N and the odd and the even
  *   rows Q₁ and Q₂ of an orthogonal matrix [r, r].
+ * - On the embedding a is zero and b normal, as in PEFT; with `random`, both are normal.
  *
  * The numbers depend on the seed and the module's index among the targets. Throws ConfigError for what PEFT does
  * not take: a bias of B with other initial values than `kaiming` and `random`, or with DoRA, and an odd rank with
@@ -108,6 +109,16 @@ function checkBias({ init = 'kaiming', loraBias, dora }: LoraConfig): void {
     throw new ConfigError(`lora.lora_bias: needs lora.init kaiming or random, not ${init}`);
 }
 
+/** Throws ConfigError for what is for linear layers alone. */
+function checkEmbedding({ init = 'kaiming', loraBias, dora }: LoraConfig): void {
+  const fail = (key: string, value: unknown): never => {
+    throw new ConfigError(`lora.${key}: ${value} is for linear layers, not for ${embedding}`);
+  };
+  if (dora) fail('dora', dora);
+  if (loraBias) fail('lora_bias', loraBias);
+  if (init === 'orthogonal' || decomposes(init)) fail('init', init);
+}
+
 /** Pairs of which nothing was taken from the model. */
 function drawn(
   backend: Backend,
@@ -132,6 +143,12 @@ function drawn(
         shape,
       );
     };
+    const normals = (what: number, shape: readonly number[]) =>
+      tensor(backend, normal(shape[0] * shape[1], random(what)), shape);
+    if (path === embedding) {
+      checkEmbedding(config);
+      return { a: init === 'random' ? normals(0, a) : zeros(backend, a), b: normals(1, b) };
+    }
     const kaiming = () => within(1 / Math.sqrt(size.in), 0, a);
     const bias = loraBias && init === 'kaiming' ? { bias: zeros(backend, [size.out]) } : {};
     switch (init) {
@@ -207,8 +224,7 @@ export async function removedBy(
   if (!decomposes(config.init)) return null;
   const pairs = new Map<string, AdapterPair>();
   for (const path of paths) {
-    if (path === embedding)
-      throw new ConfigError(`lora.init: ${config.init} is for linear layers, not for ${path}`);
+    if (path === embedding) checkEmbedding(config);
     const weight = weightOf(weights, path);
     const [rows, columns] = weight.shape;
     const rank = rankOf(config, path);

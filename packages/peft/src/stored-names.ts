@@ -12,11 +12,17 @@ export interface StoredNames {
   readonly pairs: ReadonlyMap<string, StoredPair>;
   /** What is trained whole, by its name in `whole`. */
   readonly whole: ReadonlyMap<string, string>;
-  /** The base model's own weights, by the checkpoint's names: PEFT saves those of tables that have an adapter. */
+  /**
+   * The base model's own weights, by the checkpoint's names: PEFT saves those of tables that have an
+   * adapter.
+   */
   readonly base: ReadonlyMap<string, string>;
 }
 
-/** The names of an adapter's tensors. Throws DataError unless each is one that PEFT gives, and pairs are whole. */
+/**
+ * The names of an adapter's tensors. Throws DataError unless each is one that PEFT gives, and pairs are
+ * whole.
+ */
 export function storedNames(file: SafetensorsFile): StoredNames {
   const fail = (what: string): never => {
     throw new DataError(`${file.path}: ${what}`);

@@ -29,8 +29,8 @@ export const targetGroups = {
 } as const;
 
 /**
- * The layers that can have an adapter: the linear ones and, before them, the embedding, which is one of v inputs and
- * e outputs.
+ * The layers that can have an adapter: the linear ones and, before them, the embedding, which is one of v
+ * inputs and e outputs.
  */
 export function adaptableLayers(linears: Linears): Linears {
   const table = linears.get(head);
@@ -68,7 +68,10 @@ export function resolveTargets(
 /** A string that is a pattern of module paths: it has a character that no name of a module has. */
 export const isPattern = (targets: string): boolean => /[^\w-]/.test(targets);
 
-/** The same targets as PEFT has them in `target_modules`, for a model, or an adapter, with the modules `paths`. */
+/**
+ * The same targets as PEFT has them in `target_modules`, for a model, or an adapter, with the modules
+ * `paths`.
+ */
 export function peftTargets(targets: Targets, paths: readonly string[]): string | readonly string[] {
   if (targets === 'all-linear')
     return [...new Set(paths.filter((path) => path !== head && path !== embedding).map(moduleName))];

@@ -58,6 +58,8 @@ type HeldOut = ReturnType<typeof heldOutSchema>;
 
 const names = z.union([text, z.array(text).min(1)]).describe('a pattern, or a list of names');
 
+const tokens = z.array(z.int().nonnegative()).min(1);
+
 const loraKeys = {
   rank: z.int().min(1),
   alpha: z.number().positive(),
@@ -83,6 +85,11 @@ const loraKeys = {
     .union([z.int().min(0), z.array(z.int().min(0)).min(1)])
     .describe('the number of a layer, or a list of them'),
   layersPattern: names,
+  modulesToSave: z.array(text).min(1).describe('a list of names of modules'),
+  trainableTokenIndices: z
+    .union([tokens, z.strictObject({ embed_tokens: tokens, lm_head: tokens }).partial()])
+    .describe('a list of token ids, or a section with one for embed_tokens and one for lm_head'),
+  ensureWeightTying: z.boolean(),
 };
 
 /** A fresh adapter: every key has a value. */
@@ -102,6 +109,9 @@ const freshLora = z
     excludeModules: loraKeys.excludeModules.optional(),
     layersToTransform: loraKeys.layersToTransform.optional(),
     layersPattern: loraKeys.layersPattern.optional(),
+    modulesToSave: loraKeys.modulesToSave.optional(),
+    trainableTokenIndices: loraKeys.trainableTokenIndices.optional(),
+    ensureWeightTying: loraKeys.ensureWeightTying.default(false),
   })
   .prefault({});
 

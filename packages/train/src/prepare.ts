@@ -193,7 +193,7 @@ async function startingAdapter(config: TrainConfig, model: LlamaModel): Promise<
     const targets = resolveTargets(lora.targets, model.linears, lora);
     const fresh = await initAdapter(model, lora, targets, config.train.seed);
     const warnings = lora.bias === 'none' ? [] : [`lora.bias is ${lora.bias}: ${noBiases}`];
-    return { lora, ...fresh, whole: initWhole(lora, model.weights), warnings };
+    return { lora, ...fresh, whole: initWhole(lora, model.weights, [...targets.keys()]), warnings };
   }
   const { config: lora, params, whole, warnings } = await openAdapter(model, config.adapter);
   const means = (targets: Targets) => [
