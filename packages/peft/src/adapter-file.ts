@@ -19,7 +19,7 @@ import { type LoraConfig, rankOf } from './lora.ts';
 import { plainAdapter } from './plain-adapter.ts';
 import { type StoredNames, type StoredPair, storedNames } from './stored-names.ts';
 import { adaptableLayers, type LinearSize, type Linears } from './targets.ts';
-import { moduleOfWeight, type WeightShapes, wholeShapes } from './whole-weights.ts';
+import { isTied, moduleOfWeight, type WeightShapes, wholeShapes } from './whole-weights.ts';
 
 const configFile = 'adapter_config.json';
 const weightsFile = 'adapter_model.safetensors';
@@ -66,6 +66,7 @@ export function readAdapter(backend: Backend, dir: string, { linears, weights }:
     },
     whole: (lora) => wholeShapes(lora, weights),
     weights,
+    isTied: isTied(weights),
   });
 }
 
@@ -84,6 +85,7 @@ export function readAdapterTensors(backend: Backend, dir: string): Adapter {
         .map(([module, { a, b }]) => [module, { in: shapeOf(a)[1], out: shapeOf(b)[0] }]),
     whole: (_lora, stored, shapeOf) => new Map([...stored].map(([name, inFile]) => [name, shapeOf(inFile)])),
     weights: new Map(),
+    isTied: true,
   });
 }
 
@@ -101,12 +103,16 @@ interface Expected {
   /** What is trained whole. */
   whole(lora: LoraConfig, stored: StoredNames['whole'], shapeOf: ShapeOf): ReadonlyMap<string, Shape>;
   readonly weights: WeightShapes;
+  /** Whether lm_head and the embedding are one weight, or may be. */
+  readonly isTied: boolean;
 }
 
 function read(backend: Backend, dir: string, expected: Expected): Adapter {
   const configPath = join(dir, configFile);
   const config = parseAdapterConfig(configPath, readText(configPath));
-  const { lora, baseModel } = config;
+  const { baseModel } = config;
+  // As in PEFT, there is nothing to ensure where nothing is tied.
+  const lora = { ...config.lora, ensureWeightTying: config.lora.ensureWeightTying && expected.isTied };
   const path = join(dir, weightsFile);
   const file = openWeights(dir, path);
   try {
@@ -283,7 +289,11 @@ export async function writeAdapter(
 ): Promise<void> {
   const plain = removed ? plainAdapter(params, removed, config) : { params, config };
   const text = formatAdapterConfig(plain.config, [...params.keys()], baseModel);
-  const values = [...flattenWeights({ params: plain.params, whole })].map(async ([name, t]) => {
+  const named = flattenWeights({ params: plain.params, whole });
+  const table = whole.get(`${embedding}.weight`);
+  // PEFT has a tied lm_head twice, and needs it so.
+  if (config.ensureWeightTying && table) named.set(`${wholePrefix}${head}.weight`, table);
+  const values = [...named].map(async ([name, t]) => {
     const data = Float32Array.from(await t.data());
     return [peftName(name), { dtype: 'F32', shape: t.shape, data }] as const;
   });

@@ -41,7 +41,7 @@ export interface LoraConfig extends Limits {
   readonly modulesToSave?: readonly string[];
   /** Tokens whose rows are trained: of the embedding, or of each table named. */
   readonly trainableTokenIndices?: TokenIndices;
-  /** Whether an lm_head that is tied to the embedding follows what is trained of it. */
+  /** Whether lm_head, which is the embedding's transpose, follows what is trained of that. */
   readonly ensureWeightTying?: boolean;
 }
 

@@ -61,7 +61,7 @@ export function tokenRowsOf(
  */
 export function wholeShapes(config: LoraConfig, weights: WeightShapes): Map<string, Shape> {
   const names = config.modulesToSave ?? [];
-  const follows = (config.ensureWeightTying ?? false) && isTied(weights);
+  const follows = config.ensureWeightTying ?? false;
   const shapes = new Map<string, Shape>();
   for (const [name, { shape }] of weights) {
     const path = moduleOfWeight(name);
@@ -109,9 +109,11 @@ export function initWhole(
     throw new ConfigError(
       `lora: "${twice}" is among the targets, and is trained whole or in rows; take one of them`,
     );
-  if (config.ensureWeightTying && isTied(weights) && targets.includes(head))
+  if (config.ensureWeightTying && !isTied(weights))
+    throw new ConfigError('lora.ensure_weight_tying: the model has an lm_head of its own; leave it out');
+  if (config.ensureWeightTying && targets.includes(head))
     throw new ConfigError(
-      'lora.ensure_weight_tying: lm_head follows embed_tokens; take that as target, not lm_head',
+      'lora.ensure_weight_tying: lm_head follows embed_tokens: take that as target instead',
     );
   const tokens = trainedTokens(config);
   const fresh = (name: string): Tensor => {

@@ -54,7 +54,7 @@ export function withAdapter<M extends AdaptableModel>(
   dropoutState?: DropoutState,
 ): M {
   const { config } = lora;
-  const follows = (config.ensureWeightTying ?? false) && isTied(model.weights);
+  const follows = config.ensureWeightTying ?? false;
   const replaced = withWhole(model, whole, follows);
   const { embed, norm, linear: own } = withTokenRows(replaced, model, whole, config);
   const linear = withLora(own, params, lora, dropoutState);

@@ -111,7 +111,7 @@ const freshLora = z
     layersPattern: loraKeys.layersPattern.optional(),
     modulesToSave: loraKeys.modulesToSave.optional(),
     trainableTokenIndices: loraKeys.trainableTokenIndices.optional(),
-    ensureWeightTying: loraKeys.ensureWeightTying.default(false),
+    ensureWeightTying: loraKeys.ensureWeightTying.optional(),
   })
   .prefault({});
 

@@ -127,6 +127,7 @@ const refused: [string[], string][] = [
     '"model.layers.0.mlp.up_proj" is among the targets, and',
   ],
   [['lora.targets=[lm_head]', 'lora.ensure_weight_tying=true'], 'lm_head follows embed_tokens'],
+  [['model=BASE', 'lora.ensure_weight_tying=true'], 'the model has an lm_head of its own; leave it out'],
   [
     ['lora.targets=[embed_tokens]', 'lora.dora=true'],
     'lora.dora: true is for linear layers, not for model.embed_tokens',
@@ -135,7 +136,11 @@ const refused: [string[], string][] = [
 ];
 
 test.each(refused)('%j is refused', async (overrides, message) => {
-  const failed = run('r', 'tied', overrides);
+  const failed = run(
+    'r',
+    'tied',
+    overrides.map((text) => text.replace('BASE', peftModel('base'))),
+  );
   await expect(failed).rejects.toThrow(ConfigError);
   await expect(failed).rejects.toThrow(message);
 });
