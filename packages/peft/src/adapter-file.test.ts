@@ -4,20 +4,22 @@ import { join } from 'node:path';
 import { mapTree } from '@flex/autograd';
 import { ConfigError, DataError } from '@flex/base';
 import { describeShared, goldens, openGolden } from '@flex/fixtures';
-import { openReference, size, type Tensor, tensor } from '@flex/tensor';
+import { openReference, size, type Tensor, tensor, uniform } from '@flex/tensor';
 import {
   openSafetensors,
   type TensorToWrite,
   toBfloat16Bits,
   writeSafetensors,
 } from '@flex/tensor/safetensors';
+import fc from 'fast-check';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
+import type { Limits } from './adapted-modules.ts';
 import { readAdapter, readAdapterTensors, writeAdapter } from './adapter-file.ts';
 import { peftName } from './adapter-names.ts';
-import { flattenAdapters, unflattenAdapters } from './adapters.ts';
+import { type AdapterPair, type Adapters, flattenAdapters, unflattenAdapters } from './adapters.ts';
 import { initLora } from './init-lora.ts';
-import type { LoraConfig } from './lora.ts';
-import { resolveTargets, type Targets } from './targets.ts';
+import { type LoraConfig, loraInits, rankOf, scaleOf } from './lora.ts';
+import { type LinearSize, resolveTargets, type Targets } from './targets.ts';
 import { llamaLinears } from './testing/llama-linears.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'flex-adapter-'));
@@ -77,6 +79,65 @@ describe('writing', () => {
       expect(readFileSync(weightsPath).equals(weights)).toBe(true);
       expect(readFileSync(configPath).equals(text)).toBe(true);
     }
+  });
+
+  it('a config of any options is read as it was written, with its tensors', async () => {
+    const small = { linears: llamaLinears(3, 8, 12, 4, 16), weights: new Map() };
+    const names = fc.constantFrom('all-linear', 'mlp', '.*\\.[qv]_proj', ['*.[02].mlp.*'], ['o_proj', up]);
+    const limits = fc.constantFrom<Limits[]>(
+      {},
+      { excludeModules: ['o_proj', 'layers.2.mlp.up_proj'] },
+      { excludeModules: '.*layers\\.1\\..*' },
+      { layersToTransform: [0, 1], layersPattern: 'layers' },
+      { layersToTransform: 0 },
+    );
+    const options = fc.record({
+      rank: fc.integer({ min: 1, max: 3 }),
+      alpha: fc.integer({ min: 1, max: 64 }),
+      dropout: fc.constantFrom(0, 0.05),
+      scaling: fc.constantFrom('alpha/r' as const, 'alpha/sqrt(r)' as const),
+      rankPattern: fc.constantFrom<Record<string, number>[]>({}, { 'layers.0.mlp.*': 5, q_proj: 4 }),
+      alphaPattern: fc.constantFrom<Record<string, number>[]>({}, { '.*_proj': 0.5 }),
+      vector: fc.constantFrom('none', 'dora', 'loraBias'),
+      bias: fc.constantFrom('none' as const, 'all' as const, 'lora_only' as const),
+      init: fc.constantFrom(...loraInits),
+    });
+    let seed = 0;
+    const draw = (...shape: number[]) => tensor(backend, uniform(size(shape), { key: [seed++, 0] }), shape);
+    await fc.assert(
+      fc.asyncProperty(options, names, limits, async ({ vector, ...given }, targets, limit) => {
+        fc.pre(typeof targets !== 'string' || !targets.startsWith('.') || !('layersToTransform' in limit));
+        const lora: LoraConfig = {
+          ...given,
+          ...limit,
+          targets,
+          dora: vector === 'dora',
+          loraBias: vector === 'loraBias',
+        };
+        const chosen = resolveTargets(targets, small.linears, limit);
+        const pair = (path: string, { out, in: columns }: LinearSize): AdapterPair => {
+          const r = rankOf(lora, path);
+          const tensors = { a: draw(r, columns), b: draw(out, r) };
+          if (vector === 'dora') return { ...tensors, magnitude: draw(out) };
+          return vector === 'loraBias' ? { ...tensors, bias: draw(out) } : tensors;
+        };
+        const params: Adapters = new Map([...chosen].map(([path, linear]) => [path, pair(path, linear)]));
+        await writeAdapter(dir, params, lora);
+        const read = readAdapter(backend, dir, small);
+        const back = flattenAdapters(read.params);
+        expect([...back.keys()]).toEqual([...flattenAdapters(params).keys()]);
+        for (const [name, t] of flattenAdapters(params))
+          expect(await back.get(name)!.data(), name).toEqual(await t.data());
+        const { targets: _, excludeModules, layersToTransform, layersPattern, ...others } = lora;
+        expect(read.config).toMatchObject(others);
+        for (const path of params.keys()) expect(scaleOf(read.config, path)).toBe(scaleOf(lora, path));
+        const files = [weightsPath, configPath].map((file) => readFileSync(file));
+        await writeAdapter(dir, read.params, read.config);
+        expect([weightsPath, configPath].map((file) => readFileSync(file))).toEqual(files);
+        expect(read.warnings).toHaveLength(Number(lora.bias !== 'none'));
+      }),
+      { numRuns: 60 },
+    );
   });
 
   it('leaves the two files and nothing else, also over older ones', async () => {

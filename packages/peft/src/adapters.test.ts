@@ -1,9 +1,16 @@
+import { treeLeaves } from '@flex/autograd';
 import { ConfigError } from '@flex/base';
 import { openReference, tensor } from '@flex/tensor';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { parsePeftName, peftName } from './adapter-names.ts';
-import { type AdapterPair, flattenAdapters, unflattenAdapters } from './adapters.ts';
+import {
+  type AdapterPair,
+  flattenAdapters,
+  flattenWeights,
+  unflattenAdapters,
+  unflattenWeights,
+} from './adapters.ts';
 
 const backend = openReference();
 const one = () => tensor(backend, [1], [1, 1]);
@@ -28,6 +35,27 @@ it('adapters come back from their flat names, the same tensors in the same order
         expect(back.get(path)?.a).toBe(a);
         expect(back.get(path)?.b).toBe(b);
       }
+    }),
+  );
+});
+
+it('all weights come back from their flat names: vectors of pairs, and weights trained whole', () => {
+  const vectors = fc.subarray<'magnitude' | 'bias'>(['magnitude', 'bias']);
+  const whole = fc.uniqueArray(
+    fc.constantFrom('lm_head.weight', 'model.norm.weight', 'm.bias', 'm.a', 'm.b'),
+  );
+  fc.assert(
+    fc.property(paths, fc.infiniteStream(vectors), whole, (modules, stream, names) => {
+      const pairs = modules.map((path): [string, AdapterPair] => {
+        const more = stream.next().value.map((member: string) => [member, one()]);
+        return [path, { a: one(), b: one(), ...Object.fromEntries(more) }];
+      });
+      const weights = { params: new Map(pairs), whole: new Map(names.map((name) => [name, one()])) };
+      const tensors = flattenWeights(weights);
+      expect(new Set(tensors.values()).size).toBe(tensors.size);
+      expect(unflattenWeights(tensors)).toEqual(weights);
+      const [before, after] = [weights, unflattenWeights(tensors)].map((tree) => treeLeaves(tree));
+      for (const [i, t] of after.entries()) expect(t).toBe(before[i]);
     }),
   );
 });

@@ -10,7 +10,7 @@ export interface HostMatrix {
 /** The leading singular triplets of a matrix, largest first: W ≈ Σ σᵢ·uᵢ·vᵢᵀ. */
 export interface LeadingSvd {
   readonly sigma: Float64Array;
-  /** Columns uᵢ f64 [rows] and vᵢ f64 [columns], of norm 1. */
+  /** Columns uᵢ f64 [rows] and vᵢ f64 [columns], of norm 1; of a singular value of zero one may be zero. */
   readonly u: readonly Float64Array[];
   readonly v: readonly Float64Array[];
 }
