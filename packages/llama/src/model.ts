@@ -210,11 +210,16 @@ export function scoredTokens({ b, t, labels }: TokenBatch): number {
   return count;
 }
 
+export interface LossOptions extends ForwardOptions {
+  /** The labels of the scored rows from their logits [rows, v], i32 [rows]; left out: the batch's own. */
+  readonly labelsOf?: (logits: Tensor) => Tensor;
+}
+
 /**
  * Σ −ln p(label_{i+1} | tokens up to i) over the scored tokens, in nats: f32 []. Only scored rows meet the
  * vocabulary. Divide by `scoredTokens` for the mean. Throws DataError when the batch scores nothing.
  */
-export function lossSum(model: LlamaModel, batch: TokenBatch, options: ForwardOptions = {}): Tensor {
+export function lossSum(model: LlamaModel, batch: TokenBatch, options: LossOptions = {}): Tensor {
   const { b, t, input_ids, labels } = batch;
   const rows: number[] = [];
   const targets: number[] = [];
@@ -231,5 +236,6 @@ export function lossSum(model: LlamaModel, batch: TokenBatch, options: ForwardOp
     tensor(model.backend, Int32Array.from(values), shape, 'i32');
   const hidden = forward(model, index(input_ids, [b, t]), options);
   const scored = gather(reshape(hidden, [b * t, model.config.hiddenSize]), index(rows, [rows.length]));
-  return sum(crossEntropy(logits(model, scored), index(targets, [targets.length])));
+  const predicted = logits(model, scored);
+  return sum(crossEntropy(predicted, options.labelsOf?.(predicted) ?? index(targets, [targets.length])));
 }

@@ -239,10 +239,22 @@ describe('a mistake is told in one line:', () => {
       'optimizer.betas must be a list of two numbers such as [0.9, 0.999], got [0.9]',
     ],
     ['optimizer.betas=[0.9, 1]', 'optimizer.betas.1 must be a number of at least 0 and below 1, got 1'],
-    ['optimizer.name=sophia-g', 'optimizer.name sophia-g is not built yet; take adamw'],
+    [
+      'optimizer.name=sophia',
+      'optimizer.name must be adamw, sophia-g, sophia-h, lion or sgd, got "sophia"; did you mean sophia-g',
+    ],
+    [
+      'optimizer={name: sophia-g, betas: [0.9]}',
+      'optimizer.betas must be a list of two numbers such as [0.965, 0.99], got [0.9]',
+    ],
+    ['optimizer={name: sophia-h, every: 0}', 'optimizer.every must be a whole number of at least 1, got 0'],
+    [
+      'optimizer={name: sgd, momentum: 1}',
+      'optimizer.momentum must be a number of at least 0 and below 1, got 1',
+    ],
     [
       'optimizer.name=adam',
-      'optimizer.name must be adamw, got "adam"; did you mean adamw? (one of your own is named by its module, use: ./module.ts)',
+      'optimizer.name must be adamw, sophia-g, sophia-h, lion or sgd, got "adam"; did you mean adamw? (one of your own is named by its module, use: ./module.ts)',
     ],
     ['dtype=bf16', 'dtype bf16 is not built yet; take f32 or f16'],
     ['dtype=f61', 'dtype must be f32 or f16, got "f61"; did you mean f16?'],

@@ -1,10 +1,16 @@
 import { mapTree, recompute, valueAndGrad } from '@flex/autograd';
 import { DataError } from '@flex/base';
-import { type LlamaModel, lossSum, scoredTokens, type TokenBatch } from '@flex/llama';
-import { clipByGlobalNorm, globalNorm, type Optimizer, type OptimizerState, type Params } from '@flex/optim';
+import { type LlamaModel, type LossOptions, lossSum, scoredTokens, type TokenBatch } from '@flex/llama';
+import {
+  clipByGlobalNorm,
+  globalNorm,
+  type Optimizer,
+  type OptimizerState,
+  type Params,
+  updateRatio,
+} from '@flex/optim';
 import {
   type AdapterWeights,
-  type DropoutState,
   flattenAdapters,
   flattenWeights,
   lowRankOf,
@@ -48,6 +54,8 @@ export interface UpdateInputs extends AdapterWeights {
   readonly step: number;
   /** Learning rate of this update. */
   readonly lr: number;
+  /** What `estimateCurvature` gives for this update. */
+  readonly curvature?: Params;
 }
 
 export interface UpdateResult extends AdapterWeights {
@@ -58,6 +66,10 @@ export interface UpdateResult extends AdapterWeights {
   readonly penalty: Tensor;
   /** Global norm of the gradient of loss + λ·L, before clipping: f32 []. */
   readonly gradNorm: Tensor;
+  /** ‖change‖ / ‖weights before‖ over all that is trained: f32 []. */
+  readonly updateRatio: Tensor;
+  /** What the optimizer tells, by the names of columns: f32 []. */
+  readonly diagnostics: ReadonlyMap<string, Tensor>;
 }
 
 /**
@@ -68,7 +80,7 @@ export interface UpdateResult extends AdapterWeights {
 export function update(setup: UpdateSetup, inputs: UpdateInputs): UpdateResult {
   return scope(() => {
     const { optimizer, maxGradNorm, model } = setup;
-    const { state, step, lr } = inputs;
+    const { state, step, lr, curvature } = inputs;
     const task = taskGradient(setup, inputs);
     const lowRank = lowRankOf(inputs.params);
     let grads = flattenWeights(task.grads);
@@ -84,44 +96,68 @@ export function update(setup: UpdateSetup, inputs: UpdateInputs): UpdateResult {
     }
     const { grads: clipped, norm } =
       maxGradNorm === null ? { grads, norm: globalNorm(grads) } : clipByGlobalNorm(grads, maxGradNorm);
-    const after = optimizer.update(clipped, state, flattenWeights(inputs), { step, lr });
+    const before = flattenWeights(inputs);
+    const info = { step, lr, ...(curvature && { curvature }) };
+    const after = optimizer.update(clipped, state, before, info);
+    const moved = decoupled ? plus(after.params, decoupled, -lr) : after.params;
     return {
-      ...unflattenWeights(decoupled ? plus(after.params, decoupled, -lr) : after.params),
+      ...unflattenWeights(moved),
       state: after.state,
-      loss: task.loss,
+      loss: task.value,
       penalty,
       gradNorm: norm,
+      updateRatio: updateRatio(before, moved),
+      diagnostics: after.diagnostics ?? new Map<string, Tensor>(),
     };
   });
 }
 
 /** Mean loss over all scored tokens of the batches, and its gradient, one batch after the other. */
-function taskGradient(setup: UpdateSetup, { params, whole, batches, step }: UpdateInputs) {
-  const total = batches.reduce((n, batch) => n + scoredTokens(batch), 0);
-  let sums: { loss: Tensor; grads: AdapterWeights } | null = null;
-  for (const [i, batch] of batches.entries()) {
-    if (scoredTokens(batch) === 0) continue;
-    const dropout = { seed: setup.seed, step: (step - 1) * setup.gradAccumulation + i };
-    const { value, grads } = valueAndGrad(
-      (weights) => mul(taskLoss(setup, weights, batch, dropout), 1 / total),
-      { params, whole },
-    );
-    sums = sums
-      ? { loss: add(sums.loss, value), grads: mapTree(add, sums.grads, grads) }
-      : { loss: value, grads };
-  }
-  if (!sums) throw new DataError(`update ${step}: none of its examples has a scored token`);
-  return sums;
+function taskGradient(setup: UpdateSetup, inputs: UpdateInputs) {
+  const { params, whole } = inputs;
+  return taskTerms(setup, inputs)
+    .map((term) => valueAndGrad(term, { params, whole }))
+    .reduce((sum, { value, grads }) => ({
+      value: add(sum.value, value),
+      grads: mapTree(add, sum.grads, grads),
+    }));
 }
 
+/** The labels of a pass's scored rows from their logits; see LossOptions. */
+type DrawLabels = (logits: Tensor, pass: number) => Tensor;
+
+/**
+ * The mean loss over all scored tokens as a sum, of a function of the weights for each batch that has some. They
+ * are to be differentiated one after the other, so that one batch's activations are held at a time.
+ */
+export function taskTerms(
+  setup: UpdateSetup,
+  { batches, step }: UpdateInputs,
+  drawLabels?: DrawLabels,
+): ((weights: AdapterWeights) => Tensor)[] {
+  const total = scoredTokensOf(batches);
+  if (total === 0) throw new DataError(`update ${step}: none of its examples has a scored token`);
+  return batches.flatMap((batch, i) => {
+    if (scoredTokens(batch) === 0) return [];
+    const pass = (step - 1) * setup.gradAccumulation + i;
+    const labelsOf = drawLabels && ((logits: Tensor) => drawLabels(logits, pass));
+    return [(weights: AdapterWeights) => mul(taskLoss(setup, weights, batch, { pass, labelsOf }), 1 / total)];
+  });
+}
+
+/** Scored tokens of all batches. */
+export const scoredTokensOf = (batches: readonly TokenBatch[]): number =>
+  batches.reduce((n, batch) => n + scoredTokens(batch), 0);
+
 function taskLoss(
-  { model, lora, checkpointActivations }: UpdateSetup,
+  { model, lora, checkpointActivations, seed }: UpdateSetup,
   { params, whole }: AdapterWeights,
   batch: TokenBatch,
-  dropout: DropoutState,
+  { pass, labelsOf }: { readonly pass: number; readonly labelsOf: LossOptions['labelsOf'] },
 ): Tensor {
-  return lossSum(withAdapter(model, { params, whole }, lora, dropout), batch, {
+  return lossSum(withAdapter(model, { params, whole }, lora, { seed, step: pass }), batch, {
     runLayer: checkpointActivations ? (layer, x) => recompute(layer, [x, params, whole]) : undefined,
+    labelsOf,
   });
 }
 
