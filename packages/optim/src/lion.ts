@@ -45,11 +45,11 @@ export function lion(given: Partial<LionOptions> = {}): Optimizer {
   return {
     lr,
     init: (params) => zeroState(params, 'm'),
-    update(grads, state, params, { lr }) {
+    update(grads, state, params, info) {
       const decay = [beta1, 1 - beta1, beta2, 1 - beta2] as const;
       const inputs = { grads, state, params };
       return scope(() =>
-        updateEach('lion', ['m'], inputs, lr, ({ param, grad, lr }, m) =>
+        updateEach('lion', ['m'], inputs, info, ({ param, grad, lr }, m) =>
           lionUpdate(param, grad, donate(m), ...decay, 1 - lr * weightDecay, lr),
         ),
       );

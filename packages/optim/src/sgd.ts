@@ -37,9 +37,9 @@ export function sgd(given: Partial<SgdOptions> = {}): Optimizer {
   return {
     lr,
     init: (params) => zeroState(params, 'm'),
-    update: (grads, state, params, { lr }) =>
+    update: (grads, state, params, info) =>
       scope(() =>
-        updateEach('sgd', ['m'], { grads, state, params }, lr, ({ param, grad, lr }, m) =>
+        updateEach('sgd', ['m'], { grads, state, params }, info, ({ param, grad, lr }, m) =>
           sgdUpdate(param, grad, donate(m), momentum, 1 - lr * weightDecay, lr),
         ),
       ),

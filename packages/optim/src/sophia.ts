@@ -142,7 +142,7 @@ export function sophia(
           [unclipped, flat] = sophiaCounts(asRow(mean), asRow(h), unclipped, flat, scale, eps);
           return [moved, mean, h];
         };
-        const after = updateEach(name, ['m', 'h'], { grads, state, params }, info.lr, rule);
+        const after = updateEach(name, ['m', 'h'], { grads, state, params }, info, rule);
         const total = [...params.values()].reduce((n, { shape }) => n + size(shape), 0);
         const share = (count: Tensor) => reshape(div(count, total), []);
         const diagnostics = new Map([

@@ -13,6 +13,7 @@ export {
 } from './adapters.ts';
 export { type FreshAdapter, initAdapter, initLora, removedBy } from './init-lora.ts';
 export * from './lora.ts';
+export { learningRateFactors } from './lora-plus.ts';
 export * from './merge.ts';
 export { mergedWeight } from './merged-weight.ts';
 export * from './open-adapter.ts';

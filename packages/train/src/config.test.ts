@@ -63,7 +63,14 @@ describe('the defaults', () => {
         loraBias: false,
         bias: 'none',
       },
-      optimizer: { name: 'adamw', lr: 2e-4, betas: [0.9, 0.999], eps: 1e-8, weightDecay: 0.01 },
+      optimizer: {
+        name: 'adamw',
+        lr: 2e-4,
+        betas: [0.9, 0.999],
+        eps: 1e-8,
+        weightDecay: 0.01,
+        loraPlusRatio: 1,
+      },
       schedule: { name: 'cosine', warmupSteps: 0, minLrRatio: 0 },
       regularizer: [
         {
@@ -406,7 +413,7 @@ describe('a printed configuration', () => {
         exclude_modules: fc.oneof(text, fc.array(text, { minLength: 1 })),
         layers_to_transform: fc.oneof(fc.nat(), fc.array(fc.nat(), { minLength: 1 })),
       }),
-      optimizer: some({ lr: amount, betas: fc.tuple(unit, unit), eps: amount }),
+      optimizer: some({ lora_plus_ratio: amount, lr: amount, betas: fc.tuple(unit, unit), eps: amount }),
       schedule: some({ warmup_steps: count, min_lr_ratio: unit }),
       regularizer: fc.oneof(fc.constant('none'), penalty, fc.array(penalty)),
       train: some({
