@@ -11,6 +11,7 @@ export {
   unflattenAdapters,
   unflattenWeights,
 } from './adapters.ts';
+export * from './combine-adapters.ts';
 export { type FreshAdapter, initAdapter, initLora, removedBy } from './init-lora.ts';
 export * from './lora.ts';
 export { learningRateFactors } from './lora-plus.ts';
