@@ -1,5 +1,5 @@
-// Every optimizer on a badly scaled quadratic, each over the same learning rates with the same number of updates.
-// tsx optimizers.ts [--updates N]
+// Every optimizer on a badly scaled quadratic, each over the same learning rates with the same number of
+// updates. tsx optimizers.ts [--updates N]
 import { parseArgs } from 'node:util';
 import {
   adamw,

@@ -1,12 +1,14 @@
 // AdamW against SophiaG on the bundled model, λ = 0: held-out losses on Python and Java over three seeds.
 //
-//   pnpm exec tsx recipes/adamw-against-sophia.ts [--mbpp FILE] [--mbjp FILE] [--out DIR] [--device webgpu|cpu]
+//   pnpm exec tsx recipes/adamw-against-sophia.ts [--device webgpu|cpu] [--out DIR] [--updates MOST]
+//     [--mbpp FILE] [--mbjp FILE]
 //
-// Both optimizers get the same budget: a run on MBPP 11–410 at each of the learning rates below with seed 0, of which
-// the one with the lowest loss on MBPP 411–510 is taken; then, at that rate, a run on MBPP 11–510 with each of seeds
-// 1, 2 and 3. Runs make one pass, in updates of four rows: 100 and 125 updates. What is reported is the loss on MBPP
-// 511–600 and MBJP 511–600, which no choice has seen. Every run lies in a folder of its own: started again, the script
-// goes on where it was. The data default to ../shared/data beside the repository. About half an hour on two cores.
+// Both optimizers get the same budget: a run on MBPP 11–410 at each of the learning rates below with seed
+// 0, of which the one with the lowest loss on MBPP 411–510 is taken; then, at that rate, a run on MBPP
+// 11–510 with each of seeds 1, 2 and 3. Runs make one pass, in updates of four rows: 100 and 125 updates.
+// What is reported is the loss on MBPP 511–600 and MBJP 511–600, which no choice has seen. Every run lies
+// in a folder of its own: started again, the script goes on where it was. The data default to
+// ../shared/data beside the repository. About half an hour on two cores.
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { openGpuJs, openWebGpu } from '@flex/tensor';
