@@ -20,6 +20,7 @@ import {
   eachTensor,
   openReference,
   scope,
+  sub,
   type Tensor,
   tensor,
   uniform,
@@ -27,7 +28,7 @@ import {
 import { describeEachBackend, expectClose, relativeError } from '@flex/tensor/testing';
 import { describe, expect, test } from 'vitest';
 import { estimateCurvature, objectiveOf } from './curvature.ts';
-import { taskTerms, type UpdateInputs, type UpdateSetup } from './update.ts';
+import { type UpdateInputs, type UpdateSetup, update } from './update.ts';
 
 /** Two rows of tokens of which all but the first and one more are scored. */
 const batchOf = (shift: number): TokenBatch => {
@@ -57,7 +58,7 @@ function setting(
   const setup: UpdateSetup = {
     model,
     lora: resolveLora(lora, params),
-    optimizer: sgd(),
+    optimizer: sgd({ momentum: 0 }),
     regularizers: [],
     maxGradNorm: null,
     checkpointActivations: false,
@@ -83,12 +84,12 @@ const numbersOf = async (params: Params): Promise<number[]> => {
   return numbers.flatMap((data) => Array.from(data));
 };
 
-/** ∇ of the update's mean loss where params are `params`. */
+/** The gradient that an update at `params` takes: its step, by plain descent at a rate of 1. */
 const gradientAt = (setup: UpdateSetup, inputs: UpdateInputs, params: Adapters): Params =>
   scope(() => {
-    const at = { params, whole: inputs.whole };
-    const parts = taskTerms(setup, inputs).map((term) => flattenAdapters(grad(term, at).params));
-    return parts.reduce((total, part) => mapTree((x, y) => addScaled(x, y, 1), total, part));
+    const state = setup.optimizer.init(flattenAdapters(params));
+    const after = update(setup, { ...inputs, params, state, lr: 1 });
+    return mapTree(sub, flattenAdapters(params), flattenAdapters(after.params));
   });
 
 const directionOf = (params: Adapters): Params =>
