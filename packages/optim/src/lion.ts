@@ -34,9 +34,9 @@ const lionUpdate = elementwiseAll(
 );
 
 /**
- * θ ← θ·(1 − lr·weightDecay) − lr·sign(β1·m + (1 − β1)·g), then m ← β2·m + (1 − β2)·g. One dispatch a parameter,
- * in the memory of the state that it is given. Its default rate is a quarter of AdamW's and its decay four times
- * as large, so that their product stays. Throws ConfigError for options out of range.
+ * θ ← θ·(1 − lr·weightDecay) − lr·sign(β1·m + (1 − β1)·g), then m ← β2·m + (1 − β2)·g. One dispatch a
+ * parameter, in the memory of the state that it is given. Its default rate is a quarter of AdamW's and its
+ * decay four times as large, so that their product stays. Throws ConfigError for options out of range.
  * Source: Chen et al., Symbolic Discovery of Optimization Algorithms, 2023, algorithm 2.
  */
 export function lion(given: Partial<LionOptions> = {}): Optimizer {

@@ -70,8 +70,8 @@ export interface Optimizer {
   /** What `update` is to be told in `info.curvature`. */
   readonly curvature?: Curvature;
   /**
-   * What is wrong after an update, in words that say what to change, from its columns and those of the updates
-   * before it, the last one at the end. The run says each line once.
+   * What is wrong after an update, in words that say what to change, from its columns and those of the
+   * updates before it, the last one at the end. The run says each line once.
    */
   health?(update: Columns, before: readonly Columns[]): readonly string[];
 }

@@ -132,8 +132,8 @@ function taskGradient(setup: UpdateSetup, inputs: UpdateInputs) {
 type DrawLabels = (logits: Tensor, pass: number) => Tensor;
 
 /**
- * The mean loss over all scored tokens as a sum, of a function of the weights for each batch that has some. They
- * are to be differentiated one after the other, so that one batch's activations are held at a time.
+ * The mean loss over all scored tokens as a sum, of a function of the weights for each batch that has some.
+ * They are to be differentiated one after the other, so that one batch's activations are held at a time.
  */
 export function taskTerms(
   setup: UpdateSetup,

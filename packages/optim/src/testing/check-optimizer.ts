@@ -36,10 +36,10 @@ interface Snapshot {
 /**
  * Tests that an optimizer keeps its contract, on the f64 reference backend unless another is given: an
  * update gives the same bytes each time, leaves parameters and gradients alone, makes new tensors of the same
- * names and shapes, takes each parameter's learning rate, keeps the names of its state, frees what it does not return, goes on from saved state as
- * if it had never stopped, and lowers a quadratic with its own learning rate. Where it estimates curvature, the
- * same holds of that, and the estimate of an update is the same each time. Throws an Error that says which of
- * these does not hold.
+ * names and shapes, takes each parameter's learning rate, keeps the names of its state, frees what it does
+ * not return, goes on from saved state as if it had never stopped, and lowers a quadratic with its own
+ * learning rate. Where it estimates curvature, the same holds of that, and the estimate of an update is the
+ * same each time. Throws an Error that says which of these does not hold.
  */
 export async function checkOptimizer(
   optimizer: Optimizer,
