@@ -129,7 +129,7 @@ const refused: [string[], string][] = [
     ['lora.modules_to_save=[nrom]'],
     'lora.modules_to_save: "nrom" is no module of the model; the nearest are norm',
   ],
-  [['lora.trainable_token_indices=[3, 24]'], 'each in [0, 24); 24 is not'],
+  [['lora.trainable_token_indices=[3, 24]'], 'each in [0, 24); 24 is not, or'],
   [['lora.trainable_token_indices=[3, 3]'], 'must be different tokens of model.embed_tokens'],
   [['lora.trainable_token_indices={embeddings: [3]}'], 'lora.trainable_token_indices'],
   [
