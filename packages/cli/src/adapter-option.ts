@@ -18,7 +18,7 @@ export function adapterOption(): Option {
   );
 }
 
-/** A folder, or a folder and a factor: what lies behind the last @, unless there is a folder of the whole name. */
+/** A folder, or a folder, an @ and a factor; a folder whose own name is so comes first. */
 function adapterChoice(text: string): AdapterChoice {
   const at = text.lastIndexOf('@');
   if (at < 0 || existsSync(text)) return { dir: text, weight: 1 };
@@ -49,7 +49,7 @@ export async function withChosenAdapters(
   return withAdapter(model, { params, whole: new Map() }, resolveLora(config, params));
 }
 
-/** The folder of the one adapter that is to be merged. Throws ConfigError where there are several, or a weight. */
+/** The folder of the one adapter that is to be merged. Throws ConfigError for several, or one with a weight. */
 export function onlyAdapter([first, ...others]: readonly AdapterChoice[]): string {
   if (others.length > 0 || first.weight !== 1)
     throw new ConfigError('--merged: takes one --adapter, without a weight');

@@ -4,7 +4,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { openPeftCase, peftCases, peftInputs, peftModel } from '@flex/fixtures';
 import { forward, loadLlama, logits } from '@flex/llama';
-import { openAdapter, resolveLora, withAdapter, writeAdapter } from '@flex/peft';
+import { combineAdapters, openAdapter, resolveLora, withAdapter, writeAdapter } from '@flex/peft';
 import { openGpuJs, scope, tensor } from '@flex/tensor';
 import { writeSafetensors } from '@flex/tensor/safetensors';
 import { loadConfig, train } from '../index.ts';
@@ -38,6 +38,16 @@ for (const name of peftCases) {
   const { params, whole, config, baseModel } = await openAdapter(model, dir);
   await writeAdapter(join(out, 'again', name), params, config, { whole, baseModel });
   await addLogits(join(out, 'again', name), base);
+}
+
+const base = loadLlama(backend, peftModel('base'), { dtype: 'f32' });
+for (const how of ['cat', 'linear'] as const) {
+  const parts = ['two/one', 'two/other'].map((name) => openAdapter(base, openPeftCase(name).dir));
+  const weighted = (await Promise.all(parts)).map((adapter, i) => ({ adapter, weight: [0.5, -1.5][i] }));
+  const { params, config } = combineAdapters(weighted, how);
+  const dir = join(out, 'sums', how);
+  await writeAdapter(dir, params, config, { baseModel: 'base' });
+  await addLogits(dir, peftModel('base'));
 }
 
 const runs: Record<string, readonly ['base' | 'tied', ...string[]]> = {
