@@ -49,7 +49,7 @@ export async function withChosenAdapters(
   return withAdapter(model, { params, whole: new Map() }, resolveLora(config, params));
 }
 
-/** The folder of the one adapter that is to be merged. Throws ConfigError for several, or one with a weight. */
+/** The folder of the one adapter that is to be merged. Throws ConfigError for several, or for a weight. */
 export function onlyAdapter([first, ...others]: readonly AdapterChoice[]): string {
   if (others.length > 0 || first.weight !== 1)
     throw new ConfigError('--merged: takes one --adapter, without a weight');
