@@ -51,7 +51,7 @@ function training(lambda: number): Case {
   const updateOnce = async () => {
     step++;
     backend.resetPeak();
-    const result = keep(update(setup, { params, state, batches, step, lr: 2e-4 }));
+    const result = keep(update(setup, { params, whole: new Map(), state, batches, step, lr: 2e-4 }));
     await Promise.all([result.loss.item(), result.penalty.item(), result.gradNorm.item()]);
     eachTensor([params, state, result.loss, result.penalty, result.gradNorm], (x) => x.dispose());
     ({ params, state } = result);

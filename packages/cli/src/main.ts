@@ -6,8 +6,10 @@ import { doctorCommand } from './commands/doctor.ts';
 import { evalCommand } from './commands/eval.ts';
 import { generateCommand } from './commands/generate.ts';
 import { logitsCommand } from './commands/logits.ts';
+import { mergeCommand } from './commands/merge.ts';
 import { spectrumCommand } from './commands/spectrum.ts';
 import { trainCommand } from './commands/train.ts';
+import { verifyMergeCommand } from './commands/verify-merge.ts';
 import { exitCodeOf, messageOf } from './failure.ts';
 
 /** Commander's complaints as one line, like all others. */
@@ -32,6 +34,8 @@ function program(): Command {
     trainCommand(),
     generateCommand(),
     logitsCommand(),
+    mergeCommand(),
+    verifyMergeCommand(),
     spectrumCommand(),
     evalCommand(),
     compareCommand(),

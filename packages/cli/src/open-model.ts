@@ -1,25 +1,26 @@
 import { ConfigError } from '@flex/base';
-import { type Linear, type LlamaModel, loadLlama, type WeightDType } from '@flex/llama';
-import { readAdapter, resolveLora, withLora, withMergedLora } from '@flex/peft';
+import { type LlamaModel, loadLlama, type WeightDType } from '@flex/llama';
+import type { StorageType } from '@flex/peft';
 import type { Backend } from '@flex/tensor';
+import { type AdapterChoice, onlyAdapter, withChosenAdapters } from './adapter-option.ts';
 import type { Output } from './context.ts';
 import { openBackend } from './device.ts';
+import { loadMerged } from './merged-model.ts';
 
 export interface ModelOptions {
   readonly model: string;
-  readonly adapter?: string;
-  /** Whether the adapter is folded into the weights. */
-  readonly merged?: boolean;
+  readonly adapter?: readonly AdapterChoice[];
+  /** Whether the adapter is folded into the weights; a storage type rounds these to its values. */
+  readonly merged?: boolean | StorageType;
   readonly device: string;
   /** f32, f16, or auto: f32 for a checkpoint in f32, else f16 for what fits in it. */
   readonly dtype: string;
 }
 
-/** A model ready to run, with its adapter where one was named. */
+/** A model ready to run, adapted where an adapter was named. */
 export interface RunnableModel {
   readonly backend: Backend;
   readonly model: LlamaModel;
-  readonly linear: Linear;
   close(): Promise<void>;
 }
 
@@ -30,23 +31,17 @@ export interface RunnableModel {
 export async function openModel(options: ModelOptions, output: Output): Promise<RunnableModel> {
   const dtype = dtypeOf(options);
   const backend = await openBackend(options.device, output.note);
-  const model = loadLlama(backend, options.model, { dtype });
+  const { model: dir, adapter, merged } = options;
+  const close = () => backend.close();
+  if (adapter !== undefined && merged) {
+    const storage = merged === true ? 'f32' : merged;
+    const model = await loadMerged(backend, dir, { adapter: onlyAdapter(adapter), dtype, storage });
+    for (const line of model.warnings) output.warn(line);
+    return { backend, model, close };
+  }
+  const model = loadLlama(backend, dir, { dtype });
   for (const line of model.warnings) output.warn(line);
-  return {
-    backend,
-    model,
-    linear: adapted(model, options, output),
-    close: () => backend.close(),
-  };
-}
-
-/** The model's linear layers with the adapter, where one was named. */
-function adapted(model: LlamaModel, { adapter: dir, merged }: ModelOptions, output: Output): Linear {
-  if (dir === undefined) return model.linear;
-  const { params, config, warnings } = readAdapter(model.backend, dir, model.linears);
-  for (const line of warnings) output.warn(line);
-  const lora = resolveLora(config, params);
-  return merged ? withMergedLora(model, params, lora) : withLora(model.linear, params, lora);
+  return { backend, model: adapter ? await withChosenAdapters(model, adapter, output.warn) : model, close };
 }
 
 function dtypeOf({ dtype }: ModelOptions): WeightDType | 'auto' {

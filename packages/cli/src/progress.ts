@@ -8,12 +8,14 @@ export interface Progress {
   step(metrics: StepMetrics, total: number): void;
   /** A line of its own, above the live one, made printable. */
   line(text: string): void;
+  /** Makes room for another's line: the live one is shown again at the next step. */
+  clear(): void;
   stop(): void;
 }
 
 /** Progress on standard error. */
 export function newProgress(quiet: boolean): Progress {
-  if (quiet) return { step: () => {}, line: () => {}, stop: () => {} };
+  if (quiet) return { step: () => {}, line: () => {}, clear: () => {}, stop: () => {} };
   return process.stderr.isTTY ? liveProgress() : plainProgress();
 }
 
@@ -40,7 +42,11 @@ function liveProgress(): Progress {
   });
   const timeLeft = newClock();
   let started = false;
+  const clear = () => {
+    if (started) process.stderr.write('\r\u001b[K');
+  };
   return {
+    clear,
     step(metrics, total) {
       const payload = { text: describeStep(metrics, total), left: timeLeft(metrics, total) };
       if (started) bar.update(metrics.step, payload);
@@ -48,7 +54,7 @@ function liveProgress(): Progress {
       started = true;
     },
     line(text) {
-      if (started) process.stderr.write('\r\u001b[K');
+      clear();
       process.stderr.write(`${printable(text)}\n`);
     },
     stop() {
@@ -70,6 +76,7 @@ function plainProgress(): Progress {
       process.stderr.write(`${describeStep(metrics, total)}  ${left} left\n`);
     },
     line: (text) => void process.stderr.write(`${printable(text)}\n`),
+    clear() {},
     stop() {},
   };
 }

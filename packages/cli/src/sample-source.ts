@@ -11,7 +11,9 @@ import {
   type Truncation,
 } from '@flex/eval';
 import { type Completion, generate, generateAll, openTokenizer, type Tokenizer } from '@flex/llama';
+import type { StorageType } from '@flex/peft';
 import { digestModel } from '@flex/train';
+import type { AdapterChoice } from './adapter-option.ts';
 import type { Output } from './context.ts';
 import type { EvalProgress } from './eval-progress.ts';
 import { openModel, type RunnableModel } from './open-model.ts';
@@ -21,8 +23,8 @@ import { checkSampling } from './sampling-options.ts';
 export interface SampleOptions {
   readonly samples?: string;
   readonly model?: string;
-  readonly adapter?: string;
-  readonly merged?: boolean;
+  readonly adapter?: readonly AdapterChoice[];
+  readonly merged?: boolean | StorageType;
   readonly device: string;
   readonly dtype?: string;
   readonly n?: number;
@@ -118,7 +120,7 @@ function fromModel(options: SampleOptions, dir: string): SampleSource {
   const decoding = JSON.parse(JSON.stringify({ ...sampling, batchSize: places })) as typeof sampling;
   const identity = digestJson({
     model: contentsOf(dir),
-    adapter: adapter === undefined ? null : contentsOf(adapter),
+    adapter: adapter === undefined ? null : contentsOfAdapters(adapter),
     merged,
     dtype,
   });
@@ -154,6 +156,12 @@ function fromModel(options: SampleOptions, dir: string): SampleSource {
   };
 }
 
+/** One adapter as it is counts by its files; a sum by those and the weights. */
+function contentsOfAdapters(choices: readonly AdapterChoice[]): unknown {
+  const parts = choices.map(({ dir, weight }) => ({ files: contentsOf(dir), weight }));
+  return parts.length === 1 && parts[0].weight === 1 ? parts[0].files : parts;
+}
+
 const contentsOf = (folder: string) => digestModel(folder).map(({ sha256 }) => sha256);
 
 /** Prompts in a call for each that is decoded at a time: places stand empty at the end of a call only. */
@@ -164,7 +172,7 @@ const promptsPerPlace = 8;
  * context than were asked for gets those it leaves; one that leaves none gets an empty completion.
  */
 function generatorOf(
-  { model, linear }: RunnableModel,
+  { model }: RunnableModel,
   tokenizer: Tokenizer,
   { batchSize, numBeams }: { batchSize: number; numBeams: number },
 ): Generate {
@@ -183,7 +191,7 @@ function generatorOf(
       keep(index, text);
     };
     if (numBeams === 1) {
-      const options = { linear, batchSize, onCompletion, signal };
+      const options = { batchSize, onCompletion, signal };
       await generateAll(
         model,
         fitting.map(([, request]) => request),
@@ -192,7 +200,7 @@ function generatorOf(
     } else {
       for (const [i, [, request]] of fitting.entries()) {
         signal?.throwIfAborted();
-        onCompletion(i, await generate(model, request.prompt, { ...request, linear }));
+        onCompletion(i, await generate(model, request.prompt, request));
       }
     }
     return texts;

@@ -5,17 +5,18 @@ import { openSafetensors, type SafetensorsFile, type TensorInfo } from '@flex/te
 import * as z from 'zod';
 import { readJson, requireDirectory } from './read-json.ts';
 
-/** The weights of a model directory, whether in one file or in shards. */
+/** The weights of a model directory, whether in one file or in shards, or what is made of them as they are read. */
 export interface Checkpoint {
   readonly dir: string;
   /** The parameters' own names, in the order of the files. */
   names(): string[];
   has(name: string): boolean;
-  /** Dtype, shape and place of a parameter. Throws DataError where there is none of that name. */
-  spec(name: string): TensorInfo;
-  /** A parameter's little-endian bytes. Throws DataError where there is none of that name. */
-  read(name: string): Uint8Array;
-  /** The same bytes in pieces: see SafetensorsFile.readChunks. */
+  /** Dtype, shape and size of a parameter. Throws DataError where there is none of that name. */
+  spec(name: string): Pick<TensorInfo, 'dtype' | 'shape' | 'bytes'>;
+  /**
+   * A parameter's little-endian bytes, in pieces of about `chunkBytes`. Throws DataError where there is none of
+   * that name.
+   */
   readChunks(name: string, chunkBytes: number): Generator<Uint8Array, void, undefined>;
   /** Releases the files. */
   close(): void;
@@ -57,7 +58,6 @@ export function openCheckpoint(dir: string): Checkpoint {
       names: () => [...fileByTensor.keys()],
       has: (name) => fileByTensor.has(name),
       spec: (name) => fileOf(name).tensors.get(name) as TensorInfo,
-      read: (name) => fileOf(name).read(name),
       readChunks: (name, chunkBytes) => fileOf(name).readChunks(name, chunkBytes),
       close,
     };

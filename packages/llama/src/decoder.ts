@@ -1,5 +1,5 @@
 import { gather, reshape, scope, slice, type Tensor, tensor } from '@flex/tensor';
-import { forward, type Linear, type LlamaModel, logits } from './model.ts';
+import { forward, type LlamaModel, logits } from './model.ts';
 import { causalPast, type KvCache } from './past.ts';
 
 /** The model between two tokens: what it said last for each row, and its cache. */
@@ -17,8 +17,7 @@ export interface Decoder {
   free(state: DecodingState): void;
 }
 
-/** A decoder of a model whose linear layers are `linear`. */
-export function newDecoder(model: LlamaModel, linear: Linear): Decoder {
+export function newDecoder(model: LlamaModel): Decoder {
   const { backend, config } = model;
   const free = ({ cache }: DecodingState): void => {
     for (const { k, v } of cache.layers) {
@@ -32,9 +31,9 @@ export function newDecoder(model: LlamaModel, linear: Linear): Decoder {
     const [last, next] = scope((): [Tensor, KvCache] => {
       const ids = tensor(backend, Int32Array.from(tokens), [b, t], 'i32');
       const past = causalPast(model, t, cache);
-      const hidden = forward(model, ids, { linear, past });
+      const hidden = forward(model, ids, { past });
       const end = slice(hidden, [0, t - 1, 0], [b, 1, config.hiddenSize]);
-      return [logits(model, reshape(end, [b, config.hiddenSize]), linear), past.cache()];
+      return [logits(model, reshape(end, [b, config.hiddenSize])), past.cache()];
     });
     const data = Float32Array.from(await last.data());
     last.dispose();

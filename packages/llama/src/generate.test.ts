@@ -57,7 +57,7 @@ describeShared(micro, 'many prompts decoded together', () => {
         const follow = [7, 300, 12];
         /** The logits of slot 2, with other texts around it or without. */
         const logitsOf = async (others: readonly (readonly number[])[]) => {
-          const slots = newSlots(model, model.linear, 4);
+          const slots = newSlots(model, 4);
           if (others.length > 0) {
             await slots.fill(2, ids.slice(10, 90));
             await slots.step(new Map([[2, 5]]));

@@ -8,12 +8,10 @@ import {
   newContinuation,
 } from './continuation.ts';
 import { newDecoder } from './decoder.ts';
-import type { Linear, LlamaModel } from './model.ts';
+import type { LlamaModel } from './model.ts';
 import { newSlots } from './slots.ts';
 
 export interface GenerateOptions extends ContinuationOptions {
-  /** Left out: the model's own weights alone. */
-  readonly linear?: Linear;
   /** Above 1: beam search. */
   readonly numBeams?: number;
   /** Told of each piece of text as it becomes certain; not with beams. */
@@ -32,9 +30,9 @@ export async function generate(
   options: GenerateOptions,
 ): Promise<Completion> {
   checkPrompt(model, prompt, options.maxNewTokens);
-  const { linear = model.linear, maxNewTokens, numBeams = 1, onText } = options;
+  const { maxNewTokens, numBeams = 1, onText } = options;
   const { eosIds } = model.config;
-  const decoder = newDecoder(model, linear);
+  const decoder = newDecoder(model);
   if (numBeams > 1) {
     const ids = await beamSearch(decoder, prompt, { maxNewTokens, numBeams, eosIds });
     return completionOf(ids, eosIds, options);
@@ -57,8 +55,6 @@ export interface GenerateRequest extends ContinuationOptions {
 }
 
 export interface GenerateAllOptions {
-  /** Left out: the model's own weights alone. */
-  readonly linear?: Linear;
   /** Texts decoded at the same time: each takes memory, and a step of all little longer than of one. */
   readonly batchSize: number;
   /** Told of each completion as it ends, by the place of its request. */
@@ -75,14 +71,14 @@ export interface GenerateAllOptions {
 export async function generateAll(
   model: LlamaModel,
   requests: readonly GenerateRequest[],
-  { linear = model.linear, batchSize, onCompletion, signal }: GenerateAllOptions,
+  { batchSize, onCompletion, signal }: GenerateAllOptions,
 ): Promise<readonly Completion[]> {
   if (!(Number.isSafeInteger(batchSize) && batchSize >= 1)) {
     throw new ConfigError(`batch-size must be a whole number of at least 1, got ${batchSize}`);
   }
   for (const { prompt, maxNewTokens } of requests) checkPrompt(model, prompt, maxNewTokens);
   const completions: Completion[] = [];
-  const slots = newSlots(model, linear, batchSize);
+  const slots = newSlots(model, batchSize);
   const running = new Map<number, { index: number; text: Continuation; token: number }>();
   /** With these logits the text of a slot goes on, or it is complete and its slot free. */
   const advance = (slot: number, index: number, text: Continuation, logits: Float32Array): void => {

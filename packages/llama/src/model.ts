@@ -18,18 +18,35 @@ import {
   type Tensor,
   tensor,
 } from '@flex/tensor';
+import { type Checkpoint, openCheckpoint } from './checkpoint-files.ts';
 import { inverseFrequencies, type LlamaConfig, readLlamaConfig } from './config.ts';
 import { causalPast, type Past, type RotaryModel } from './past.ts';
-import { type LinearSize, linearSizes, loadWeights, type WeightDType } from './weights.ts';
+import {
+  type LinearSize,
+  type LoadedWeights,
+  linearSizes,
+  loadWeights,
+  type WeightDType,
+} from './weights.ts';
 
 /**
- * How an activation meets a weight: x f32 [.., in] → f32 [.., out]. `path` is the module's name in the
- * checkpoint, such as `model.layers.0.mlp.gate_proj`. The one seam between a model and an adapter.
+ * How a forward pass meets the weights: the one seam between a model and an adapter. `path` is a module's name
+ * in the checkpoint, such as `model.layers.0.mlp.gate_proj`.
  */
-export type Linear = (x: Tensor, path: string) => Tensor;
+export interface Layers {
+  /** x·Wᵀ of a linear layer: x f32 [.., in] → f32 [.., out]. */
+  linear(x: Tensor, path: string): Tensor;
+  /** The rows of tokens in the embedding: ids i32 [b, t] → f32 [b, t, e]. */
+  embed(ids: Tensor): Tensor;
+  /** The weight of a norm: f32 [e]. */
+  norm(path: string): Tensor;
+}
 
-/** A Llama: frozen weights on a backend, and what is needed to run them. */
-export interface LlamaModel extends RotaryModel {
+/**
+ * A Llama: frozen weights on a backend, and what is needed to run them. An adapted one is the same with other
+ * layers, `{ ...model, ...layers }`.
+ */
+export interface LlamaModel extends RotaryModel, Layers {
   readonly dir: string;
   readonly backend: Backend;
   /** By the checkpoint's own names; tied embeddings are one tensor under two of them. */
@@ -38,31 +55,36 @@ export interface LlamaModel extends RotaryModel {
   readonly warnings: readonly string[];
   /** Sizes of the linear layers by module path. */
   readonly linears: ReadonlyMap<string, LinearSize>;
-  /** x·Wᵀ with the model's own weights. */
-  readonly linear: Linear;
   dispose(): void;
 }
 
 export interface ForwardOptions {
-  /** Left out: the model's own weights alone. */
-  readonly linear?: Linear;
   /** Left out: nothing comes before these tokens, and nothing is kept of them. */
   readonly past?: Past;
   /** Runs a layer; the default just calls it. Activation checkpointing goes here. */
   readonly runLayer?: (layer: () => Tensor, x: Tensor, index: number) => Tensor;
 }
 
+export interface LoadOptions {
+  readonly dtype: WeightDType | 'auto';
+  /** Weights to load in place of the directory's own, for its configuration. */
+  readonly checkpoint?: Checkpoint;
+}
+
 /**
  * Loads a Hugging Face Llama directory, its matrices stored as `dtype` (see `loadWeights`). Throws DataError,
  * in one line, for anything missing or damaged in it.
  */
-export function loadLlama(
-  backend: Backend,
-  dir: string,
-  { dtype }: { dtype: WeightDType | 'auto' },
-): LlamaModel {
+export function loadLlama(backend: Backend, dir: string, { dtype, checkpoint }: LoadOptions): LlamaModel {
   const config = readLlamaConfig(dir);
-  const { weights, warnings } = loadWeights(backend, dir, config, dtype);
+  const source = checkpoint ?? openCheckpoint(dir);
+  let loaded: LoadedWeights;
+  try {
+    loaded = loadWeights(backend, source, config, dtype);
+  } finally {
+    if (!checkpoint) source.close();
+  }
+  const { weights, warnings } = loaded;
   let tables: RopeTables | undefined;
   return {
     dir,
@@ -76,6 +98,8 @@ export function loadLlama(
       if (!weight) throw new Error(`${dir}: there is no linear layer "${path}"`);
       return matmul(x, weight, { transposeB: true });
     },
+    embed: (ids) => gather(weights.get('model.embed_tokens.weight')!, ids),
+    norm: (path) => weights.get(`${path}.weight`)!,
     rope(positions) {
       if (positions > config.maxPositions) {
         throw new DataError(
@@ -118,30 +142,29 @@ function ropeTables(backend: Backend, config: LlamaConfig, positions: number): R
  */
 export function forward(model: LlamaModel, ids: Tensor, options: ForwardOptions = {}): Tensor {
   if (ids.shape.length !== 2) throw new ShapeError(`forward: needs ids [b, t], got ${show(ids)}`);
-  const { config, weights } = model;
-  const { linear = model.linear, runLayer = (layer) => layer() } = options;
+  const { config, linear, norm } = model;
+  const { runLayer = (layer) => layer() } = options;
   const past = options.past ?? causalPast(model, ids.shape[1]);
   const { rmsNormEps: eps } = config;
-  const weight = (name: string): Tensor => weights.get(`${name}.weight`)!;
-  let x = gather(weights.get('model.embed_tokens.weight')!, ids);
+  let x = model.embed(ids);
   for (let index = 0; index < config.layers; index++) {
     const path = `model.layers.${index}`;
     const before = x;
     const layer = (): Tensor => {
-      const seen = rmsNorm(before, weight(`${path}.input_layernorm`), eps);
+      const seen = rmsNorm(before, norm(`${path}.input_layernorm`), eps);
       const attended = attention(seen, { config, linear, past, index, path: `${path}.self_attn` });
-      const [middle, h] = addRmsNorm(before, attended, weight(`${path}.post_attention_layernorm`), eps);
+      const [middle, h] = addRmsNorm(before, attended, norm(`${path}.post_attention_layernorm`), eps);
       const gated = swiglu(linear(h, `${path}.mlp.gate_proj`), linear(h, `${path}.mlp.up_proj`));
       return add(middle, linear(gated, `${path}.mlp.down_proj`));
     };
     x = runLayer(layer, before, index);
   }
-  return rmsNorm(x, weight('model.norm'), eps);
+  return rmsNorm(x, norm('model.norm'), eps);
 }
 
 interface AttentionInputs {
   readonly config: LlamaConfig;
-  readonly linear: Linear;
+  readonly linear: Layers['linear'];
   readonly past: Past;
   readonly index: number;
   readonly path: string;
@@ -168,8 +191,8 @@ function attention(x: Tensor, { config, linear, past, index, path }: AttentionIn
 }
 
 /** Logits of hidden states. f32 [.., e] → f32 [.., v]. */
-export function logits(model: LlamaModel, hidden: Tensor, linear: Linear = model.linear): Tensor {
-  return linear(hidden, 'lm_head');
+export function logits(model: LlamaModel, hidden: Tensor): Tensor {
+  return model.linear(hidden, 'lm_head');
 }
 
 /** Right-padded rows of token ids; labels −100 are not scored. Both [b·t], row-major. */
@@ -187,11 +210,16 @@ export function scoredTokens({ b, t, labels }: TokenBatch): number {
   return count;
 }
 
+export interface LossOptions extends ForwardOptions {
+  /** The labels of the scored rows from their logits [rows, v], i32 [rows]; left out: the batch's own. */
+  readonly labelsOf?: (logits: Tensor) => Tensor;
+}
+
 /**
  * Σ −ln p(label_{i+1} | tokens up to i) over the scored tokens, in nats: f32 []. Only scored rows meet the
  * vocabulary. Divide by `scoredTokens` for the mean. Throws DataError when the batch scores nothing.
  */
-export function lossSum(model: LlamaModel, batch: TokenBatch, options: ForwardOptions = {}): Tensor {
+export function lossSum(model: LlamaModel, batch: TokenBatch, options: LossOptions = {}): Tensor {
   const { b, t, input_ids, labels } = batch;
   const rows: number[] = [];
   const targets: number[] = [];
@@ -208,5 +236,6 @@ export function lossSum(model: LlamaModel, batch: TokenBatch, options: ForwardOp
     tensor(model.backend, Int32Array.from(values), shape, 'i32');
   const hidden = forward(model, index(input_ids, [b, t]), options);
   const scored = gather(reshape(hidden, [b * t, model.config.hiddenSize]), index(rows, [rows.length]));
-  return sum(crossEntropy(logits(model, scored, options.linear), index(targets, [targets.length])));
+  const predicted = logits(model, scored);
+  return sum(crossEntropy(predicted, options.labelsOf?.(predicted) ?? index(targets, [targets.length])));
 }

@@ -12,7 +12,7 @@ import {
   type Tensor,
   tensor,
 } from '@flex/tensor';
-import { forward, type Linear, type LlamaModel, logits } from './model.ts';
+import { forward, type LlamaModel, logits } from './model.ts';
 import { causalPast, type KeysAndValues, type Past } from './past.ts';
 
 /** Columns by which the caches grow. */
@@ -30,11 +30,11 @@ export interface Slots {
 }
 
 /**
- * Empty slots of a model whose linear layers are `linear`. Every step computes all of them, empty ones too, and
- * token i of a text is always column i of its cache: so the logits of a text depend on its own tokens and on
- * `count` alone, to the last bit, not on what the other slots hold.
+ * Empty slots. Every step computes all of them, empty ones too, and token i of a text is always column i of
+ * its cache: so the logits of a text depend on its own tokens and on `count` alone, to the last bit, not on
+ * what the other slots hold.
  */
-export function newSlots(model: LlamaModel, linear: Linear, count: number): Slots {
+export function newSlots(model: LlamaModel, count: number): Slots {
   const { backend, config } = model;
   const { layers: layerCount, kvHeads, headDim, hiddenSize, vocabSize } = config;
   const lengths: number[] = Array(count).fill(0);
@@ -79,7 +79,7 @@ export function newSlots(model: LlamaModel, linear: Linear, count: number): Slot
   };
   const lastOf = (hidden: Tensor): Tensor => {
     const [b, t] = hidden.shape;
-    return logits(model, reshape(slice(hidden, [0, t - 1, 0], [b, 1, hiddenSize]), [b, hiddenSize]), linear);
+    return logits(model, reshape(slice(hidden, [0, t - 1, 0], [b, 1, hiddenSize]), [b, hiddenSize]));
   };
 
   return {
@@ -87,7 +87,7 @@ export function newSlots(model: LlamaModel, linear: Linear, count: number): Slot
       const t = prompt.length;
       const [rows, cache] = scope(() => {
         const past = causalPast(model, t);
-        const hidden = forward(model, integers(prompt, [1, t]), { linear, past });
+        const hidden = forward(model, integers(prompt, [1, t]), { past });
         return [lastOf(hidden), past.cache()];
       });
       reserve(t + 1);
@@ -113,7 +113,7 @@ export function newSlots(model: LlamaModel, linear: Linear, count: number): Slot
           slots.map((slot) => tokens.get(slot) ?? 0),
           [count, 1],
         );
-        return [lastOf(forward(model, ids, { linear, past })), past.layers()];
+        return [lastOf(forward(model, ids, { past })), past.layers()];
       });
       dispose();
       layers = next;

@@ -1,7 +1,7 @@
 import { DataError } from '@flex/base';
 import { type Backend, type Spec, type Tensor, tensorFromChunks } from '@flex/tensor';
 import { toFloat16, toFloat32 } from '@flex/tensor/safetensors';
-import { type Checkpoint, openCheckpoint } from './checkpoint-files.ts';
+import type { Checkpoint } from './checkpoint-files.ts';
 import type { LlamaConfig } from './config.ts';
 
 /** Storage of the frozen matrices. Norms are kept in f32; products accumulate in f32. */
@@ -40,7 +40,7 @@ export function linearSizes(config: LlamaConfig): Map<string, LinearSize> {
 }
 
 /** The shape each parameter must have, by its name in the checkpoint. */
-function expectedShapes(config: LlamaConfig): Map<string, readonly number[]> {
+export function weightShapes(config: LlamaConfig): Map<string, readonly number[]> {
   const e = config.hiddenSize;
   const shapes = new Map<string, readonly number[]>([[embedding, [config.vocabSize, e]]]);
   for (let i = 0; i < config.layers; i++) {
@@ -74,7 +74,7 @@ export interface LoadedWeights {
 }
 
 /**
- * Uploads the weights of a model directory, 16 MiB at a time: matrices as `dtype` (rounded once to nearest
+ * Uploads a model's weights, 16 MiB at a time: matrices as `dtype` (rounded once to nearest
  * even), norms as f32. `auto` is f32 where config.json says that the checkpoint is, else f16, but f32 for a
  * matrix with a number beyond f16. As in transformers, embeddings that config.json ties are not tied where
  * the checkpoint has two that differ.
@@ -83,19 +83,19 @@ export interface LoadedWeights {
  */
 export function loadWeights(
   backend: Backend,
-  dir: string,
+  checkpoint: Checkpoint,
   config: LlamaConfig,
   dtype: WeightDType | 'auto',
 ): LoadedWeights {
-  const checkpoint = openCheckpoint(dir);
+  const { dir } = checkpoint;
   const weights = new Map<string, Tensor>();
   const wide: string[] = [];
   const half = dtype === 'auto' ? config.torchDtype !== 'f32' : dtype === 'f16';
   try {
+    requireWeights(checkpoint, config);
     const { source, copy, warnings } = tiedEmbeddings(checkpoint, config);
-    for (const [name, shape] of expectedShapes(config)) {
+    for (const [name, shape] of weightShapes(config)) {
       if (name === copy) continue;
-      checkShape(checkpoint, name, shape);
       const isHalf = half && shape.length > 1;
       const { weight, beyondF16 } = load(backend, checkpoint, name, { shape, dtype: isHalf ? 'f16' : 'f32' });
       weights.set(name, weight);
@@ -111,9 +111,39 @@ export function loadWeights(
   } catch (error) {
     for (const t of weights.values()) t.dispose();
     throw error;
-  } finally {
-    checkpoint.close();
   }
+}
+
+/** Throws DataError for a weight that the configuration means and that is not there, or has another shape. */
+export function requireWeights(checkpoint: Checkpoint, config: LlamaConfig): void {
+  const isTied = config.tieWordEmbeddings && (checkpoint.has(embedding) || checkpoint.has(head));
+  for (const [name, shape] of weightShapes(config)) {
+    const isOther = isTied && [embedding, head].includes(name) && !checkpoint.has(name);
+    if (!isOther) checkShape(checkpoint, name, shape);
+  }
+}
+
+/** Whether embedding and head are one weight: tied in config.json, and one of them or two that are equal. */
+export function areTied(checkpoint: Checkpoint, config: LlamaConfig): boolean {
+  return tiedEmbeddings(checkpoint, config).copy !== undefined;
+}
+
+/**
+ * The same weights with those of the embedding and of the head under a name each, where there is one of them:
+ * what tied embeddings become when one is changed.
+ */
+export function untied(checkpoint: Checkpoint): Checkpoint {
+  const own = (name: string): string => {
+    if (checkpoint.has(name)) return name;
+    return name === head ? embedding : name === embedding ? head : name;
+  };
+  return {
+    ...checkpoint,
+    names: () => [...new Set([...checkpoint.names(), embedding, head])],
+    has: (name) => checkpoint.has(own(name)),
+    spec: (name) => checkpoint.spec(own(name)),
+    readChunks: (name, chunkBytes) => checkpoint.readChunks(own(name), chunkBytes),
+  };
 }
 
 /** Of embeddings that are tied, the name that the checkpoint has and the one that means the same tensor. */

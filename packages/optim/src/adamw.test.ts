@@ -1,7 +1,6 @@
-import { readFileSync } from 'node:fs';
 import { grad } from '@flex/autograd';
 import { ConfigError } from '@flex/base';
-import { describeShared, shared } from '@flex/fixtures';
+import { describeShared } from '@flex/fixtures';
 import {
   add,
   eachTensor,
@@ -13,46 +12,19 @@ import {
   type Tensor,
   tensor,
 } from '@flex/tensor';
-import { describeEachBackend, relativeError } from '@flex/tensor/testing';
+import { describeEachBackend } from '@flex/tensor/testing';
 import { expect, it } from 'vitest';
 import { adamw } from './adamw.ts';
 import type { OptimizerState } from './optimizer.ts';
 import { checkOptimizer } from './testing/index.ts';
+import { errorOnRecorded, readRecorded, recordedPath } from './testing/recorded.ts';
 
-interface Golden {
-  readonly shapes: readonly (readonly number[])[];
-  readonly init: readonly (number | readonly number[])[][];
-  readonly grads: readonly (readonly (number | readonly number[])[][])[];
-  readonly adamw: {
-    readonly lr: number;
-    readonly betas: readonly [number, number];
-    readonly eps: number;
-    readonly weight_decay: number;
-    readonly params: readonly (readonly (number | readonly number[])[][])[];
-  };
-}
-
-const recorded = 'fixtures/goldens/optimizers.json';
-
-describeShared(recorded, 'on recorded gradients', () => {
+describeShared(recordedPath, 'on recorded gradients', () => {
   describeEachBackend((backend) => {
     it("equals torch's after each of 15 updates", async () => {
-      const golden: Golden = JSON.parse(readFileSync(shared(recorded), 'utf8'));
-      const { params: expected, lr, betas, eps, weight_decay } = golden.adamw;
-      const named = (values: readonly (readonly (number | readonly number[])[])[]) =>
-        new Map(values.map((v, i) => [`p${i}`, tensor(backend(), v.flat(), golden.shapes[i])]));
-      const optimizer = adamw({ lr, betas, eps, weightDecay: weight_decay });
-      let params: ReadonlyMap<string, Tensor> = named(golden.init);
-      let state: OptimizerState = optimizer.init(params);
-      let worst = 0;
-      for (const [i, grads] of golden.grads.entries()) {
-        ({ params, state } = optimizer.update(named(grads), state, params, { step: i + 1, lr }));
-        for (const [k, p] of [...params.values()].entries()) {
-          worst = Math.max(worst, relativeError(await p.data(), expected[i][k].flat()));
-        }
-      }
-      expect(golden.grads.length).toBe(15);
-      expect(worst).toBeLessThan(1e-6);
+      const { lr, betas, eps, weight_decay: weightDecay } = readRecorded().adamw;
+      const optimizer = adamw({ lr, betas, eps, weightDecay });
+      expect(await errorOnRecorded(backend(), 'adamw', optimizer)).toBeLessThan(1e-6);
     });
   });
 });

@@ -1,8 +1,8 @@
 import { definePart, readOptions } from '@flex/base';
-import { add, div, donate, mul, scope, sqrt, sub, type Tensor, zeros } from '@flex/tensor';
+import { add, div, donate, mul, scope, sqrt, sub } from '@flex/tensor';
 import { elementwiseAll } from '@flex/tensor/kernel';
 import { z } from 'zod';
-import { gradientOf, type Optimizer, stateOf } from './optimizer.ts';
+import { type Optimizer, updateEach, zeroState } from './optimizer.ts';
 
 const schema = z.strictObject({
   /** Learning rate that the schedule scales. */
@@ -51,38 +51,18 @@ export function adamw(given: Partial<AdamWOptions> = {}): Optimizer {
   const [beta1, beta2] = betas;
   return {
     lr,
-    init(params) {
-      const moments = ['m', 'v'].flatMap((kind) =>
-        [...params].map(([name, p]) => [`${kind}.${name}`, zeros(p.backend, p.shape)] as const),
-      );
-      return new Map(moments);
-    },
-    update(grads, state, params, { step: count, lr }) {
+    init: (params) => zeroState(params, 'm', 'v'),
+    update(grads, state, params, info) {
       // NUMERICS: the corrections are taken in f64 on the host; in f32 1 − β2 would lose three digits.
-      const rate = lr / (1 - beta1 ** count);
-      const correction = 1 / Math.sqrt(1 - beta2 ** count);
-      return scope(() => {
-        // All are looked at before the first state is given up.
-        const all = [...params].map(([name, p]) => ({
-          name,
-          p,
-          g: gradientOf('adamw', grads, name, p),
-          m: stateOf('adamw', state, `m.${name}`, p),
-          v: stateOf('adamw', state, `v.${name}`, p),
-        }));
-        const decay = [beta1, 1 - beta1, beta2, 1 - beta2] as const;
-        const step = [1 - lr * weightDecay, rate, correction, eps] as const;
-        const moved = new Map<string, Tensor>();
-        const means = new Map<string, Tensor>();
-        const meanSquares = new Map<string, Tensor>();
-        for (const { name, p, g, m, v } of all) {
-          const [next, mean, meanSquare] = adamwUpdate(p, g, donate(m), donate(v), ...decay, ...step);
-          moved.set(name, next);
-          means.set(`m.${name}`, mean);
-          meanSquares.set(`v.${name}`, meanSquare);
-        }
-        return { params: moved, state: new Map([...means, ...meanSquares]) };
-      });
+      const [meanShare, meanSquareShare] = [1 - beta1 ** info.step, 1 - beta2 ** info.step];
+      const decay = [beta1, 1 - beta1, beta2, 1 - beta2] as const;
+      const inputs = { grads, state, params };
+      return scope(() =>
+        updateEach('adamw', ['m', 'v'], inputs, info, ({ param, grad, lr }, m, v) => {
+          const step = [1 - lr * weightDecay, lr / meanShare, 1 / Math.sqrt(meanSquareShare), eps] as const;
+          return adamwUpdate(param, grad, donate(m), donate(v), ...decay, ...step);
+        }),
+      );
     },
   };
 }

@@ -1,4 +1,10 @@
 export * from './adamw.ts';
 export * from './clip.ts';
+export * from './lion.ts';
 export * from './optimizer.ts';
 export * from './schedule.ts';
+export * from './sgd.ts';
+export type { SophiaOptions } from './sophia.ts';
+export * from './sophia-g.ts';
+export * from './sophia-h.ts';
+export { updateRatio } from './update-ratio.ts';

@@ -2,4 +2,15 @@ import { checkOp } from '@flex/autograd/testing';
 import { opTable } from '@flex/tensor/kernel';
 import './index.ts';
 
-for (const name of ['adamwUpdate', 'clipCoefficient']) checkOp(opTable.get(name)!);
+const own = [
+  'adamwUpdate',
+  'clipCoefficient',
+  'equalCount',
+  'lionUpdate',
+  'movingMean',
+  'sgdUpdate',
+  'sophiaCounts',
+  'sophiaUpdate',
+  'squaredLengths',
+];
+for (const name of own) checkOp(opTable.get(name)!);

@@ -1,4 +1,4 @@
-import { ShapeError, sameSpec, show, type Tensor } from '@flex/tensor';
+import { ShapeError, sameSpec, show, type Tensor, zeros } from '@flex/tensor';
 
 /** Tensors by name, such as `model.layers.0.mlp.gate_proj.a`. */
 export type Params = ReadonlyMap<string, Tensor>;
@@ -12,7 +12,44 @@ export interface UpdateInfo {
   readonly step: number;
   /** Learning rate of this update: `lr` of the optimizer times the schedule's factor. */
   readonly lr: number;
+  /** That of one parameter, where they differ; `learningRateOf` asks. */
+  readonly lrOf?: (name: string) => number;
+  /** What the optimizer's own curvature gave for this update, where one was due. */
+  readonly curvature?: Params;
 }
+
+/** The task's loss at an update's parameters, which an optimizer may differentiate once more. */
+export interface Objective {
+  /** B: tokens that the loss is a mean over, those of the whole effective batch. */
+  readonly scoredTokens: number;
+  /**
+   * ĝ: the gradient of the loss with every label drawn from the model's own softmax, by parameter. The same
+   * labels at each call.
+   */
+  sampledGradient(): Params;
+  /** H·v of the loss, v and H·v by parameter. */
+  hessianProduct(v: Params): Params;
+}
+
+/** Which random numbers an estimate draws: the same of the same seed and update, resumed or not. */
+export interface Draw {
+  readonly seed: number;
+  /** Number of the update, from 1. */
+  readonly step: number;
+}
+
+/** How an optimizer learns of curvature: the run has it estimated at updates 1, 1 + every, 1 + 2·every, … */
+export interface Curvature {
+  readonly every: number;
+  /** New tensors for every parameter, under its name and of its shape, such as a Hessian's diagonal. */
+  estimate(objective: Objective, params: Params, draw: Draw): Params;
+}
+
+/** Whether an update is one of those that curvature is estimated for. */
+export const isDue = ({ every }: Curvature, step: number): boolean => (step - 1) % every === 0;
+
+/** What is known of an update: the columns of its line in metrics.jsonl. */
+export type Columns = Readonly<Record<string, unknown>>;
 
 /**
  * A rule that turns gradients into new parameters: a plain value, which holds no state of its own.
@@ -26,27 +63,44 @@ export interface Optimizer {
   /**
    * The parameters and the state after one update: new tensors under the same names and of the same shapes.
    * The old parameters and the gradients are left alone, for the caller to free; the old state is given up,
-   * so that the new one may lie in its memory. Runs on the device, without reading back.
+   * so that the new one may lie in its memory. Runs on the device, without reading back: what it tells of
+   * the update, by the names of columns, are numbers f32 [] that the run reads with its own.
    */
-  update(
-    grads: Params,
-    state: OptimizerState,
-    params: Params,
-    info: UpdateInfo,
-  ): { params: Map<string, Tensor>; state: OptimizerState };
+  update(grads: Params, state: OptimizerState, params: Params, info: UpdateInfo): UpdatedParams;
+  /** What `update` is to be told in `info.curvature`. */
+  readonly curvature?: Curvature;
+  /**
+   * What is wrong after an update, in words that say what to change, from its columns and those of the
+   * updates before it, the last one at the end. The run says each line once.
+   */
+  health?(update: Columns, before: readonly Columns[]): readonly string[];
 }
+
+export interface UpdatedParams {
+  readonly params: Map<string, Tensor>;
+  readonly state: OptimizerState;
+  readonly diagnostics?: ReadonlyMap<string, Tensor>;
+}
+
+/** The learning rate of the parameter `name` in an update. */
+export const learningRateOf = ({ lr, lrOf }: UpdateInfo, name: string): number => lrOf?.(name) ?? lr;
 
 /**
  * The gradient of the parameter `name`, as an optimizer named `optimizer` needs it.
  * Throws ShapeError when there is none, or one of another shape or element type than the parameter.
  */
 export function gradientOf(optimizer: string, grads: Params, name: string, param: Tensor): Tensor {
-  const grad = grads.get(name);
-  if (!grad) throw new ShapeError(`${optimizer}: there is no gradient for ${name}, ${show(param)}`);
-  if (!sameSpec(grad, param)) {
-    throw new ShapeError(`${optimizer}: the gradient of ${name} must be ${show(param)}, got ${show(grad)}`);
-  }
-  return grad;
+  const none = `there is no gradient for ${name}, ${show(param)}`;
+  return fitting(optimizer, grads.get(name), param, { none, what: `the gradient of ${name}` });
+}
+
+/**
+ * The estimate of the curvature in the parameter `name`, of an update that it is due for.
+ * Throws ShapeError when there is none, or one of another shape.
+ */
+export function estimateOf(optimizer: string, info: UpdateInfo, name: string, param: Tensor): Tensor {
+  const none = `update ${info.step} needs the estimate of the curvature in ${name}, info.curvature`;
+  return fitting(optimizer, info.curvature?.get(name), param, { none, what: `the estimate of ${name}` });
 }
 
 /**
@@ -54,10 +108,64 @@ export function gradientOf(optimizer: string, grads: Params, name: string, param
  * Throws ShapeError when there is none, or one of another shape: the state is another run's.
  */
 export function stateOf(optimizer: string, state: OptimizerState, key: string, param: Tensor): Tensor {
-  const found = state.get(key);
-  if (!found) throw new ShapeError(`${optimizer}: its state has no ${key}; it is of other parameters`);
-  if (!sameSpec(found, param)) {
-    throw new ShapeError(`${optimizer}: its state ${key} must be ${show(param)}, got ${show(found)}`);
+  const none = `its state has no ${key}; it is of other parameters`;
+  return fitting(optimizer, state.get(key), param, { none, what: `its state ${key}` });
+}
+
+function fitting(
+  optimizer: string,
+  found: Tensor | undefined,
+  param: Tensor,
+  { none, what }: { readonly none: string; readonly what: string },
+): Tensor {
+  if (!found) throw new ShapeError(`${optimizer}: ${none}`);
+  if (sameSpec(found, param)) return found;
+  throw new ShapeError(`${optimizer}: ${what} must be ${show(param)}, got ${show(found)}`);
+}
+
+/** Zeros in the shape of every parameter, under `<kind>.<name>` for each kind of state. */
+export function zeroState(params: Params, ...kinds: readonly string[]): OptimizerState {
+  const zerosOf = (kind: string) =>
+    [...params].map(([name, p]) => [`${kind}.${name}`, zeros(p.backend, p.shape)] as const);
+  return new Map(kinds.flatMap(zerosOf));
+}
+
+/** A parameter at its update, as a rule sees it. */
+export interface ParameterUpdate {
+  readonly name: string;
+  readonly param: Tensor;
+  readonly grad: Tensor;
+  /** Its learning rate. */
+  readonly lr: number;
+}
+
+/**
+ * Moves each parameter by a rule of its own tensors: from it and its state, `<kind>.<name>` for each of the
+ * kinds, the rule makes the new parameter and its new state, in this order; it gives up the old state. Throws
+ * ShapeError, before the first rule, for a gradient or state that does not fit. Call it in a scope.
+ */
+export function updateEach(
+  optimizer: string,
+  kinds: readonly string[],
+  inputs: { readonly grads: Params; readonly state: OptimizerState; readonly params: Params },
+  info: UpdateInfo,
+  rule: (one: ParameterUpdate, ...state: readonly Tensor[]) => readonly Tensor[],
+): UpdatedParams {
+  const all = [...inputs.params].map(([name, param]) => ({
+    one: {
+      name,
+      param,
+      grad: gradientOf(optimizer, inputs.grads, name, param),
+      lr: learningRateOf(info, name),
+    },
+    state: kinds.map((kind) => stateOf(optimizer, inputs.state, `${kind}.${name}`, param)),
+  }));
+  const params = new Map<string, Tensor>();
+  const states = kinds.map(() => new Map<string, Tensor>());
+  for (const { one, state } of all) {
+    const [moved, ...after] = rule(one, ...state);
+    params.set(one.name, moved);
+    for (const [i, t] of after.entries()) states[i].set(`${kinds[i]}.${one.name}`, t);
   }
-  return found;
+  return { params, state: new Map(states.flatMap((each) => [...each])) };
 }

@@ -1,8 +1,9 @@
 import { ConfigError, DataError, parseJson } from '@flex/base';
-import { type AdaptedModules, adaptedModules } from './adapted-modules.ts';
+import { adaptedModules, type Limits } from './adapted-modules.ts';
 import { patternMatcher } from './adapter-names.ts';
-import type { LoraConfig } from './lora.ts';
-import { isGlob, moduleName, targetGroups } from './targets.ts';
+import { type LoraConfig, type LoraInit, loraInits, type TokenIndices } from './lora.ts';
+import { isGlob, peftTargets } from './targets.ts';
+import { tableOf } from './whole-weights.ts';
 
 /** The keys of PEFT 0.21's LoraConfig, as it saves them for plain LoRA on a causal language model. */
 const template = {
@@ -49,46 +50,58 @@ const template = {
   velora_config: null,
 };
 
-/** What an adapter may say of the keys that would make it something else than W + s·B·A on linear layers. */
+/** What an adapter may say of the keys that would make it something that we do not have. */
 const required: Readonly<Record<string, readonly unknown[]>> = {
   peft_type: ['LORA'],
-  bias: ['none'],
-  lora_bias: [false],
-  modules_to_save: [null],
   fan_in_fan_out: [false],
-  use_dora: [false],
   use_qalora: [false],
   use_bdlora: [null, false],
   alora_invocation_tokens: [null],
   layer_replication: [null],
   target_parameters: [null],
-  trainable_token_indices: [null],
   arrow_config: [null],
   corda_config: [null],
   kasa_config: [null],
   lora_ga_config: [null],
   monteclora_config: [null],
   velora_config: [null],
-  // Other initialisations change the model's own weights: without that change the adapter means nothing.
-  init_lora_weights: [true, false, 'gaussian', 'orthogonal', 'eva'],
+  bias: ['none', 'all', 'lora_only'],
+  // Others change the model's own weights, by something that is not in the file, or are not W + s·B·A.
+  init_lora_weights: [true, false, 'gaussian', 'orthogonal', 'eva', 'pissa', 'olora'],
 };
+
+/** Our names of PEFT's initial values; of those that only say where training began, `kaiming`. */
+const inits: ReadonlyMap<unknown, LoraInit> = new Map<unknown, LoraInit>([
+  [true, 'kaiming'],
+  [false, 'random'],
+  ...loraInits.slice(2).map((init) => [init, init] as const),
+  ['eva', 'kaiming'],
+]);
 
 /** Keys that a file must have; others that are missing have PEFT's default. */
 const needed = ['peft_type', 'r', 'lora_alpha'];
 
+/** PEFT's `target_modules` for a Llama where the file has none. */
+const llamaTargets = ['q_proj', 'v_proj'];
+
 type Content = Readonly<Record<string, unknown>>;
+/** Refuses a file. */
+type FailFile = (what: string) => never;
 
 /** What an adapter's config says. */
 export interface AdapterConfig {
-  readonly lora: Omit<LoraConfig, 'targets'>;
+  readonly lora: LoraConfig;
   readonly baseModel: string | null;
-  readonly modules: AdaptedModules;
+  /** Whether it puts an adapter on the layer of this path. */
+  adapts(path: string): boolean;
+  /** What it says that means nothing here, a line each. */
+  readonly warnings: readonly string[];
 }
 
 /**
  * What PEFT's adapter_config.json says, its text being `text`. Throws DataError, in one line that begins with
- * `file`, for JSON that is broken, for a value that is out of range, and for kinds of adapters that are not W
- * + s·B·A.
+ * `file`, for JSON that is broken, for a value that is out of range, and for kinds of adapters that we do not
+ * have, by the key that makes them so.
  */
 export function parseAdapterConfig(file: string, text: string): AdapterConfig {
   const fail = (what: string): never => {
@@ -111,18 +124,87 @@ export function parseAdapterConfig(file: string, text: string): AdapterConfig {
       ? came
       : fail(`"${key}" must be ${what}, it is ${show(content[key])}`);
   };
-  const rank = number('r', 'a whole number ≥ 1', isRank);
-  const alpha = number('lora_alpha', 'above 0', isAlpha);
-  const dropout = number('lora_dropout', 'in [0, 1)', (x) => x >= 0 && x < 1, 0);
-  const rankPattern = pattern(content, 'rank_pattern', 'whole numbers ≥ 1', isRank, fail);
-  const alphaPattern = pattern(content, 'alpha_pattern', 'numbers above 0', isAlpha, fail);
-  const rslora = content.use_rslora ?? false;
-  if (typeof rslora !== 'boolean') fail(`"use_rslora" must be true or false, it is ${show(rslora)}`);
-  const scaling = rslora ? ('alpha/sqrt(r)' as const) : ('alpha/r' as const);
-  const lora = { rank, alpha, dropout, scaling, rankPattern, alphaPattern };
+  const flag = (key: string): boolean => {
+    const came = content[key] ?? false;
+    return typeof came === 'boolean' ? came : fail(`"${key}" must be true or false, it is ${show(came)}`);
+  };
+  const targets = namesOrPattern(content, 'target_modules', fail) ?? llamaTargets;
+  const limits = limitsOf(content, fail);
+  const modulesToSave = namesOrPattern(content, 'modules_to_save', fail);
+  if (typeof modulesToSave === 'string')
+    fail(`"modules_to_save" must be a list of names, it is ${show(modulesToSave)}`);
+  const trainableTokenIndices = tokenIndices(content, fail);
+  const bias = (content.bias ?? 'none') as NonNullable<LoraConfig['bias']>;
+  const lora: LoraConfig = {
+    rank: number('r', 'a whole number ≥ 1', isRank),
+    alpha: number('lora_alpha', 'above 0', isAlpha),
+    dropout: number('lora_dropout', 'in [0, 1)', (x) => x >= 0 && x < 1, 0),
+    targets: typeof targets === 'string' && /^all-linear$/i.test(targets) ? 'all-linear' : targets,
+    ...limits,
+    scaling: flag('use_rslora') ? 'alpha/sqrt(r)' : 'alpha/r',
+    rankPattern: pattern(content, 'rank_pattern', 'whole numbers ≥ 1', isRank, fail),
+    alphaPattern: pattern(content, 'alpha_pattern', 'numbers above 0', isAlpha, fail),
+    dora: flag('use_dora'),
+    loraBias: flag('lora_bias'),
+    bias,
+    init: inits.get(content.init_lora_weights ?? true) as LoraInit,
+    ...(modulesToSave !== null && { modulesToSave: modulesToSave as readonly string[] }),
+    ...(trainableTokenIndices !== null && { trainableTokenIndices }),
+    ensureWeightTying: flag('ensure_weight_tying'),
+  };
   const base = content.base_model_name_or_path;
-  const baseModel = typeof base === 'string' ? base : null;
-  return { lora, baseModel, modules: adaptedModules(content, fail) };
+  const unknown = Object.keys(content).filter(
+    (key) => !(key in template) && content[key] !== false && !isEmpty(content[key]),
+  );
+  return {
+    lora,
+    baseModel: typeof base === 'string' ? base : null,
+    adapts: adaptedModules(targets, limits, (key, what) => fail(`"${key}" ${what}`)),
+    warnings: [
+      ...(bias === 'none' ? [] : [`${file}: "bias" is "${bias}": ${noBiases}`]),
+      ...unknown.map((key) => `${file}: "${key}" is unknown, and passed over`),
+    ],
+  };
+}
+
+/** Why `bias` means nothing. */
+export const noBiases = "it means nothing, as a Llama's layers have no biases";
+
+function limitsOf(content: Content, fail: FailFile): Limits {
+  const layers = content.layers_to_transform ?? undefined;
+  if (![layers ?? []].flat().every(Number.isInteger))
+    fail('"layers_to_transform" must be the number of a layer, or a list of them');
+  const excludeModules = namesOrPattern(content, 'exclude_modules', fail);
+  const layersPattern = namesOrPattern(content, 'layers_pattern', fail);
+  return {
+    ...(excludeModules !== null && { excludeModules }),
+    ...(layers !== undefined && { layersToTransform: layers as number | number[] }),
+    ...(layersPattern !== null && { layersPattern }),
+  };
+}
+
+function namesOrPattern(content: Content, key: string, fail: FailFile): string | readonly string[] | null {
+  const value = content[key] ?? null;
+  if (value === null || typeof value === 'string') return value;
+  if (Array.isArray(value) && value.every((name) => typeof name === 'string')) return value;
+  return fail(`"${key}" must be a list of names or a pattern, it is ${JSON.stringify(value)}`);
+}
+
+function tokenIndices(content: Content, fail: FailFile): TokenIndices | null {
+  const value = content.trainable_token_indices ?? null;
+  const isList = (list: unknown) => Array.isArray(list) && list.every(Number.isInteger);
+  if (value === null || isList(value)) return value as TokenIndices | null;
+  if (typeof value === 'object' && !Array.isArray(value)) {
+    const unknown = Object.keys(value).find((name) => !tableOf(name));
+    if (unknown !== undefined)
+      fail(
+        `"trainable_token_indices" has "${unknown}", which is not supported; embed_tokens and lm_head are`,
+      );
+    if (Object.values(value).every(isList)) return value as TokenIndices;
+  }
+  return fail(
+    `"trainable_token_indices" must be a list of token ids, or one for each name, it is ${show(value)}`,
+  );
 }
 
 const isRank = (x: number) => Number.isInteger(x) && x >= 1;
@@ -130,7 +212,7 @@ const isAlpha = (x: number) => x > 0 && x < Infinity;
 const isEmpty = (value: unknown) =>
   value === undefined || value === null || (typeof value === 'object' && Object.keys(value).length === 0);
 
-function parseObject(file: string, text: string, fail: (what: string) => never): Content {
+function parseObject(file: string, text: string, fail: FailFile): Content {
   const content = parseJson(text, file);
   if (typeof content !== 'object' || content === null || Array.isArray(content)) fail('is not a JSON object');
   return content as Content;
@@ -141,7 +223,7 @@ function pattern(
   key: string,
   what: string,
   holds: (x: number) => boolean,
-  fail: (what: string) => never,
+  fail: FailFile,
 ): Readonly<Record<string, number>> {
   const came = content[key] ?? {};
   if (typeof came !== 'object' || Array.isArray(came))
@@ -176,27 +258,39 @@ export function formatAdapterConfig(
       'lora.scaling: alpha with a rank or an alpha of its own for some modules cannot be saved',
     );
   }
+  const init = config.init ?? 'kaiming';
   const content = {
     ...template,
-    base_model_name_or_path: baseModel,
-    r: rank,
-    lora_alpha: scaling === 'alpha' ? alpha * rank : alpha,
-    lora_dropout: dropout,
-    rank_pattern: rankPattern,
     alpha_pattern: alphaPattern,
+    base_model_name_or_path: baseModel,
+    bias: config.bias ?? 'none',
+    ensure_weight_tying: config.ensureWeightTying ?? false,
+    init_lora_weights: init === 'kaiming' ? true : init !== 'random' && init,
+    lora_alpha: scaling === 'alpha' ? alpha * rank : alpha,
+    lora_bias: config.loraBias ?? false,
+    lora_dropout: dropout,
+    modules_to_save: config.modulesToSave ?? null,
+    r: rank,
+    rank_pattern: rankPattern,
+    trainable_token_indices: config.trainableTokenIndices ?? null,
+    use_dora: config.dora ?? false,
     use_rslora: scaling === 'alpha/sqrt(r)',
-    target_modules: targetModules(config, paths),
+    ...modulesOf(config, paths),
   };
   return JSON.stringify(content, null, 2);
 }
 
-/** `target_modules` for PEFT: module names where those say which layers are meant, else the whole paths. */
-function targetModules({ targets }: LoraConfig, paths: readonly string[]): string[] {
-  let modules: readonly string[];
-  if (targets === 'all-linear') modules = [...new Set(paths.map(moduleName))];
-  else if (typeof targets === 'string') modules = targetGroups[targets];
-  else modules = targets.some(isGlob) ? paths : targets;
-  return [...modules].sort();
+/** Which modules are meant, in PEFT's keys. Whole paths, which globs are written as, need no limits. */
+function modulesOf({ targets, ...limits }: LoraConfig, paths: readonly string[]): object {
+  const names = peftTargets(targets, paths);
+  const target_modules = typeof names === 'string' ? names : [...names].sort();
+  if (typeof targets !== 'string' && targets.some(isGlob)) return { target_modules };
+  return {
+    exclude_modules: limits.excludeModules ?? null,
+    layers_pattern: limits.layersPattern ?? null,
+    layers_to_transform: limits.layersToTransform ?? null,
+    target_modules,
+  };
 }
 
 /** A JSON value as a message shows it. */

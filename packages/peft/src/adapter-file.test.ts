@@ -4,19 +4,22 @@ import { join } from 'node:path';
 import { mapTree } from '@flex/autograd';
 import { ConfigError, DataError } from '@flex/base';
 import { describeShared, goldens, openGolden } from '@flex/fixtures';
-import { openReference, size, type Tensor, tensor } from '@flex/tensor';
+import { openReference, size, type Tensor, tensor, uniform } from '@flex/tensor';
 import {
   openSafetensors,
   type TensorToWrite,
   toBfloat16Bits,
   writeSafetensors,
 } from '@flex/tensor/safetensors';
+import fc from 'fast-check';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
+import type { Limits } from './adapted-modules.ts';
 import { readAdapter, readAdapterTensors, writeAdapter } from './adapter-file.ts';
 import { peftName } from './adapter-names.ts';
-import { flattenAdapters, unflattenAdapters } from './adapters.ts';
-import { initLora, type LoraConfig } from './lora.ts';
-import { resolveTargets, type Targets } from './targets.ts';
+import { type AdapterPair, type Adapters, flattenAdapters, unflattenAdapters } from './adapters.ts';
+import { initLora } from './init-lora.ts';
+import { type LoraConfig, loraInits, rankOf, scaleOf } from './lora.ts';
+import { type LinearSize, resolveTargets, type Targets } from './targets.ts';
 import { llamaLinears } from './testing/llama-linears.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'flex-adapter-'));
@@ -27,6 +30,7 @@ const configPath = join(dir, 'adapter_config.json');
 
 const backend = openReference();
 const linears = llamaLinears(3);
+const model = { linears, weights: new Map() };
 const config: LoraConfig = { rank: 8, alpha: 16, dropout: 0.05, targets: 'mlp', scaling: 'alpha/r' };
 const fresh = (lora: LoraConfig = config) =>
   initLora(backend, lora, resolveTargets(lora.targets, linears), 1);
@@ -42,7 +46,7 @@ describe('writing', () => {
   it('reading gives back what was written, in the model’s order', async () => {
     const params = fresh();
     await writeAdapter(dir, params, config, { baseModel: 'org/name' });
-    const read = readAdapter(backend, dir, linears);
+    const read = readAdapter(backend, dir, model);
     expect([...read.params.keys()]).toEqual([...params.keys()]);
     const tensors = flattenAdapters(read.params);
     for (const [name, t] of flattenAdapters(params))
@@ -69,7 +73,7 @@ describe('writing', () => {
     const params = mapTree((t) => draw(t, t.shape[0]), fresh());
     await writeAdapter(dir, params, config);
     const [weights, text] = [weightsPath, configPath].map((path) => readFileSync(path));
-    for (const read of [readAdapter(backend, dir, linears), readAdapterTensors(backend, dir)]) {
+    for (const read of [readAdapter(backend, dir, model), readAdapterTensors(backend, dir)]) {
       const again = unflattenAdapters(flattenAdapters(read.params));
       await writeAdapter(dir, again, { ...read.config, targets: config.targets });
       expect(readFileSync(weightsPath).equals(weights)).toBe(true);
@@ -77,11 +81,70 @@ describe('writing', () => {
     }
   });
 
+  it('a config of any options is read as it was written, with its tensors', async () => {
+    const small = { linears: llamaLinears(3, 8, 12, 4, 16), weights: new Map() };
+    const names = fc.constantFrom('all-linear', 'mlp', '.*\\.[qv]_proj', ['*.[02].mlp.*'], ['o_proj', up]);
+    const limits = fc.constantFrom<Limits[]>(
+      {},
+      { excludeModules: ['o_proj', 'layers.2.mlp.up_proj'] },
+      { excludeModules: '.*layers\\.1\\..*' },
+      { layersToTransform: [0, 1], layersPattern: 'layers' },
+      { layersToTransform: 0 },
+    );
+    const options = fc.record({
+      rank: fc.integer({ min: 1, max: 3 }),
+      alpha: fc.integer({ min: 1, max: 64 }),
+      dropout: fc.constantFrom(0, 0.05),
+      scaling: fc.constantFrom('alpha/r' as const, 'alpha/sqrt(r)' as const),
+      rankPattern: fc.constantFrom<Record<string, number>[]>({}, { 'layers.0.mlp.*': 5, q_proj: 4 }),
+      alphaPattern: fc.constantFrom<Record<string, number>[]>({}, { '.*_proj': 0.5 }),
+      vector: fc.constantFrom('none', 'dora', 'loraBias'),
+      bias: fc.constantFrom('none' as const, 'all' as const, 'lora_only' as const),
+      init: fc.constantFrom(...loraInits),
+    });
+    let seed = 0;
+    const draw = (...shape: number[]) => tensor(backend, uniform(size(shape), { key: [seed++, 0] }), shape);
+    await fc.assert(
+      fc.asyncProperty(options, names, limits, async ({ vector, ...given }, targets, limit) => {
+        fc.pre(typeof targets !== 'string' || !targets.startsWith('.') || !('layersToTransform' in limit));
+        const lora: LoraConfig = {
+          ...given,
+          ...limit,
+          targets,
+          dora: vector === 'dora',
+          loraBias: vector === 'loraBias',
+        };
+        const chosen = resolveTargets(targets, small.linears, limit);
+        const pair = (path: string, { out, in: columns }: LinearSize): AdapterPair => {
+          const r = rankOf(lora, path);
+          const tensors = { a: draw(r, columns), b: draw(out, r) };
+          if (vector === 'dora') return { ...tensors, magnitude: draw(out) };
+          return vector === 'loraBias' ? { ...tensors, bias: draw(out) } : tensors;
+        };
+        const params: Adapters = new Map([...chosen].map(([path, linear]) => [path, pair(path, linear)]));
+        await writeAdapter(dir, params, lora);
+        const read = readAdapter(backend, dir, small);
+        const back = flattenAdapters(read.params);
+        expect([...back.keys()]).toEqual([...flattenAdapters(params).keys()]);
+        for (const [name, t] of flattenAdapters(params))
+          expect(await back.get(name)!.data(), name).toEqual(await t.data());
+        const { targets: _, excludeModules, layersToTransform, layersPattern, ...others } = lora;
+        expect(read.config).toMatchObject(others);
+        for (const path of params.keys()) expect(scaleOf(read.config, path)).toBe(scaleOf(lora, path));
+        const files = [weightsPath, configPath].map((file) => readFileSync(file));
+        await writeAdapter(dir, read.params, read.config);
+        expect([weightsPath, configPath].map((file) => readFileSync(file))).toEqual(files);
+        expect(read.warnings).toHaveLength(Number(lora.bias !== 'none'));
+      }),
+      { numRuns: 60 },
+    );
+  });
+
   it('leaves the two files and nothing else, also over older ones', async () => {
     await writeAdapter(dir, fresh(), config);
     await writeAdapter(dir, fresh(), { ...config, alpha: 4 });
     expect(readdirSync(dir).sort()).toEqual(['adapter_config.json', 'adapter_model.safetensors']);
-    expect(readAdapter(backend, dir, linears).config.alpha).toBe(4);
+    expect(readAdapter(backend, dir, model).config.alpha).toBe(4);
   });
 
   it('names modules as PEFT does where that says which are meant, else their whole paths', async () => {
@@ -98,16 +161,16 @@ describe('writing', () => {
       const lora = { ...config, targets };
       await writeAdapter(dir, fresh(lora), lora);
       expect(JSON.parse(readFileSync(configPath, 'utf8')).target_modules).toEqual(modules);
-      expect([...readAdapter(backend, dir, linears).params.keys()]).toEqual([...fresh(lora).keys()]);
+      expect([...readAdapter(backend, dir, model).params.keys()]).toEqual([...fresh(lora).keys()]);
     }
   });
 
   it('keeps the scale in what PEFT computes as α/r or α/√r', async () => {
     await writeAdapter(dir, fresh(), { ...config, scaling: 'alpha' });
-    expect(readAdapter(backend, dir, linears).config).toMatchObject({ alpha: 128, scaling: 'alpha/r' });
+    expect(readAdapter(backend, dir, model).config).toMatchObject({ alpha: 128, scaling: 'alpha/r' });
     await writeAdapter(dir, fresh(), { ...config, scaling: 'alpha/sqrt(r)' });
     expect(JSON.parse(readFileSync(configPath, 'utf8'))).toMatchObject({ use_rslora: true, lora_alpha: 16 });
-    expect(readAdapter(backend, dir, linears).config.scaling).toBe('alpha/sqrt(r)');
+    expect(readAdapter(backend, dir, model).config.scaling).toBe('alpha/sqrt(r)');
   });
 
   it('keeps ranks and alphas of single modules', async () => {
@@ -117,7 +180,7 @@ describe('writing', () => {
       alphaPattern: { gate_proj: 2 },
     };
     await writeAdapter(dir, fresh(lora), lora);
-    const read = readAdapter(backend, dir, linears);
+    const read = readAdapter(backend, dir, model);
     expect(read.config).toMatchObject({ rankPattern: lora.rankPattern, alphaPattern: lora.alphaPattern });
     expect(read.params.get('model.layers.1.mlp.up_proj')?.a.shape).toEqual([4, 64]);
     await expect(writeAdapter(dir, fresh(lora), { ...lora, scaling: 'alpha' })).rejects.toThrow(ConfigError);
@@ -133,7 +196,7 @@ describeShared(goldens, 'adapters that PEFT wrote', () => {
   const golden = openGolden('gqa-f32');
 
   it('are read to the bit, and written again byte for byte with the same keys in the config', async () => {
-    const { params, config: lora, baseModel } = readAdapter(backend, golden.path('adapter'), linears);
+    const { params, config: lora, baseModel } = readAdapter(backend, golden.path('adapter'), model);
     const expected = golden.tensors('adapter/adapter_model.safetensors');
     expect(2 * params.size).toBe(expected.size);
     for (const [name, t] of flattenAdapters(params))
@@ -151,7 +214,7 @@ describeShared(goldens, 'adapters that PEFT wrote', () => {
   });
 
   it('of other models are refused', () => {
-    expect(() => readAdapter(backend, openGolden('mha-f16').path('adapter'), linears)).toThrow(
+    expect(() => readAdapter(backend, openGolden('mha-f16').path('adapter'), model)).toThrow(
       'adapter for another model',
     );
   });
@@ -181,7 +244,7 @@ describe('a config narrower than its tensors', () => {
   it.each(edits)('%j: the others are passed over with a warning, as in PEFT', async (change, modules) => {
     await writeAdapter(dir, fresh(), config);
     writeFileSync(configPath, JSON.stringify({ ...JSON.parse(readFileSync(configPath, 'utf8')), ...change }));
-    for (const read of [readAdapter(backend, dir, linears), readAdapterTensors(backend, dir)]) {
+    for (const read of [readAdapter(backend, dir, model), readAdapterTensors(backend, dir)]) {
       expect([...read.params.keys()].sort()).toEqual([...modules].sort());
       expect(read.warnings).toHaveLength(1);
       expect(read.warnings[0]).toMatch(
@@ -198,7 +261,7 @@ describe('a config narrower than its tensors', () => {
         configPath,
         JSON.stringify({ ...JSON.parse(readFileSync(configPath, 'utf8')), ...change }),
       );
-      expect(readAdapter(backend, dir, linears)).toMatchObject({ params: { size: 9 }, warnings: [] });
+      expect(readAdapter(backend, dir, model)).toMatchObject({ params: { size: 9 }, warnings: [] });
     },
   );
 
@@ -206,7 +269,7 @@ describe('a config narrower than its tensors', () => {
     await writeAdapter(dir, fresh(), config);
     const change = { target_modules: ['up_proj'], rank_pattern: { down_proj: 2 } };
     writeFileSync(configPath, JSON.stringify({ ...JSON.parse(readFileSync(configPath, 'utf8')), ...change }));
-    expect(readAdapter(backend, dir, linears).params.size).toBe(3);
+    expect(readAdapter(backend, dir, model).params.size).toBe(3);
   });
 });
 
@@ -218,7 +281,7 @@ describe('an adapter is refused, in one line that says why:', () => {
   async function refusal(
     change: Record<string, unknown>,
     edit: (tensors: Map<string, TensorToWrite>) => void = () => {},
-    read = () => readAdapter(backend, dir, linears),
+    read = () => readAdapter(backend, dir, model),
   ): Promise<string> {
     await prepare(change, edit);
     const { liveBytes } = backend.stats;
@@ -260,13 +323,12 @@ describe('an adapter is refused, in one line that says why:', () => {
   it('kinds of adapters that are not W + s·B·A', async () => {
     const kinds: [Record<string, unknown>, string][] = [
       [{ peft_type: 'IA3' }, '"peft_type" is "IA3", which is not supported; it must be "LORA"'],
-      [{ use_dora: true }, '"use_dora" is true, which is not supported; it must be false'],
-      [{ bias: 'all' }, '"bias" is "all"'],
-      [{ lora_bias: true }, '"lora_bias"'],
-      [{ modules_to_save: ['lm_head'] }, '"modules_to_save" is ["lm_head"]'],
-      [{ init_lora_weights: 'pissa' }, '"init_lora_weights" is "pissa"'],
+      [{ use_qalora: true }, '"use_qalora" is true, which is not supported; it must be false'],
+      [{ bias: 'some' }, '"bias" is "some"'],
+      [{ init_lora_weights: 'pissa_niter_4' }, '"init_lora_weights" is "pissa_niter_4"'],
+      [{ init_lora_weights: 'corda' }, '"init_lora_weights" is "corda"'],
       [{ layer_replication: [[0, 2]] }, '"layer_replication"'],
-      [{ trainable_token_indices: [1] }, '"trainable_token_indices"'],
+      [{ target_parameters: ['weight'] }, '"target_parameters" is ["weight"]'],
       [{ use_bdlora: true }, '"use_bdlora"'],
       [{ loftq_config: { loftq_bits: 4 } }, '"loftq_config"'],
     ];
@@ -312,15 +374,38 @@ describe('an adapter is refused, in one line that says why:', () => {
     expect(await refusal({}, (t) => t.delete(adapterName(up, 'A')))).toContain(
       `there is no lora_A for "${up}"`,
     );
-    const magnitude = `base_model.model.${up}.lora_magnitude_vector`;
-    expect(await refusal({}, (t) => t.set(magnitude, zeros(172)))).toContain(
-      `tensor "${magnitude}" is no A or B`,
+    const mean = `base_model.model.${up}.lora_mean`;
+    expect(await refusal({}, (t) => t.set(mean, zeros(172)))).toContain(
+      `tensor "${mean}" is no tensor of an adapter`,
     );
     expect(await refusal({}, (t) => t.clear())).toContain('has no tensors');
     const twice = adapterName(up, 'A').replace('.weight', '.default.weight');
     expect(await refusal({}, (t) => t.set(twice, zeros(8, 64)))).toContain('are the same tensor');
     const integers: TensorToWrite = { dtype: 'I32', shape: [8, 64], data: new Int32Array(512) };
     expect(await refusal({}, (t) => t.set(adapterName(up, 'A'), integers))).toContain('it is I32');
+  });
+
+  it.each([
+    ['use_dora', 'lora_magnitude_vector'],
+    ['lora_bias', 'lora_B.bias'],
+  ])('%s without a vector for each module, or with one that it does not mean', async (key, suffix) => {
+    const name = (path: string) => `base_model.model.${path}.${suffix}`;
+    const all = (t: Map<string, TensorToWrite>, out = (path: string) => linears.get(path)!.out) => {
+      for (const path of fresh().keys()) t.set(name(path), zeros(out(path)));
+    };
+    expect(await refusal({}, (t) => all(t))).toBe(
+      `${weightsPath}: has a "${name(down.replace('2', '0'))}", though "${key}" is false`,
+    );
+    const lacking = (t: Map<string, TensorToWrite>) => {
+      all(t);
+      t.delete(name(up));
+    };
+    expect(await refusal({ [key]: true }, lacking)).toContain(
+      `has no "${name(up)}", though "${key}" is true`,
+    );
+    expect(await refusal({ [key]: true }, (t) => all(t, () => 3))).toContain('expects [172], has [3]');
+    await prepare({ [key]: true }, (t) => all(t));
+    expect(readAdapter(backend, dir, model).params.size).toBe(9);
   });
 
   it('shapes that do not fit the model or the rank', async () => {
@@ -345,7 +430,7 @@ describe('an adapter is refused, in one line that says why:', () => {
     const message = await refusal({}, (t) =>
       t.set(adapterName(more, 'A'), zeros(8, 64)).set(adapterName(more, 'B'), zeros(172, 8)),
     );
-    expect(message).toContain(`belongs to "${more}", which is no linear layer of the model`);
+    expect(message).toContain(`belongs to "${more}", which is no layer of the model`);
     const drop = (t: Map<string, TensorToWrite>) => {
       for (const side of ['A', 'B'] as const) t.delete(adapterName(down, side));
     };
@@ -356,28 +441,28 @@ describe('an adapter is refused, in one line that says why:', () => {
       'target_modules means "model.layers.0.self_attn.k_proj" too',
     );
     await prepare({ layers_to_transform: [0, 1] }, drop);
-    expect(readAdapter(backend, dir, linears).params.size).toBe(6);
+    expect(readAdapter(backend, dir, model).params.size).toBe(6);
   });
 
   it('files that are missing or damaged', async () => {
     rmSync(dir, { recursive: true, force: true });
-    expect(() => readAdapter(backend, dir, linears)).toThrow(
+    expect(() => readAdapter(backend, dir, model)).toThrow(
       `${configPath}: cannot be read; give the folder of a PEFT adapter`,
     );
     await prepare({});
     rmSync(weightsPath);
-    expect(() => readAdapter(backend, dir, linears)).toThrow(DataError);
+    expect(() => readAdapter(backend, dir, model)).toThrow(DataError);
     writeFileSync(join(dir, 'adapter_model.bin'), '');
-    expect(() => readAdapter(backend, dir, linears)).toThrow(
+    expect(() => readAdapter(backend, dir, model)).toThrow(
       `${weightsPath}: is not there, and adapter_model.bin, PyTorch's pickled format, is not read; ` +
         `convert it in that folder: python -c 'import torch, safetensors.torch as s; ` +
         `s.save_file(torch.load("adapter_model.bin"), "adapter_model.safetensors")'`,
     );
     await prepare({});
     writeFileSync(configPath, '{"r": 8,');
-    expect(() => readAdapter(backend, dir, linears)).toThrow(`${configPath}: is not JSON`);
+    expect(() => readAdapter(backend, dir, model)).toThrow(`${configPath}: is not JSON`);
     writeFileSync(configPath, '[]');
-    expect(() => readAdapter(backend, dir, linears)).toThrow('is not a JSON object');
+    expect(() => readAdapter(backend, dir, model)).toThrow('is not a JSON object');
   });
 
   it('but not names of older files, other float types, or keys that are left out', async () => {
@@ -387,14 +472,14 @@ describe('an adapter is refused, in one line that says why:', () => {
         t.set(name.replace('.weight', '.default.weight'), tensor);
       }
     });
-    expect([...readAdapter(backend, dir, linears).params.keys()]).toEqual([...fresh().keys()]);
+    expect([...readAdapter(backend, dir, model).params.keys()]).toEqual([...fresh().keys()]);
     const halves = toBfloat16Bits(new Float32Array(512).fill(1.5));
     await prepare({}, (t) => t.set(adapterName(up, 'A'), { dtype: 'BF16', shape: [8, 64], data: halves }));
-    expect((await readAdapter(backend, dir, linears).params.get(up)?.a.data())?.[3]).toBe(1.5);
+    expect((await readAdapter(backend, dir, model).params.get(up)?.a.data())?.[3]).toBe(1.5);
     const lora = { ...config, targets: ['v_proj', 'q_proj'] };
     await writeAdapter(dir, fresh(lora), lora);
     writeFileSync(configPath, JSON.stringify({ peft_type: 'LORA', r: 8, lora_alpha: 32 }));
-    const read = readAdapter(backend, dir, linears).config;
+    const read = readAdapter(backend, dir, model).config;
     // Without target_modules PEFT takes q_proj and v_proj for a Llama.
     expect(read).toMatchObject({ alpha: 32, dropout: 0, scaling: 'alpha/r', targets: ['q_proj', 'v_proj'] });
   });

@@ -1,9 +1,16 @@
+import { treeLeaves } from '@flex/autograd';
 import { ConfigError } from '@flex/base';
 import { openReference, tensor } from '@flex/tensor';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { parsePeftName, peftName } from './adapter-names.ts';
-import { type AdapterPair, flattenAdapters, unflattenAdapters } from './adapters.ts';
+import {
+  type AdapterPair,
+  flattenAdapters,
+  flattenWeights,
+  unflattenAdapters,
+  unflattenWeights,
+} from './adapters.ts';
 
 const backend = openReference();
 const one = () => tensor(backend, [1], [1, 1]);
@@ -32,6 +39,27 @@ it('adapters come back from their flat names, the same tensors in the same order
   );
 });
 
+it('all weights come back from their flat names: vectors of pairs, and weights trained whole', () => {
+  const vectors = fc.subarray<'magnitude' | 'bias'>(['magnitude', 'bias']);
+  const whole = fc.uniqueArray(
+    fc.constantFrom('lm_head.weight', 'model.norm.weight', 'm.bias', 'm.a', 'm.b'),
+  );
+  fc.assert(
+    fc.property(paths, fc.infiniteStream(vectors), whole, (modules, stream, names) => {
+      const pairs = modules.map((path): [string, AdapterPair] => {
+        const more = stream.next().value.map((member: string) => [member, one()]);
+        return [path, { a: one(), b: one(), ...Object.fromEntries(more) }];
+      });
+      const weights = { params: new Map(pairs), whole: new Map(names.map((name) => [name, one()])) };
+      const tensors = flattenWeights(weights);
+      expect(new Set(tensors.values()).size).toBe(tensors.size);
+      expect(unflattenWeights(tensors)).toEqual(weights);
+      const [before, after] = [weights, unflattenWeights(tensors)].map((tree) => treeLeaves(tree));
+      for (const [i, t] of after.entries()) expect(t).toBe(before[i]);
+    }),
+  );
+});
+
 it('PEFT’s names say the module and the side again', () => {
   expect(peftName('model.layers.0.mlp.up_proj.a')).toBe(
     'base_model.model.model.layers.0.mlp.up_proj.lora_A.weight',
@@ -39,8 +67,8 @@ it('PEFT’s names say the module and the side again', () => {
   fc.assert(
     fc.property(paths, (modules) => {
       for (const path of modules) {
-        expect(parsePeftName(peftName(`${path}.a`))).toEqual({ path, side: 'A' });
-        expect(parsePeftName(peftName(`${path}.b`))).toEqual({ path, side: 'B' });
+        expect(parsePeftName(peftName(`${path}.a`))).toEqual({ path, member: 'a' });
+        expect(parsePeftName(peftName(`${path}.b`))).toEqual({ path, member: 'b' });
       }
     }),
   );
@@ -52,7 +80,7 @@ it('a tensor without its partner, and one that is neither, are refused by name',
     expect(() => unflattenAdapters(tensors)).toThrow(ConfigError);
     return () => unflattenAdapters(tensors);
   };
-  expect(refused('m.a', 'm.b', 'n.a')).toThrow('"n.a" is no a or b of a pair');
+  expect(refused('m.a', 'm.b', 'n.a')).toThrow('"n.a" is no a, b, magnitude, bias of a pair');
   expect(refused('n.b')).toThrow('"n.b"');
   expect(refused('m.a', 'm.b', 'w')).toThrow('"w"');
 });

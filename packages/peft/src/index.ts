@@ -1,9 +1,25 @@
+export { noBiases } from './adapter-config.ts';
 export * from './adapter-file.ts';
 export { peftName } from './adapter-names.ts';
-export * from './adapters.ts';
+export {
+  type AdapterPair,
+  type Adapters,
+  type AdapterWeights,
+  flattenAdapters,
+  flattenWeights,
+  lowRankOf,
+  unflattenAdapters,
+  unflattenWeights,
+} from './adapters.ts';
+export * from './combine-adapters.ts';
+export { type FreshAdapter, initAdapter, initLora, removedBy } from './init-lora.ts';
 export * from './lora.ts';
+export { learningRateFactors } from './lora-plus.ts';
 export { type LowRankProduct, productsOf, subtractProduct } from './low-rank-product.ts';
 export * from './merge.ts';
+export { mergedWeight } from './merged-weight.ts';
+export * from './open-adapter.ts';
+export { plainAdapter, trainedHalf } from './plain-adapter.ts';
 export * from './regularizer.ts';
 export {
   type FourierOptions,
@@ -13,5 +29,10 @@ export {
   fourierPart,
 } from './regularizers/fourier.ts';
 export * from './regularizers/l2.ts';
+export { type StorageType, storageTypes } from './round-to-storage.ts';
+export * from './rounding-errors.ts';
 export * from './spectrum.ts';
-export { type LinearSize, type Linears, resolveTargets, type Targets } from './targets.ts';
+export { isPattern, type LinearSize, type Linears, resolveTargets, type Targets } from './targets.ts';
+export { type WeightChange, weightChanges } from './weight-changes.ts';
+export { initWhole, type ModelWeights } from './whole-weights.ts';
+export * from './with-adapter.ts';

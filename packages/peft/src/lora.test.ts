@@ -1,18 +1,25 @@
 import { grad, mapTree } from '@flex/autograd';
 import { ConfigError } from '@flex/base';
-import { type Backend, matmul, openReference, scope, sum, type Tensor, tensor } from '@flex/tensor';
-import { describeEachBackend, expectClose } from '@flex/tensor/testing';
+import {
+  add,
+  addScaled,
+  type Backend,
+  dropout,
+  matmul,
+  openReference,
+  scope,
+  sub,
+  sum,
+  type Tensor,
+  tensor,
+} from '@flex/tensor';
+import { describeEachBackend, expectClose, relativeError } from '@flex/tensor/testing';
 import { describe, expect, it } from 'vitest';
 import type { AdapterPair, Adapters } from './adapters.ts';
-import {
-  type DropoutState,
-  initLora,
-  type Linear,
-  type LoraConfig,
-  resolveLora,
-  scaleOf,
-  withLora,
-} from './lora.ts';
+import { initAdapter, initLora } from './init-lora.ts';
+import { type DropoutState, type Linear, type LoraConfig, resolveLora, scaleOf, withLora } from './lora.ts';
+import { mergedWeight } from './merged-weight.ts';
+import { plainAdapter, trainedHalf } from './plain-adapter.ts';
 import { resolveTargets } from './targets.ts';
 import { llamaLinears } from './testing/llama-linears.ts';
 
@@ -79,6 +86,95 @@ describeEachBackend((backend) => {
     const whole = await adaptedBy(linear, adapters, { ...config, dropout: 0.5 })(x, path).data();
     expect(whole).not.toEqual(mask);
     expect(await run(1, 1, path, 0)).toEqual(whole);
+  });
+
+  describe('with DoRA', () => {
+    /** The adapter with a magnitude f32 [5], resolved for W. */
+    const setUpDora = (magnitude: ArrayLike<number>) => {
+      const { x, linear, adapters } = setUp(backend());
+      const { a, b } = adapters.get(path)!;
+      const m = tensor(backend(), Float32Array.from(magnitude), [5]);
+      const pairs: Adapters = new Map([[path, { a, b, magnitude: m }]]);
+      const weights = new Map([[`${path}.weight`, tensor(backend(), numbers(20, 1), [5, 4])]]);
+      return { x, linear, pairs, weights };
+    };
+
+    it('is m/‖W + s·B·A‖·(W + s·B·A)·x in each row', async () => {
+      const magnitude = [0.5, -1, 2, 0, 3];
+      const { x, linear, pairs, weights } = setUpDora(magnitude);
+      const [w, a, b, input] = [numbers(20, 1), numbers(8, 2), numbers(10, 3), numbers(24, 0)];
+      const merged = [...w].map((value, i) => {
+        const [row, column] = [Math.floor(i / 4), i % 4];
+        return value + 3 * (b[2 * row] * a[column] + b[2 * row + 1] * a[4 + column]);
+      });
+      const rows = magnitude.map((m, o) => {
+        const row = merged.slice(4 * o, 4 * o + 4);
+        const norm = Math.hypot(...row);
+        return row.map((value) => (m * value) / norm);
+      });
+      const expected = Array.from({ length: 30 }, (_, i) =>
+        rows[i % 5].reduce((sum, value, k) => sum + value * input[4 * Math.floor(i / 5) + k], 0),
+      );
+      const adapted = withLora(linear, pairs, resolveLora(config, pairs, { weights }));
+      expectClose(await adapted(x, path).data(), Float32Array.from(expected), 1e-5);
+      const whole = mergedWeight(weights.get(`${path}.weight`)!, pairs.get(path)!, 3);
+      expectClose(await whole.data(), Float32Array.from(rows.flat()), 1e-5);
+    });
+
+    it('of W’s own norms and B = 0 changes nothing, bit for bit, with and without dropout', async () => {
+      const { x, linear, weights } = setUpDora([1, 1, 1, 1, 1]);
+      const targets = new Map([[path, { out: 5, in: 4 }]]);
+      const lora = { ...config, dora: true, dropout: 0.5 };
+      const { params } = await initAdapter({ backend: backend(), weights }, lora, targets, 1);
+      const resolved = resolveLora(lora, params, { weights });
+      const expected = await linear(x, path).data();
+      expect(await withLora(linear, params, resolved)(x, path).data()).toEqual(expected);
+      const dropping = withLora(linear, params, resolved, { seed: 1, step: 1 });
+      expect(await dropping(x, path).data()).toEqual(expected);
+    });
+
+    it('drops the inputs of all that the magnitude scales, as PEFT does', async () => {
+      const { x, linear, pairs, weights } = setUpDora([1, 2, 3, 4, 5]);
+      const resolved = resolveLora({ ...config, dropout: 0.5 }, pairs, { weights });
+      const state = { seed: 1, step: 1 };
+      const mask = dropout(x, { rate: 0.5, key: [1, 0xd509], counter: [1, 0] });
+      // y = Wx + (y₀(x̃) − Wx̃), y₀ being the adapted layer without dropout.
+      const plain = withLora(linear, pairs, resolved);
+      const expected = add(linear(x, path), sub(plain(mask, path), linear(mask, path)));
+      const found = withLora(linear, pairs, resolved, state)(x, path);
+      expectClose(await found.data(), await expected.data(), 1e-5);
+      expect(relativeError(await found.data(), await plain(x, path).data())).toBeGreaterThan(0.1);
+    });
+
+    it('needs the weight', () => {
+      const { pairs } = setUpDora([1, 2, 3, 4, 5]);
+      expect(() => resolveLora(config, pairs)).toThrow(`lora: there is no weight of ${path}`);
+    });
+  });
+
+  it('adds s·bias, and what was taken out of W is taken out', async () => {
+    const { x, linear, adapters } = setUp(backend());
+    const { a, b } = adapters.get(path)!;
+    const bias = tensor(backend(), numbers(5, 7), [5]);
+    const plain = adaptedBy(linear, adapters, config)(x, path);
+    const biased: Adapters = new Map([[path, { a, b, bias }]]);
+    const found = adaptedBy(linear, biased, config)(x, path);
+    expectClose(await found.data(), await addScaled(plain, bias, 3).data(), 1e-6);
+    const other = {
+      a: tensor(backend(), numbers(8, 5), [2, 4]),
+      b: tensor(backend(), numbers(10, 6), [5, 2]),
+    };
+    const removed: Adapters = new Map([[path, other]]);
+    const less = withLora(linear, adapters, resolveLora(config, adapters, { removed }))(x, path);
+    const w = tensor(backend(), numbers(20, 1), [5, 4]);
+    const direct = mergedWeight(mergedWeight(w, other, -3), { a, b }, 3);
+    expectClose(await less.data(), await matmul(x, direct, { transposeB: true }).data(), 1e-5);
+    const wide = plainAdapter(adapters, removed, config);
+    const same = adaptedBy(linear, wide.params, wide.config)(x, path);
+    expectClose(await same.data(), await less.data(), 1e-5);
+    const [back, before] = [trainedHalf(wide.params).get(path)!, { a, b }];
+    for (const side of ['a', 'b'] as const)
+      expect(await back[side].data()).toEqual(await before[side].data());
   });
 
   it('frees what it makes but its result', async () => {

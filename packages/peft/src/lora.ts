@@ -1,18 +1,12 @@
 import { ConfigError } from '@flex/base';
-import {
-  addScaled,
-  type Backend,
-  dropout,
-  matmul,
-  scope,
-  type Tensor,
-  tensor,
-  uniform,
-  zeros,
-} from '@flex/tensor';
+import { add, addScaled, div, dropout, matmul, mul, reshape, scope, sub, type Tensor } from '@flex/tensor';
+import { withoutRecorders } from '@flex/tensor/kernel';
+import type { Limits } from './adapted-modules.ts';
 import { patternMatcher } from './adapter-names.ts';
 import type { AdapterPair, Adapters } from './adapters.ts';
-import type { LinearSize, Linears, Targets } from './targets.ts';
+import { adaptedNorms, rowSquares } from './dora.ts';
+import { mergedWeight } from './merged-weight.ts';
+import type { Targets } from './targets.ts';
 
 /**
  * How an activation meets a weight: x f32 [.., in] → f32 [.., out]. `path` is the module's name in the
@@ -20,7 +14,7 @@ import type { LinearSize, Linears, Targets } from './targets.ts';
  */
 export type Linear = (x: Tensor, path: string) => Tensor;
 
-export interface LoraConfig {
+export interface LoraConfig extends Limits {
   /** r: the inner size of B·A. */
   readonly rank: number;
   readonly alpha: number;
@@ -35,7 +29,32 @@ export interface LoraConfig {
   readonly rankPattern?: Readonly<Record<string, number>>;
   /** The same for alpha. */
   readonly alphaPattern?: Readonly<Record<string, number>>;
+  /** DoRA: each row of the adapted weight has a norm of its own, m, which is trained as well. */
+  readonly dora?: boolean;
+  /** Whether B has a bias, which has the factor s too. */
+  readonly loraBias?: boolean;
+  /** Which biases of the model are trained; a Llama has none. */
+  readonly bias?: 'none' | 'all' | 'lora_only';
+  /** Where A and B start; see `initAdapter`. */
+  readonly init?: LoraInit;
+  /** Ends of the paths of modules that are trained whole, with all below them. */
+  readonly modulesToSave?: readonly string[];
+  /** Tokens whose rows are trained: of the embedding, or of each table named. */
+  readonly trainableTokenIndices?: TokenIndices;
+  /** Whether lm_head, which is the embedding's transpose, follows what is trained of that. */
+  readonly ensureWeightTying?: boolean;
 }
+
+/** Ids of tokens of the embedding, or those of `embed_tokens` and of `lm_head`. */
+export type TokenIndices = readonly number[] | Readonly<Record<string, readonly number[]>>;
+
+/** Where A and B start: PEFT's `init_lora_weights`, `kaiming` being its `true` and `random` its `false`. */
+export type LoraInit = (typeof loraInits)[number];
+
+/** Whether initial values are taken out of the model's weights. */
+export const decomposes = (init: LoraInit = 'kaiming'): boolean => init === 'pissa' || init === 'olora';
+
+export const loraInits = ['kaiming', 'random', 'gaussian', 'orthogonal', 'pissa', 'olora'] as const;
 
 /** Which masks a forward pass in training draws. */
 export interface DropoutState {
@@ -45,7 +64,6 @@ export interface DropoutState {
 }
 
 // The second word of a random key says what is drawn, so that no two streams of a run meet.
-const initStream = 0x10ad;
 const dropoutStream = 0xd509;
 
 /** The rank of a module's adapter. */
@@ -65,43 +83,77 @@ function matched(patterns: Readonly<Record<string, number>> = {}, path: string):
   return Object.entries(patterns).find(([key]) => patternMatcher(key).test(path))?.[1];
 }
 
+/** What a config says of a module. */
+export interface ResolvedModule {
+  /** s. */
+  readonly scale: number;
+  /** Its place in the adapter, which keys its dropout masks. */
+  readonly index: number;
+  /** What was taken out of its weight, so that W − s·B·A is its base. */
+  readonly removed?: AdapterPair;
+  /** ‖Wᵢ‖² of its base's rows, for DoRA: f32 [out, 1]. */
+  readonly squares?: Tensor;
+}
+
 /** A config and what it says of each module of one adapter: made once a run. */
 export interface ResolvedLora {
   readonly config: LoraConfig;
-  /** s, and the module's index in the adapter, which keys its dropout masks. */
-  readonly modules: ReadonlyMap<string, { readonly scale: number; readonly index: number }>;
+  readonly modules: ReadonlyMap<string, ResolvedModule>;
+  /** What was taken out of the model's weights when the adapter began; null: nothing. */
+  readonly removed: Adapters | null;
 }
 
-export function resolveLora(config: LoraConfig, adapters: Adapters): ResolvedLora {
-  const module = (path: string, index: number) => [path, { scale: scaleOf(config, path), index }] as const;
-  return { config, modules: new Map([...adapters.keys()].map(module)) };
+/** What an adapter is put on, besides its own tensors. */
+export interface AdaptedBase {
+  /** W f32 or f16 [out, in] by the checkpoint's names, `<module path>.weight`. */
+  readonly weights?: ReadonlyMap<string, Tensor>;
+  /** What was taken out of them when the adapter began (see `initAdapter`); left out: nothing. */
+  readonly removed?: Adapters | null;
 }
 
 /**
- * A fresh adapter for the linear layers in `targets`: a f32 [r, in] uniform in ±1/√in (Kaiming, a = √5), b
- * f32 [out, r] zero. The numbers depend on the seed and the module's index among the targets.
+ * What the config says of the adapters' modules. Those of DoRA need the model's weights. Throws ConfigError
+ * for a weight that is missing, and for an adapter that began with `pissa` or `olora` without what these
+ * took out.
  */
-export function initLora(
-  backend: Backend,
+export function resolveLora(
   config: LoraConfig,
-  targets: Linears,
-  seed: number,
-): Map<string, AdapterPair> {
-  const fresh = (path: string, size: LinearSize, index: number): AdapterPair => {
-    const rank = rankOf(config, path);
-    const bound = 1 / Math.sqrt(size.in);
-    const unit = uniform(rank * size.in, { key: [seed, initStream], counter: [0, index] });
-    const a = unit.map((u) => (2 * u - 1) * bound);
-    return { a: tensor(backend, a, [rank, size.in]), b: zeros(backend, [size.out, rank]) };
-  };
-  return new Map([...targets].map(([path, size], index) => [path, fresh(path, size, index)]));
+  adapters: Adapters,
+  { weights = new Map(), removed = null }: AdaptedBase = {},
+): ResolvedLora {
+  if (decomposes(config.init) && !removed)
+    throw new ConfigError(`lora: ${config.init} is relative to a changed model; take openAdapter to read it`);
+  const modules = [...adapters].map(([path, { magnitude }], index): [string, ResolvedModule] => {
+    const scale = scaleOf(config, path);
+    const taken = removed?.get(path);
+    const module = { scale, index, ...(taken && { removed: taken }) };
+    if (!magnitude) return [path, module];
+    const weight = weightOf(weights, path);
+    const squares = scope(() => rowSquares(taken ? mergedWeight(weight, taken, -scale) : weight));
+    return [path, { ...module, squares }];
+  });
+  return { config, modules: new Map(modules), removed };
+}
+
+/** A module's own weight. Throws ConfigError when it is missing. */
+export function weightOf(weights: ReadonlyMap<string, Tensor>, path: string): Tensor {
+  const weight = weights.get(`${path}.weight`);
+  if (!weight) throw new ConfigError(`lora: there is no weight of ${path}, which its adapter needs`);
+  return weight;
 }
 
 /**
- * y = linear(x) + s·(dropout(x)·aᵀ)·bᵀ on the layers that `adapters` has, linear(x) on the others; x f32
- * [.., in]. Drops only where `dropoutState` is given. With b = 0 it is linear(x), bit for bit. Throws
- * ConfigError for a module that `lora` was not resolved for.
- * Source: Hu et al., LoRA, 2021.
+ * y = linear(x) + s·(x̃·aᵀ·bᵀ + bias) on the layers that `adapters` has, linear(x) on the others; x f32 [..,
+ * in] and x̃ = dropout(x), which drops only where `dropoutState` is given. With b = 0 and no bias it is
+ * linear(x), bit for bit.
+ *
+ * With DoRA's magnitude m, y = linear(x) + (g − 1)⊙linear(x̃) + g⊙s·x̃·aᵀ·bᵀ, where g = m / ‖W + s·b·a‖ of
+ * each row, and the norm is a constant to gradients.
+ *
+ * Where something was taken out of the model, W and linear(x) are what is left.
+ *
+ * Throws ConfigError for a module that `lora` was not resolved for.
+ * Source: Hu et al., LoRA, 2021; Liu et al., DoRA: Weight-Decomposed Low-Rank Adaptation, 2024, eq. 5 and 11.
  */
 export function withLora(
   linear: Linear,
@@ -113,7 +165,9 @@ export function withLora(
   return (x, path) => {
     const pair = adapters.get(path);
     if (!pair) return linear(x, path);
-    const { scale, index } = moduleOf(lora, path);
+    const { scale, index, removed, squares } = moduleOf(lora, path);
+    const base = (z: Tensor) =>
+      removed ? addScaled(linear(z, path), productOf(z, removed), -scale) : linear(z, path);
     return scope(() => {
       const input =
         dropoutState && rate > 0
@@ -123,14 +177,26 @@ export function withLora(
               counter: [dropoutState.step, index],
             })
           : x;
-      const inner = matmul(input, pair.a, { transposeB: true });
-      return addScaled(linear(x, path), matmul(inner, pair.b, { transposeB: true }), scale);
+      const product = productOf(input, pair);
+      const y = base(x);
+      if (!pair.magnitude || !squares)
+        return addScaled(y, pair.bias ? add(product, pair.bias) : product, scale);
+      const norms = withoutRecorders(() => adaptedNorms(pair, scale, squares, base(pair.a)));
+      const gain = div(pair.magnitude, reshape(norms, pair.magnitude.shape));
+      const seen = input === x ? y : base(input);
+      const adapted = mul(addScaled(seen, product, scale), gain);
+      return input === x ? adapted : add(y, sub(adapted, seen));
     });
   };
 }
 
+/** x·aᵀ·bᵀ. x f32 [.., in] → f32 [.., out]. */
+function productOf(x: Tensor, { a, b }: AdapterPair): Tensor {
+  return matmul(matmul(x, a, { transposeB: true }), b, { transposeB: true });
+}
+
 /** A module's scale and index. Throws ConfigError when it was not resolved. */
-export function moduleOf({ modules }: ResolvedLora, path: string): { scale: number; index: number } {
+export function moduleOf({ modules }: ResolvedLora, path: string): ResolvedModule {
   const found = modules.get(path);
   if (!found) throw new ConfigError(`lora: ${path} is none of the modules that it was resolved for`);
   return found;

@@ -1,8 +1,59 @@
-import { addScaled, cast, matmul, scope, type Tensor } from '@flex/tensor';
+import { DataError } from '@flex/base';
+import { cast, matmul, scope, type Tensor } from '@flex/tensor';
 import type { Adapters } from './adapters.ts';
 import { type Linear, moduleOf, type ResolvedLora } from './lora.ts';
+import { mergedRows } from './merged-rows.ts';
+import { mergedWeight } from './merged-weight.ts';
+import { roundToStorage, type StorageType } from './round-to-storage.ts';
+import { requireNoBias, type WeightChange } from './weight-changes.ts';
+import { columnsOf, rowPieces, type WeightFiles, withValues } from './weight-files.ts';
 
-/** What merging needs of a model. */
+/**
+ * The same weights with those that an adapter changes in place of the model's own: W + s·B·A (see `mergedRows`), as
+ * F32, each number the f32 nearest to its sum. What is written or loaded of them as f16 or bf16 is rounded once
+ * more, and so is the same on every machine and device. Throws DataError where a weight is not there.
+ */
+export function mergedCheckpoint<Files extends WeightFiles>(
+  files: Files,
+  changes: ReadonlyMap<string, WeightChange>,
+): Files {
+  const missing = [...changes.keys()].find((name) => !files.has(name));
+  if (missing !== undefined) throw new DataError(`merge: the model has no tensor "${missing}"`);
+  return withValues(
+    files,
+    (name) => changes.has(name),
+    function* (name, chunkBytes) {
+      for (const { merged } of mergedRows(files, name, changes.get(name)!, chunkBytes)) {
+        yield new Float32Array(merged);
+      }
+    },
+  );
+}
+
+/**
+ * The same weights with the numbers that a storage type leaves of them, as F32: of f16 and bf16 all weights, of
+ * int8 and nf4 those of the modules in `paths`. Throws DataError, which names the tensor, for a finite number that
+ * becomes infinite.
+ */
+export function roundedCheckpoint<Files extends WeightFiles>(
+  files: Files,
+  storage: StorageType,
+  paths: Iterable<string>,
+): Files {
+  if (storage === 'f32') return files;
+  const ofModules = new Set([...paths].map((path) => `${path}.weight`));
+  const isOfModules = storage === 'int8' || storage === 'nf4';
+  return withValues(
+    files,
+    (name) => !isOfModules || ofModules.has(name),
+    function* (name, chunkBytes) {
+      const columns = columnsOf(files.spec(name).shape);
+      for (const w of rowPieces(files, name, chunkBytes)) yield roundToStorage(w, { name, columns, storage });
+    },
+  );
+}
+
+/** What merging on a device needs of a model. */
 export interface MergeableModel {
   /** W f32 or f16 [out, in] by the checkpoint's names, `<module path>.weight`. */
   readonly weights: ReadonlyMap<string, Tensor>;
@@ -11,19 +62,22 @@ export interface MergeableModel {
 
 /**
  * y = x·(W + s·B·A)ᵀ on the layers that `adapters` has, the model's own on the others; x f32 [.., in]. The sum
- * is computed in f32 and rounded once to W's dtype, which is where a merged adapter differs from an unmerged
- * one: at f16 a delta of 1 % of W keeps about 2 % of relative error. The model's weights stay as they are.
- * Throws what `withLora` throws.
+ * is computed in f32 on the model's device and rounded once to W's dtype. The model's weights stay as they are,
+ * so that unmerging is exact: `model.linear` is what it was, bit for bit. Subtracting s·B·A from a rounded sum
+ * would not give W back. Throws ConfigError for a bias of the adapter, and what `withLora` throws.
  */
 export function withMergedLora(model: MergeableModel, adapters: Adapters, lora: ResolvedLora): Linear {
   const merged = new Map<string, Tensor>();
-  for (const [path, { a, b }] of adapters) {
+  for (const [path, pair] of adapters) {
     const { scale } = moduleOf(lora, path);
+    requireNoBias(path, pair);
     const weight = model.weights.get(`${path}.weight`);
     if (!weight) throw new Error(`merge: the model has no weight of ${path}`);
     // NUMERICS: one rounding, at the end.
-    const sum = scope(() => cast(addScaled(cast(weight, 'f32'), matmul(b, a), scale), weight.dtype));
-    merged.set(path, sum);
+    merged.set(
+      path,
+      scope(() => cast(mergedWeight(weight, pair, scale), weight.dtype)),
+    );
   }
   return (x, path) => {
     const weight = merged.get(path);

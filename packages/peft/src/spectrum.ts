@@ -1,6 +1,6 @@
 import { ConfigError } from '@flex/base';
 import { type Backend, scope, tensor } from '@flex/tensor';
-import { type Adapters, flattenAdapters } from './adapters.ts';
+import { type Adapters, flattenAdapters, lowRankOf } from './adapters.ts';
 import { type LowRankProduct, reduceProduct, type Vectors } from './low-rank-product.ts';
 import { type FourierOptions, fourierOptions, groupSpectra } from './regularizers/fourier.ts';
 import { binsOf, frequencyWeights, multiplicity, thresholdBin } from './regularizers/frequency-weights.ts';
@@ -60,7 +60,7 @@ export async function spectraOfAdapter(
   start?: Adapters,
 ): Promise<SpectrumSet> {
   const options = readSpectrumOptions(given);
-  const pairs = new Map([...adapters].map(([path, { a, b }]) => [path, { a, b }]));
+  const pairs = lowRankOf(adapters);
   const found = await measure(() => signalGroups(pairs, options, start), options);
   const order = [...flattenAdapters(pairs).keys()].filter((name) => found.has(name));
   const sorted = new Map([...order, ...found.keys()].map((name) => [name, found.get(name)!]));

@@ -1,6 +1,7 @@
 import { ConfigError } from '@flex/base';
 import { expect, it } from 'vitest';
-import { resolveTargets } from './targets.ts';
+import type { Limits } from './adapted-modules.ts';
+import { resolveTargets, type Targets } from './targets.ts';
 import { llamaLinears } from './testing/llama-linears.ts';
 
 const linears = llamaLinears(3);
@@ -45,6 +46,29 @@ it('globs are over whole paths', () => {
   expect(chosen(['*?_proj'])).toHaveLength(21);
   expect(() => chosen(['*_pro'])).toThrow(ConfigError);
   expect(() => chosen(['modelXlayers*'])).toThrow(ConfigError);
+});
+
+it('a pattern is over whole paths, and excluded modules and other layers are left out, as in PEFT', () => {
+  const paths = (targets: Targets, limits: Limits) => [...resolveTargets(targets, linears, limits).keys()];
+  expect(paths('.*\\.(q|v)_proj', {})).toHaveLength(6);
+  expect(paths('.*layers\\.[01].*up_proj', { excludeModules: '.*0.*' })).toEqual([
+    'model.layers.1.mlp.up_proj',
+  ]);
+  expect(paths('all-linear', { excludeModules: ['mlp.up_proj', 'o_proj'] })).toHaveLength(15);
+  expect(paths('mlp', { layersToTransform: [0, 2], layersPattern: 'layers' })).toHaveLength(6);
+  expect(paths(['model.layers.1.mlp.up_proj', 'q_proj'], { layersToTransform: 2 })).toEqual([
+    'model.layers.1.mlp.up_proj',
+    'model.layers.2.self_attn.q_proj',
+  ]);
+  const wrong: [Targets, Limits, string][] = [
+    ['.*prj', {}, 'lora.targets: ".*prj" leaves no linear layer'],
+    ['mlp', { excludeModules: '.*' }, 'lora.targets: "mlp" leaves no linear layer'],
+    ['(', {}, 'lora.targets: is not a pattern of module names'],
+    ['mlp', { excludeModules: '(' }, 'lora.exclude_modules: is not a pattern of module names'],
+    ['mlp', { layersPattern: 'h' }, 'lora.layers_pattern: needs "layers_to_transform"'],
+    ['.*up_proj', { layersToTransform: 1 }, 'lora.layers_to_transform: needs a list of names'],
+  ];
+  for (const [targets, limits, message] of wrong) expect(() => paths(targets, limits)).toThrow(message);
 });
 
 it('a name that matches nothing is refused, with the nearest known names', () => {

@@ -1,4 +1,6 @@
 import { ConfigError, nearestNames } from '@flex/base';
+import { adaptedModules, isNamed, type Limits } from './adapted-modules.ts';
+import { embedding, head } from './adapters.ts';
 import { boundedPattern } from './bounded-pattern.ts';
 
 /** Output and input size of a linear layer; its weight is stored [out, in]. */
@@ -14,10 +16,11 @@ export interface LinearSize {
 export type Linears = ReadonlyMap<string, LinearSize>;
 
 /**
- * Which linear layers get an adapter: those of the MLPs, of the attention, all but lm_head, or a list of
- * module names (`q_proj`, or more of the path) and of globs over whole paths (`model.layers.[0-3].mlp.*`).
+ * Which layers get an adapter: `mlp`, `attention`, `all-linear` (without lm_head), a pattern of Python's
+ * over whole paths (`.*\.(q|v)_proj`), or a list of module names (`q_proj`, or more of the path) and of globs
+ * over whole paths (`model.layers.[0-3].mlp.*`).
  */
-export type Targets = 'mlp' | 'attention' | 'all-linear' | readonly string[];
+export type Targets = string | readonly string[];
 
 /** The module names that stand behind the names of groups. */
 export const targetGroups = {
@@ -25,44 +28,66 @@ export const targetGroups = {
   attention: ['q_proj', 'k_proj', 'v_proj', 'o_proj'],
 } as const;
 
-const head = 'lm_head';
+/**
+ * The layers that can have an adapter: the linear ones and, before them, the embedding, which is one of v
+ * inputs and e outputs.
+ */
+export function adaptableLayers(linears: Linears): Linears {
+  const table = linears.get(head);
+  return table ? new Map([[embedding, { in: table.out, out: table.in }], ...linears]) : linears;
+}
 
 /**
- * The linear layers that `targets` names, in the model's order whatever the order of the names.
+ * The layers that `targets` names, in the model's order whatever the order of the names.
  *
  * Names match as in PEFT: the whole path, or its end after a dot. In globs `*` is any run of characters,
  * dots included, `?` is one, `[…]` one of a set. Throws ConfigError for a name that matches nothing, with
- * the nearest known names, and for an empty list.
+ * the nearest known names, for an empty list, for what PEFT would not take, and where nothing is left.
  */
-export function resolveTargets(targets: Targets, linears: Linears): Map<string, LinearSize> {
-  const names = namesOf(targets, linears);
+export function resolveTargets(
+  targets: Targets,
+  linears: Linears,
+  limits: Limits = {},
+): Map<string, LinearSize> {
+  const layers = adaptableLayers(linears);
+  const paths = [...layers.keys()];
+  const names = peftTargets(targets, paths);
+  const unknown =
+    typeof targets === 'string' ? undefined : targets.find((name) => !paths.some(matcher(name)));
+  if (unknown !== undefined) throw new ConfigError(unknownTarget(unknown, paths));
   if (names.length === 0) throw new ConfigError('lora.targets: is empty; name at least one linear layer');
-  const chosen = new Set<string>();
-  for (const name of names) {
-    const found = [...linears.keys()].filter(matcher(name));
-    if (found.length === 0) throw new ConfigError(unknownTarget(name, linears));
-    for (const path of found) chosen.add(path);
-  }
-  return new Map([...linears].filter(([path]) => chosen.has(path)));
+  const means = adaptedModules(names, limits, (key, what) => {
+    throw new ConfigError(`lora.${key === 'target_modules' ? 'targets' : key}: ${what}`);
+  });
+  const chosen = new Map([...layers].filter(([path]) => means(path)));
+  if (chosen.size === 0)
+    throw new ConfigError(`lora.targets: ${JSON.stringify(targets)} leaves no linear layer`);
+  return chosen;
 }
 
-function namesOf(targets: Targets, linears: Linears): readonly string[] {
-  if (targets === 'all-linear') return [...linears.keys()].filter((path) => path !== head);
-  if (typeof targets !== 'string') return targets;
-  if (Object.hasOwn(targetGroups, targets)) return targetGroups[targets];
-  throw new ConfigError(
-    `lora.targets: "${targets}" is none of mlp, attention, all-linear and a list of names`,
-  );
+/** A string that is a pattern of module paths: it has a character that no name of a module has. */
+export const isPattern = (targets: string): boolean => /[^\w-]/.test(targets);
+
+/**
+ * The same targets as PEFT has them in `target_modules`, for a model, or an adapter, with the modules
+ * `paths`.
+ */
+export function peftTargets(targets: Targets, paths: readonly string[]): string | readonly string[] {
+  if (targets === 'all-linear')
+    return [...new Set(paths.filter((path) => path !== head && path !== embedding).map(moduleName))];
+  if (targets === 'mlp' || targets === 'attention') return targetGroups[targets];
+  if (typeof targets === 'string') {
+    if (isPattern(targets)) return targets;
+    throw new ConfigError(
+      `lora.targets: "${targets}" is none of mlp, attention, all-linear, a pattern of whole paths and a list of names`,
+    );
+  }
+  return targets.flatMap((name) => (isGlob(name) ? paths.filter(matcher(name)) : [name]));
 }
 
 /** True for a name that PEFT would not take as it stands. */
 export function isGlob(name: string): boolean {
   return /[*?[]/.test(name);
-}
-
-/** Whether a module path is meant by a name, as in PEFT: the whole path, or its end after a dot. */
-export function isNamed(path: string, name: string): boolean {
-  return path === name || path.endsWith(`.${name}`);
 }
 
 /** Whether a module path is meant by a name or a glob. */
@@ -79,8 +104,7 @@ export function matcher(name: string): (path: string) => boolean {
   return (path) => whole.test(path);
 }
 
-function unknownTarget(name: string, linears: Linears): string {
-  const paths = [...linears.keys()];
+function unknownTarget(name: string, paths: readonly string[]): string {
   const known = name.includes('.') && !isGlob(name) ? paths : [...new Set(paths.map(moduleName))];
   const candidates = isGlob(name) ? paths.slice(0, 3) : nearestNames(name, known, 3);
   return `lora.targets: "${name}" matches no linear layer of the model; the nearest are ${candidates.join(', ')}`;

@@ -12,6 +12,7 @@ export type { HostArray } from './op.ts';
 export * from './ops/argmax.ts';
 export * from './ops/arithmetic.ts';
 export * from './ops/cast.ts';
+export { categorical } from './ops/categorical.ts';
 export * from './ops/comparison.ts';
 export * from './ops/cross-entropy.ts';
 export * from './ops/dropout.ts';
@@ -31,7 +32,7 @@ export * from './ops/slice-pad.ts';
 export * from './ops/softmax.ts';
 export { broadcastTo, type ReduceOptions, sum, sumTo } from './ops/sum.ts';
 export { philox } from './philox.ts';
-export * from './random.ts';
+export { normal, type RandomOptions, uniform } from './random.ts';
 export { type DType, type Shape, type Spec, sameShape, show, showAll, size } from './shape.ts';
 export {
   arange,

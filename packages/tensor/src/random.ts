@@ -3,6 +3,7 @@ import { philox } from './philox.ts';
 // The last counter word keeps these streams apart from each other and from dropout's, which has 0 there.
 const uniformStream = 1;
 const normalStream = 2;
+export const gumbelStream = 3;
 
 /** Which random numbers: the same options always give the same ones. */
 export interface RandomOptions {

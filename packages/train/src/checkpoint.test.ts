@@ -8,7 +8,7 @@ test('a checkpoint is not written through a link, and removes nothing behind it'
   const [out, outside] = [temporaryFolder(), temporaryFolder()];
   writeFileSync(join(outside, 'step-1'), 'kept');
   symlinkSync(outside, join(out, 'checkpoints'));
-  const lora = {
+  const config = {
     rank: 1,
     alpha: 1,
     dropout: 0,
@@ -17,7 +17,8 @@ test('a checkpoint is not written through a link, and removes nothing behind it'
     rankPattern: {},
     alphaPattern: {},
   } as const;
-  const saved = { step: 1, run: 'digest', params: new Map(), state: new Map() };
+  const lora = { config, modules: new Map(), removed: null };
+  const saved = { step: 1, run: 'digest', params: new Map(), whole: new Map(), state: new Map() };
   await expect(saveCheckpoint(out, saved, lora, 'model')).rejects.toThrow('checkpoints: is a link');
   expect(readdirSync(outside)).toEqual(['step-1']);
 });

@@ -1,10 +1,18 @@
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DataError, makeOwnFolder, parseJson, readWhole } from '@flex/base';
-import type { LinearSize } from '@flex/llama';
 import type { OptimizerState } from '@flex/optim';
-import { type Adapters, type LoraConfig, readAdapter, writeAdapter } from '@flex/peft';
-import { type Backend, type Tensor, tensor } from '@flex/tensor';
+import {
+  type Adapters,
+  type AdapterTarget,
+  type AdapterWeights,
+  lowRankOf,
+  type ResolvedLora,
+  readAdapter,
+  trainedHalf,
+  writeAdapter,
+} from '@flex/peft';
+import { type Backend, eachTensor, type Tensor, tensor } from '@flex/tensor';
 import { openSafetensors, toFloat32, writeSafetensors } from '@flex/tensor/safetensors';
 
 /** Where a run stands after an update. Dropout and data order follow from the seed and this number. */
@@ -15,8 +23,7 @@ export interface Progress {
   readonly run: string;
 }
 
-export interface SavedRun extends Progress {
-  readonly params: Adapters;
+export interface SavedRun extends Progress, AdapterWeights {
   readonly state: OptimizerState;
 }
 
@@ -29,8 +36,8 @@ const progressFile = 'progress.json';
  */
 export async function saveCheckpoint(
   out: string,
-  { step, run, params, state }: SavedRun,
-  lora: LoraConfig,
+  { step, run, params, whole, state }: SavedRun,
+  lora: ResolvedLora,
   baseModel: string,
 ): Promise<void> {
   const folder = join(out, 'checkpoints');
@@ -40,7 +47,8 @@ export async function saveCheckpoint(
   makeOwnFolder(folder);
   rmSync(temporary, { recursive: true, force: true });
   mkdirSync(temporary);
-  await writeAdapter(join(temporary, 'adapter'), params, lora, { baseModel });
+  const { config, removed } = lora;
+  await writeAdapter(join(temporary, 'adapter'), params, config, { baseModel, whole, removed });
   const tensors = new Map<string, { dtype: 'F32'; shape: readonly number[]; data: Float32Array }>();
   for (const [name, t] of state) {
     tensors.set(name, { dtype: 'F32', shape: t.shape, data: Float32Array.from(await t.data()) });
@@ -52,14 +60,14 @@ export async function saveCheckpoint(
 }
 
 /**
- * The newest whole checkpoint of a run's folder, or null. Throws DataError when it is damaged or of another
- * run.
+ * The newest whole checkpoint of a run's folder, or null. `removed` is what the run took out of its model.
+ * Throws DataError when it is damaged or of another run.
  */
 export function loadCheckpoint(
   backend: Backend,
   out: string,
   run: string,
-  linears: ReadonlyMap<string, LinearSize>,
+  { removed, ...model }: AdapterTarget & { readonly removed: Adapters | null },
 ): SavedRun | null {
   const folder = join(out, 'checkpoints');
   const steps = existsSync(folder)
@@ -75,8 +83,10 @@ export function loadCheckpoint(
       `${dir}: is of a run with another configuration, module, model or data; take another out, or --overwrite`,
     );
   }
-  const { params } = readAdapter(backend, join(dir, 'adapter'), linears);
-  return { ...progress, params, state: readState(backend, join(dir, stateFile)) };
+  const { params: written, whole } = readAdapter(backend, join(dir, 'adapter'), model);
+  const params = removed ? trainedHalf(written) : written;
+  if (removed) eachTensor(lowRankOf(written), (t) => t.dispose());
+  return { ...progress, params, whole, state: readState(backend, join(dir, stateFile)) };
 }
 
 function readProgress(path: string): Progress {

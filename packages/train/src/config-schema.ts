@@ -1,5 +1,6 @@
 import type { KeyPath } from '@flex/base';
 import { readSplit, splitSyntax } from '@flex/datasets';
+import { isPattern, loraInits } from '@flex/peft';
 import { z } from 'zod';
 import { isSection, type Section } from './config-section.ts';
 import { type PartInput, type PartKind, type PartSection, partKinds } from './parts.ts';
@@ -55,14 +56,40 @@ const heldOutSchema = (format: FormatSchema) =>
 
 type HeldOut = ReturnType<typeof heldOutSchema>;
 
+const names = z.union([text, z.array(text).min(1)]).describe('a pattern, or a list of names');
+
+const tokens = z.array(z.int().nonnegative()).min(1);
+
 const loraKeys = {
   rank: z.int().min(1),
   alpha: z.number().positive(),
   dropout: z.number().min(0).lt(1),
   targets: z
-    .union([z.enum(['mlp', 'attention', 'all-linear']), z.array(text).min(1)])
-    .describe('mlp, attention, all-linear, or a list of module names or globs'),
+    .union([
+      z.enum(['mlp', 'attention', 'all-linear']),
+      text.refine(isPattern), // of whole paths
+      z.array(text).min(1),
+    ])
+    .describe('mlp, attention, all-linear, a pattern of paths, or a list of module names or globs'),
   scaling: z.enum(['alpha/r', 'alpha', 'alpha/sqrt(r)']),
+  init: z.enum(loraInits),
+  dora: z.boolean(),
+  /** A bias of B. */
+  loraBias: z.boolean(),
+  /** Of the model's own biases. */
+  bias: z.enum(['none', 'all', 'lora_only']),
+  rankPattern: z.record(text, z.int().min(1)),
+  alphaPattern: z.record(text, z.number().positive()),
+  excludeModules: names,
+  layersToTransform: z
+    .union([z.int().min(0), z.array(z.int().min(0)).min(1)])
+    .describe('the number of a layer, or a list of them'),
+  layersPattern: names,
+  modulesToSave: z.array(text).min(1).describe('a list of names of modules'),
+  trainableTokenIndices: z
+    .union([tokens, z.strictObject({ embed_tokens: tokens, lm_head: tokens }).partial()])
+    .describe('a list of token ids, or a section with one for embed_tokens and one for lm_head'),
+  ensureWeightTying: z.boolean(),
 };
 
 /** A fresh adapter: every key has a value. */
@@ -73,6 +100,18 @@ const freshLora = z
     dropout: loraKeys.dropout.default(0.05),
     targets: loraKeys.targets.default('mlp'),
     scaling: loraKeys.scaling.default('alpha/r'),
+    init: loraKeys.init.default('kaiming'),
+    dora: loraKeys.dora.default(false),
+    loraBias: loraKeys.loraBias.default(false),
+    bias: loraKeys.bias.default('none'),
+    rankPattern: loraKeys.rankPattern.optional(),
+    alphaPattern: loraKeys.alphaPattern.optional(),
+    excludeModules: loraKeys.excludeModules.optional(),
+    layersToTransform: loraKeys.layersToTransform.optional(),
+    layersPattern: loraKeys.layersPattern.optional(),
+    modulesToSave: loraKeys.modulesToSave.optional(),
+    trainableTokenIndices: loraKeys.trainableTokenIndices.optional(),
+    ensureWeightTying: loraKeys.ensureWeightTying.optional(),
   })
   .prefault({});
 
@@ -99,7 +138,7 @@ const train = z
 
 /** The schemas of the parts that a configuration names, each put together from the parts' own. */
 export interface PartSchemas {
-  readonly optimizer: Prefault<PartSection, PartInput<'optimizer'>>;
+  readonly optimizer: Prefault<OptimizerSection, PartInput<'optimizer'>>;
   readonly schedule: Prefault<PartSection, PartInput<'schedule'>>;
   readonly regularizer: Prefault<RegularizerSection[], 'none' | OneOrMore<PartInput<'regularizer'>>>;
   readonly callbacks: Prefault<PartSection[], OneOrMore<PartInput<'callback'>>>;
@@ -112,6 +151,11 @@ type FormatSchema = Prefault<string | PartSection, string | PartInput<'format'>>
 
 type Prefault<Output, Input> = z.ZodPrefault<z.ZodType<Output, Input>>;
 type OneOrMore<T> = T | readonly T[];
+
+/** LoRA+'s ratio of the learning rates of B and A. */
+interface OptimizerSection extends PartSection {
+  readonly loraPlusRatio: number;
+}
 
 /** λ, and where λ·L enters: in the loss, or as a decoupled step that the optimizer does not precondition. */
 interface RegularizerSection extends PartSection {

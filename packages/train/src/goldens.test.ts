@@ -3,7 +3,6 @@ import { describeShared, type Golden, goldenModels, goldens, openGolden } from '
 import {
   forward,
   generate,
-  type Linear,
   type LlamaModel,
   loadLlama,
   logits,
@@ -11,7 +10,7 @@ import {
   scoredTokens,
   type TokenBatch,
 } from '@flex/llama';
-import { type Adapters, flattenAdapters, peftName, readAdapter, resolveLora, withLora } from '@flex/peft';
+import { type Adapters, flattenAdapters, peftName, readAdapter, resolveLora, withAdapter } from '@flex/peft';
 import { type Backend, eachTensor, scope, tensor } from '@flex/tensor';
 import { describeEachBackend, deviceBackends, relativeError } from '@flex/tensor/testing';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -34,11 +33,11 @@ function inputsOf(golden: Golden): TokenBatch & { readonly mask: readonly number
   };
 }
 
-async function logitsOf(model: LlamaModel, linear: Linear, golden: Golden): Promise<Float32Array> {
+async function logitsOf(model: LlamaModel, golden: Golden): Promise<Float32Array> {
   const { b, t, input_ids, mask } = inputsOf(golden);
   const result = scope(() => {
-    const hidden = forward(model, tensor(model.backend, input_ids, [b, t], 'i32'), { linear });
-    return logits(model, hidden, linear);
+    const hidden = forward(model, tensor(model.backend, input_ids, [b, t], 'i32'));
+    return logits(model, hidden);
   });
   const values = Float32Array.from(await result.data());
   result.dispose();
@@ -56,14 +55,14 @@ describeShared(goldens, 'a Llama equals PyTorch', () => {
       const golden = openGolden(name);
       let model: LlamaModel;
       let params: Adapters;
-      let adapt: (params: Adapters) => Linear;
-      let adapted: Linear;
+      let adapt: (params: Adapters) => LlamaModel;
+      let adapted: LlamaModel;
       beforeEach(() => {
         model = loadLlama(backend(), golden.path('model'), { dtype: 'f32' });
-        const adapter = readAdapter(backend(), golden.path('adapter'), model.linears);
+        const adapter = readAdapter(backend(), golden.path('adapter'), model);
         params = adapter.params;
         const lora = resolveLora(adapter.config, params);
-        adapt = (at) => withLora(model.linear, at, lora);
+        adapt = (at) => withAdapter(model, { params: at, whole: new Map() }, lora);
         adapted = adapt(params);
       });
       afterEach(() => {
@@ -72,11 +71,11 @@ describeShared(goldens, 'a Llama equals PyTorch', () => {
       });
 
       test('logits, base and adapted, within 5e-5', async () => {
-        const base = await logitsOf(model, model.linear, golden);
+        const base = await logitsOf(model, golden);
         expect(relativeError(base, golden.tensors('logits.safetensors').get('logits')!.data)).toBeLessThan(
           5e-5,
         );
-        const tuned = await logitsOf(model, adapted, golden);
+        const tuned = await logitsOf(adapted, golden);
         expect(
           relativeError(tuned, golden.tensors('adapter_logits.safetensors').get('logits')!.data),
         ).toBeLessThan(5e-5);
@@ -85,7 +84,7 @@ describeShared(goldens, 'a Llama equals PyTorch', () => {
       test('loss within 1e-5, LoRA gradients within 1e-3', async () => {
         const batch = inputsOf(golden);
         const count = scoredTokens(batch);
-        const { value, grads } = valueAndGrad((at) => lossSum(model, batch, { linear: adapt(at) }), params);
+        const { value, grads } = valueAndGrad((at) => lossSum(adapt(at), batch), params);
         const { adapted: loss } = golden.json<{ adapted: number }>('loss.json');
         expect(Math.abs((await value.item()) / count - loss)).toBeLessThan(1e-5);
         const expected = golden.tensors('adapter_grads.safetensors');
@@ -101,14 +100,14 @@ describeShared(goldens, 'a Llama equals PyTorch', () => {
 
       test('greedy and 4-beam continuations are the same ids', async () => {
         const expected = golden.json<Record<'base' | 'adapted', Generations[]>>('generate.json');
-        for (const [kind, linear] of [
-          ['base', model.linear],
+        for (const [kind, runs] of [
+          ['base', model],
           ['adapted', adapted],
         ] as const) {
           for (const { prompt, greedy, beam4 } of expected[kind]) {
-            const one = await generate(model, prompt, { linear, maxNewTokens: 24 });
+            const one = await generate(runs, prompt, { maxNewTokens: 24 });
             expect(one.ids, `${kind} greedy`).toEqual(greedy);
-            const beams = await generate(model, prompt, { linear, maxNewTokens: 24, numBeams: 4 });
+            const beams = await generate(runs, prompt, { maxNewTokens: 24, numBeams: 4 });
             expect(beams.ids, `${kind} beam`).toEqual(beam4);
           }
         }

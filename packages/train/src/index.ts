@@ -2,6 +2,7 @@ export type { Callback, RunContext } from './callback.ts';
 export * from './config.ts';
 export { applyOverride, parseOverride } from './config-override.ts';
 export { respellSection, type Section } from './config-section.ts';
+export { estimateCurvature, objectiveOf } from './curvature.ts';
 export * from './data/batches.ts';
 export * from './data/data-set.ts';
 export * from './data/encode.ts';
@@ -16,4 +17,10 @@ export * from './run.ts';
 export * from './run-folder.ts';
 export * from './spectrum-log.ts';
 export * from './tensorboard.ts';
-export * from './update.ts';
+export {
+  type UpdateInputs,
+  type UpdateResult,
+  type UpdateSetup,
+  update,
+  type WeightedRegularizer,
+} from './update.ts';

@@ -1,9 +1,11 @@
 import { join } from 'node:path';
-import { withLora, writeAdapter } from '@flex/peft';
+import type { Optimizer } from '@flex/optim';
+import { lowRankOf, withAdapter, writeAdapter } from '@flex/peft';
 import { eachTensor, keep } from '@flex/tensor';
 import type { Callback } from './callback.ts';
 import { saveCheckpoint } from './checkpoint.ts';
 import type { TrainConfig } from './config.ts';
+import { estimateCurvature } from './curvature.ts';
 import { collate } from './data/batches.ts';
 import { meanLoss } from './evaluate.ts';
 import { type PreparedRun, type PrepareOptions, prepare } from './prepare.ts';
@@ -44,7 +46,7 @@ async function run(
   const started = performance.now();
   const save = () => {
     const saved = { ...trainee, step: state.step, run: folder.runDigest };
-    return saveCheckpoint(config.out, saved, setup.lora.config, config.model);
+    return saveCheckpoint(config.out, saved, setup.lora, config.model);
   };
   const evaluate = async () => {
     if (heldOut.length === 0) return {};
@@ -62,7 +64,8 @@ async function run(
   const before = await evaluate();
   let after = before;
   while (state.step < plan.steps && state.stopped === null && !signal?.aborted) {
-    state.beginLine(await oneUpdate(prepared, state.step + 1));
+    const made = await oneUpdate(prepared, state.step + 1);
+    state.beginLine({ ...made, ...warningsOf(setup.optimizer, made, state.history) });
     const last = state.step === plan.steps;
     const timely = last || (evalEvery > 0 && state.step % evalEvery === 0);
     if (timely) after = await examine();
@@ -77,6 +80,8 @@ async function run(
   if (interrupted) await save();
   await writeAdapter(join(config.out, 'adapter'), trainee.params, setup.lora.config, {
     baseModel: config.model,
+    whole: trainee.whole,
+    removed: setup.lora.removed,
   });
   const summary = summaryOf(prepared, state, {
     status: interrupted ? 'interrupted' : 'done',
@@ -104,6 +109,7 @@ function summaryOf(
   const lines = history.filter((line) => line.step > info.done);
   const total = (of: (line: StepMetrics) => number) => lines.reduce((sum, line) => sum + of(line), 0);
   const [tokens, trainSeconds] = [total((line) => line.tokens), total((line) => line.seconds)];
+  const curvatureSeconds = total((line) => line.curvature_seconds ?? 0);
   return {
     status,
     digest: folder.runDigest,
@@ -116,6 +122,8 @@ function summaryOf(
     tokens,
     seconds,
     tokens_per_second: trainSeconds > 0 ? tokens / trainSeconds : 0,
+    ...(setup.optimizer.curvature &&
+      trainSeconds > 0 && { curvature_share: curvatureSeconds / trainSeconds }),
     peak_memory_bytes: setup.model.backend.stats.peakBytes,
   };
 }
@@ -123,7 +131,7 @@ function summaryOf(
 /** What the regularizers tell of the adapter, such as the share of its power at low frequencies. */
 async function diagnosticsOf({ setup, trainee }: PreparedRun): Promise<Record<string, number>> {
   const all = await Promise.all(
-    setup.regularizers.map(({ regularizer }) => regularizer.diagnostics?.(trainee.params) ?? {}),
+    setup.regularizers.map(({ regularizer }) => regularizer.diagnostics?.(lowRankOf(trainee.params)) ?? {}),
   );
   return Object.assign({}, ...all);
 }
@@ -135,11 +143,22 @@ async function heldOutLosses({
   heldOut,
 }: PreparedRun): Promise<Record<string, number>> {
   const losses: Record<string, number> = {};
-  const linear = withLora(setup.model.linear, trainee.params, setup.lora);
+  const model = withAdapter(setup.model, trainee, setup.lora);
   for (const set of heldOut) {
-    losses[set.name] = await meanLoss(setup.model, set.batches(config.train.batchSize), linear);
+    losses[set.name] = await meanLoss(model, set.batches(config.train.batchSize));
   }
   return losses;
+}
+
+/** What the optimizer has to say of its health after an update, but for what earlier lines have said. */
+function warningsOf(
+  { health }: Optimizer,
+  line: StepMetrics,
+  history: readonly StepMetrics[],
+): { readonly warnings?: readonly string[] } {
+  const said = new Set(history.flatMap(({ warnings = [] }) => warnings));
+  const warnings = (health?.(line, history) ?? []).filter((words) => !said.has(words));
+  return warnings.length > 0 ? { warnings } : {};
 }
 
 /** Runs update `step` on its batches and puts the new parameters and state in place of the old ones. */
@@ -148,31 +167,40 @@ async function oneUpdate(
   step: number,
 ): Promise<StepMetrics> {
   const started = performance.now();
+  const secondsSince = (start: number) => (performance.now() - start) / 1000;
   const lr = setup.optimizer.lr * schedule(step - 1);
   const batches = plan.batches(step).map((indices) => collate(indices.map((i) => data.examples[i])));
-  const { params, state, loss, penalty, gradNorm } = keep(update(setup, { ...trainee, batches, step, lr }));
-  eachTensor([trainee.params, trainee.state], (t) => t.dispose());
-  trainee.params = params;
-  trainee.state = state;
-  const [lossValue, penaltyValue, norm] = await Promise.all([loss.item(), penalty.item(), gradNorm.item()]);
-  eachTensor([loss, penalty, gradNorm], (t) => t.dispose());
-  if (!Number.isFinite(lossValue) || !Number.isFinite(norm)) {
+  const inputs = { ...trainee, batches, step, lr };
+  const curvature = keep(estimateCurvature(setup, inputs));
+  // Waited for, once in so many updates, so that its time is known apart from the update's.
+  await [...(curvature?.values() ?? [])].at(-1)?.data();
+  const curvatureSeconds = curvature && { curvature_seconds: secondsSince(started) };
+  const { loss, penalty, gradNorm, updateRatio, diagnostics, ...moved } = keep(
+    update(setup, { ...inputs, curvature }),
+  );
+  eachTensor([trainee.params, trainee.whole, trainee.state, curvature], (t) => t.dispose());
+  Object.assign(trainee, moved);
+  const told = { loss, penalty, grad_norm: gradNorm, update_ratio: updateRatio };
+  const tensors = [...Object.entries(told), ...diagnostics];
+  const numbers = await Promise.all(tensors.map(async ([name, t]) => [name, await t.item()] as const));
+  eachTensor([told, diagnostics], (t) => t.dispose());
+  const columns = Object.fromEntries(numbers) as Record<keyof typeof told, number>;
+  if (!Number.isFinite(columns.loss) || !Number.isFinite(columns.grad_norm)) {
     throw new Error(
-      `update ${step}: loss ${lossValue}, gradient norm ${norm}: the run diverged; try a lower optimizer.lr`,
+      `update ${step}: loss ${columns.loss}, gradient norm ${columns.grad_norm}: the run diverged; try a lower optimizer.lr`,
     );
   }
   const tokens = batches.reduce((n, batch) => n + batch.tokens, 0);
-  const seconds = (performance.now() - started) / 1000;
+  const seconds = secondsSince(started);
   return {
     step,
     epoch: plan.epochAfter(step),
     lr,
-    loss: lossValue,
-    penalty: penaltyValue,
-    grad_norm: norm,
+    ...columns,
     tokens,
     tokens_per_second: tokens / seconds,
     seconds,
+    ...curvatureSeconds,
     memory_bytes: setup.model.backend.stats.peakBytes,
   };
 }

@@ -96,7 +96,7 @@ interface Package {
 }
 
 /** The versions of Node, of flex, and of all packages from elsewhere that its own packages depend on. */
-function versions(): Record<string, string> {
+export function versions(): Record<string, string> {
   const found: Record<string, string> = {};
   const seen = new Set<string>();
   const visit = (file: string): string => {

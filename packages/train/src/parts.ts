@@ -14,9 +14,13 @@ import {
   constantSchedule,
   cosineSchedule,
   linearSchedule,
+  lionPart,
   type Optimizer,
   type Schedule,
   type ScheduleContext,
+  sgdPart,
+  sophiaGPart,
+  sophiaHPart,
 } from '@flex/optim';
 import { fourierPart, l2Part, type Regularizer, type RegularizerContext } from '@flex/peft';
 import { z } from 'zod';
@@ -37,8 +41,6 @@ export type PartKind = keyof PartKinds;
 interface Kind<K extends PartKind> {
   /** The built-in ones; the first is the default. */
   readonly parts: readonly PartOf<PartKinds[K]['value'], PartKinds[K]['context']>[];
-  /** Known names of parts that are yet to be built. */
-  readonly unbuilt?: readonly string[];
   /** Keys before and behind a part's own, which mean something to the run. */
   readonly before?: z.ZodRawShape;
   readonly behind?: z.ZodRawShape;
@@ -63,8 +65,9 @@ export const partKinds = {
     is: (value) => has(value, 'penalty'),
   },
   optimizer: {
-    parts: [adamwPart],
-    unbuilt: ['sophia-g', 'sophia-h', 'lion', 'sgd'],
+    parts: [adamwPart, sophiaGPart, sophiaHPart, lionPart, sgdPart],
+    // LoRA+: how much faster B learns than A.
+    behind: { loraPlusRatio: z.number().positive().default(1) },
     makes: 'an object with lr, init() and update()',
     is: (value) => has(value, 'init', 'update') && Number.isFinite((value as Optimizer).lr),
   },
@@ -94,7 +97,9 @@ export type OptionsInput<S extends z.ZodObject> = keyof S['shape'] extends never
 /** The keys of a part that mean something to the run. */
 export type RunKeys<K extends PartKind> = K extends 'regularizer'
   ? { readonly lambda?: number; readonly enters?: 'loss' | 'decoupled' }
-  : unknown;
+  : K extends 'optimizer'
+    ? { readonly loraPlusRatio?: number }
+    : unknown;
 
 /** A built-in part in a recipe: the default one may go without its name. */
 type BuiltInInput<K extends PartKind, P> = P extends {
@@ -131,16 +136,13 @@ export async function findPart(kind: PartKind, { name, use }: PartSection): Prom
   if (isPart(use)) return use;
   if (use !== undefined)
     throw new ConfigError('must be the path of a module, or a part made with definePart');
-  const { parts, unbuilt = [] }: Kind<PartKind> = partKinds[kind];
+  const { parts }: Kind<PartKind> = partKinds[kind];
   const found = parts.find((part) => part.name === name);
   if (found) return found as PartOf<unknown, never>;
   const names = parts.map((part) => part.name);
   if (names.length === 0) throw new ConfigError('is not a key here; write {use: ./module.ts}');
-  const isUnbuilt = typeof name === 'string' && unbuilt.includes(name);
   throw new ConfigError(
-    isUnbuilt
-      ? `${name} is not built yet; take ${names.join(' or ')}`
-      : `${unknownName(name, names)} (one of your own is named by its module, use: ./module.ts)`,
+    `${unknownName(name, names)} (one of your own is named by its module, use: ./module.ts)`,
   );
 }
 

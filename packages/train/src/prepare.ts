@@ -1,20 +1,24 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { treeLeaves } from '@flex/autograd';
-import { ConfigError, DataError } from '@flex/base';
+import { mapTree, treeLeaves } from '@flex/autograd';
+import { ConfigError, DataError, respell } from '@flex/base';
 import { type LlamaModel, loadLlama, openTokenizer, readLlamaConfig, type Tokenizer } from '@flex/llama';
 import type { OptimizerState, Schedule } from '@flex/optim';
 import {
   type Adapters,
-  flattenAdapters,
-  initLora,
+  type AdapterWeights,
+  flattenWeights,
+  initAdapter,
+  initWhole,
   type LoraConfig,
-  readAdapter,
+  lowRankOf,
+  noBiases,
+  openAdapter,
   resolveLora,
   resolveTargets,
   type Targets,
 } from '@flex/peft';
-import { type Backend, eachTensor, size } from '@flex/tensor';
+import { type Backend, eachTensor, mul, size } from '@flex/tensor';
 import { type Callback, namedCallback } from './callback.ts';
 import { loadCheckpoint } from './checkpoint.ts';
 import type { TrainConfig } from './config.ts';
@@ -36,9 +40,8 @@ export interface PrepareOptions {
 }
 
 /** What an update changes. */
-export interface Trainee {
-  params: Adapters;
-  state: OptimizerState;
+export interface Trainee extends AdapterWeights {
+  readonly state: OptimizerState;
 }
 
 /** A run that is ready for its next update. */
@@ -82,8 +85,8 @@ export async function prepare(
   const finished = resume ? finishedRun(config.out, folder.runDigest) : null;
   if (finished) return finished;
   const model = loadLlama(backend, config.model, { dtype: config.dtype });
-  const { lora, params, warnings } = startingAdapter(config, backend, model);
-  const start = () => startingAdapter(config, backend, model).params;
+  const { lora, removed, warnings, ...fresh } = await startingAdapter(config, model);
+  const start = () => mapTree((t) => mul(t, 1), lowRankOf(fresh.params));
   const regularizers = await Promise.all(
     config.regularizer.map(async (part) => {
       const { value, ...made } = await makePart('regularizer', part, { seed, start });
@@ -91,9 +94,9 @@ export async function prepare(
       return { ...made, regularizer, lambda: part.lambda, enters: part.enters };
     }),
   );
-  const saved = resume ? loadCheckpoint(backend, config.out, folder.runDigest, model.linears) : null;
-  const trainee: Trainee = saved ?? { params, state: rule.init(flattenAdapters(params)) };
-  if (saved) eachTensor(params, (t) => t.dispose());
+  const saved = resume ? loadCheckpoint(backend, config.out, folder.runDigest, { ...model, removed }) : null;
+  const trainee: Trainee = saved ?? { ...fresh, state: rule.init(flattenWeights(fresh)) };
+  if (saved) eachTensor([fresh.params, fresh.whole], (t) => t.dispose());
   const done = saved?.step ?? 0;
   folder.start({ backend, config, data, heldOut, lora, optimizer, regularizers, done });
   return {
@@ -109,7 +112,7 @@ export async function prepare(
       out: config.out,
       device: backend.description,
       model: config.model,
-      trainableParameters: treeLeaves(trainee.params).reduce((n, t) => n + size(t.shape), 0),
+      trainableParameters: treeLeaves([trainee.params, trainee.whole]).reduce((n, t) => n + size(t.shape), 0),
       examples: data.examples.length,
       skipped: data.skipped,
       warnings: [...model.warnings, ...warnings],
@@ -118,8 +121,9 @@ export async function prepare(
     },
     setup: {
       model,
-      lora: resolveLora(lora, trainee.params),
+      lora: resolveLora(lora, trainee.params, { weights: model.weights, removed }),
       optimizer: rule,
+      loraPlusRatio: config.optimizer.loraPlusRatio,
       regularizers,
       maxGradNorm: config.train.maxGradNorm,
       checkpointActivations: shouldCheckpoint(config, model),
@@ -175,19 +179,27 @@ function tokenizerOf(model: string): TokenizerLike {
   };
 }
 
+/** What a run starts from. */
+interface StartingAdapter extends AdapterWeights {
+  readonly lora: LoraConfig;
+  /** What the fresh adapter took out of the model; null: nothing. */
+  readonly removed: Adapters | null;
+  readonly warnings: readonly string[];
+}
+
 /** A fresh adapter, or the one that the configuration continues, which `lora` must agree with. */
-function startingAdapter(
-  config: TrainConfig,
-  backend: Backend,
-  model: LlamaModel,
-): { lora: LoraConfig; params: Adapters; warnings: readonly string[] } {
+async function startingAdapter(config: TrainConfig, model: LlamaModel): Promise<StartingAdapter> {
   if (config.adapter === null) {
-    const targets = resolveTargets(config.lora.targets, model.linears);
-    const params = initLora(backend, config.lora, targets, config.train.seed);
-    return { lora: config.lora, params, warnings: [] };
+    const { lora } = config;
+    const targets = resolveTargets(lora.targets, model.linears, lora);
+    const fresh = await initAdapter(model, lora, targets, config.train.seed);
+    const warnings = lora.bias === 'none' ? [] : [`lora.bias is ${lora.bias}: ${noBiases}`];
+    return { lora, ...fresh, whole: initWhole(lora, model.weights, [...targets.keys()]), warnings };
   }
-  const { config: lora, params, warnings } = readAdapter(backend, config.adapter, model.linears);
-  const means = (targets: Targets) => [...resolveTargets(targets, model.linears).keys()];
+  const { config: lora, params, whole, warnings } = await openAdapter(model, config.adapter);
+  const means = (targets: Targets) => [
+    ...resolveTargets(targets, model.linears, { ...lora, ...config.lora }).keys(),
+  ];
   for (const [key, value] of Object.entries(config.lora)) {
     const has = lora[key as keyof LoraConfig];
     const agrees =
@@ -196,11 +208,11 @@ function startingAdapter(
         : JSON.stringify(has) === JSON.stringify(value);
     if (!agrees) {
       throw new ConfigError(
-        `lora.${key} is ${JSON.stringify(value)}, but the adapter ${config.adapter} has ${JSON.stringify(has)}; leave it out`,
+        `lora.${respell(key)} is ${JSON.stringify(value)}, but the adapter ${config.adapter} has ${JSON.stringify(has)}; leave it out`,
       );
     }
   }
-  return { lora, params, warnings };
+  return { lora, params, whole, removed: null, warnings };
 }
 
 /** Bytes of kept activations above which `auto` recomputes them in the backward pass. */

@@ -13,20 +13,26 @@ export interface StepMetrics {
   readonly penalty: number;
   /** Global norm before clipping, λ·∇L included. */
   readonly grad_norm: number;
+  /** ‖change‖ / ‖weights‖ over all that is trained. */
+  readonly update_ratio: number;
   /** Tokens of the update, padding not counted. */
   readonly tokens: number;
   readonly tokens_per_second: number;
   /** Wall time of the update. */
   readonly seconds: number;
+  /** Those of them that went into the optimizer's estimate of the curvature, where one was due. */
+  readonly curvature_seconds?: number;
   /** Most bytes of tensors alive at once so far on the device. */
   readonly memory_bytes: number;
   /** Held-out losses after this update, where it was time for them. */
   readonly eval?: Readonly<Record<string, number>>;
-  /** What regularizers tell of the adapter and callbacks log. */
+  /** What the optimizer finds wrong, in words; each line of words stands once in a run. */
+  readonly warnings?: readonly string[];
+  /** What the optimizer tells of the update, regularizers of the adapter, and what callbacks log. */
   readonly [column: string]: unknown;
 }
 
-/** The columns of every line, and of a line with held-out losses. */
+/** The columns that are the run's own. */
 export const lineColumns = [
   'step',
   'epoch',
@@ -34,11 +40,14 @@ export const lineColumns = [
   'loss',
   'penalty',
   'grad_norm',
+  'update_ratio',
   'tokens',
   'tokens_per_second',
   'seconds',
+  'curvature_seconds',
   'memory_bytes',
   'eval',
+  'warnings',
 ] as const satisfies readonly (keyof StepMetrics)[];
 
 /** What is known of a run before its first update. */
@@ -78,5 +87,7 @@ export interface RunSummary {
   readonly tokens: number;
   readonly seconds: number;
   readonly tokens_per_second: number;
+  /** Share of the updates' time that went into estimates of the curvature, where the optimizer takes any. */
+  readonly curvature_share?: number;
   readonly peak_memory_bytes: number;
 }

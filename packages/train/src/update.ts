@@ -1,15 +1,24 @@
 import { mapTree, recompute, valueAndGrad } from '@flex/autograd';
 import { DataError } from '@flex/base';
-import { type LlamaModel, lossSum, scoredTokens, type TokenBatch } from '@flex/llama';
-import { clipByGlobalNorm, globalNorm, type Optimizer, type OptimizerState } from '@flex/optim';
+import { type LlamaModel, type LossOptions, lossSum, scoredTokens, type TokenBatch } from '@flex/llama';
 import {
-  type Adapters,
-  type DropoutState,
+  clipByGlobalNorm,
+  globalNorm,
+  type Optimizer,
+  type OptimizerState,
+  type Params,
+  updateRatio,
+} from '@flex/optim';
+import {
+  type AdapterWeights,
   flattenAdapters,
+  flattenWeights,
+  learningRateFactors,
+  lowRankOf,
   type Regularizer,
   type ResolvedLora,
-  unflattenAdapters,
-  withLora,
+  unflattenWeights,
+  withAdapter,
 } from '@flex/peft';
 import { add, addScaled, mul, scope, type Tensor, zeros } from '@flex/tensor';
 
@@ -36,10 +45,11 @@ export interface UpdateSetup {
   readonly seed: number;
   /** Batches of a whole update; the last of an epoch may have fewer. */
   readonly gradAccumulation: number;
+  /** LoRA+'s λ, see `learningRateFactors`; left out: 1. */
+  readonly loraPlusRatio?: number;
 }
 
-export interface UpdateInputs {
-  readonly params: Adapters;
+export interface UpdateInputs extends AdapterWeights {
   readonly state: OptimizerState;
   /** The effective batch, in pieces that fit the device. */
   readonly batches: readonly TokenBatch[];
@@ -47,10 +57,11 @@ export interface UpdateInputs {
   readonly step: number;
   /** Learning rate of this update. */
   readonly lr: number;
+  /** What `estimateCurvature` gives for this update. */
+  readonly curvature?: Params;
 }
 
-export interface UpdateResult {
-  readonly params: Adapters;
+export interface UpdateResult extends AdapterWeights {
   readonly state: OptimizerState;
   /** Mean cross-entropy over the scored tokens of the whole effective batch, nats: f32 []. */
   readonly loss: Tensor;
@@ -58,6 +69,10 @@ export interface UpdateResult {
   readonly penalty: Tensor;
   /** Global norm of the gradient of loss + λ·L, before clipping: f32 []. */
   readonly gradNorm: Tensor;
+  /** ‖change‖ / ‖weights before‖ over all that is trained: f32 []. */
+  readonly updateRatio: Tensor;
+  /** What the optimizer tells, by the names of columns: f32 []. */
+  readonly diagnostics: ReadonlyMap<string, Tensor>;
 }
 
 /**
@@ -68,63 +83,95 @@ export interface UpdateResult {
 export function update(setup: UpdateSetup, inputs: UpdateInputs): UpdateResult {
   return scope(() => {
     const { optimizer, maxGradNorm, model } = setup;
-    const { params, state, step, lr } = inputs;
+    const { state, step, lr, curvature } = inputs;
     const task = taskGradient(setup, inputs);
-    let { grads } = task;
+    const lowRank = lowRankOf(inputs.params);
+    let grads = flattenWeights(task.grads);
     let penalty = zeros(model.backend, []);
-    let decoupled: Adapters | null = null;
+    let decoupled: Params | null = null;
     for (const { regularizer, lambda, enters } of setup.regularizers) {
-      const pull = valueAndGrad((adapters) => regularizer.penalty(adapters, step), params);
+      const pull = valueAndGrad((adapters) => regularizer.penalty(adapters, step), lowRank);
+      const pulls = flattenAdapters(pull.grads);
       penalty = add(penalty, pull.value);
-      if (enters === 'loss') grads = plus(grads, pull.grads, lambda);
-      else if (decoupled) decoupled = plus(decoupled, pull.grads, lambda);
-      else decoupled = mapTree((g) => mul(g, lambda), pull.grads);
+      if (enters === 'loss') grads = plus(grads, pulls, lambda);
+      else if (decoupled) decoupled = plus(decoupled, pulls, lambda);
+      else decoupled = new Map([...pulls].map(([name, g]) => [name, mul(g, lambda)]));
     }
-    const flat = flattenAdapters(grads);
     const { grads: clipped, norm } =
-      maxGradNorm === null ? { grads: flat, norm: globalNorm(flat) } : clipByGlobalNorm(flat, maxGradNorm);
-    const after = optimizer.update(clipped, state, flattenAdapters(params), { step, lr });
-    const moved = unflattenAdapters(after.params);
+      maxGradNorm === null ? { grads, norm: globalNorm(grads) } : clipByGlobalNorm(grads, maxGradNorm);
+    const before = flattenWeights(inputs);
+    const factor = learningRateFactors(before, setup.loraPlusRatio ?? 1);
+    const lrOf = (name: string) => lr * (factor.get(name) ?? 1);
+    const info = { step, lr, lrOf, ...(curvature && { curvature }) };
+    const after = optimizer.update(clipped, state, before, info);
+    const moved = decoupled ? plus(after.params, decoupled, -lr) : after.params;
     return {
-      params: decoupled ? plus(moved, decoupled, -lr) : moved,
+      ...unflattenWeights(moved),
       state: after.state,
-      loss: task.loss,
+      loss: task.value,
       penalty,
       gradNorm: norm,
+      updateRatio: updateRatio(before, moved),
+      diagnostics: after.diagnostics ?? new Map<string, Tensor>(),
     };
   });
 }
 
 /** Mean loss over all scored tokens of the batches, and its gradient, one batch after the other. */
-function taskGradient(setup: UpdateSetup, { params, batches, step }: UpdateInputs) {
-  const total = batches.reduce((n, batch) => n + scoredTokens(batch), 0);
-  let sums: { loss: Tensor; grads: Adapters } | null = null;
-  for (const [i, batch] of batches.entries()) {
-    if (scoredTokens(batch) === 0) continue;
-    const dropout = { seed: setup.seed, step: (step - 1) * setup.gradAccumulation + i };
-    const { value, grads } = valueAndGrad(
-      (adapters) => mul(taskLoss(setup, adapters, batch, dropout), 1 / total),
-      params,
-    );
-    sums = sums ? { loss: add(sums.loss, value), grads: plus(sums.grads, grads, 1) } : { loss: value, grads };
-  }
-  if (!sums) throw new DataError(`update ${step}: none of its examples has a scored token`);
-  return sums;
+function taskGradient(setup: UpdateSetup, inputs: UpdateInputs) {
+  const { params, whole } = inputs;
+  return taskTerms(setup, inputs)
+    .map((term) => valueAndGrad(term, { params, whole }))
+    .reduce((sum, { value, grads }) => ({
+      value: add(sum.value, value),
+      grads: mapTree(add, sum.grads, grads),
+    }));
 }
 
-function taskLoss(
-  { model, lora, checkpointActivations }: UpdateSetup,
-  params: Adapters,
-  batch: TokenBatch,
-  dropout: DropoutState,
-): Tensor {
-  return lossSum(model, batch, {
-    linear: withLora(model.linear, params, lora, dropout),
-    runLayer: checkpointActivations ? (layer, x) => recompute(layer, [x, params]) : undefined,
+/** The labels of a pass's scored rows from their logits; see LossOptions. */
+type DrawLabels = (logits: Tensor, pass: number) => Tensor;
+
+/**
+ * The mean loss over all scored tokens as a sum, of a function of the weights for each batch that has some.
+ * They are to be differentiated one after the other, so that one batch's activations are held at a time.
+ */
+export function taskTerms(
+  setup: UpdateSetup,
+  { batches, step }: UpdateInputs,
+  drawLabels?: DrawLabels,
+): ((weights: AdapterWeights) => Tensor)[] {
+  const total = scoredTokensOf(batches);
+  if (total === 0) throw new DataError(`update ${step}: none of its examples has a scored token`);
+  return batches.flatMap((batch, i) => {
+    if (scoredTokens(batch) === 0) return [];
+    const pass = (step - 1) * setup.gradAccumulation + i;
+    const labelsOf = drawLabels && ((logits: Tensor) => drawLabels(logits, pass));
+    return [(weights: AdapterWeights) => mul(taskLoss(setup, weights, batch, { pass, labelsOf }), 1 / total)];
   });
 }
 
-/** a + scale·b, tensor by tensor. */
-function plus(a: Adapters, b: Adapters, scale: number): Adapters {
-  return mapTree((x, y) => addScaled(x, y, scale), a, b);
+/** Scored tokens of all batches. */
+export const scoredTokensOf = (batches: readonly TokenBatch[]): number =>
+  batches.reduce((n, batch) => n + scoredTokens(batch), 0);
+
+function taskLoss(
+  { model, lora, checkpointActivations, seed }: UpdateSetup,
+  { params, whole }: AdapterWeights,
+  batch: TokenBatch,
+  { pass, labelsOf }: { readonly pass: number; readonly labelsOf: LossOptions['labelsOf'] },
+): Tensor {
+  return lossSum(withAdapter(model, { params, whole }, lora, { seed, step: pass }), batch, {
+    runLayer: checkpointActivations ? (layer, x) => recompute(layer, [x, params, whole]) : undefined,
+    labelsOf,
+  });
+}
+
+/** a + scale·b by name; a alone where b has none. */
+function plus(a: Params, b: Params, scale: number): Map<string, Tensor> {
+  return new Map(
+    [...a].map(([name, x]) => {
+      const y = b.get(name);
+      return [name, y ? addScaled(x, y, scale) : x];
+    }),
+  );
 }

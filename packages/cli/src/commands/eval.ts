@@ -1,23 +1,7 @@
-import { createHash } from 'node:crypto';
 import { availableParallelism } from 'node:os';
-import { join } from 'node:path';
-import { ConfigError, firstProblem, respell, sectionSchema } from '@flex/base';
-import {
-  type Benchmark,
-  type BenchmarkPart,
-  countNamed,
-  evaluate,
-  findBenchmark,
-  type Incomplete,
-  incompletes,
-  type Problem,
-  passKeys,
-  type Results,
-  truncations,
-} from '@flex/eval';
-import { hiding, openSandbox, toolchainVersions } from '@flex/judge';
-import { applyOverride, parseOverride, respellSection } from '@flex/train';
+import { incompletes, passKeys, type Results, truncations } from '@flex/eval';
 import { Command, InvalidArgumentError, Option } from 'commander';
+import { adapterOption } from '../adapter-option.ts';
 import {
   bold,
   type CommonOptions,
@@ -27,27 +11,12 @@ import {
   withCommonOptions,
   withDevice,
 } from '../context.ts';
-import { environment } from '../environment.ts';
-import { type EvalProgress, newEvalProgress } from '../eval-progress.ts';
-import { exitCode } from '../failure.ts';
 import { dtypeHelp } from '../open-model.ts';
 import { number, positive, whole } from '../option-values.ts';
-import { type SampleOptions, type SampleSource, sampleSource } from '../sample-source.ts';
+import { type BenchmarkOptions, runEvaluation, untilInterrupted } from '../run-evaluation.ts';
 import { newTable } from '../table.ts';
 
-interface EvalCommandOptions extends CommonOptions, SampleOptions {
-  readonly benchmark: string;
-  /** `key=value` texts: the benchmark's own options. */
-  readonly settings: readonly string[];
-  readonly data?: string;
-  readonly split?: string;
-  readonly prompt?: string;
-  readonly k: readonly number[];
-  readonly incomplete: Incomplete;
-  readonly out?: string;
-  readonly timeout?: number;
-  readonly jobs: number;
-}
+interface EvalCommandOptions extends CommonOptions, BenchmarkOptions {}
 
 export function evalCommand(): Command {
   const command = new Command('eval')
@@ -70,7 +39,7 @@ export function evalCommand(): Command {
       'completions to judge: JSON Lines {"task_id", "completion"}, and other harnesses\' files or folders',
     )
     .option('--model <dir>', 'a Hugging Face Llama directory that generates the completions')
-    .option('--adapter <dir>', 'a PEFT adapter on top of it')
+    .addOption(adapterOption())
     .option('--merged', 'with the adapter folded into the weights, rounded to their type')
     .option('--n <n>', 'samples a problem; more than one needs --temperature with a model', positive)
     .option('--k <list>', 'the k of pass@k, such as 1,10', kList, [1])
@@ -112,105 +81,15 @@ async function run(
   command: Command,
 ): Promise<void> {
   const output = outputOf(options);
-  const source = sampleSource(options);
-  const interrupt = new AbortController();
-  const onSignal = () => interrupt.abort(new Error('interrupted'));
-  process.on('SIGINT', onSignal);
-  const progress = newEvalProgress(options.quiet ?? false);
-  try {
-    await evaluateAll({ ...options, settings }, { source, output, progress, signal: interrupt.signal });
-  } catch (error) {
-    if (!interrupt.signal.aborted) throw error;
-    progress.stop();
-    output.warn('interrupted: what is done is kept, and the same command goes on');
-    command.setOptionValue('exitCode', exitCode.interrupted);
-  } finally {
-    progress.stop();
-    process.off('SIGINT', onSignal);
-  }
-}
-
-interface EvalContext {
-  readonly source: SampleSource;
-  readonly output: Output;
-  readonly progress: EvalProgress;
-  readonly signal: AbortSignal;
-}
-
-async function evaluateAll(
-  options: EvalCommandOptions,
-  { source, output, progress, signal }: EvalContext,
-): Promise<void> {
-  const { split, k, incomplete, jobs, n = null, timeout = null } = options;
-  if (options.model !== undefined && Math.max(...k) > (n ?? 1)) {
-    throw new ConfigError(
-      `--k: pass@${Math.max(...k)} needs as many samples a problem; give --n ${Math.max(...k)}`,
-    );
-  }
-  const part = await findBenchmark(options.benchmark);
-  const open = async (chosen: string | undefined) =>
-    part.make(benchmarkOptions(part, { ...options, split: chosen }), {
-      dataFolder: environment.data,
-      warn: output.note,
-    });
-  let benchmark = await open(split);
-  const { leftOut = [] } = benchmark;
-  // A stray id is a mistake that reading the samples tells; a file of samples for all of the data is none.
-  const mayGoBeyond = options.samples !== undefined && leftOut.length > 0;
-  if (mayGoBeyond && 2 * (await countNamed(options.samples as string, leftOut)) > leftOut.length) {
-    output.warn(
-      `${benchmark.name}: the samples go beyond its test split, so all problems count (--split all)`,
-    );
-    benchmark = await open('all');
-  }
-  const problems: Problem[] = [];
-  for await (const problem of benchmark.problems()) problems.push(problem);
-  const { data, samples } = options;
-  const hidden = [environment.data, data, samples].filter((path) => path !== undefined);
-  const sandbox = hiding(await openSandbox(), hidden);
-  await toolchainVersions(problems.map(({ language }) => language));
-  signal.throwIfAborted();
-  const settings = { k, incomplete, n, timeout };
-  const out = options.out ?? join('runs', 'eval', folderName(benchmark, source, settings));
-  const { results } = await evaluate({
-    ...source,
-    ...settings,
-    ...{ benchmark, problems, sandbox, out, jobs, signal },
-    samples: await source.samples({ problems, out, output, progress, signal }),
-    onProgress: progress.judged,
-    onNote: output.note,
+  await untilInterrupted(command, { ...options, output }, async (context) => {
+    const { results, out } = await runEvaluation({ ...options, settings }, context);
+    output.emit({ ...results, out });
+    describe(results, output);
+    if (results.counts.missing > 0 && options.incomplete === 'fail') {
+      output.note(`missing samples count as failed: ${results.counts.missing}; see --incomplete`);
+    }
+    output.print(dim(`results: ${out}`));
   });
-  progress.stop();
-  output.emit({ ...results, out });
-  describe(results, output);
-  if (results.counts.missing > 0 && incomplete === 'fail') {
-    output.note(`missing samples count as failed: ${results.counts.missing}; see --incomplete`);
-  }
-  output.print(dim(`results: ${out}`));
-}
-
-/** The options of a benchmark, as its schema reads them: those of the command's own, and key=value. */
-function benchmarkOptions(
-  part: BenchmarkPart,
-  { benchmark, data, split, prompt, settings }: EvalCommandOptions,
-): Record<string, unknown> {
-  const named = Object.entries({ data, split, prompt }).filter(([, value]) => value !== undefined);
-  const written = settings.map(parseOverride).reduce(applyOverride, Object.fromEntries(named));
-  const [schema, given] = [sectionSchema(part), respellSection(written)];
-  const problem = firstProblem(schema, given, ([key = '', ...rest]) => [respell(String(key)), ...rest]);
-  if (problem) throw new ConfigError(`--benchmark ${benchmark}: ${problem.message}`);
-  return schema.parse(given);
-}
-
-/** `humaneval-1a2b3c4d`: the same for the same benchmark, samples and settings, so that a second run goes on. */
-function folderName(
-  { name, options }: Benchmark,
-  { identity, decoding, truncation }: SampleSource,
-  settings: Readonly<Record<string, unknown>>,
-): string {
-  const parts = JSON.stringify([name, options, identity, decoding, truncation, settings]);
-  const digest = createHash('sha256').update(parts).digest('hex');
-  return `${name.replaceAll(/[^\w.-]+/g, '-')}-${digest.slice(0, 8)}`;
 }
 
 function describe(results: Results, output: Output): void {

@@ -2,6 +2,7 @@ import { ConfigError, DataError, printable } from '@flex/base';
 import { type Completion, generate, openTokenizer, type Tokenizer } from '@flex/llama';
 import { Command, InvalidArgumentError } from 'commander';
 import { z } from 'zod';
+import { adapterOption } from '../adapter-option.ts';
 import { type CommonOptions, outputOf, withCommonOptions, withDevice } from '../context.ts';
 import { readJsonInput } from '../json-input.ts';
 import { dtypeHelp, type ModelOptions, openModel } from '../open-model.ts';
@@ -30,7 +31,7 @@ export function generateCommand(): Command {
   const command = new Command('generate')
     .description('complete a prompt: greedy, sampled, or by beam search')
     .requiredOption('--model <dir>', 'a Hugging Face Llama directory')
-    .option('--adapter <dir>', 'a PEFT adapter on top of it')
+    .addOption(adapterOption())
     .option('--prompt <text>', 'the text to continue')
     .option('--ids <list>', 'the token ids to continue, such as 1,5,9', idList)
     .option('--input <file>', 'JSON {"prompts": ["…"]} or {"input_ids": [[…]]}: one completion each')
@@ -62,7 +63,7 @@ async function run(options: GenerateCommandOptions): Promise<void> {
   }
   const tokenizer = tokenizerOf(options);
   const prompts = promptsOf(options, tokenizer);
-  const { model, linear, close } = await openModel(options, output);
+  const { model, close } = await openModel(options, output);
   // The text is the product: byte for byte for a file or a program, nothing that steers for a terminal.
   const shown = process.stdout.isTTY ? printableText : String;
   const stream = !output.json && prompts.length === 1 && options.numBeams === 1;
@@ -70,7 +71,7 @@ async function run(options: GenerateCommandOptions): Promise<void> {
   for (const [i, ids] of prompts.entries()) {
     const seed = options.seed + i;
     const onText = stream ? (piece: string) => void process.stdout.write(shown(piece)) : undefined;
-    const completion = await generate(model, ids, { ...options, seed, linear, tokenizer, onText });
+    const completion = await generate(model, ids, { ...options, seed, tokenizer, onText });
     completions.push(completion);
     if (stream) output.print();
     else output.print(shown(completion.text));

@@ -117,6 +117,8 @@ function reporter(progress: Progress, output: Output): Callback {
     },
     onEval: ({ step }, losses) => progress.line(describeLosses(losses, step)),
     onLine({ info }, line) {
+      progress.clear();
+      for (const words of line.warnings ?? []) output.warn(`after update ${line.step}: ${words}`);
       progress.step(line, info.steps);
       output.emit(line);
     },
@@ -166,6 +168,10 @@ function describeEnd(
     `${word}: ${steps} updates in ${duration(seconds)}, ${tokens_per_second.toFixed(0)} tokens/s, ` +
       `at most ${(peak_memory_bytes / 2 ** 20).toFixed(0)} MiB of tensors`,
   );
+  const { curvature_share } = summary;
+  if (curvature_share !== undefined) {
+    output.print(`${(100 * curvature_share).toFixed(1)} % of the updates' time went into the curvature`);
+  }
   if (Object.keys(summary.eval).length > 0) {
     const table = newTable({
       head: ['held-out loss, nats a token', 'before', 'after'],

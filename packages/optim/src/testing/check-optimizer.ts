@@ -2,14 +2,25 @@ import {
   type Backend,
   eachTensor,
   type HostArray,
+  mul,
+  normal,
   openReference,
   sameSpec,
   scope,
   show,
+  size,
   type Tensor,
   tensor,
 } from '@flex/tensor';
-import type { Optimizer, OptimizerState, Params } from '../optimizer.ts';
+import {
+  type Curvature,
+  isDue,
+  type Objective,
+  type Optimizer,
+  type OptimizerState,
+  type Params,
+  type UpdateInfo,
+} from '../optimizer.ts';
 
 const steps = 6;
 const shapes: Readonly<Record<string, readonly number[]>> = { 'a.weight': [3, 5], 'b.weight': [7] };
@@ -25,19 +36,21 @@ interface Snapshot {
 /**
  * Tests that an optimizer keeps its contract, on the f64 reference backend unless another is given: an
  * update gives the same bytes each time, leaves parameters and gradients alone, makes new tensors of the same
- * names and shapes, keeps the names of its state, frees what it does not return, goes on from saved state as
- * if it had never stopped, and lowers a quadratic with its own learning rate. Throws an Error that says which
- * of these does not hold.
+ * names and shapes, takes each parameter's learning rate, keeps the names of its state, frees what it does
+ * not return, goes on from saved state as if it had never stopped, and lowers a quadratic with its own
+ * learning rate. Where it estimates curvature, the same holds of that, and the estimate of an update is the
+ * same each time. Throws an Error that says which of these does not hold.
  */
 export async function checkOptimizer(
   optimizer: Optimizer,
   backend: Backend = openReference(),
 ): Promise<void> {
-  const require = (holds: boolean, claim: string): void => {
+  const require: Require = (holds, claim) => {
     if (!holds) throw new Error(`optimizer: ${claim}`);
   };
   require(optimizer.lr > 0, `its lr must be above 0, got ${optimizer.lr}`);
 
+  if (optimizer.curvature) await checkCurvature(optimizer.curvature, backend, require);
   await checkOneUpdate(optimizer, backend, require);
 
   const whole = await run(optimizer, backend, start(), 1, steps);
@@ -51,23 +64,65 @@ export async function checkOptimizer(
   const [before, after] = [loss(start().params), loss(whole.params)];
   require(after <
     before, `${steps} updates must lower ½Σ(p − ${target})², it went from ${before} to ${after}`);
+  await checkRates(optimizer, backend, require);
 }
 
-async function checkOneUpdate(
-  optimizer: Optimizer,
-  backend: Backend,
-  require: (holds: boolean, claim: string) => void,
-): Promise<void> {
-  const { lr } = optimizer;
+type Require = (holds: boolean, claim: string) => void;
+
+async function checkCurvature(curvature: Curvature, backend: Backend, require: Require): Promise<void> {
+  const { every } = curvature;
+  require(Number.isInteger(every) &&
+    every > 0, `curvature.every must be a whole number above 0, got ${every}`);
+  const live = backend.stats.liveBytes;
+  const params = upload(backend, start().params);
+  const estimate = () => estimateAt(curvature, params, 1);
+  const [first, again] = [estimate(), estimate()];
+  require(sameSpecs(params, first), 'an estimate must have every parameter, of its shape');
+  require(sameNumbers(
+    await download(first),
+    await download(again),
+  ), 'an estimate must be the same each time');
+  require(![...first.values()].some((t) =>
+    [...params.values(), ...again.values()].includes(t),
+  ), 'an estimate must be of new tensors');
+  eachTensor([params, first, again], (t) => t.dispose());
+  const left = backend.stats.liveBytes - live;
+  require(left === 0, `an estimate must free what it does not return; ${left} bytes are left`);
+}
+
+/** The estimate at an update of the tests' quadratic, as the log-likelihood of labels normal around p. */
+function estimateAt(curvature: Curvature, params: Params, step: number): Params {
+  const objective: Objective = {
+    scoredTokens: 1,
+    sampledGradient: () =>
+      new Map(
+        [...params].map(([name, p], i) => {
+          const noise = normal(size(p.shape), { key: [1, i], counter: [step, 0] });
+          return [name, tensor(p.backend, noise, p.shape)];
+        }),
+      ),
+    hessianProduct: (v) => new Map([...v].map(([name, t]) => [name, mul(t, 1)])),
+  };
+  return scope(() => curvature.estimate(objective, params, { seed: 0, step }));
+}
+
+/** What an update of the tests is told. */
+function infoOf({ lr, curvature }: Optimizer, params: Params, step: number): UpdateInfo {
+  const due = curvature !== undefined && isDue(curvature, step);
+  return { step, lr, ...(due && { curvature: estimateAt(curvature, params, step) }) };
+}
+
+async function checkOneUpdate(optimizer: Optimizer, backend: Backend, require: Require): Promise<void> {
   const live = backend.stats.liveBytes;
   const params = upload(backend, start().params);
   const grads = upload(backend, gradients(start().params));
   const state = optimizer.init(params);
-  const inputs = [params, grads];
+  const info = infoOf(optimizer, params, 1);
+  const inputs = [params, grads, info.curvature ?? new Map<string, Tensor>()];
   const seen = await Promise.all(inputs.map(download));
 
-  const after = scope(() => optimizer.update(grads, state, params, { step: 1, lr }));
-  for (const [i, kind] of ['parameters', 'gradients'].entries()) {
+  const after = scope(() => optimizer.update(grads, state, params, info));
+  for (const [i, kind] of ['parameters', 'gradients', 'estimate'].entries()) {
     const free = [...inputs[i].values()].some((t) => t.disposed);
     require(!free &&
       sameNumbers(seen[i], await download(inputs[i])), `update must leave the ${kind} it is given alone`);
@@ -78,12 +133,39 @@ async function checkOneUpdate(
     after.state,
   ), `update must keep the state's names and shapes, ${list(state)}; they became ${list(after.state)}`);
   const given = new Set([...inputs, state].flatMap((tensors) => [...tensors.values()]));
-  const made = [...after.params.values(), ...after.state.values()];
+  const told = [...(after.diagnostics ?? new Map<string, Tensor>()).values()];
+  require(told.every(({ shape }) => shape.length === 0), 'what update tells must be numbers, f32 []');
+  const made = [...after.params.values(), ...after.state.values(), ...told];
   require(new Set(made).size === made.length &&
     !made.some((t) => given.has(t)), 'update must return new tensors');
-  eachTensor([inputs, state, after.params, after.state], (t) => t.dispose());
+  eachTensor([inputs, state, made], (t) => t.dispose());
   const left = backend.stats.liveBytes - live;
   require(left === 0, `update must free what it does not return; ${left} bytes are left`);
+}
+
+/** A parameter with a learning rate of its own moves as it would if that were the rate of all. */
+async function checkRates(optimizer: Optimizer, backend: Backend, require: Require): Promise<void> {
+  const updated = async (rates: Pick<UpdateInfo, 'lr' | 'lrOf'>) => {
+    const params = upload(backend, start().params);
+    const grads = upload(backend, gradients(start().params));
+    const state = optimizer.init(params);
+    const info = { ...infoOf(optimizer, params, 1), ...rates };
+    const after = scope(() => optimizer.update(grads, state, params, info));
+    const found = await download(after.params);
+    eachTensor([params, grads, state, info.curvature, after.params, after.state, after.diagnostics], (t) =>
+      t.dispose(),
+    );
+    return found;
+  };
+  const { lr } = optimizer;
+  const [own] = Object.keys(shapes);
+  const [slow, fast] = [await updated({ lr }), await updated({ lr: 3 * lr })];
+  const mixed = await updated({ lr, lrOf: (name) => (name === own ? 3 * lr : lr) });
+  const expected = new Map([...slow].map(([name, p]) => [name, name === own ? fast.get(name)! : p]));
+  require(sameNumbers(
+    mixed,
+    expected,
+  ), 'update must take the learning rate of each parameter, learningRateOf');
 }
 
 /** Fixed parameters with no state yet: numbers of both signs, away from the minimum. */
@@ -127,8 +209,9 @@ async function run(
   }
   for (let step = from; step <= to; step++) {
     const grads = upload(backend, gradients(await download(params)));
-    const after = optimizer.update(grads, state, params, { step, lr: optimizer.lr });
-    eachTensor([grads, state, params], (t) => t.dispose());
+    const info = infoOf(optimizer, params, step);
+    const after = optimizer.update(grads, state, params, info);
+    eachTensor([grads, state, params, info.curvature, after.diagnostics], (t) => t.dispose());
     ({ params, state } = after);
   }
   const snapshot = { params: await download(params), state: await download(state) };

@@ -14,13 +14,13 @@ export type TensorData =
 
 /**
  * A tensor to write. F16 and BF16 are given as their bits in a Uint16Array; any dtype may be given as its
- * little-endian bytes in a Uint8Array. A function is called when its turn comes, so that not all tensors of a
- * large model need be in memory at once.
+ * little-endian bytes in a Uint8Array. A function is called when its turn comes, and may give the data piece
+ * by piece, so that neither all tensors of a large model nor all of one need be in memory at once.
  */
 export interface TensorToWrite {
   readonly dtype: SafetensorsDType;
   readonly shape: readonly number[];
-  readonly data: TensorData | (() => TensorData);
+  readonly data: TensorData | (() => TensorData | Iterable<TensorData>);
 }
 
 /** From the first in the file to the last: the order of the reference library, whose alignment only falls. */
@@ -74,7 +74,7 @@ function* pieces(
   metadata: Readonly<Record<string, string>>,
 ): Generator<Uint8Array> {
   yield encodeHeader(ordered, metadata);
-  for (const [name, tensor] of ordered) yield bytesOf(name, tensor);
+  for (const [name, tensor] of ordered) yield* bytesOf(name, tensor);
 }
 
 /** The 8 bytes of the length, then the JSON, padded with spaces so that the data start at a multiple of 8. */
@@ -108,18 +108,23 @@ function encodeHeader(
   return header;
 }
 
-function bytesOf(name: string, { dtype, shape, data: given }: TensorToWrite): Uint8Array {
+/** A tensor's bytes in pieces. */
+function* bytesOf(name: string, { dtype, shape, data: given }: TensorToWrite): Generator<Uint8Array> {
   const data = typeof given === 'function' ? given() : given;
-  if (!(data instanceof arrayOf[dtype]) && !(data instanceof Uint8Array)) {
-    const came = (data as TensorData).constructor.name;
-    throw new DTypeError(`tensor "${name}": ${dtype} data must be a ${arrayOf[dtype].name}, got a ${came}`);
+  let bytes = 0;
+  for (const piece of ArrayBuffer.isView(data) ? [data as TensorData] : (data as Iterable<TensorData>)) {
+    if (!(piece instanceof arrayOf[dtype]) && !(piece instanceof Uint8Array)) {
+      const came = (piece as TensorData).constructor.name;
+      throw new DTypeError(`tensor "${name}": ${dtype} data must be a ${arrayOf[dtype].name}, got a ${came}`);
+    }
+    bytes += piece.byteLength;
+    yield new Uint8Array(piece.buffer, piece.byteOffset, piece.byteLength);
   }
   const needed = tensorBytes(dtype, shape);
-  if (data.byteLength !== needed) {
+  if (bytes !== needed) {
     const spec = `${dtype}[${shape.join(', ')}]`;
-    throw new ShapeError(`tensor "${name}": ${spec} takes ${needed} bytes, got ${data.byteLength}`);
+    throw new ShapeError(`tensor "${name}": ${spec} takes ${needed} bytes, got ${bytes}`);
   }
-  return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 }
 
 /** The order of the names' UTF-8 bytes, which for some characters is not that of JavaScript's strings. */

@@ -5,7 +5,7 @@ import { ConfigError, DataError } from '@flex/base';
 import fc from 'fast-check';
 import { afterAll, describe, expect, it } from 'vitest';
 import { DTypeError, ShapeError } from '../errors.ts';
-import { openSafetensors, toFloat16, toFloat32 } from './safetensors.ts';
+import { fromFloat32, openSafetensors, toFloat16, toFloat32 } from './safetensors.ts';
 import { type SafetensorsDType, safetensorsDTypes, tensorBytes } from './safetensors-format.ts';
 import { type TensorToWrite, writeSafetensors } from './safetensors-writer.ts';
 
@@ -74,6 +74,13 @@ describe('reading and writing', () => {
         expect(Buffer.concat(chunks)).toEqual(Buffer.from(data as Uint8Array));
       }
       file.close();
+      const whole = readFileSync(path);
+      const inPieces = [...tensors].map(([name, tensor]): [string, TensorToWrite] => {
+        const data = tensor.data as Uint8Array;
+        return [name, { ...tensor, data: () => [data.subarray(0, elements), data.subarray(elements)] }];
+      });
+      writeSafetensors(path, new Map(inPieces), metadata);
+      expect(readFileSync(path).equals(whole)).toBe(true);
     });
     fc.assert(roundTrip, { numRuns: 200 });
   });
@@ -123,6 +130,8 @@ describe('reading and writing', () => {
     expect(write({ ...good, dtype: 'F16', data: Int16Array.of(1, 2) })).toThrow(
       new DTypeError('tensor "bad": F16 data must be a Uint16Array, got a Int16Array'),
     );
+    const inPieces = () => [Float32Array.of(1), Float32Array.of(2, 3)];
+    expect(write({ ...good, data: inPieces })).toThrow('tensor "bad": F32[2] takes 8 bytes, got 12');
     expect(write({ ...good, shape: [-1] })).toThrow(ShapeError);
     expect(write({ ...good, data: () => JSON.parse('no') })).toThrow(SyntaxError);
     expect(readdirSync(dir)).toEqual(before);
@@ -324,6 +333,19 @@ describe('weights', () => {
     const brain = bytes(Uint16Array.of(0x3f80, 0xbf00, 0x4780));
     expect([...toFloat32('BF16', brain)]).toEqual([1, -0.5, 65536]);
     expect([...toFloat16('BF16', brain)]).toEqual([0x3c00, 0xb800, 0x7c00]);
+  });
+
+  it('are stored as every float dtype, rounded to nearest even, or refused by their tensor', () => {
+    const values = Float32Array.of(1, -0.5, 1 + 2 ** -11, 1 + 3 * 2 ** -11, Number.POSITIVE_INFINITY);
+    expect(fromFloat32('w', 'F32', values)).toBe(values);
+    expect([...fromFloat32('w', 'F16', values)]).toEqual([0x3c00, 0xb800, 0x3c00, 0x3c02, 0x7c00]);
+    expect([...fromFloat32('w', 'BF16', values)]).toEqual([0x3f80, 0xbf00, 0x3f80, 0x3f80, 0x7f80]);
+    expect([...fromFloat32('w', 'F16', Float32Array.of(65519.99))]).toEqual([0x7bff]);
+    const tooLarge = 'tensor "w" would hold 65520, and the largest f16 is 65504; take a wider dtype';
+    expect(() => fromFloat32('w', 'F16', Float32Array.of(65520))).toThrow(new DataError(tooLarge));
+    const top = new Float32Array(Uint32Array.of(0x7f7f7fff, 0x7f7f8000).buffer);
+    expect([...fromFloat32('w', 'BF16', top.subarray(0, 1))]).toEqual([0x7f7f]);
+    expect(() => fromFloat32('w', 'BF16', top.subarray(1))).toThrow('the largest bf16');
   });
 
   it('come from bytes that are not aligned', () => {

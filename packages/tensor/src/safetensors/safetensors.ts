@@ -4,6 +4,7 @@ import {
   bfloat16BitsToFloat16Bits,
   bfloat16BitsToFloat32,
   float16BitsToFloat32,
+  toBfloat16Bits,
   toFloat16Bits,
 } from '../half-floats.ts';
 import {
@@ -163,4 +164,32 @@ export function toFloat16(dtype: SafetensorsDType, bytes: Uint8Array): Uint16Arr
   if (dtype === 'BF16') return bfloat16BitsToFloat16Bits(as(Uint16Array, 2, bytes));
   // NUMERICS: F64 is rounded twice, to f32 and then to f16.
   return toFloat16Bits(toFloat32(dtype, bytes));
+}
+
+/** The dtypes that weights are stored in, each with the least number that is infinite in it and its largest. */
+const limits = {
+  F32: { from: Number.POSITIVE_INFINITY, largest: '' },
+  F16: { from: 65520, largest: 'f16 is 65504' },
+  BF16: { from: (2 - 2 ** -8) * 2 ** 127, largest: 'bf16 is about 3.39e38' },
+};
+export type FloatDType = keyof typeof limits;
+
+/**
+ * Numbers of the tensor `name` in a dtype, F16 and BF16 as bits, rounded once to nearest even: what toFloat32
+ * reads. Throws DataError, which names the tensor and the number, for a finite one that would be infinite.
+ */
+export function fromFloat32(
+  name: string,
+  dtype: FloatDType,
+  values: Float32Array,
+): Float32Array | Uint16Array {
+  if (dtype === 'F32') return values;
+  const { from, largest } = limits[dtype];
+  const lost = values.find((x) => Math.abs(x) >= from && Number.isFinite(x));
+  if (lost !== undefined) {
+    throw new DataError(
+      `tensor "${name}" would hold ${lost}, and the largest ${largest}; take a wider dtype`,
+    );
+  }
+  return dtype === 'F16' ? toFloat16Bits(values) : toBfloat16Bits(values);
 }

@@ -1,0 +1,60 @@
+import { DTypeError } from '../errors.ts';
+import { kernel, wide } from '../kernel-record.ts';
+import { defineOp, type KernelOp, sample } from '../op.ts';
+import { philox, philoxWgsl } from '../philox.ts';
+import { gumbelStream, type RandomOptions } from '../random.ts';
+import { show, size } from '../shape.ts';
+import { apply, scope, type Tensor, withoutRecorders } from '../tensor.ts';
+import { argmax } from './argmax.ts';
+
+type NoiseAttrs = Required<RandomOptions>;
+
+/** x + g, g = −ln(−ln(1 − u)) of a number u for each element, uniform among (n + ½)·2⁻²³. */
+const addGumbelOp: KernelOp<NoiseAttrs> = defineOp({
+  kind: 'kernel',
+  name: 'addGumbel',
+  infer([x]) {
+    if (x.dtype !== 'f32') throw new DTypeError(`addGumbel: needs f32, got ${show(x)}`);
+    return x;
+  },
+  wgsl: ([x], [out], { key: [k0, k1], counter: [c1, c2] }) =>
+    kernel({
+      name: 'addGumbel',
+      in: { xs: wide(x) },
+      out: { out: wide(out) },
+      params: { k0, k1, c1, c2 },
+      grid: { cells: Math.ceil(size(x.shape) / 4) },
+      declarations: () => philoxWgsl,
+      // NUMERICS: near 1 WGSL's log is exact to 2⁻²¹ alone, and the largest g are those of small u: a series.
+      body: () => `  let words = philox(vec4u(flat, p.c1, p.c2, ${gumbelStream}u), vec2u(p.k0, p.k1));
+  let u = (vec4f(words >> vec4u(9u)) + 0.5) * 0x1p-23f;
+  let series = u * (1.0 + u * (0.5 + u * (1.0 / 3.0 + 0.25 * u)));
+  out[flat] = xs[flat] - log(select(-log(1.0 - u), series, u < vec4f(0.03125)));`,
+    }),
+  host(_inputs, _outputs, { key, counter }) {
+    return ([xs], [out]) => {
+      const words = new Uint32Array(4);
+      for (let i = 0; i < out.length; i++) {
+        if (i % 4 === 0) philox(words, key, [i / 4, ...counter, gumbelStream]);
+        const u = ((words[i % 4] >>> 9) + 0.5) * 2 ** -23;
+        out[i] = xs[i] - Math.log(-Math.log1p(-u));
+      }
+    };
+  },
+  vjp: ([g]) => [() => g],
+  samples: [
+    sample('[7]', { key: [1, 2], counter: [3, 4] }),
+    sample('[5, 40]', { key: [0xffffffff, 0], counter: [0, 0xffffffff] }),
+  ],
+  tolerance: 4e-5,
+});
+
+/**
+ * A class drawn from softmax(logits) in each row: argmax(logits + g) with Gumbel noise g from
+ * Philox4x32-10. It has no gradient. logits f32 [.., n] → i32 [..]. The same options draw the same noise on
+ * every backend.
+ * Source: Gumbel 1954; Maddison et al., A* Sampling, 2014.
+ */
+export function categorical(logits: Tensor, { key, counter = [0, 0] }: RandomOptions): Tensor {
+  return withoutRecorders(() => scope(() => argmax(apply(addGumbelOp, [logits], { key, counter }))));
+}
