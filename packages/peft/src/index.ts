@@ -4,6 +4,7 @@ export * from './adapters.ts';
 export * from './lora.ts';
 export * from './merge.ts';
 export * from './regularizer.ts';
+export * from './regularizers/dct.ts';
 export {
   type FourierOptions,
   type FourierRegularizer,
@@ -12,5 +13,9 @@ export {
   fourierPart,
 } from './regularizers/fourier.ts';
 export * from './regularizers/l2.ts';
+export * from './regularizers/matched-l2.ts';
+export * from './regularizers/permuted-frequencies.ts';
+export type { SpectralRegularizer } from './regularizers/spectral-penalty.ts';
+export * from './regularizers/swapped-frequencies.ts';
 export * from './spectrum.ts';
 export { type LinearSize, type Linears, resolveTargets, type Targets } from './targets.ts';
