@@ -39,7 +39,7 @@ function training(lambda: number): Case {
     model,
     lora: resolveLora(lora, params),
     optimizer,
-    regularizers: lambda > 0 ? [{ regularizer: fourier(), lambda, enters: 'loss' }] : [],
+    regularizers: lambda > 0 ? [{ label: 'fourier', regularizer: fourier(), lambda, enters: 'loss' }] : [],
     maxGradNorm: 1,
     checkpointActivations: false,
     gradAccumulation: 1,
@@ -52,8 +52,9 @@ function training(lambda: number): Case {
     step++;
     backend.resetPeak();
     const result = keep(update(setup, { params, state, batches, step, lr: 2e-4 }));
-    await Promise.all([result.loss.item(), result.penalty.item(), result.gradNorm.item()]);
-    eachTensor([params, state, result.loss, result.penalty, result.gradNorm], (x) => x.dispose());
+    const { loss, penalties, gradNorm } = result;
+    await Promise.all([loss, gradNorm, ...penalties].map((number) => number.item()));
+    eachTensor([params, state, loss, penalties, gradNorm], (x) => x.dispose());
     ({ params, state } = result);
     peak = Math.max(peak, backend.stats.peakBytes);
   };

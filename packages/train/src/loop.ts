@@ -4,9 +4,9 @@ import { eachTensor, keep } from '@flex/tensor';
 import type { Callback } from './callback.ts';
 import { saveCheckpoint } from './checkpoint.ts';
 import type { TrainConfig } from './config.ts';
-import { collate } from './data/batches.ts';
 import { meanLoss } from './evaluate.ts';
 import { type PreparedRun, type PrepareOptions, prepare } from './prepare.ts';
+import { regularizerColumns } from './regularizer-columns.ts';
 import type { RunSummary, StepMetrics } from './run.ts';
 import { openRunState, type RunState } from './run-state.ts';
 import { tensorBoard } from './tensorboard.ts';
@@ -123,7 +123,7 @@ async function diagnosticsOf({ setup, trainee }: PreparedRun): Promise<Record<st
   const all = await Promise.all(
     setup.regularizers.map(({ regularizer }) => regularizer.diagnostics?.(trainee.params) ?? {}),
   );
-  return Object.assign({}, ...all);
+  return regularizerColumns(setup.regularizers, all);
 }
 
 async function heldOutLosses({
@@ -142,18 +142,20 @@ async function heldOutLosses({
 
 /** Runs update `step` on its batches and puts the new parameters and state in place of the old ones. */
 async function oneUpdate(
-  { setup, trainee, data, plan, schedule }: PreparedRun,
+  { setup, trainee, batches: batchesOf, plan, schedule }: PreparedRun,
   step: number,
 ): Promise<StepMetrics> {
   const started = performance.now();
   const lr = setup.optimizer.lr * schedule(step - 1);
-  const batches = plan.batches(step).map((indices) => collate(indices.map((i) => data.examples[i])));
-  const { params, state, loss, penalty, gradNorm } = keep(update(setup, { ...trainee, batches, step, lr }));
+  const batches = batchesOf(step);
+  const { params, state, loss, penalties, gradNorm } = keep(update(setup, { ...trainee, batches, step, lr }));
   eachTensor([trainee.params, trainee.state], (t) => t.dispose());
   trainee.params = params;
   trainee.state = state;
-  const [lossValue, penaltyValue, norm] = await Promise.all([loss.item(), penalty.item(), gradNorm.item()]);
-  eachTensor([loss, penalty, gradNorm], (t) => t.dispose());
+  const [lossValue, norm, ...penaltyValues] = await Promise.all(
+    [loss, gradNorm, ...penalties].map((number) => number.item()),
+  );
+  eachTensor([loss, gradNorm, penalties], (t) => t.dispose());
   if (!Number.isFinite(lossValue) || !Number.isFinite(norm)) {
     throw new Error(
       `update ${step}: loss ${lossValue}, gradient norm ${norm}: the run diverged; try a lower optimizer.lr`,
@@ -166,11 +168,15 @@ async function oneUpdate(
     epoch: plan.epochAfter(step),
     lr,
     loss: lossValue,
-    penalty: penaltyValue,
+    penalty: penaltyValues.reduce((sum, penalty) => sum + penalty, 0),
     grad_norm: norm,
     tokens,
     tokens_per_second: tokens / seconds,
     seconds,
     memory_bytes: setup.model.backend.stats.peakBytes,
+    ...regularizerColumns(
+      setup.regularizers,
+      penaltyValues.map((penalty) => ({ penalty })),
+    ),
   };
 }

@@ -11,10 +11,12 @@ import {
   unflattenAdapters,
   withLora,
 } from '@flex/peft';
-import { add, addScaled, mul, scope, type Tensor, zeros } from '@flex/tensor';
+import { add, addScaled, mul, scope, type Tensor } from '@flex/tensor';
 
 /** A penalty and how strongly, and where, it pulls. */
 export interface WeightedRegularizer {
+  /** What its columns, and the errors and warnings of a run, call it. */
+  readonly label: string;
   readonly regularizer: Regularizer;
   /** λ. */
   readonly lambda: number;
@@ -54,8 +56,8 @@ export interface UpdateResult {
   readonly state: OptimizerState;
   /** Mean cross-entropy over the scored tokens of the whole effective batch, nats: f32 []. */
   readonly loss: Tensor;
-  /** Σ L over the regularizers, before λ: f32 []. */
-  readonly penalty: Tensor;
+  /** L of each regularizer, before λ: f32 []. */
+  readonly penalties: readonly Tensor[];
   /** Global norm of the gradient of loss + λ·L, before clipping: f32 []. */
   readonly gradNorm: Tensor;
 }
@@ -67,15 +69,20 @@ export interface UpdateResult {
  */
 export function update(setup: UpdateSetup, inputs: UpdateInputs): UpdateResult {
   return scope(() => {
-    const { optimizer, maxGradNorm, model } = setup;
+    const { optimizer, maxGradNorm } = setup;
     const { params, state, step, lr } = inputs;
     const task = taskGradient(setup, inputs);
     let { grads } = task;
-    let penalty = zeros(model.backend, []);
+    const penalties: Tensor[] = [];
     let decoupled: Adapters | null = null;
     for (const { regularizer, lambda, enters } of setup.regularizers) {
-      const pull = valueAndGrad((adapters) => regularizer.penalty(adapters, step), params);
-      penalty = add(penalty, pull.value);
+      const penalty = (adapters: Adapters) => regularizer.penalty(adapters, step);
+      if (lambda === 0) {
+        penalties.push(penalty(params));
+        continue;
+      }
+      const pull = valueAndGrad(penalty, params);
+      penalties.push(pull.value);
       if (enters === 'loss') grads = plus(grads, pull.grads, lambda);
       else if (decoupled) decoupled = plus(decoupled, pull.grads, lambda);
       else decoupled = mapTree((g) => mul(g, lambda), pull.grads);
@@ -89,14 +96,17 @@ export function update(setup: UpdateSetup, inputs: UpdateInputs): UpdateResult {
       params: decoupled ? plus(moved, decoupled, -lr) : moved,
       state: after.state,
       loss: task.loss,
-      penalty,
+      penalties,
       gradNorm: norm,
     };
   });
 }
 
 /** Mean loss over all scored tokens of the batches, and its gradient, one batch after the other. */
-function taskGradient(setup: UpdateSetup, { params, batches, step }: UpdateInputs) {
+export function taskGradient(
+  setup: UpdateSetup,
+  { params, batches, step }: Pick<UpdateInputs, 'params' | 'batches' | 'step'>,
+) {
   const total = batches.reduce((n, batch) => n + scoredTokens(batch), 0);
   let sums: { loss: Tensor; grads: Adapters } | null = null;
   for (const [i, batch] of batches.entries()) {

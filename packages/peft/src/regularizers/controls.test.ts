@@ -248,7 +248,7 @@ describe('swapped and permuted frequencies', () => {
   });
 });
 
-/** The mean of the Fourier penalty over all orders of each signal, as bin 0 and the rest of the power give it. */
+/** The mean of the Fourier penalty over all orders of each signal, from its sum and its variance. */
 function meanOverOrders(signals: readonly (readonly number[])[], options: FourierOptions): number {
   return signals.reduce((total, x) => {
     const n = x.length;

@@ -139,9 +139,9 @@ const laws: [string, (of: Of, w: Rows) => Promise<readonly [number, number]>][] 
     },
   ],
   [
-    'threshold: twice T is, below it, half the slope',
+    'threshold: a ramp twice as long and as high costs no less',
     async (of) => {
-      // The ramps to T and 2T, the second twice as high: they differ from T on alone, where it goes on to rise.
+      // Up to T both rise alike; from there on the second rises further.
       const ramp = { phiLow: 1, threshold: 0.3 };
       const [short, long] = [
         await of({ ...ramp, phiHigh: 0.5 }),

@@ -24,7 +24,7 @@ import { frequencyWeights } from './frequency-weights.ts';
 import { type SignalGroup, signalGroups } from './signals.ts';
 
 const schema = fourierSchema.safeExtend({
-  /** What is the same as with the Fourier penalty: its mean over all orders of a signal, itself, or its gradient. */
+  /** What is that of the Fourier penalty: its mean over all orders of a signal, itself, or its gradient. */
   match: z.enum(['expected-penalty', 'penalty', 'gradient']).default('expected-penalty'),
   /** `fixed`: the same at the start of the run. `kept`: at every update, by another factor each time. */
   factor: z.enum(['fixed', 'kept']).default('fixed'),

@@ -28,7 +28,7 @@ export interface CheckRegularizerOptions {
   /** Where values are checked; the reference backend unless given. */
   readonly backend?: Backend;
   /**
-   * For a penalty with a factor that is constant in its gradient: the regularizer that has the factor of these
+   * For a penalty with a factor that is constant in its gradient: the regularizer with the factor of these
    * weights everywhere, whose differences are to be the gradient there.
    */
   readonly surrogate?: (adapters: Adapters) => Promise<Regularizer>;
