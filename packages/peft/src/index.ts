@@ -4,7 +4,7 @@ export * from './adapters.ts';
 export * from './lora.ts';
 export * from './merge.ts';
 export * from './regularizer.ts';
-export * from './regularizers/dct.ts';
+export { type DctOptions, dctPart, dctPenalty } from './regularizers/dct.ts';
 export {
   type FourierOptions,
   type FourierRegularizer,
@@ -12,7 +12,7 @@ export {
   fourierOptions,
   fourierPart,
 } from './regularizers/fourier.ts';
-export * from './regularizers/l2.ts';
+export { l2, l2Part } from './regularizers/l2.ts';
 export * from './regularizers/matched-l2.ts';
 export * from './regularizers/permuted-frequencies.ts';
 export type { SpectralRegularizer } from './regularizers/spectral-penalty.ts';

@@ -1,9 +1,10 @@
 import { definePart, readOptions } from '@flex/base';
-import { mul, pad, rfft, slice, sum, type Tensor, tensor } from '@flex/tensor';
+import { concat, reshape, rfft, type Tensor } from '@flex/tensor';
 import { z } from 'zod';
 import type { Adapters } from '../adapters.ts';
 import type { RegularizerContext } from '../regularizer.ts';
 import { frequencySchema, rhoAt, rhoKeys } from './frequency-weights.ts';
+import { reorder } from './reorder.ts';
 import { signalGroups, signalRule, signalSchema, startFor } from './signals.ts';
 import { type SpectralRegularizer, spectralPenalty } from './spectral-penalty.ts';
 
@@ -14,20 +15,15 @@ const schema = z
 export type DctOptions = z.output<typeof schema>;
 
 /**
- * The orthonormal DCT-II of each row: X_k = s_k·Σ_j x_j·cos(π·(2j + 1)·k/2N), s_0 = 1/√N, else √(2/N).
- * f32 [rows, N] → f32 [rows, N]. Of the DFT Z of x with N zeros behind it, X_k is s_k·Re(e^(−πi·k/2N)·Z_k).
+ * The DFT, over √(2N), of each row with its mirror image behind it: f32 [rows, N] → f32 [rows, 2·(N + 1)],
+ * each bin's real and imaginary part one after the other. X being the orthonormal DCT-II of the row, X_k =
+ * √(2/N)·Σ_j x_j·cos(π·(2j + 1)·k/2N) and X_0 = Σ_j x_j/√N, bin k has the power X_k², but bin 0 has 2·X_0²
+ * and bin N none.
  */
-export function dct(x: Tensor): Tensor {
+export function mirrorSpectrum(x: Tensor): Tensor {
   const [rows, n] = x.shape;
-  const bins = rfft(pad(x, [0, 0], [0, n]));
-  const turns = new Float64Array(2 * (n + 1));
-  for (let k = 0; k < n; k++) {
-    const scale = Math.sqrt((k === 0 ? 1 : 2) / n);
-    const angle = (Math.PI * k) / (2 * n);
-    turns.set([scale * Math.cos(angle), scale * Math.sin(angle)], 2 * k);
-  }
-  const turned = mul(bins, tensor(x.backend, turns, [n + 1, 2]));
-  return slice(sum(turned, { axes: [-1] }), [0, 0], [rows, n]);
+  const backwards = Int32Array.from({ length: n }, (_, j) => n - 1 - j);
+  return reshape(rfft(concat([x, reorder(x, backwards)], 1), { norm: 'ortho' }), [rows, 2 * (n + 1)]);
 }
 
 /**
@@ -41,17 +37,20 @@ export function dct(x: Tensor): Tensor {
  */
 export function dctPenalty(given: Partial<DctOptions> = {}, start?: Adapters): SpectralRegularizer {
   const options = readOptions(schema, given, 'dct');
-  const perBin = (of: (k: number, end: number) => number) => (length: number) =>
-    Float64Array.from({ length }, (_, k) => of(k, options.threshold * length));
+  const ofParts = (of: (k: number, end: number) => number) => (length: number) =>
+    Float64Array.from({ length: 2 * (length + 1) }, (_, i) => {
+      const k = i >> 1;
+      return k === length ? 0 : of(k, options.threshold * length) / (k === 0 ? 2 : 1);
+    });
   return spectralPenalty({
     transform: (adapters) =>
       signalGroups(adapters, options, start).map(({ signals }) => ({
         length: signals.shape[1],
-        parts: dct(signals),
+        parts: mirrorSpectrum(signals),
       })),
-    costs: perBin((k, end) => rhoAt(k, end, options)),
-    counts: perBin(() => 1),
-    countsBelow: perBin((k, end) => (k < end ? 1 : 0)),
+    costs: ofParts((k, end) => rhoAt(k, end, options)),
+    counts: ofParts(() => 1),
+    countsBelow: ofParts((k, end) => (k < end ? 1 : 0)),
   });
 }
 

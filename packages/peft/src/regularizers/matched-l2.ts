@@ -1,4 +1,4 @@
-import { grad, innerProduct } from '@flex/autograd';
+import { grad } from '@flex/autograd';
 import { ConfigError, definePart, readOptions } from '@flex/base';
 import {
   add,
@@ -21,6 +21,7 @@ import type { Adapters } from '../adapters.ts';
 import type { Regularizer, RegularizerContext } from '../regularizer.ts';
 import { type FourierOptions, fourier, fourierSchema } from './fourier.ts';
 import { frequencyWeights } from './frequency-weights.ts';
+import { energyOf, l2 } from './l2.ts';
 import { type SignalGroup, signalGroups } from './signals.ts';
 
 const schema = fourierSchema.safeExtend({
@@ -52,8 +53,8 @@ export async function matchedL2(
   const target = fourier(options, start);
   const signalsOf = (adapters: Adapters) => signalGroups(adapters, unshuffled(options), start);
   const penalty = (adapters: Adapters) => target.penalty(adapters, 1);
-  const energy = (adapters: Adapters) => signalsOf(adapters).map(energyOf).reduce(add);
-  const strengths: Record<typeof match, (adapters: Adapters) => readonly [wanted: Tensor, l2: Tensor]> = {
+  const energy = (adapters: Adapters) => energyOf(signalsOf(adapters));
+  const strengths: Record<typeof match, (adapters: Adapters) => readonly [wanted: Tensor, had: Tensor]> = {
     'expected-penalty': (at) => [expectedPenalty(signalsOf(at), options), energy(at)],
     penalty: (at) => [penalty(at), energy(at)],
     gradient: (at) => [norm(grad(penalty, at)), norm(grad(energy, at))],
@@ -72,14 +73,14 @@ export async function matchedL2(
   }
   if (!start) throw new ConfigError('matched-l2: factor fixed needs the start of the adapter');
   const atStart = scope(() => strengths[match](start));
-  const [wanted, l2] = await Promise.all(atStart.map((number) => number.item()));
+  const [wanted, had] = await Promise.all(atStart.map((number) => number.item()));
   eachTensor(atStart, (number) => number.dispose());
-  if (l2 === 0) {
+  if (had === 0) {
     throw new ConfigError(
       `matched-l2: with scope ${options.scope} all signals are zero at the start, where c is fixed; take factor kept`,
     );
   }
-  return { penalty: (adapters) => scope(() => mul(energy(adapters), wanted / l2)) };
+  return { penalty: (adapters) => scope(() => mul(energy(adapters), wanted / had)) };
 }
 
 /** The mean of the Fourier penalty over all orders of each signal's elements, every one as likely: f32 []. */
@@ -92,19 +93,16 @@ function expectedPenalty(groups: readonly SignalGroup[], options: FourierOptions
       // E|x̂_k|² = s²·(N·Σx² − (Σx)²)/(N − 1) for every k but 0, where it is s²·(Σx)² whatever the order.
       const each = others.reduce((total, weight) => total + weight, 0) / Math.max(1, length - 1);
       const atZero = mul(sum(square(rowSum(group.signals))), scale * (zero - each));
-      return addScaled(atZero, energyOf(group), scale * each * length);
+      return addScaled(atZero, energyOf([group]), scale * each * length);
     })
     .reduce(add);
 }
 
-/** Σ x² over the signals: f32 []. */
-const energyOf = ({ signals }: SignalGroup): Tensor => sum(square(signals));
+/** √Σ w² over all A and B: f32 []. */
+const norm = (adapters: Adapters): Tensor => sqrt(l2().penalty(adapters, 1));
 
-/** √Σ over all A and B: f32 []. */
-const norm = (adapters: Adapters): Tensor => sqrt(innerProduct(adapters, adapters));
-
-/** wanted/l2, and 0 where both are zero. f32 [], [] → f32 []. */
-const ratio = (wanted: Tensor, l2: Tensor): Tensor => div(wanted, where(greater(l2, 0), l2, 1));
+/** wanted/had, and 0 where both are zero. f32 [], [] → f32 []. */
+const ratio = (wanted: Tensor, had: Tensor): Tensor => div(wanted, where(greater(had, 0), had, 1));
 
 /** The options without the shuffle that no sum of squares notices. */
 const unshuffled = (options: FourierOptions): FourierOptions =>
