@@ -112,6 +112,15 @@ it('sees no jump between the end of a signal and its beginning, as the DFT does'
   expect(await shareOf(ofDct)).toBeLessThan((await shareOf(fourier({ threshold: 0.2 }))) / 50);
 });
 
+it('knows the share of the power that is below the threshold', async () => {
+  const wave = (k: number) => Array.from({ length: 8 }, (_, j) => Math.cos((Math.PI * (2 * j + 1) * k) / 16));
+  const [low, high] = [wave(3), wave(4)];
+  const both = low.map((x, j) => x + Math.sqrt(3) * high[j]);
+  const a = tensor(reference, both, [1, 8]);
+  const adapter = new Map([['m', { ...slope, a }]]);
+  expect((await dctPenalty().diagnostics(adapter)).share_below).toBeCloseTo(0.25, 12);
+});
+
 it('with weights of 1 is the sum of squares, as the Fourier penalty of both sides', async () => {
   const params = someAdapter(reference);
   const all = { phiLow: 0, phiHigh: 0 };
