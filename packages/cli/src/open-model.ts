@@ -1,14 +1,15 @@
 import { ConfigError } from '@flex/base';
 import { type LlamaModel, loadLlama, type WeightDType } from '@flex/llama';
-import { openAdapter, resolveLora, type StorageType, withAdapter } from '@flex/peft';
+import type { StorageType } from '@flex/peft';
 import type { Backend } from '@flex/tensor';
+import { type AdapterChoice, onlyAdapter, withChosenAdapters } from './adapter-option.ts';
 import type { Output } from './context.ts';
 import { openBackend } from './device.ts';
 import { loadMerged } from './merged-model.ts';
 
 export interface ModelOptions {
   readonly model: string;
-  readonly adapter?: string;
+  readonly adapter?: readonly AdapterChoice[];
   /** Whether the adapter is folded into the weights; a storage type rounds these to its values. */
   readonly merged?: boolean | StorageType;
   readonly device: string;
@@ -34,21 +35,13 @@ export async function openModel(options: ModelOptions, output: Output): Promise<
   const close = () => backend.close();
   if (adapter !== undefined && merged) {
     const storage = merged === true ? 'f32' : merged;
-    const model = await loadMerged(backend, dir, { adapter, dtype, storage });
+    const model = await loadMerged(backend, dir, { adapter: onlyAdapter(adapter), dtype, storage });
     for (const line of model.warnings) output.warn(line);
     return { backend, model, close };
   }
   const model = loadLlama(backend, dir, { dtype });
   for (const line of model.warnings) output.warn(line);
-  return { backend, model: await adapted(model, adapter, output), close };
-}
-
-/** The model with the adapter, where one was named. */
-async function adapted(model: LlamaModel, dir: string | undefined, output: Output): Promise<LlamaModel> {
-  if (dir === undefined) return model;
-  const { params, whole, config, warnings } = await openAdapter(model, dir);
-  for (const line of warnings) output.warn(line);
-  return withAdapter(model, { params, whole }, resolveLora(config, params, model));
+  return { backend, model: adapter ? await withChosenAdapters(model, adapter, output.warn) : model, close };
 }
 
 function dtypeOf({ dtype }: ModelOptions): WeightDType | 'auto' {

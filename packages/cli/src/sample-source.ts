@@ -13,6 +13,7 @@ import {
 import { type Completion, generate, generateAll, openTokenizer, type Tokenizer } from '@flex/llama';
 import type { StorageType } from '@flex/peft';
 import { digestModel } from '@flex/train';
+import type { AdapterChoice } from './adapter-option.ts';
 import type { Output } from './context.ts';
 import type { EvalProgress } from './eval-progress.ts';
 import { openModel, type RunnableModel } from './open-model.ts';
@@ -22,7 +23,7 @@ import { checkSampling } from './sampling-options.ts';
 export interface SampleOptions {
   readonly samples?: string;
   readonly model?: string;
-  readonly adapter?: string;
+  readonly adapter?: readonly AdapterChoice[];
   readonly merged?: boolean | StorageType;
   readonly device: string;
   readonly dtype?: string;
@@ -119,7 +120,7 @@ function fromModel(options: SampleOptions, dir: string): SampleSource {
   const decoding = JSON.parse(JSON.stringify({ ...sampling, batchSize: places })) as typeof sampling;
   const identity = digestJson({
     model: contentsOf(dir),
-    adapter: adapter === undefined ? null : contentsOf(adapter),
+    adapter: adapter === undefined ? null : contentsOfAdapters(adapter),
     merged,
     dtype,
   });
@@ -153,6 +154,12 @@ function fromModel(options: SampleOptions, dir: string): SampleSource {
       return made;
     },
   };
+}
+
+/** One adapter as it is counts by its files; a sum by those and the weights. */
+function contentsOfAdapters(choices: readonly AdapterChoice[]): unknown {
+  const parts = choices.map(({ dir, weight }) => ({ files: contentsOf(dir), weight }));
+  return parts.length === 1 && parts[0].weight === 1 ? parts[0].files : parts;
 }
 
 const contentsOf = (folder: string) => digestModel(folder).map(({ sha256 }) => sha256);

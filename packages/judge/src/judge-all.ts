@@ -167,8 +167,8 @@ function newNeedsOwnProcess(options: JudgeAllOptions): NeedsOwnProcess {
   const { cache } = options;
   const verdictOf = async (program: Program, judge: Judge) => {
     const key = keyOf({ program, canonical: null }, options);
-    const known = cache.get(key);
-    if (known !== undefined) return known.verdict;
+    const kept = cache.get(key);
+    if (kept !== undefined) return kept.verdict;
     const judgement = recordOf(await judge.judge(program));
     if (judgement.verdict !== 'timeout') cache.add(key, judgement);
     return judgement.verdict;

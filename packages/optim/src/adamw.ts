@@ -52,13 +52,13 @@ export function adamw(given: Partial<AdamWOptions> = {}): Optimizer {
   return {
     lr,
     init: (params) => zeroState(params, 'm', 'v'),
-    update(grads, state, params, { step: count, lr }) {
+    update(grads, state, params, info) {
       // NUMERICS: the corrections are taken in f64 on the host; in f32 1 − β2 would lose three digits.
-      const [meanShare, meanSquareShare] = [1 - beta1 ** count, 1 - beta2 ** count];
+      const [meanShare, meanSquareShare] = [1 - beta1 ** info.step, 1 - beta2 ** info.step];
       const decay = [beta1, 1 - beta1, beta2, 1 - beta2] as const;
       const inputs = { grads, state, params };
       return scope(() =>
-        updateEach('adamw', ['m', 'v'], inputs, lr, ({ param, grad, lr }, m, v) => {
+        updateEach('adamw', ['m', 'v'], inputs, info, ({ param, grad, lr }, m, v) => {
           const step = [1 - lr * weightDecay, lr / meanShare, 1 / Math.sqrt(meanSquareShare), eps] as const;
           return adamwUpdate(param, grad, donate(m), donate(v), ...decay, ...step);
         }),

@@ -34,9 +34,9 @@ const lionUpdate = elementwiseAll(
 );
 
 /**
- * θ ← θ·(1 − lr·weightDecay) − lr·sign(β1·m + (1 − β1)·g), then m ← β2·m + (1 − β2)·g. One dispatch a parameter,
- * in the memory of the state that it is given. Its default rate is a quarter of AdamW's and its decay four times
- * as large, so that their product stays. Throws ConfigError for options out of range.
+ * θ ← θ·(1 − lr·weightDecay) − lr·sign(β1·m + (1 − β1)·g), then m ← β2·m + (1 − β2)·g. One dispatch a
+ * parameter, in the memory of the state that it is given. Its default rate is a quarter of AdamW's and its
+ * decay four times as large, so that their product stays. Throws ConfigError for options out of range.
  * Source: Chen et al., Symbolic Discovery of Optimization Algorithms, 2023, algorithm 2.
  */
 export function lion(given: Partial<LionOptions> = {}): Optimizer {
@@ -45,11 +45,11 @@ export function lion(given: Partial<LionOptions> = {}): Optimizer {
   return {
     lr,
     init: (params) => zeroState(params, 'm'),
-    update(grads, state, params, { lr }) {
+    update(grads, state, params, info) {
       const decay = [beta1, 1 - beta1, beta2, 1 - beta2] as const;
       const inputs = { grads, state, params };
       return scope(() =>
-        updateEach('lion', ['m'], inputs, lr, ({ param, grad, lr }, m) =>
+        updateEach('lion', ['m'], inputs, info, ({ param, grad, lr }, m) =>
           lionUpdate(param, grad, donate(m), ...decay, 1 - lr * weightDecay, lr),
         ),
       );

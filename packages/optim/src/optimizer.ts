@@ -12,6 +12,8 @@ export interface UpdateInfo {
   readonly step: number;
   /** Learning rate of this update: `lr` of the optimizer times the schedule's factor. */
   readonly lr: number;
+  /** That of one parameter, where they differ; `learningRateOf` asks. */
+  readonly lrOf?: (name: string) => number;
   /** What the optimizer's own curvature gave for this update, where one was due. */
   readonly curvature?: Params;
 }
@@ -68,8 +70,8 @@ export interface Optimizer {
   /** What `update` is to be told in `info.curvature`. */
   readonly curvature?: Curvature;
   /**
-   * What is wrong after an update, in words that say what to change, from its columns and those of the updates
-   * before it, the last one at the end. The run says each line once.
+   * What is wrong after an update, in words that say what to change, from its columns and those of the
+   * updates before it, the last one at the end. The run says each line once.
    */
   health?(update: Columns, before: readonly Columns[]): readonly string[];
 }
@@ -79,6 +81,9 @@ export interface UpdatedParams {
   readonly state: OptimizerState;
   readonly diagnostics?: ReadonlyMap<string, Tensor>;
 }
+
+/** The learning rate of the parameter `name` in an update. */
+export const learningRateOf = ({ lr, lrOf }: UpdateInfo, name: string): number => lrOf?.(name) ?? lr;
 
 /**
  * The gradient of the parameter `name`, as an optimizer named `optimizer` needs it.
@@ -143,11 +148,16 @@ export function updateEach(
   optimizer: string,
   kinds: readonly string[],
   inputs: { readonly grads: Params; readonly state: OptimizerState; readonly params: Params },
-  lr: number,
+  info: UpdateInfo,
   rule: (one: ParameterUpdate, ...state: readonly Tensor[]) => readonly Tensor[],
 ): UpdatedParams {
   const all = [...inputs.params].map(([name, param]) => ({
-    one: { name, param, grad: gradientOf(optimizer, inputs.grads, name, param), lr },
+    one: {
+      name,
+      param,
+      grad: gradientOf(optimizer, inputs.grads, name, param),
+      lr: learningRateOf(info, name),
+    },
     state: kinds.map((kind) => stateOf(optimizer, inputs.state, `${kind}.${name}`, param)),
   }));
   const params = new Map<string, Tensor>();

@@ -27,9 +27,9 @@ const sgdUpdate = elementwiseAll(
 );
 
 /**
- * θ ← θ·(1 − lr·weightDecay) − lr·m with m ← μ·m + g: gradient descent with momentum as torch.optim.SGD has it
- * (Polyak's, without dampening), the decay decoupled. One dispatch a parameter, in the memory of the state that
- * it is given. Throws ConfigError for options out of range.
+ * θ ← θ·(1 − lr·weightDecay) − lr·m with m ← μ·m + g: gradient descent with momentum as torch.optim.SGD has
+ * it (Polyak's, without dampening), the decay decoupled. One dispatch a parameter, in the memory of the
+ * state that it is given. Throws ConfigError for options out of range.
  * Source: Polyak 1964; Loshchilov and Hutter, 2019, algorithm 1.
  */
 export function sgd(given: Partial<SgdOptions> = {}): Optimizer {
@@ -37,9 +37,9 @@ export function sgd(given: Partial<SgdOptions> = {}): Optimizer {
   return {
     lr,
     init: (params) => zeroState(params, 'm'),
-    update: (grads, state, params, { lr }) =>
+    update: (grads, state, params, info) =>
       scope(() =>
-        updateEach('sgd', ['m'], { grads, state, params }, lr, ({ param, grad, lr }, m) =>
+        updateEach('sgd', ['m'], { grads, state, params }, info, ({ param, grad, lr }, m) =>
           sgdUpdate(param, grad, donate(m), momentum, 1 - lr * weightDecay, lr),
         ),
       ),

@@ -10,8 +10,8 @@ const schema = sophiaSchema(0.01);
 
 /**
  * Sophia with Hutchinson's estimate ĥ = u⊙(H·u), u of −1 and 1 with equal chances. Its expectation is the
- * diagonal of the Hessian, of which an entry may be negative: there max(γ·h, ε) is ε, and the step that of the
- * sign. Throws ConfigError for options out of range.
+ * diagonal of the Hessian, of which an entry may be negative: there max(γ·h, ε) is ε, and the step that of
+ * the sign. Throws ConfigError for options out of range.
  * Source: Liu et al., Sophia, 2023, algorithm 1; Hutchinson 1990.
  */
 export function sophiaH(given: Partial<SophiaOptions> = {}): Optimizer {

@@ -101,14 +101,14 @@ const equalCount = rowwise(
 );
 
 /**
- * θ ← θ·(1 − lr·weightDecay) − lr·clip(m / max(γ·h, ε), 1) with m ← β1·m + (1 − β1)·g and, at updates 1, 1 + k,
- * …, before the step, h ← β2·h + (1 − β2)·ĥ of an estimate ĥ of the Hessian's diagonal. One dispatch a
+ * θ ← θ·(1 − lr·weightDecay) − lr·clip(m / max(γ·h, ε), 1) with m ← β1·m + (1 − β1)·g and, at updates 1, 1
+ * + k, …, before the step, h ← β2·h + (1 − β2)·ĥ of an estimate ĥ of the Hessian's diagonal. One dispatch a
  * parameter for the step, in the memory of the state that it is given.
  *
  * It tells `win_rate`, the share of coordinates that are not clipped, `h_zero`, of those whose h is 0 or below,
  * and, when h was refreshed, `h_unchanged`, of those whose h stayed as it was.
  *
- * Source: Liu et al., Sophia, 2023, algorithm 3; max{γ·h, ε} is its second version's.
+ * Source: Liu et al., Sophia, 2023, algorithm 3; max{γ·h, ε} is that of its later versions.
  */
 export function sophia(
   name: string,
@@ -142,7 +142,7 @@ export function sophia(
           [unclipped, flat] = sophiaCounts(asRow(mean), asRow(h), unclipped, flat, scale, eps);
           return [moved, mean, h];
         };
-        const after = updateEach(name, ['m', 'h'], { grads, state, params }, info.lr, rule);
+        const after = updateEach(name, ['m', 'h'], { grads, state, params }, info, rule);
         const total = [...params.values()].reduce((n, { shape }) => n + size(shape), 0);
         const share = (count: Tensor) => reshape(div(count, total), []);
         const diagnostics = new Map([

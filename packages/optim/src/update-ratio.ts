@@ -16,8 +16,8 @@ const squaredLengths = rowwiseAll(
 export const asRow = (x: Tensor): Tensor => reshape(x, [1, size(x.shape)]);
 
 /**
- * ‖after − before‖₂ / ‖before‖₂ over all parameters: f32 [], on the device, in one dispatch a parameter. Not a
- * finite number where all of `before` is 0.
+ * ‖after − before‖₂ / ‖before‖₂ over all parameters: f32 [], on the device, in one dispatch a parameter.
+ * Not a finite number where all of `before` is 0.
  */
 export function updateRatio(before: Params, after: Params): Tensor {
   return scope(() => {

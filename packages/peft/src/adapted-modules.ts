@@ -16,9 +16,9 @@ export interface Limits {
 export type Fail = (key: string, what: string) => never;
 
 /**
- * Whether PEFT 0.21 would put an adapter on the layer of a path: names are whole paths, or ends of them after a
- * dot; a text is a pattern over whole paths, or `all-linear`; a whole path in `targets` counts whatever its
- * layer. Calls `fail` for what PEFT would not take.
+ * Whether PEFT 0.21 would put an adapter on the layer of a path: names are whole paths, or ends of them
+ * after a dot; a text is a pattern over whole paths, or `all-linear`; a whole path in `targets` counts
+ * whatever its layer. Calls `fail` for what PEFT would not take.
  */
 export function adaptedModules(
   targets: string | readonly string[],

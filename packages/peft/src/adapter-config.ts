@@ -153,11 +153,17 @@ export function parseAdapterConfig(file: string, text: string): AdapterConfig {
     ensureWeightTying: flag('ensure_weight_tying'),
   };
   const base = content.base_model_name_or_path;
+  const unknown = Object.keys(content).filter(
+    (key) => !(key in template) && content[key] !== false && !isEmpty(content[key]),
+  );
   return {
     lora,
     baseModel: typeof base === 'string' ? base : null,
     adapts: adaptedModules(targets, limits, (key, what) => fail(`"${key}" ${what}`)),
-    warnings: bias === 'none' ? [] : [`${file}: "bias" is "${bias}": ${noBiases}`],
+    warnings: [
+      ...(bias === 'none' ? [] : [`${file}: "bias" is "${bias}": ${noBiases}`]),
+      ...unknown.map((key) => `${file}: "${key}" is unknown, and passed over`),
+    ],
   };
 }
 

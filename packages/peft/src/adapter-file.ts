@@ -19,7 +19,7 @@ import { type LoraConfig, rankOf } from './lora.ts';
 import { plainAdapter } from './plain-adapter.ts';
 import { type StoredNames, type StoredPair, storedNames } from './stored-names.ts';
 import { adaptableLayers, type LinearSize, type Linears } from './targets.ts';
-import { isTied, moduleOfWeight, type WeightShapes, wholeShapes } from './whole-weights.ts';
+import { isTied, moduleOfWeight, type WeightShapes, wholeShapes, wrongTokens } from './whole-weights.ts';
 
 const configFile = 'adapter_config.json';
 const weightsFile = 'adapter_model.safetensors';
@@ -124,16 +124,16 @@ function read(backend: Backend, dir: string, expected: Expected): Adapter {
       const first = `such as ${passedOver[0]}`;
       throw new DataError(`${configPath}: means none of the modules that ${weightsFile} has, ${first}`);
     }
+    if (lora.dora && pairs.has(embedding))
+      throw new DataError(
+        `${configPath}: "use_dora" is not supported on "${embedding}", which "target_modules" means`,
+      );
     for (const [module, { a, b, ...vectors }] of pairs) {
       const rank = rankOf(lora, module);
       checkVectors(path, module, vectors, lora);
       checkRank(path, a, shapeOf(a), 0, rank);
       checkRank(path, b, shapeOf(b), 1, rank);
     }
-    if (lora.dora && pairs.has(embedding))
-      throw new DataError(
-        `${configPath}: "use_dora" is not supported on "${embedding}", which "target_modules" means`,
-      );
     const sizes = expected.layers(path, pairs, config, shapeOf);
     for (const [module, size] of sizes) {
       const { a, b, ...vectors } = pairs.get(module) as StoredPair;
@@ -142,6 +142,8 @@ function read(backend: Backend, dir: string, expected: Expected): Adapter {
       checkShape(path, b, shapeOf(b), [size.out, rank]);
       for (const name of Object.values(vectors)) checkShape(path, name, shapeOf(name), [size.out]);
     }
+    const wrong = wrongTokens(lora, expected.weights);
+    if (wrong !== null) throw new DataError(`${configPath}: "trainable_token_indices" ${wrong}`);
     const whole = expected.whole(lora, stored.whole, shapeOf);
     for (const [name, shape] of whole) {
       const inFile = stored.whole.get(name);

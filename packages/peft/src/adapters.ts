@@ -18,8 +18,8 @@ export type Adapters = ReadonlyMap<string, AdapterPair>;
 export type AdapterWeights = {
   readonly params: Adapters;
   /**
-   * Weights that take the place of the base model's, by the checkpoint's names, such as `lm_head.weight`; rows that
-   * take the place of those of single tokens are `model.embed_tokens.tokens`, f32 [n, e].
+   * Weights that take the place of the base model's, by the checkpoint's names, such as `lm_head.weight`;
+   * rows that take the place of those of single tokens are `model.embed_tokens.tokens`, f32 [n, e].
    */
   readonly whole: ReadonlyMap<string, Tensor>;
 };

@@ -17,8 +17,8 @@ const crossTerms = elementwise(
 /**
  * ‖Wᵢ + s·Bᵢ·A‖ of each row, from `squares` = ‖Wᵢ‖² f32 [out, 1] and `aw` = A·Wᵀ f32 [r, out]: f32 [out, 1].
  *
- * NUMERICS: ‖Wᵢ‖² + 2s·Bᵢ·(A·Wᵢᵀ) + s²·Bᵢ·(A·Aᵀ)·Bᵢᵀ, so that no matrix of W's size is made. It is ‖Wᵢ‖ to the
- * bit where B = 0.
+ * NUMERICS: ‖Wᵢ‖² + 2s·Bᵢ·(A·Wᵢᵀ) + s²·Bᵢ·(A·Aᵀ)·Bᵢᵀ, so that no matrix of W's size is made. It is ‖Wᵢ‖ to
+ * the bit where B = 0.
  */
 export function adaptedNorms({ a, b }: AdapterPair, scale: number, squares: Tensor, aw: Tensor): Tensor {
   const baa = matmul(b, matmul(a, a, { transposeB: true }));

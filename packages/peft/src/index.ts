@@ -11,8 +11,10 @@ export {
   unflattenAdapters,
   unflattenWeights,
 } from './adapters.ts';
+export * from './combine-adapters.ts';
 export { type FreshAdapter, initAdapter, initLora, removedBy } from './init-lora.ts';
 export * from './lora.ts';
+export { learningRateFactors } from './lora-plus.ts';
 export * from './merge.ts';
 export { mergedWeight } from './merged-weight.ts';
 export * from './open-adapter.ts';

@@ -63,7 +63,7 @@ it('random: B, and its bias, are uniform in ±1/√r, and A as ever', async () =
 it('orthogonal: A and B are dense, and B·A is zero', async () => {
   const { a, b } = initLora(backend, { ...config, init: 'orthogonal' }, wide, 3).get(path)!;
   for (const t of [a, b]) {
-    // Each number is a sum of r/2 products of a normal and a part of a vector of norm 1: variance (r/2)/r/100.
+    // Each number is a sum of r/2 normals, each times a part of a vector of norm 1: variance (r/2)/r/100.
     const { variance } = await moments(t);
     expect(Math.abs(200 * variance - 1)).toBeLessThan(0.3);
   }

@@ -33,15 +33,16 @@ const initStream = 0x10ad;
 /**
  * A fresh adapter for the linear layers in `targets`, as `config.init` says:
  *
- * - `kaiming`: a f32 [r, in] uniform in ±1/√in, b f32 [out, r] zero; `gaussian`: a normal with deviation 1/r, b zero.
+ * - `kaiming`: a f32 [r, in] uniform in ±1/√in, b f32 [out, r] zero; `gaussian`: a normal with deviation
+ *   1/r, b zero.
  * - `random`: a as above, b uniform in ±1/√r, as is B's bias where there is one, so that it does something.
- * - `orthogonal`: both dense, with b·a = 0: a = (N₁·Q₁)ᵀ/10 and b = N₂·Q₂/10 of normal N and the odd and the even
- *   rows Q₁ and Q₂ of an orthogonal matrix [r, r].
+ * - `orthogonal`: both dense, with b·a = 0: a = (N₁·Q₁)ᵀ/10 and b = N₂·Q₂/10 of normal N and the odd and the
+ *   even rows Q₁ and Q₂ of an orthogonal matrix [r, r].
  * - On the embedding a is zero and b normal, as in PEFT; with `random`, both are normal.
  *
- * The numbers depend on the seed and the module's index among the targets. Throws ConfigError for what PEFT does
- * not take: a bias of B with other initial values than `kaiming` and `random`, or with DoRA, and an odd rank with
- * `orthogonal`; and for `pissa`, `olora` and DoRA, which need the model: see `initAdapter`.
+ * The numbers depend on the seed and the module's index among the targets. Throws ConfigError for what PEFT
+ * does not take: a bias of B with other initial values than `kaiming` and `random`, or with DoRA, and an odd
+ * rank with `orthogonal`; and for `pissa`, `olora` and DoRA, which need the model: see `initAdapter`.
  */
 export function initLora(
   backend: Backend,
@@ -59,8 +60,9 @@ export function initLora(
  * A fresh adapter for the linear layers `targets` of a model, as `initLora` has it, and besides:
  *
  * - DoRA's magnitude is the norm of each row of W + s·b·a.
- * - `pissa`: with W's r leading singular triplets, b = U·√(Σ/s) and a = √(Σ/s)·Vᵀ. `olora`: with W = Q·R, b the
- *   first r columns of Q and a the first r rows of R. Both take s·b·a out of W, so that the model starts as it is.
+ * - `pissa`: with W's r leading singular triplets, b = U·√(Σ/s) and a = √(Σ/s)·Vᵀ. `olora`: with W = Q·R, b
+ *   the first r columns of Q and a the first r rows of R. Both take s·b·a out of W, so that the model starts
+ *   as it is.
  *
  * Throws ConfigError as `initLora` does, and for a rank above the size of a layer that is to be decomposed.
  * Source: Meng et al., PiSSA, 2024; Büyükakyüz, OLoRA, 2024.
@@ -213,8 +215,8 @@ function orthogonalPair(
 }
 
 /**
- * What an adapter whose config says `pissa` or `olora` takes out of the weights of its modules; null for others.
- * Throws ConfigError for a rank above the size of a layer.
+ * What an adapter whose config says `pissa` or `olora` takes out of the weights of its modules; null for
+ * others. Throws ConfigError for a rank above the size of a layer.
  */
 export async function removedBy(
   config: LoraConfig,

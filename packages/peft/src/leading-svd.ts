@@ -19,9 +19,10 @@ export interface LeadingSvd {
 const tolerance = 1e-9;
 
 /**
- * The `count` largest singular values of a matrix and their vectors, in f64. Golub and Kahan's bidiagonalization
- * with both bases kept orthogonal, continued until every residual is below 1e-9·σ₁, at the latest until the bases
- * are whole. Deterministic; signs are arbitrary. Source: Golub and Van Loan, Matrix Computations, 10.4.
+ * The `count` largest singular values of a matrix and their vectors, in f64. Golub and Kahan's
+ * bidiagonalization with both bases kept orthogonal, continued until every residual is below 1e-9·σ₁, at the
+ * latest until the bases are whole. Deterministic; signs are arbitrary. Source: Golub and Van Loan, Matrix
+ * Computations, 10.4.
  */
 export function leadingSvd(matrix: HostMatrix, count: number): LeadingSvd {
   const { rows, columns } = matrix;
@@ -90,8 +91,8 @@ export function dot(x: Float64Array, y: Float64Array): number {
 }
 
 /**
- * Makes x orthogonal to a basis and of norm 1, and gives the norm that it had between the two. One that lies in
- * the basis is replaced by another vector, and its norm is 0.
+ * Makes x orthogonal to a basis and of norm 1, and gives the norm that it had between the two. One that lies
+ * in the basis is replaced by another vector, and its norm is 0.
  */
 export function normalize(x: Float64Array, basis: readonly Float64Array[], stream: number): number {
   const before = Math.sqrt(dot(x, x));
@@ -121,8 +122,8 @@ function combine(basis: readonly Float64Array[], weights: Float64Array): Float64
 }
 
 /**
- * The singular values of the square matrix with the diagonal `alphas` and `betas` above it, largest first, and
- * their left and right vectors: Hestenes' one-sided Jacobi rotations.
+ * The singular values of the square matrix with the diagonal `alphas` and `betas` above it, largest first,
+ * and their left and right vectors: Hestenes' one-sided Jacobi rotations.
  */
 function bidiagonalSvd(alphas: readonly number[], betas: readonly number[]) {
   const n = alphas.length;

@@ -112,8 +112,9 @@ export interface AdaptedBase {
 }
 
 /**
- * What the config says of the adapters' modules. Those of DoRA need the model's weights. Throws ConfigError for a
- * weight that is missing, and for an adapter that began with `pissa` or `olora` without what these took out.
+ * What the config says of the adapters' modules. Those of DoRA need the model's weights. Throws ConfigError
+ * for a weight that is missing, and for an adapter that began with `pissa` or `olora` without what these
+ * took out.
  */
 export function resolveLora(
   config: LoraConfig,
@@ -142,12 +143,12 @@ export function weightOf(weights: ReadonlyMap<string, Tensor>, path: string): Te
 }
 
 /**
- * y = linear(x) + s·(x̃·aᵀ·bᵀ + bias) on the layers that `adapters` has, linear(x) on the others; x f32 [.., in]
- * and x̃ = dropout(x), which drops only where `dropoutState` is given. With b = 0 and no bias it is linear(x), bit
- * for bit.
+ * y = linear(x) + s·(x̃·aᵀ·bᵀ + bias) on the layers that `adapters` has, linear(x) on the others; x f32 [..,
+ * in] and x̃ = dropout(x), which drops only where `dropoutState` is given. With b = 0 and no bias it is
+ * linear(x), bit for bit.
  *
- * With DoRA's magnitude m, y = linear(x) + (g − 1)⊙linear(x̃) + g⊙s·x̃·aᵀ·bᵀ, where g = m / ‖W + s·b·a‖ of each row,
- * and the norm is a constant to gradients.
+ * With DoRA's magnitude m, y = linear(x) + (g − 1)⊙linear(x̃) + g⊙s·x̃·aᵀ·bᵀ, where g = m / ‖W + s·b·a‖ of
+ * each row, and the norm is a constant to gradients.
  *
  * Where something was taken out of the model, W and linear(x) are what is left.
  *

@@ -14,8 +14,9 @@ import {
 import type { AdapterPair } from './adapters.ts';
 
 /**
- * The weight that does what W and a module's adapter do: W + s·B·A or, with DoRA's magnitude m, that with each row
- * i brought to the norm mᵢ. W f32 or f16 [out, in] → f32 [out, in]. A bias of the adapter is not in it.
+ * The weight that does what W and a module's adapter do: W + s·B·A or, with DoRA's magnitude m, that with
+ * each row i brought to the norm mᵢ. W f32 or f16 [out, in] → f32 [out, in]. A bias of the adapter is not in
+ * it.
  */
 export function mergedWeight(weight: Tensor, { a, b, magnitude }: AdapterPair, scale: number): Tensor {
   return scope(() => {

@@ -6,9 +6,9 @@ import { plainAdapter } from './plain-adapter.ts';
 import type { ModelWeights } from './whole-weights.ts';
 
 /**
- * Reads a PEFT adapter for a model, as `readAdapter` does. One whose training began with `pissa` or `olora` is
- * relative to what they leave of the model: the decomposition is made again, as PEFT does, and the adapter comes as
- * the plain one of twice the rank, with a warning that says so.
+ * Reads a PEFT adapter for a model, as `readAdapter` does. One whose training began with `pissa` or `olora`
+ * is relative to what they leave of the model: the decomposition is made again, as PEFT does, and the
+ * adapter comes as the plain one of twice the rank, with a warning that says so.
  */
 export async function openAdapter(
   model: AdapterTarget & { readonly backend: Backend; readonly weights: ModelWeights },

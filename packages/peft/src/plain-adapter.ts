@@ -9,8 +9,8 @@ export interface ConfiguredAdapters {
 }
 
 /**
- * The adapter of twice the rank that does to the whole model what `params` does to one that `removed` was taken
- * out of: W − s·B₀·A₀ + s·B·A = W + s·[B, −B₀]·[A; A₀]. PEFT's conversion, and as exact.
+ * The adapter of twice the rank that does to the whole model what `params` does to one that `removed` was
+ * taken out of: W − s·B₀·A₀ + s·B·A = W + s·[B, −B₀]·[A; A₀]. PEFT's conversion, and as exact.
  */
 export function plainAdapter(params: Adapters, removed: Adapters, config: LoraConfig): ConfiguredAdapters {
   const pairs = [...params].map(([path, { a, b, ...vectors }]): [string, AdapterPair] => {

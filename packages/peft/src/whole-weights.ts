@@ -103,6 +103,8 @@ export function initWhole(
       `lora.modules_to_save: "${unknown}" is no module of the model; the nearest are ${near}`,
     );
   }
+  const wrong = wrongTokens(config, weights);
+  if (wrong !== null) throw new ConfigError(`lora.trainable_token_indices: ${wrong}`);
   const shapes = wholeShapes(config, weights);
   const twice = [...shapes.keys()].map(moduleOfWeight).find((path) => targets.includes(path));
   if (twice !== undefined)
@@ -125,16 +127,19 @@ export function initWhole(
     const indices = Int32Array.from(tokens.get(path)!);
     return gather(table, tensor(table.backend, indices, [indices.length], 'i32'));
   };
-  for (const [path, indices] of tokens) checkTokens(path, indices, weights.get(`${path}.weight`)!.shape[0]);
   return new Map([...shapes.keys()].map((name) => [name, fresh(name)]));
 }
 
-function checkTokens(path: string, indices: readonly number[], v: number): void {
-  const wrong = indices.find(
-    (id, i) => !(Number.isInteger(id) && id >= 0 && id < v) || indices.indexOf(id) !== i,
-  );
-  if (wrong === undefined) return;
-  throw new ConfigError(
-    `lora.trainable_token_indices: must be different tokens of ${path}, each in [0, ${v}); ${wrong} is not`,
-  );
+/**
+ * What is wrong with the tokens whose rows are trained in a model of these weights; null where nothing is:
+ * they must be different ones of its vocabulary.
+ */
+export function wrongTokens(config: LoraConfig, weights: WeightShapes): string | null {
+  for (const [path, indices] of trainedTokens(config)) {
+    const v = weights.get(`${path}.weight`)?.shape[0] ?? Infinity;
+    const wrong = indices.find((id, i) => !(id >= 0 && id < v) || indices.indexOf(id) !== i);
+    if (wrong !== undefined)
+      return `must be different tokens of ${path}, each in [0, ${v}); ${wrong} is not, or is there twice`;
+  }
+  return null;
 }

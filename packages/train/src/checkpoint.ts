@@ -60,8 +60,8 @@ export async function saveCheckpoint(
 }
 
 /**
- * The newest whole checkpoint of a run's folder, or null. `removed` is what the run took out of its model. Throws DataError when it is damaged or of another
- * run.
+ * The newest whole checkpoint of a run's folder, or null. `removed` is what the run took out of its model.
+ * Throws DataError when it is damaged or of another run.
  */
 export function loadCheckpoint(
   backend: Backend,

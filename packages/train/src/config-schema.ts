@@ -137,7 +137,7 @@ const train = z
 
 /** The schemas of the parts that a configuration names, each put together from the parts' own. */
 export interface PartSchemas {
-  readonly optimizer: Prefault<PartSection, PartInput<'optimizer'>>;
+  readonly optimizer: Prefault<OptimizerSection, PartInput<'optimizer'>>;
   readonly schedule: Prefault<PartSection, PartInput<'schedule'>>;
   readonly regularizer: Prefault<RegularizerSection[], 'none' | OneOrMore<PartInput<'regularizer'>>>;
   readonly callbacks: Prefault<PartSection[], OneOrMore<PartInput<'callback'>>>;
@@ -150,6 +150,11 @@ type FormatSchema = Prefault<string | PartSection, string | PartInput<'format'>>
 
 type Prefault<Output, Input> = z.ZodPrefault<z.ZodType<Output, Input>>;
 type OneOrMore<T> = T | readonly T[];
+
+/** LoRA+'s ratio of the learning rates of B and A. */
+interface OptimizerSection extends PartSection {
+  readonly loraPlusRatio: number;
+}
 
 /** λ, and where λ·L enters: in the loss, or as a decoupled step that the optimizer does not precondition. */
 interface RegularizerSection extends PartSection {

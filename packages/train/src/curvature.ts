@@ -20,8 +20,8 @@ export function estimateCurvature(setup: UpdateSetup, inputs: UpdateInputs): Par
 }
 
 /**
- * The task's loss of an update, without regularizers, as its optimizer may ask of it: of the same batches, with the
- * same dropout masks, so that it is the curvature of the function whose gradient the update takes.
+ * The task's loss of an update, without regularizers, as its optimizer may ask of it: of the same batches,
+ * with the same dropout masks, so that it is the curvature of the function whose gradient the update takes.
  */
 export function objectiveOf(setup: UpdateSetup, inputs: UpdateInputs): Objective {
   const { params, whole, batches } = inputs;

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { temporaryFolder } from '@flex/base/testing';
 import { openPeftCase, readTensors } from '@flex/fixtures';
 import { openGpuJs } from '@flex/tensor';
+import { relativeError } from '@flex/tensor/testing';
 import { beforeEach, expect, test } from 'vitest';
 import { type Callback, loadConfig, type TrainOptions, train } from './index.ts';
 
@@ -69,6 +70,23 @@ test.each([
     expect(has('lora_B.bias')).toBe(options.includes('lora.lora_bias=true'));
   },
 );
+
+test('LoRA+ moves B by its ratio, and by 1 as without it, bit for bit', async () => {
+  const once = ['train.max_steps=1', 'lora.rank=2', 'optimizer.weight_decay=0'];
+  const weightsOf = async (out: string, ...more: string[]) => {
+    await run(out, [...once, ...more]);
+    return [...readTensors(join(folder, out, 'adapter/adapter_model.safetensors'))];
+  };
+  const plain = await weightsOf('plain');
+  await run('one', [...once, 'optimizer.lora_plus_ratio=1']);
+  expect(bytesOf('one').equals(bytesOf('plain'))).toBe(true);
+  const fast = new Map(await weightsOf('fast', 'optimizer.lora_plus_ratio=16'));
+  for (const [name, { data }] of plain) {
+    const factor = name.includes('lora_B') ? 16 : 1; // B starts at zero
+    const expected = data.map((x) => factor * x);
+    expect(relativeError(fast.get(name)!.data, expected), name).toBeLessThan(1e-6);
+  }
+});
 
 test('biases of a model that has none mean nothing, which the run says', async () => {
   const warnings: string[] = [];

@@ -31,9 +31,9 @@ export function namedRegularizer(name: string, regularizer: Regularizer): Regula
 }
 
 /**
- * The same optimizer, whose errors say its name and the update. Its update must give every parameter and every
- * tensor of its state under its name and of its shape: a checkpoint holds them by these; its curvature every
- * parameter, and what it tells numbers under names that are not the run's own.
+ * The same optimizer, whose errors say its name and the update. Its update must give every parameter and
+ * every tensor of its state under its name and of its shape: a checkpoint holds them by these; its
+ * curvature every parameter, and what it tells numbers under names that are not the run's own.
  */
 export function namedOptimizer(name: string, optimizer: Optimizer): Optimizer {
   const label = `optimizer "${name}"`;

@@ -75,6 +75,8 @@ export const partKinds = {
   },
   optimizer: {
     parts: [adamwPart, sophiaGPart, sophiaHPart, lionPart, sgdPart],
+    // LoRA+: how much faster B learns than A.
+    behind: { loraPlusRatio: z.number().positive().default(1) },
     makes: 'an object with lr, init() and update()',
     is: (value) => has(value, 'init', 'update') && Number.isFinite((value as Optimizer).lr),
   },
@@ -104,7 +106,9 @@ export type OptionsInput<S extends z.ZodObject> = keyof S['shape'] extends never
 /** The keys of a part that mean something to the run. */
 export type RunKeys<K extends PartKind> = K extends 'regularizer'
   ? { readonly lambda?: number; readonly enters?: 'loss' | 'decoupled' }
-  : unknown;
+  : K extends 'optimizer'
+    ? { readonly loraPlusRatio?: number }
+    : unknown;
 
 /** A built-in part in a recipe: the default one may go without its name. */
 type BuiltInInput<K extends PartKind, P> = P extends {

@@ -108,6 +108,7 @@ export async function prepare(
     model,
     lora: resolveLora(lora, trainee.params, { weights: model.weights, removed }),
     optimizer: rule,
+    loraPlusRatio: config.optimizer.loraPlusRatio,
     regularizers,
     maxGradNorm: config.train.maxGradNorm,
     checkpointActivations: shouldCheckpoint(config, model),

@@ -239,7 +239,7 @@ function protocolOf({
     data: { ...(reading as Section), ...describeData(data) },
     eval: heldOut.map((set, i) => ({ ...(held as Section[])[i], ...describeData(set) })),
     lora: respellSection({ ...lora }),
-    optimizer: partOf(optimizer),
+    optimizer: { ...partOf(optimizer), lora_plus_ratio: config.optimizer.loraPlusRatio },
     regularizers: regularizers.map((part) => ({
       ...partOf(part),
       lambda: part.lambda,

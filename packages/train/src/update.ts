@@ -14,6 +14,7 @@ import {
   type AdapterWeights,
   flattenAdapters,
   flattenWeights,
+  learningRateFactors,
   lowRankOf,
   type Regularizer,
   type ResolvedLora,
@@ -47,6 +48,8 @@ export interface UpdateSetup {
   readonly seed: number;
   /** Batches of a whole update; the last of an epoch may have fewer. */
   readonly gradAccumulation: number;
+  /** LoRA+'s λ, see `learningRateFactors`; left out: 1. */
+  readonly loraPlusRatio?: number;
 }
 
 export interface UpdateInputs extends AdapterWeights {
@@ -105,7 +108,9 @@ export function update(setup: UpdateSetup, inputs: UpdateInputs): UpdateResult {
     const { grads: clipped, norm } =
       maxGradNorm === null ? { grads, norm: globalNorm(grads) } : clipByGlobalNorm(grads, maxGradNorm);
     const before = flattenWeights(inputs);
-    const info = { step, lr, ...(curvature && { curvature }) };
+    const factor = learningRateFactors(before, setup.loraPlusRatio ?? 1);
+    const lrOf = (name: string) => lr * (factor.get(name) ?? 1);
+    const info = { step, lr, lrOf, ...(curvature && { curvature }) };
     const after = optimizer.update(clipped, state, before, info);
     const moved = decoupled ? plus(after.params, decoupled, -lr) : after.params;
     return {
@@ -138,8 +143,8 @@ export function taskGradient(
 type DrawLabels = (logits: Tensor, pass: number) => Tensor;
 
 /**
- * The mean loss over all scored tokens as a sum, of a function of the weights for each batch that has some. They
- * are to be differentiated one after the other, so that one batch's activations are held at a time.
+ * The mean loss over all scored tokens as a sum, of a function of the weights for each batch that has some.
+ * They are to be differentiated one after the other, so that one batch's activations are held at a time.
  */
 export function taskTerms(
   setup: UpdateSetup,

@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { incompletes, passKeys, type Results, truncations } from '@flex/eval';
 import { Command, InvalidArgumentError, Option } from 'commander';
+import { adapterOption } from '../adapter-option.ts';
 import {
   bold,
   type CommonOptions,
@@ -38,7 +39,7 @@ export function evalCommand(): Command {
       'completions to judge: JSON Lines {"task_id", "completion"}, and other harnesses\' files or folders',
     )
     .option('--model <dir>', 'a Hugging Face Llama directory that generates the completions')
-    .option('--adapter <dir>', 'a PEFT adapter on top of it')
+    .addOption(adapterOption())
     .option('--merged', 'with the adapter folded into the weights, rounded to their type')
     .option('--n <n>', 'samples a problem; more than one needs --temperature with a model', positive)
     .option('--k <list>', 'the k of pass@k, such as 1,10', kList, [1])

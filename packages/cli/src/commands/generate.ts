@@ -2,6 +2,7 @@ import { ConfigError, DataError, printable } from '@flex/base';
 import { type Completion, generate, openTokenizer, type Tokenizer } from '@flex/llama';
 import { Command, InvalidArgumentError } from 'commander';
 import { z } from 'zod';
+import { adapterOption } from '../adapter-option.ts';
 import { type CommonOptions, outputOf, withCommonOptions, withDevice } from '../context.ts';
 import { readJsonInput } from '../json-input.ts';
 import { dtypeHelp, type ModelOptions, openModel } from '../open-model.ts';
@@ -30,7 +31,7 @@ export function generateCommand(): Command {
   const command = new Command('generate')
     .description('complete a prompt: greedy, sampled, or by beam search')
     .requiredOption('--model <dir>', 'a Hugging Face Llama directory')
-    .option('--adapter <dir>', 'a PEFT adapter on top of it')
+    .addOption(adapterOption())
     .option('--prompt <text>', 'the text to continue')
     .option('--ids <list>', 'the token ids to continue, such as 1,5,9', idList)
     .option('--input <file>', 'JSON {"prompts": ["…"]} or {"input_ids": [[…]]}: one completion each')

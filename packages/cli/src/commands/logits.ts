@@ -2,6 +2,7 @@ import { finiteLogits, forward, logits } from '@flex/llama';
 import { reshape, scope, tensor } from '@flex/tensor';
 import { writeSafetensors } from '@flex/tensor/safetensors';
 import { Command } from 'commander';
+import { adapterOption } from '../adapter-option.ts';
 import { type CommonOptions, outputOf, withCommonOptions, withDevice } from '../context.ts';
 import { readTokenInput } from '../json-input.ts';
 import { dtypeHelp, type ModelOptions, openModel } from '../open-model.ts';
@@ -15,7 +16,7 @@ export function logitsCommand(): Command {
   const command = new Command('logits')
     .description('run a model on token ids and write the logits as safetensors')
     .requiredOption('--model <dir>', 'a Hugging Face Llama directory')
-    .option('--adapter <dir>', 'a PEFT adapter on top of it')
+    .addOption(adapterOption())
     .requiredOption('--input <file>', 'JSON {"input_ids": [[…]], "attention_mask": [[…]]}, right padded')
     .requiredOption('--out <file>', 'where to write the tensor "logits", f32 [batch, time, vocabulary]')
     .option('--dtype <name>', dtypeHelp, 'f32');

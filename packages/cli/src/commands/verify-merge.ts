@@ -133,7 +133,18 @@ async function compareOn(
 ): Promise<Map<StorageType, Comparison>> {
   const evaluated = async (merged: StorageType | undefined) => {
     const folder = out === undefined ? undefined : join(out, merged ?? 'unmerged');
-    const options = { benchmark, data, split, model, adapter, device, maxNewTokens, merged, out: folder };
+    const choice = [{ dir: adapter, weight: 1 }];
+    const options = {
+      benchmark,
+      data,
+      split,
+      model,
+      adapter: choice,
+      device,
+      maxNewTokens,
+      merged,
+      out: folder,
+    };
     const jobs = availableParallelism();
     const fixed = { settings: [], dtype: 'f32', k: [1], incomplete: 'fail', jobs } as const;
     return readResults((await runEvaluation({ ...options, ...fixed }, context)).out);

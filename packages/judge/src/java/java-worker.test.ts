@@ -8,7 +8,7 @@ import { message, tagOf, textAt } from './java-messages.ts';
 import { judgeClasses, workerLaunch } from './java-processes.ts';
 import { javaTester } from './java-stub.ts';
 import { type JavaWorker, openJavaWorker } from './java-worker.ts';
-import { fixture, javaSandbox, testLimits, watched } from './testing.ts';
+import { fixture, javaSandbox, openWorker, runTester, testLimits, watched } from './testing.ts';
 
 const machine = await javaSandbox();
 
@@ -34,37 +34,19 @@ const text = (value: string) => message('', value);
 describe.skipIf(machine === null)("the worker, whatever a candidate's process sends", () => {
   let worker: JavaWorker;
   beforeAll(async () => {
-    const home = findJavaHome();
-    const program = workerLaunch(home, await judgeClasses(machine!, home, 2));
-    worker = await openJavaWorker((onOutput) => machine!.open({ ...program, lane: 2, onOutput }));
+    worker = await openWorker(machine!);
   });
   afterAll(() => worker.kill());
 
-  /**
-   * Runs tests whose calls get these replies, each with its number before it; then the candidate is gone. How
-   * they failed first; `p ` where they did not.
-   */
-  const lastWord = (tester: string, replies: readonly Buffer[], mainClass = 'Problem') =>
-    new Promise<string>((resolve) => {
-      let next = 0;
-      let word = 'p ';
-      worker.ask(message('T', mainClass, tester), (answer) => {
-        if (answer === null) return resolve('dead');
-        if (tagOf(answer) === 'D') return resolve(word);
-        if (tagOf(answer) === 'F') {
-          word = `${answer.toString('latin1', 1, 2)} ${textAt(answer, 2)}`;
-          return;
-        }
-        const reply = replies[next++];
-        worker.send(reply ? bytes('R', answer.subarray(1, 5), reply) : message('G'));
-      });
-    });
+  /** How tests failed first whose calls get these replies; empty where they did not. */
+  const firstFailure = async (tester: string, replies: readonly Buffer[], mainClass?: string) =>
+    (await runTester(worker, { tester, mainClass }, (i) => replies[i])).failure;
   const testerOf = (tests: string) => fixture({ body: 'return 1;', tests }).tests.tester;
 
   test('takes what a driver sends', async () => {
     const tests = 'assert f(1).equals(258L); assert f(1).equals("é");';
     const long = bytes('VJ', int(0), int(258));
-    expect(await lastWord(testerOf(tests), [long, bytes('Vs', text('é'))])).toBe('p ');
+    expect(await firstFailure(testerOf(tests), [long, bytes('Vs', text('é'))])).toBe('');
   });
 
   const billion = int(1e9);
@@ -97,7 +79,7 @@ describe.skipIf(machine === null)("the worker, whatever a candidate's process se
     ['an exception that is no exception', bytes('X', text('A'), text('java.lang.String'), '0')],
     ['an exception with a message of another class', bytes('X', text('A'), text('java.lang.Error'), '+')],
   ])('blocks %s', async (_, reply) => {
-    expect(await lastWord(testerOf('f(1);'), [reply])).toMatch(/^b a malformed reply: /);
+    expect(await firstFailure(testerOf('f(1);'), [reply])).toMatch(/^b a malformed reply: /);
   });
 
   test('blocks the answer to another call', async () => {
@@ -120,14 +102,14 @@ describe.skipIf(machine === null)("the worker, whatever a candidate's process se
     const tests = caught('java.lang.Nothing: m') + caught('java.lang.VerifyErrors');
     const first = bytes('X', text('A'), text('java.lang.Nothing'), 's', text('m'));
     const second = bytes('X', text('A'), text('java.lang.VerifyErrors'), '0');
-    expect(await lastWord(testerOf(tests), [first, second])).toBe('p ');
+    expect(await firstFailure(testerOf(tests), [first, second])).toBe('');
   });
 
   test('tells tests that its values fill its memory apart, and goes on', async () => {
     const map = bytes('VLA', int(80_000), bytes('HL', int(1), 'O0').toString('latin1').repeat(80_000));
     const tests = 'var all = new ArrayList<Object>(); while (true) all.add(f(all.size()));';
-    expect(await lastWord(testerOf(tests), Array(1000).fill(map))).toMatch(/^f /);
-    expect(await lastWord(testerOf('f(1);'), [bytes('V0')])).toBe('p ');
+    expect(await firstFailure(testerOf(tests), Array(1000).fill(map))).toMatch(/^f /);
+    expect(await firstFailure(testerOf('f(1);'), [bytes('V0')])).toBe('');
   });
 
   test.each([
@@ -167,8 +149,8 @@ describe.skipIf(machine === null)("the worker, whatever a candidate's process se
       try { String.valueOf(f(i)).hashCode(); } catch (Throwable e) { e.toString(); }`;
     await fc.assert(
       fc.asyncProperty(replies, async (given) => {
-        expect(await lastWord(testerOf(tests), given)).toMatch(/^[pbx] /);
-        expect(await lastWord(testerOf('f(1);'), [bytes('V0')])).toBe('p ');
+        expect(await firstFailure(testerOf(tests), given)).toMatch(/^[pbx] /);
+        expect(await firstFailure(testerOf('f(1);'), [bytes('V0')])).toBe('');
       }),
       { numRuns: 5 },
     );
@@ -205,7 +187,7 @@ describe.skipIf(machine === null)("the worker, whatever a candidate's process se
       for (const [name, tester, mainClass] of testers) {
         // Its publisher's tests say Arrays.asList(null), and throw before they call anything.
         const word = name === 'MBJP/920' ? 'x java.lang.NullPointerException' : 'g ';
-        expect([name, await lastWord(tester, [], mainClass)]).toEqual([name, word]);
+        expect([name, await firstFailure(tester, [], mainClass)]).toEqual([name, word]);
       }
     });
   });

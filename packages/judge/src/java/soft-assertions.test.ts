@@ -1,38 +1,21 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { findJavaHome } from './java-home.ts';
-import { message, tagOf, textAt } from './java-messages.ts';
-import { judgeClasses, workerLaunch } from './java-processes.ts';
-import { type JavaWorker, openJavaWorker } from './java-worker.ts';
-import { fixture, javaSandbox } from './testing.ts';
+import type { JavaWorker } from './java-worker.ts';
+import { fixture, javaSandbox, openWorker, runTester, type TestsEnd } from './testing.ts';
 
 const machine = await javaSandbox();
 
 describe.skipIf(machine === null)('tests whose checks fail', () => {
   let worker: JavaWorker;
   beforeAll(async () => {
-    const home = findJavaHome();
-    const program = workerLaunch(home, await judgeClasses(machine!, home, 2));
-    worker = await openJavaWorker((onOutput) => machine!.open({ ...program, lane: 2, onOutput }));
+    worker = await openWorker(machine!);
   });
   afterAll(() => worker.kill());
 
   /** How often tests call f, which gives these answers in turn, and their first failure. */
-  function run(tests: string, answers: readonly boolean[]): Promise<{ calls: number; failure: string }> {
+  function run(tests: string, answers: readonly boolean[]): Promise<TestsEnd> {
     const { tester } = fixture({ header: 'static boolean f(int x)', body: '', tests }).tests;
-    let calls = 0;
-    let failure = '';
-    return new Promise((resolve) => {
-      worker.ask(message('T', 'Problem', tester), (answer) => {
-        if (answer === null) return resolve({ calls, failure: 'dead' });
-        if (tagOf(answer) === 'D') return resolve({ calls, failure });
-        if (tagOf(answer) === 'F') failure = `${answer.toString('latin1', 1, 2)} ${textAt(answer, 2)}`;
-        else {
-          const value = answers[calls++ % answers.length] ? 'V+' : 'V-';
-          worker.send(Buffer.concat([Buffer.from('R'), answer.subarray(1, 5), Buffer.from(value)]));
-        }
-      });
-    });
+    return runTester(worker, { tester }, (i) => Buffer.from(answers[i % answers.length] ? 'V+' : 'V-'));
   }
 
   interface Condition {

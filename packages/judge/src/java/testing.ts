@@ -4,7 +4,10 @@ import type { Box, Sandbox } from '../sandbox/box.ts';
 import { javaLimits, type Limits } from '../sandbox/limits.ts';
 import { openSandbox } from '../sandbox/sandbox.ts';
 import { findJavaHome } from './java-home.ts';
+import { message, tagOf, textAt } from './java-messages.ts';
+import { judgeClasses, workerLaunch } from './java-processes.ts';
 import { closeJavaUnit, javaTester } from './java-stub.ts';
+import { type JavaWorker, openJavaWorker } from './java-worker.ts';
 
 /** The machine's sandbox; null, for tests to skip, where it has none or no JDK, unless it is required. */
 export async function javaSandbox(): Promise<Sandbox | null> {
@@ -43,6 +46,43 @@ export function watched(sandbox: Sandbox): WatchedSandbox {
       return box;
     },
   };
+}
+
+/** A worker that no judge has. */
+export async function openWorker(sandbox: Sandbox): Promise<JavaWorker> {
+  const home = findJavaHome();
+  const launch = workerLaunch(home, await judgeClasses(sandbox, home, 2));
+  return await openJavaWorker((onOutput) => sandbox.open({ ...launch, lane: 2, onOutput }));
+}
+
+/** What tests did. */
+export interface TestsEnd {
+  readonly calls: number;
+  /** Their first failure, as the worker says it: a letter and a line; empty where there was none. */
+  readonly failure: string;
+}
+
+/** Runs tests whose calls get these replies, by number; where there is none, the candidate is gone. */
+export function runTester(
+  worker: JavaWorker,
+  { tester, mainClass = 'Problem' }: { readonly tester: string; readonly mainClass?: string },
+  replyTo: (call: number) => Buffer | undefined,
+): Promise<TestsEnd> {
+  let calls = 0;
+  let failure = '';
+  return new Promise((resolve) => {
+    worker.ask(message('T', mainClass, tester), (answer) => {
+      if (answer === null) return resolve({ calls, failure: 'dead' });
+      if (tagOf(answer) === 'D') return resolve({ calls, failure });
+      if (tagOf(answer) === 'F') {
+        failure = `${answer.toString('latin1', 1, 2)} ${textAt(answer, 2)}`;
+        return;
+      }
+      const reply = replyTo(calls++);
+      const number = answer.subarray(1, 5);
+      worker.send(reply ? Buffer.concat([Buffer.from('R'), number, reply]) : message('G'));
+    });
+  });
 }
 
 /** Time enough on a machine busy with others. */

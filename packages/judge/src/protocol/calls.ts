@@ -55,9 +55,18 @@ interface Breakdown {
 const graceMs = 1000;
 
 async function attempt(calls: Calls): Promise<Finding | Breakdown> {
+  const tester = openTester(calls);
+  try {
+    return await attemptWith(tester, calls);
+  } finally {
+    tester.kill();
+    await tester.ended;
+  }
+}
+
+async function attemptWith(tester: Tester, calls: Calls): Promise<Finding | Breakdown> {
   const { sandbox, lane, limits, language, candidate: launch, load } = calls;
   const { reads, signs } = language;
-  const tester = openTester(calls);
   const candidate = openCandidate({ sandbox, limits, lane: lane + 1, reads, files: {}, ...launch });
   try {
     const loaded = await candidate.ask('load', load);
@@ -77,7 +86,7 @@ async function attempt(calls: Calls): Promise<Finding | Breakdown> {
   } finally {
     tester.kill();
     candidate.kill();
-    await Promise.all([tester.ended, candidate.ended]);
+    await candidate.ended;
   }
 }
 

@@ -27,7 +27,7 @@ const compiled = new WeakMap<Sandbox, Promise<Files>>();
 
 /**
  * What is in a candidate's box: `candidateScript`, and the codec that it imports, both compiled by the Python
- * of boxes, once a process: that takes 6 ms, of every program's 25.
+ * of boxes, once a sandbox: that takes 6 ms, of every program's 25.
  */
 export function candidateFiles(sandbox: Sandbox, lane: number): Promise<Files> {
   const known = compiled.get(sandbox);

@@ -1,9 +1,13 @@
-import { describe, expect, test } from 'vitest';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test, vi } from 'vitest';
 import { python } from '../testing/boxed.ts';
 import { withoutSandbox } from '../testing/without-sandbox.ts';
-import type { BoxEnd } from './box.ts';
+import type { Box, BoxEnd } from './box.ts';
 import { groupParents } from './box-meter.ts';
+import { ownGroups } from './control-groups.ts';
 import { defaultLimits, type Limits } from './limits.ts';
+import { processTree } from './process-tree.ts';
 import { bubblewrapSandbox, findBubblewrap } from './sandbox.ts';
 import { seccompFilter } from './seccomp.ts';
 
@@ -17,11 +21,11 @@ describe
   .each([{ by: '/proc', groups: byProc }, ...(hasGroups ? [{ by: 'control groups', groups: found }] : [])])(
   'a box counted by $by',
   ({ groups }) => {
-    const limited = async (limits: Partial<Limits>, source: string): Promise<BoxEnd> => {
+    const open = (limits: Partial<Limits>, source: string): Box => {
       const sandbox = bubblewrapSandbox(findBubblewrap(), 'bubblewrap', seccompFilter(process.arch), groups);
-      return await sandbox.open({ ...python(source), limits: { ...defaultLimits, ...limits }, lane: 0 })
-        .ended;
+      return sandbox.open({ ...python(source), limits: { ...defaultLimits, ...limits }, lane: 0 });
     };
+    const limited = (limits: Partial<Limits>, source: string): Promise<BoxEnd> => open(limits, source).ended;
     const holdsTooMuch = { stopped: 'memory', code: null, signal: null };
 
     test.each<[string, string]>([
@@ -197,6 +201,29 @@ while True: data.append(bytes([1]) * (1 << 20))`;
       expect(end.memoryBytes).toBeLessThan(1750 * MiB);
     });
 
+    test.skipIf(groups.memory === null)(
+      'is stopped for what a process holds that its groups have lost',
+      async () => {
+        const source = `
+import os, time
+if os.fork() == 0:
+    os.read(0, 1)
+    data = os.urandom(1 << 20) * 400
+time.sleep(60)`;
+        const box = open({ memoryBytes: 200 * MiB, wallSeconds: 20 }, source);
+        const child = await vi.waitFor(() => {
+          const [, , , found] = processTree(box.pid as number);
+          expect(readFileSync(`/proc/${found}/cgroup`, 'utf8')).toContain('flex-');
+          return found;
+        }, 10_000);
+        for (const { folder } of ownGroups()) writeFileSync(join(folder, 'cgroup.procs'), String(child));
+        box.write('x');
+        const end = await box.ended;
+        expect(end).toMatchObject(holdsTooMuch);
+        expect(end.memoryBytes).toBeLessThan(700 * MiB);
+      },
+    );
+
     test('is stopped at its processor seconds, which its processes share', async () => {
       const burning = `
 import os, time
@@ -261,5 +288,23 @@ while True:
       const { stdout } = await limited({}, "print(open('/proc/self/oom_score_adj').read())");
       expect(stdout.trim()).toBe('1000');
     });
+  },
+);
+
+test.skipIf(found.memory === null)(
+  'that the kernel kills in one box says nothing about another',
+  async () => {
+    const boxes = [byProc, found].map((groups) =>
+      bubblewrapSandbox(findBubblewrap(), 'bubblewrap', seccompFilter(process.arch), groups),
+    );
+    const [kills, greedy] = [
+      'import os\nos.read(0, 1)\nos.kill(os.getpid(), 9)',
+      'import time\ntime.sleep(0.4)\ndata = bytes([1]) * (400 << 20)\ntime.sleep(60)',
+    ].map((source, i) =>
+      boxes[i].open({ ...python(source), limits: { ...defaultLimits, memoryBytes: 200 * MiB }, lane: i }),
+    );
+    expect(await greedy.ended).toMatchObject({ stopped: 'memory' });
+    kills.write('x');
+    expect(await kills.ended).toMatchObject({ stopped: null, code: 137 });
   },
 );

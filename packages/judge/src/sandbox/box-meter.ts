@@ -1,6 +1,13 @@
 import { readFileSync, writeFileSync } from 'node:fs';
+import { setImmediate } from 'node:timers/promises';
 import type { HarnessError } from '../errors.ts';
-import { type BoxGroup, findGroupParents, type GroupParents, openBoxGroup } from './control-groups.ts';
+import {
+  type BoxGroup,
+  findGroupParents,
+  type GroupParents,
+  killsInGroups,
+  openBoxGroup,
+} from './control-groups.ts';
 import type { Limits } from './limits.ts';
 import { processorSeconds, processTree } from './process-tree.ts';
 import { isCountable, openTreeMemory } from './tree-memory.ts';
@@ -24,6 +31,8 @@ const shortestRestMs = 5;
 const fastestGrowth = 8e6;
 /** What a group must be able to hold that a box enters which is near its limit. */
 const leastGroupBytes = 16e6;
+/** How many processes enter at once, while the harness waits: 10 ms each where the machine is busy. */
+const enteringAtOnce = 8;
 /** Part of the harness's time that looks take at most, as long as memory cannot be exceeded meanwhile. */
 const lookingShare = 0.1;
 
@@ -66,11 +75,13 @@ let procShows: boolean | null = null;
  *
  * To enter a group takes 10 ms of waiting, and most programs end within 30. So a box is counted by /proc
  * until its first look, 50 ms after its start, and enters its groups then; what it holds beside them once it
- * is in, at most as /proc can tell, stays counted against its limit. Where /proc hides it, it starts in them.
+ * is in, at most as /proc can tell, stays counted against its limit. A process that is found outside later,
+ * since it hid while the others entered, has all of the box counted by /proc until it is in as well. Where
+ * /proc hides a box, it starts in its groups.
  */
 export function openMeter(parents: GroupParents, limits: Limits): BoxMeter {
   const tree = openTreeMemory();
-  const killsBefore = kernelKills();
+  const killsBefore = killsOutside();
   let root: number | null = null;
   let usage: Usage = { memoryBytes: 0, cpuSeconds: 0, exceeded: null, restMs: longestRestMs };
   let wasOver = false;
@@ -101,52 +112,57 @@ export function openMeter(parents: GroupParents, limits: Limits): BoxMeter {
   function enterGroups(bytes: number, seconds: number): GroupEntry {
     const group = openBoxGroup(parents, limits.memoryBytes);
     const made: GroupEntry = {
-      ...{ group, bytes, seconds, state: 'moving', isOver: false, failure: null },
+      ...{ group, bytes, seconds, state: 'moving', hasBeenIn: false, isOver: false, failure: null },
       moved: Promise.resolve(),
     };
-    made.moved = moveAll();
+    made.moved = moveAll(made);
     return made;
+  }
 
-    async function moveAll(): Promise<void> {
-      const known = new Set<number>();
-      const unknown = () => inside().filter((pid) => !known.has(pid));
-      try {
-        for (const pid of inside().slice(0, 1)) await group.enter(pid);
-        // What a process starts while it is moved may be left outside.
-        for (let pids = unknown(); pids.length > 0 && !hasEnded; pids = unknown()) {
-          group.enterAll(pids);
-          for (const pid of pids) known.add(pid);
-        }
-        // What starts in its groups holds nothing beside them.
-        if (parents.memory && procShows) chargeOutside(made);
-        made.state = 'in';
-      } catch (error) {
-        made.state = 'failed';
-        made.failure = error as HarnessError;
+  async function moveAll(made: GroupEntry): Promise<void> {
+    const { group } = made;
+    made.state = 'moving';
+    const known = new Set<number>();
+    const unknown = () => inside().filter((pid) => !known.has(pid));
+    try {
+      for (const pid of inside().slice(0, 1)) await group.enter(pid);
+      // What a process starts while it is moved may be left outside.
+      for (let pids = unknown(); pids.length > 0 && !hasEnded; pids = unknown()) {
+        const next = pids.slice(0, enteringAtOnce);
+        group.enterAll(next);
+        for (const pid of next) known.add(pid);
+        await setImmediate();
       }
-      if (hasEnded) group.remove();
+      // What starts in its groups holds nothing beside them.
+      if (parents.memory && procShows) chargeOutside(made);
+      made.state = 'in';
+      made.hasBeenIn = true;
+    } catch (error) {
+      made.state = 'failed';
+      made.failure = error as HarnessError;
     }
+    if (hasEnded) group.remove();
   }
 
   /** Charges a box with what it holds that its group does not count, since it got it before it was in. */
   function chargeOutside(made: GroupEntry): void {
+    const counted = made.group.memory()?.heldBytes ?? 0;
     const count = () => tree.count(inside(), limits.memoryBytes, true);
     const first = count();
     // Pages that are shared out between two readings count twice in one look, hardly in two.
     const { bytes, isSure } = first.bytes > limits.memoryBytes ? count() : first;
     const isOver = bytes > limits.memoryBytes;
     made.isOver = isOver && isSure;
-    if (isSure || !isOver) made.bytes = Math.max(0, bytes - (made.group.memory()?.bytes ?? 0));
+    // What was found before stays counted: a limit is lowered only.
+    if (isSure || !isOver) made.bytes = Math.max(made.hasBeenIn ? made.bytes : 0, bytes - counted);
     made.isOver ||= !made.group.limit(Math.max(limits.memoryBytes - made.bytes, leastGroupBytes));
   }
 
-  /** What the groups count, and what was counted before; null until all are in, and where there are none. */
-  const counted = () => {
-    if (entry?.state !== 'in') return null;
-    const { group, bytes, seconds } = entry;
+  /** What the groups count, and what was counted before. */
+  const countedBy = ({ group, bytes, seconds, isOver }: GroupEntry) => {
     const [memory, time] = [group.memory(), group.cpuSeconds()];
     return {
-      memory: memory && { isExceeded: memory.isExceeded || entry.isOver, bytes: bytes + memory.bytes },
+      memory: memory && { isExceeded: memory.kills > 0 || isOver, bytes: bytes + memory.bytes },
       seconds: time === null ? null : seconds + time,
     };
   };
@@ -174,9 +190,11 @@ export function openMeter(parents: GroupParents, limits: Limits): BoxMeter {
     look() {
       if (entry?.failure) throw entry.failure;
       const started = performance.now();
-      const byGroup = counted();
+      const pids = inside();
+      if (procShows && entry?.state === 'in' && entry.group.outside(pids).length > 0)
+        entry.moved = moveAll(entry);
+      const byGroup = entry?.state === 'in' ? countedBy(entry) : null;
       const [memory, time] = [byGroup?.memory ?? null, byGroup?.seconds ?? null];
-      const pids = memory === null || time === null ? inside() : [];
       const { bytes, isExceeded } = memory ?? treeMemory(pids);
       const seconds = time ?? treeSeconds(pids);
       // What may hold too much is looked at again first: a group would not know what it holds already.
@@ -189,10 +207,10 @@ export function openMeter(parents: GroupParents, limits: Limits): BoxMeter {
     },
     end(wasKilled) {
       hasEnded = true;
-      const byGroup = counted();
+      const byGroup = entry?.hasBeenIn ? countedBy(entry) : null;
       const { bytes, isExceeded } = byGroup?.memory ?? {
         bytes: 0,
-        isExceeded: wasKilled && kernelKills() > killsBefore,
+        isExceeded: (entry?.group.memory()?.kills ?? 0) > 0 || (wasKilled && killsOutside() > killsBefore),
       };
       if (entry && entry.state !== 'moving') entry.group.remove();
       return note(bytes, byGroup?.seconds ?? 0, isExceeded);
@@ -212,6 +230,7 @@ interface GroupEntry {
   /** Resolves when all of it is in, has ended, or could not be moved. */
   moved: Promise<void>;
   state: 'moving' | 'in' | 'failed';
+  hasBeenIn: boolean;
   failure: HarnessError | null;
 }
 
@@ -220,7 +239,11 @@ function giveUpFirst(pid: number): void {
   writeFileSync(`/proc/${pid}/oom_score_adj`, '1000');
 }
 
-/** How many processes the kernel has killed for memory, on the whole machine. */
-function kernelKills(): number {
-  return Number(/^oom_kill (\d+)$/m.exec(readFileSync('/proc/vmstat', 'latin1'))?.[1] ?? 0);
+/**
+ * How many processes the kernel has killed for memory on the whole machine, but for those in boxes' own
+ * groups: no box is said to have been killed because another was.
+ */
+function killsOutside(): number {
+  const kills = Number(/^oom_kill (\d+)$/m.exec(readFileSync('/proc/vmstat', 'latin1'))?.[1] ?? 0);
+  return kills - killsInGroups();
 }

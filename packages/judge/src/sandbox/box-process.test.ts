@@ -12,7 +12,8 @@ import { withoutSandbox } from '../testing/without-sandbox.ts';
 import { startBox } from './box-process.ts';
 import { defaultLimits } from './limits.ts';
 import { run } from './run.ts';
-import { openSandbox } from './sandbox.ts';
+import { bubblewrapSandbox, findBubblewrap, openSandbox } from './sandbox.ts';
+import { seccompFilter } from './seccomp.ts';
 
 const limits = { ...defaultLimits, wallSeconds: 30 };
 /** None: boxes that cannot be made need none. */
@@ -201,6 +202,14 @@ describe.skipIf(withoutSandbox)('a box that cannot be made', () => {
       files.forEach(closeSync);
     }
   });
+});
+
+test.skipIf(withoutSandbox)('a box that cannot be watched as it is stopped is one as well', async () => {
+  const noGroups = { memory: null, time: { version: 2, folder: '/nowhere' } } as const;
+  const filter = seccompFilter(process.arch);
+  const sandbox = bubblewrapSandbox(findBubblewrap(), 'bubblewrap', filter, noGroups);
+  const box = sandbox.open({ command: ['/usr/bin/yes'], limits: { ...limits, outputBytes: 1000 }, lane: 0 });
+  await expect(box.ended).rejects.toThrow(/^sandbox: a box could not be watched: .*\/nowhere/);
 });
 
 const root = join(import.meta.dirname, '../../../..');

@@ -62,18 +62,24 @@ export function startBox(launch: Launch, { limits, onOutput }: BoxOptions): Box 
       if (exceeded) stop(exceeded);
       else poll = setTimeout(keepLooking, restMs, by);
     } catch (error) {
-      giveUp(error as Error);
+      giveUp(error);
     }
   };
-  const giveUp = ({ message }: Error) => {
-    failure = new HarnessError(`sandbox: a box could not be watched: ${message}`);
+  const unwatched = (error: unknown) =>
+    new HarnessError(`sandbox: a box could not be watched: ${(error as Error).message}`);
+  const giveUp = (error: unknown) => {
+    failure = unwatched(error);
     stop('closed');
   };
   const stop = (reason: Stop) => {
     if (stopped !== null || child.exitCode !== null || child.signalCode !== null) return;
     stopped = reason;
     // What it used is read while it is there, where that is not known to be within its limits.
-    if (failure === null && reason !== 'closed') meter?.look();
+    try {
+      if (failure === null && reason !== 'closed') meter?.look();
+    } catch (error) {
+      failure = unwatched(error);
+    }
     if (meter === null) gate?.destroy();
     else if (child.pid !== undefined) killAll(child.pid);
   };

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { temporaryFolder } from '@flex/base/testing';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { python } from '../testing/boxed.ts';
+import { openMemoryGroup } from '../testing/memory-group.ts';
 import { withoutSandbox } from '../testing/without-sandbox.ts';
 import { groupParents } from './box-meter.ts';
 import { findGroupParents, groupsOf, withMemory } from './control-groups.ts';
@@ -141,12 +142,12 @@ describe.skipIf(withoutSandbox || process.getuid?.() !== 0 || parents.memory?.ve
     ])(
       'lives, as %s, and judges programs that take it all by their memory',
       async (_, user) => {
-        const folder = join(parents.memory?.folder as string, `flex-${process.pid}-small-${user}`);
-        mkdirSync(folder);
-        onTestFinished(() => vi.waitFor(() => rmdirSync(folder), { timeout: 5000, interval: 50 }));
-        writeFileSync(join(folder, 'memory.limit_in_bytes'), String(500 * 2 ** 20));
+        const group = openMemoryGroup(500 * 2 ** 20)!;
+        onTestFinished(() => group.close());
         const script = join(import.meta.dirname, '../testing/in-small-memory.ts');
-        const child = fork(script, [folder, String(user)], { execArgv: ['--import', 'tsx'] });
+        const child = fork(script, { execArgv: ['--import', 'tsx'] });
+        group.add(child.pid as number);
+        child.send(user);
         const said = await new Promise((resolve, reject) => {
           child.once('message', resolve);
           child.once('exit', (code, signal) => reject(new Error(`the harness ended: ${code ?? signal}`)));

@@ -11,7 +11,7 @@ import {
 import { writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { HarnessError } from '../errors.ts';
-import { hasEnded, processTree } from './process-tree.ts';
+import { hasEnded, livingThread, processTree, readUnlessEnded } from './process-tree.ts';
 
 /** A control group of the kernel's, below which groups can be made. */
 export interface GroupParent {
@@ -25,6 +25,12 @@ export interface GroupParents {
   readonly time: GroupParent | null;
 }
 
+export interface GroupMemory {
+  readonly bytes: number;
+  readonly heldBytes: number;
+  readonly kills: number;
+}
+
 /** The control groups of one box. */
 export interface BoxGroup {
   /**
@@ -34,12 +40,15 @@ export interface BoxGroup {
   enter(pid: number): Promise<void>;
   /** Moves in those of these processes that are not, at once where another has just entered. */
   enterAll(pids: readonly number[]): void;
+  /** Those of these that are not in it and have not ended; one that just starts may be among them. */
+  outside(pids: readonly number[]): number[];
   /** Lowers what it may hold; false where it holds more already. */
   limit(memoryBytes: number): boolean;
   /**
-   * The most memory held at once, and whether the kernel has killed for more; null where it is not counted.
+   * The most memory held at once, what is held now, and how many processes the kernel has killed for more;
+   * null where it is not counted.
    */
-  memory(): { readonly bytes: number; readonly isExceeded: boolean } | null;
+  memory(): GroupMemory | null;
   /** Processor seconds of all processes there ever were; null where they are not counted. */
   cpuSeconds(): number | null;
   /** To be called when its processes are gone. */
@@ -160,6 +169,15 @@ function removeLeftGroups(folder: string): void {
 }
 
 let groups = 0;
+/** Memory groups of boxes, and how many processes the kernel killed in those that are there no more. */
+const memoryGroups = new Set<GroupParent>();
+let killsInEnded = 0;
+
+/** How many processes the kernel has ever killed in boxes' memory groups. */
+export function killsInGroups(): number {
+  return [...memoryGroups].reduce((kills, group) => kills + memoryOf(group).kills, killsInEnded);
+}
+
 /** Groups of boxes that have ended, whose last process may still be ending. */
 const ended = new Set<string>();
 
@@ -182,6 +200,7 @@ export function openBoxGroup({ memory, time }: GroupParents, memoryBytes: number
     for (const folder of folders) mkdirSync(folder);
     if (memoryGroup) limitMemory(memoryGroup, memoryBytes);
   });
+  if (memoryGroup) memoryGroups.add(memoryGroup);
   return {
     async enter(pid) {
       for (const folder of folders) {
@@ -190,9 +209,20 @@ export function openBoxGroup({ memory, time }: GroupParents, memoryBytes: number
     },
     enterAll(pids) {
       for (const folder of folders) {
-        const inside = new Set(readFileSync(membersOf(folder), 'latin1').split('\n').map(Number));
-        for (const pid of pids) if (!inside.has(pid)) moveInto(folder, pid);
+        for (const pid of missingIn(folder, pids)) moveInto(folder, pid);
       }
+    },
+    outside: (pids) => {
+      const missing = new Set(folders.flatMap((folder) => missingIn(folder, pids)));
+      // A process whose first thread has ended is no member of its own, its threads are.
+      const isMember = (pid: number, thread: string) =>
+        readUnlessEnded(`/proc/${pid}/task/${thread}/cgroup`)
+          .split('\n')
+          .filter((line) => line.endsWith(`/${name}`)).length >= folders.length;
+      return [...missing].filter((pid) => {
+        const living = livingThread(pid);
+        return living !== null && !isMember(pid, living.thread);
+      });
     },
     limit(bytes) {
       try {
@@ -206,6 +236,7 @@ export function openBoxGroup({ memory, time }: GroupParents, memoryBytes: number
     memory: () => memoryGroup && memoryOf(memoryGroup),
     cpuSeconds: () => timeGroup && cpuSecondsOf(timeGroup),
     remove() {
+      if (memoryGroup && memoryGroups.delete(memoryGroup)) killsInEnded += memoryOf(memoryGroup).kills;
       for (const folder of folders) ended.add(folder);
       removeEnded();
     },
@@ -213,6 +244,11 @@ export function openBoxGroup({ memory, time }: GroupParents, memoryBytes: number
 }
 
 const membersOf = (folder: string) => join(folder, 'cgroup.procs');
+
+function missingIn(folder: string, pids: readonly number[]): number[] {
+  const inside = new Set(readFileSync(membersOf(folder), 'latin1').split('\n').map(Number));
+  return pids.filter((pid) => !inside.has(pid));
+}
 
 function moveInto(folder: string, pid: number): void {
   try {
@@ -243,14 +279,16 @@ function limitMemory({ version, folder }: GroupParent, bytes: number): void {
   }
 }
 
-function memoryOf({ version, folder }: GroupParent): { bytes: number; isExceeded: boolean } {
+function memoryOf({ version, folder }: GroupParent): GroupMemory {
   const read = (file: string) => readFileSync(join(folder, file), 'latin1');
-  const [peaks, events] =
+  const [peak, held, events] =
     version === 2
-      ? [['memory.peak', 'memory.current'], 'memory.events']
-      : [['memory.max_usage_in_bytes'], 'memory.oom_control'];
-  const peak = peaks.find((file) => existsSync(join(folder, file))) as string;
-  return { bytes: Number(read(peak)), isExceeded: /^oom_kill [1-9]/m.test(read(events)) };
+      ? ['memory.peak', 'memory.current', 'memory.events']
+      : ['memory.max_usage_in_bytes', 'memory.usage_in_bytes', 'memory.oom_control'];
+  const heldBytes = Number(read(held));
+  // Older kernels of version 2 keep no peak.
+  const bytes = Number(readOrEmpty(join(folder, peak)) || heldBytes);
+  return { bytes, heldBytes, kills: Number(/^oom_kill (\d+)$/m.exec(read(events))?.[1] ?? 0) };
 }
 
 function cpuSecondsOf({ version, folder }: GroupParent): number {

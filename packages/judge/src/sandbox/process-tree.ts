@@ -53,6 +53,15 @@ export function userIdsOf(root: number, name: string): number[] {
     .map((status) => Number(/^Uid:\t(\d+)/m.exec(status)?.[1]));
 }
 
+/** A thread of a process that has memory, with its status; null where all have ended, or are about to. */
+export function livingThread(pid: number): { thread: string; status: string } | null {
+  for (const thread of threadsOf(pid)) {
+    const status = readUnlessEnded(`/proc/${pid}/task/${thread}/status`);
+    if (status.includes('\nVmSize:')) return { thread, status };
+  }
+  return null;
+}
+
 /** A file of /proc; empty where its process has ended. */
 export function readUnlessEnded(path: string): string {
   try {

@@ -76,8 +76,8 @@ const uncountedOptions = [22, 36, 62, 67, 78];
  * - ioctl asks terminals, pipes and sockets alone, and pushes no input into a terminal;
  * - no huge pages of the machine's pool, and no advice on memory that others could notice;
  * - no filters, neither of calls nor of sockets, and no futex table of a size of its own, which the kernel
- * keeps   where nobody counts them; no processor core that is kept from others; an
- *   orphan becomes a child of the box's first process alone;
+ *   keeps where nobody counts them; no processor core that is kept from others; an orphan becomes a child of
+ *   the box's first process alone;
  * - preadv2 and pwritev2 take no flags (RWF_NOWAIT tells which files are in memory); sendfile, which would
  *   keep pages where nobody counts them, fails with EINVAL, at which programs copy.
  *

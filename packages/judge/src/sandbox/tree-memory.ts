@@ -1,5 +1,5 @@
 import { closeSync, openSync, readdirSync, readFileSync, readSync, statfsSync } from 'node:fs';
-import { hasEnded, readUnlessEnded, threadsOf } from './process-tree.ts';
+import { hasEnded, livingThread, readUnlessEnded } from './process-tree.ts';
 
 const KiB = 1024;
 /** A thread's stack in the kernel. */
@@ -138,8 +138,9 @@ interface ProcessMemory {
 /** Null for what has ended. */
 function processMemory(pid: number): ProcessMemory | null {
   const own = readUnlessEnded(`/proc/${pid}/status`);
-  const [thread, status] = own.includes('\nVmSize:') ? [String(pid), own] : livingThread(pid);
-  if (thread === '') return null;
+  const living = own.includes('\nVmSize:') ? { thread: String(pid), status: own } : livingThread(pid);
+  if (living === null) return null;
+  const { thread, status } = living;
   const field = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(status)?.[1] ?? 0);
   const bytes = (name: string) => KiB * field(name);
   return {
@@ -172,17 +173,9 @@ function openFiles({ pid, thread }: ProcessMemory): number {
     return readdirSync(`/proc/${pid}/task/${thread}/fd`).length;
   } catch (error) {
     // What has lost its memory is ending, and belongs to root until it is gone.
-    if (hasEnded(error) || livingThread(pid)[0] === '') return 0;
+    if (hasEnded(error) || livingThread(pid) === null) return 0;
     throw error;
   }
-}
-
-function livingThread(pid: number): [thread: string, status: string] {
-  for (const thread of threadsOf(pid)) {
-    const status = readUnlessEnded(`/proc/${pid}/task/${thread}/status`);
-    if (status.includes('\nVmSize:')) return [thread, status];
-  }
-  return ['', ''];
 }
 
 /** As residentBytes, with each page divided by the number of processes that hold it. */

@@ -1,18 +1,16 @@
-// Forked by tests that run as root: moves into a memory control group that holds less than one box may,
-// becomes a user, judges programs that take all the memory they get beside one that takes none, and sends its
-// parent the verdicts and the notes.
-import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+// Forked by tests that run as root: waits to be told its user, by when it is in a memory group that holds
+// less than one box may, becomes that user, judges programs that take all the memory they get beside one that
+// takes none, and sends its parent the verdicts and the notes.
+import { once } from 'node:events';
 import { judgeAll } from '../judge-all.ts';
 import { openJudgementCache } from '../judgement-cache.ts';
 import type { Program } from '../program.ts';
 import { openSandbox } from '../sandbox/sandbox.ts';
 
-const [folder, user] = process.argv.slice(2);
-writeFileSync(join(folder, 'cgroup.procs'), String(process.pid));
+const [user] = (await once(process, 'message')) as [number];
 process.setgroups?.([]);
-process.setgid?.(Number(user));
-process.setuid?.(Number(user));
+process.setgid?.(user);
+process.setuid?.(user);
 
 const takesAll = 'data = []\nwhile True: data.append(bytes([1]) * (1 << 20))';
 const sources = [takesAll, 'def f(x): return 2 * x', `import os\nfor _ in range(3): os.fork()\n${takesAll}`];

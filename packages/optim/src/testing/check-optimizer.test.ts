@@ -1,13 +1,18 @@
 import { addScaled, keep, mul, scope, type Tensor } from '@flex/tensor';
 import { expect, it } from 'vitest';
-import type { Optimizer } from '../optimizer.ts';
+import { learningRateOf, type Optimizer } from '../optimizer.ts';
 import { checkOptimizer } from './index.ts';
 
 type Update = Optimizer['update'];
 
-const step: Update = (grads, state, params, { lr }) =>
+const step: Update = (grads, state, params, info) =>
   scope(() => ({
-    params: new Map([...params].map(([name, p]) => [name, addScaled(p, grads.get(name) as Tensor, -lr)])),
+    params: new Map(
+      [...params].map(([name, p]) => {
+        const lr = learningRateOf(info, name);
+        return [name, addScaled(p, grads.get(name) as Tensor, -lr)];
+      }),
+    ),
     state: new Map([...state].map(([name, t]) => [name, mul(t, 1)])),
   }));
 
@@ -23,6 +28,11 @@ it('a sound optimizer passes', async () => {
 
 const broken: [string, Update, string][] = [
   ['whose update goes up', (g, s, p, info) => step(g, s, p, { ...info, lr: -info.lr }), 'must lower'],
+  [
+    'that has one learning rate for all',
+    (g, s, p, { step: count, lr }) => step(g, s, p, { step: count, lr }),
+    'the learning rate of each parameter',
+  ],
   [
     'that returns a parameter as it was',
     (g, s, p, info) => ({ ...step(g, s, p, info), params: new Map(p) }),

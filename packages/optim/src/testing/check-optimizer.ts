@@ -36,10 +36,10 @@ interface Snapshot {
 /**
  * Tests that an optimizer keeps its contract, on the f64 reference backend unless another is given: an
  * update gives the same bytes each time, leaves parameters and gradients alone, makes new tensors of the same
- * names and shapes, keeps the names of its state, frees what it does not return, goes on from saved state as
- * if it had never stopped, and lowers a quadratic with its own learning rate. Where it estimates curvature, the
- * same holds of that, and the estimate of an update is the same each time. Throws an Error that says which of
- * these does not hold.
+ * names and shapes, takes each parameter's learning rate, keeps the names of its state, frees what it does
+ * not return, goes on from saved state as if it had never stopped, and lowers a quadratic with its own
+ * learning rate. Where it estimates curvature, the same holds of that, and the estimate of an update is the
+ * same each time. Throws an Error that says which of these does not hold.
  */
 export async function checkOptimizer(
   optimizer: Optimizer,
@@ -64,6 +64,7 @@ export async function checkOptimizer(
   const [before, after] = [loss(start().params), loss(whole.params)];
   require(after <
     before, `${steps} updates must lower ½Σ(p − ${target})², it went from ${before} to ${after}`);
+  await checkRates(optimizer, backend, require);
 }
 
 type Require = (holds: boolean, claim: string) => void;
@@ -140,6 +141,31 @@ async function checkOneUpdate(optimizer: Optimizer, backend: Backend, require: R
   eachTensor([inputs, state, made], (t) => t.dispose());
   const left = backend.stats.liveBytes - live;
   require(left === 0, `update must free what it does not return; ${left} bytes are left`);
+}
+
+/** A parameter with a learning rate of its own moves as it would if that were the rate of all. */
+async function checkRates(optimizer: Optimizer, backend: Backend, require: Require): Promise<void> {
+  const updated = async (rates: Pick<UpdateInfo, 'lr' | 'lrOf'>) => {
+    const params = upload(backend, start().params);
+    const grads = upload(backend, gradients(start().params));
+    const state = optimizer.init(params);
+    const info = { ...infoOf(optimizer, params, 1), ...rates };
+    const after = scope(() => optimizer.update(grads, state, params, info));
+    const found = await download(after.params);
+    eachTensor([params, grads, state, info.curvature, after.params, after.state, after.diagnostics], (t) =>
+      t.dispose(),
+    );
+    return found;
+  };
+  const { lr } = optimizer;
+  const [own] = Object.keys(shapes);
+  const [slow, fast] = [await updated({ lr }), await updated({ lr: 3 * lr })];
+  const mixed = await updated({ lr, lrOf: (name) => (name === own ? 3 * lr : lr) });
+  const expected = new Map([...slow].map(([name, p]) => [name, name === own ? fast.get(name)! : p]));
+  require(sameNumbers(
+    mixed,
+    expected,
+  ), 'update must take the learning rate of each parameter, learningRateOf');
 }
 
 /** Fixed parameters with no state yet: numbers of both signs, away from the minimum. */

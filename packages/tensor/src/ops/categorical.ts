@@ -50,8 +50,9 @@ const addGumbelOp: KernelOp<NoiseAttrs> = defineOp({
 });
 
 /**
- * A class drawn from softmax(logits) in each row: argmax(logits + g) with Gumbel noise g from Philox4x32-10. It
- * has no gradient. logits f32 [.., n] → i32 [..]. The same options draw the same noise on every backend.
+ * A class drawn from softmax(logits) in each row: argmax(logits + g) with Gumbel noise g from
+ * Philox4x32-10. It has no gradient. logits f32 [.., n] → i32 [..]. The same options draw the same noise on
+ * every backend.
  * Source: Gumbel 1954; Maddison et al., A* Sampling, 2014.
  */
 export function categorical(logits: Tensor, { key, counter = [0, 0] }: RandomOptions): Tensor {

@@ -62,6 +62,15 @@ const runs: Record<string, readonly ['base' | 'tied', ...string[]]> = {
   random: ['base', 'lora.targets=mlp', 'lora.init=random'],
   pissa: ['base', 'lora.targets=[q_proj, up_proj]', 'lora.init=pissa'],
   olora: ['base', 'lora.targets=[q_proj, up_proj]', 'lora.init=olora'],
+  'olora-dora': [
+    'base',
+    'lora.targets=[q_proj, up_proj]',
+    'lora.init=olora',
+    'lora.dora=true',
+    'lora.scaling=alpha/sqrt(r)',
+    'lora.alpha_pattern={up_proj: 3}',
+    'optimizer.lora_plus_ratio=4',
+  ],
   everything: [
     'base',
     'lora.targets=[embed_tokens, q_proj]',
