@@ -5,10 +5,14 @@ import { loadLlama, type TokenBatch } from '@flex/llama';
 import { adamw } from '@flex/optim';
 import {
   type Adapters,
+  dctPenalty,
   flattenAdapters,
   fourier,
   initLora,
   type LoraConfig,
+  l2,
+  matchedL2,
+  type Regularizer,
   resolveLora,
   resolveTargets,
 } from '@flex/peft';
@@ -24,6 +28,8 @@ const backend = await openDevice(options.device);
 const model = loadLlama(backend, micro, { dtype: 'f16' });
 const lora: LoraConfig = { rank: 8, alpha: 16, dropout: 0.05, targets: 'mlp', scaling: 'alpha/r' };
 const optimizer = adamw({ lr: 2e-4 });
+const lambda = 0.02;
+const fresh = (): Adapters => initLora(backend, lora, resolveTargets('mlp', model.linears), 0);
 
 /** The same ids as labels, as the peer has; deterministic. */
 const input_ids = Int32Array.from(
@@ -32,14 +38,14 @@ const input_ids = Int32Array.from(
 );
 const batches: readonly TokenBatch[] = [{ b, t, input_ids, labels: input_ids }];
 
-/** Updates of an adapter of its own, with or without the penalty. */
-function training(lambda: number): Case {
-  let params: Adapters = initLora(backend, lora, resolveTargets('mlp', model.linears), 0);
+/** Updates of an adapter of its own, with or without a penalty. */
+function training(name: string, regularizer?: Regularizer): Case {
+  let params = fresh();
   const setup: UpdateSetup = {
     model,
     lora: resolveLora(lora, params),
     optimizer,
-    regularizers: lambda > 0 ? [{ regularizer: fourier(), lambda, enters: 'loss' }] : [],
+    regularizers: regularizer ? [{ label: name, regularizer, lambda, enters: 'loss' }] : [],
     maxGradNorm: 1,
     checkpointActivations: false,
     gradAccumulation: 1,
@@ -52,14 +58,15 @@ function training(lambda: number): Case {
     step++;
     backend.resetPeak();
     const result = keep(update(setup, { params, whole: new Map(), state, batches, step, lr: 2e-4 }));
-    await Promise.all([result.loss.item(), result.penalty.item(), result.gradNorm.item()]);
-    eachTensor([params, state, result.loss, result.penalty, result.gradNorm], (x) => x.dispose());
+    const { loss, penalties, gradNorm } = result;
+    await Promise.all([loss, gradNorm, ...penalties].map((number) => number.item()));
+    eachTensor([params, state, loss, penalties, gradNorm], (x) => x.dispose());
     ({ params, state } = result);
     peak = Math.max(peak, backend.stats.peakBytes);
   };
   return {
-    name: `λ=${lambda}`,
-    facts: { lambda },
+    name,
+    facts: { lambda: regularizer ? lambda : 0 },
     async run(count) {
       for (let i = 0; i < count; i++) await updateOnce();
     },
@@ -72,7 +79,14 @@ await bench(options, {
   name: `train-step-${options.device}`,
   what: `FLeX, ${backend.description}`,
   facts: () => ({ batch: b, tokens: t }),
-  cases: [training(0), training(0.02)],
+  cases: [
+    training('λ=0'),
+    training(`λ=${lambda}`, fourier()),
+    training('l2', l2()),
+    training('dct', dctPenalty()),
+    training('matched-l2', await matchedL2({}, fresh())),
+    training('matched-l2 kept', await matchedL2({ match: 'gradient', factor: 'kept' })),
+  ],
   warmUps: 3,
   rounds: 15,
   peers: [['train_step.py', micro, String(b), String(t)]],

@@ -19,16 +19,26 @@ export function newProgress(quiet: boolean): Progress {
   return process.stderr.isTTY ? liveProgress() : plainProgress();
 }
 
-/** `step 12/60  loss 2.104  penalty 1.62  grad 0.81  812 tok/s  212 MiB`. */
+/**
+ * `step 12/60  loss 2.104  penalty 1.62  grad 0.81  812 tok/s  212 MiB`, where there are several penalties with
+ * each by its label in place of their sum, `fourier 1.62  l2 40.1`.
+ */
 export function describeStep(m: StepMetrics, total: number): string {
   return [
     `step ${m.step}/${total}`,
     `loss ${m.loss.toFixed(3)}`,
-    `penalty ${m.penalty.toPrecision(3)}`,
+    ...penaltiesOf(m).map(([name, penalty]) => `${name} ${penalty.toPrecision(3)}`),
     `grad ${m.grad_norm.toPrecision(3)}`,
     `${m.tokens_per_second.toFixed(0)} tok/s`,
     `${(m.memory_bytes / 2 ** 20).toFixed(0)} MiB`,
   ].join('  ');
+}
+
+function penaltiesOf(m: StepMetrics): [name: string, penalty: number][] {
+  const own = Object.entries(m).flatMap(([key, value]): [string, number][] =>
+    key.startsWith('penalty.') ? [[key.slice('penalty.'.length), Number(value)]] : [],
+  );
+  return own.length > 0 ? own : [['penalty', m.penalty]];
 }
 
 function liveProgress(): Progress {

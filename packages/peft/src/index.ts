@@ -21,6 +21,7 @@ export { mergedWeight } from './merged-weight.ts';
 export * from './open-adapter.ts';
 export { plainAdapter, trainedHalf } from './plain-adapter.ts';
 export * from './regularizer.ts';
+export { type DctOptions, dctPart, dctPenalty } from './regularizers/dct.ts';
 export {
   type FourierOptions,
   type FourierRegularizer,
@@ -28,7 +29,11 @@ export {
   fourierOptions,
   fourierPart,
 } from './regularizers/fourier.ts';
-export * from './regularizers/l2.ts';
+export { l2, l2Part } from './regularizers/l2.ts';
+export * from './regularizers/matched-l2.ts';
+export * from './regularizers/permuted-frequencies.ts';
+export type { SpectralRegularizer } from './regularizers/spectral-penalty.ts';
+export * from './regularizers/swapped-frequencies.ts';
 export { type StorageType, storageTypes } from './round-to-storage.ts';
 export * from './rounding-errors.ts';
 export * from './spectrum.ts';

@@ -280,7 +280,10 @@ describe('a mistake is told in one line:', () => {
       'regularizer.norm=otho',
       'regularizer.norm must be ortho, backward or mean, got "otho"; did you mean ortho?',
     ],
-    ['regularizer=[{name: l3}]', 'regularizer.0.name must be fourier or l2, got "l3"; did you mean l2?'],
+    [
+      'regularizer=[{name: l3}]',
+      'regularizer.0.name must be fourier, matched-l2, swapped-frequencies, permuted-frequencies, dct or l2, got "l3"; did you mean l2?',
+    ],
     ['eval=[3]', 'eval.0 must be a section such as {source: mbpp.jsonl, split: 511-600}, got 3'],
     ['preset=papr', 'preset must be corrected, paper or author-script, got "papr"; did you mean paper?'],
     ['lora.dropuot=0', 'lora.dropuot is not a key; did you mean lora.dropout?'],

@@ -6,9 +6,9 @@ import type { Callback } from './callback.ts';
 import { saveCheckpoint } from './checkpoint.ts';
 import type { TrainConfig } from './config.ts';
 import { estimateCurvature } from './curvature.ts';
-import { collate } from './data/batches.ts';
 import { meanLoss } from './evaluate.ts';
 import { type PreparedRun, type PrepareOptions, prepare } from './prepare.ts';
+import { regularizerColumns } from './regularizer-columns.ts';
 import type { RunSummary, StepMetrics } from './run.ts';
 import { openRunState, type RunState } from './run-state.ts';
 import { spectrumFile, spectrumLog } from './spectrum-log.ts';
@@ -133,7 +133,7 @@ async function diagnosticsOf({ setup, trainee }: PreparedRun): Promise<Record<st
   const all = await Promise.all(
     setup.regularizers.map(({ regularizer }) => regularizer.diagnostics?.(lowRankOf(trainee.params)) ?? {}),
   );
-  return Object.assign({}, ...all);
+  return regularizerColumns(setup.regularizers, all);
 }
 
 async function heldOutLosses({
@@ -163,27 +163,30 @@ function warningsOf(
 
 /** Runs update `step` on its batches and puts the new parameters and state in place of the old ones. */
 async function oneUpdate(
-  { setup, trainee, data, plan, schedule }: PreparedRun,
+  { setup, trainee, batches: batchesOf, plan, schedule }: PreparedRun,
   step: number,
 ): Promise<StepMetrics> {
   const started = performance.now();
   const secondsSince = (start: number) => (performance.now() - start) / 1000;
   const lr = setup.optimizer.lr * schedule(step - 1);
-  const batches = plan.batches(step).map((indices) => collate(indices.map((i) => data.examples[i])));
+  const batches = batchesOf(step);
   const inputs = { ...trainee, batches, step, lr };
   const curvature = keep(estimateCurvature(setup, inputs));
   // Waited for, once in so many updates, so that its time is known apart from the update's.
   await [...(curvature?.values() ?? [])].at(-1)?.data();
   const curvatureSeconds = curvature && { curvature_seconds: secondsSince(started) };
-  const { loss, penalty, gradNorm, updateRatio, diagnostics, ...moved } = keep(
+  const { loss, penalties, gradNorm, updateRatio, diagnostics, ...moved } = keep(
     update(setup, { ...inputs, curvature }),
   );
   eachTensor([trainee.params, trainee.whole, trainee.state, curvature], (t) => t.dispose());
   Object.assign(trainee, moved);
-  const told = { loss, penalty, grad_norm: gradNorm, update_ratio: updateRatio };
+  const told = { loss, grad_norm: gradNorm, update_ratio: updateRatio };
   const tensors = [...Object.entries(told), ...diagnostics];
-  const numbers = await Promise.all(tensors.map(async ([name, t]) => [name, await t.item()] as const));
-  eachTensor([told, diagnostics], (t) => t.dispose());
+  const [numbers, penaltyValues] = await Promise.all([
+    Promise.all(tensors.map(async ([name, t]) => [name, await t.item()] as const)),
+    Promise.all(penalties.map((penalty) => penalty.item())),
+  ]);
+  eachTensor([told, diagnostics, penalties], (t) => t.dispose());
   const columns = Object.fromEntries(numbers) as Record<keyof typeof told, number>;
   if (!Number.isFinite(columns.loss) || !Number.isFinite(columns.grad_norm)) {
     throw new Error(
@@ -197,10 +200,15 @@ async function oneUpdate(
     epoch: plan.epochAfter(step),
     lr,
     ...columns,
+    penalty: penaltyValues.reduce((sum, penalty) => sum + penalty, 0),
     tokens,
     tokens_per_second: tokens / seconds,
     seconds,
     ...curvatureSeconds,
     memory_bytes: setup.model.backend.stats.peakBytes,
+    ...regularizerColumns(
+      setup.regularizers,
+      penaltyValues.map((penalty) => ({ penalty })),
+    ),
   };
 }

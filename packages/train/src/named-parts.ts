@@ -18,7 +18,10 @@ export function namedRegularizer(name: string, regularizer: Regularizer): Regula
     ...(diagnostics && {
       diagnostics: async (adapters) => {
         try {
-          return await diagnostics.call(regularizer, adapters);
+          const columns = await diagnostics.call(regularizer, adapters);
+          const taken = Object.keys(columns).find((key) => lineColumns.includes(key as never));
+          if (taken) throw new ConfigError(`the column ${taken} is the run's own`);
+          return columns;
         } catch (cause) {
           throw namedError(`${label}, diagnostics`, cause);
         }

@@ -2,7 +2,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type PartOf, respell } from '@flex/base';
 import { checkPart, temporaryFolder } from '@flex/base/testing';
-import type { Backend } from '@flex/tensor';
+import { type Backend, ones, openReference } from '@flex/tensor';
 import { describeEachBackend, deviceBackends } from '@flex/tensor/testing';
 import { expect, test } from 'vitest';
 import type { z } from 'zod';
@@ -24,14 +24,16 @@ const earlyStopping = join(import.meta.dirname, '../../../recipes/early-stopping
 const devices = deviceBackends.filter(({ label }) => label === 'gpu.js webasm');
 
 test('every built-in part keeps the contract of parts', async () => {
+  const reference = openReference();
+  const matrix = () => ones(reference, [2, 2]);
   const contexts: Record<string, unknown> = {
-    regularizer: { seed: 0, start: () => new Map() },
+    regularizer: { seed: 0, start: () => new Map([['m', { a: matrix(), b: matrix() }]]) },
     schedule: { totalSteps: 3 },
   };
   const all = Object.entries(partKinds).flatMap(([kind, { parts }]) =>
     parts.map((part) => [kind, part] as const),
   );
-  expect(all.length).toBeGreaterThanOrEqual(14);
+  expect(all.length).toBeGreaterThanOrEqual(18);
   for (const [kind, part] of all) {
     await checkPart(part as PartOf<unknown>, { context: contexts[kind] });
     for (const key of Object.keys((part.schema as z.ZodObject).shape))

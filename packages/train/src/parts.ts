@@ -22,7 +22,16 @@ import {
   sophiaGPart,
   sophiaHPart,
 } from '@flex/optim';
-import { fourierPart, l2Part, type Regularizer, type RegularizerContext } from '@flex/peft';
+import {
+  dctPart,
+  fourierPart,
+  l2Part,
+  matchedL2Part,
+  permutedFrequenciesPart,
+  type Regularizer,
+  type RegularizerContext,
+  swappedFrequenciesPart,
+} from '@flex/peft';
 import { z } from 'zod';
 import { type Callback, callbackEvents } from './callback.ts';
 import { named } from './named-error.ts';
@@ -58,7 +67,7 @@ const formats = completionFormats.map((format) =>
 /** All parts that are built in, by their kind. */
 export const partKinds = {
   regularizer: {
-    parts: [fourierPart, l2Part],
+    parts: [fourierPart, matchedL2Part, swappedFrequenciesPart, permutedFrequenciesPart, dctPart, l2Part],
     before: { lambda: z.number().min(0).default(0.02) },
     behind: { enters: z.enum(['loss', 'decoupled']).default('loss') },
     makes: 'an object with penalty()',

@@ -22,11 +22,13 @@ import { type Backend, eachTensor, mul, size } from '@flex/tensor';
 import { type Callback, namedCallback } from './callback.ts';
 import { loadCheckpoint } from './checkpoint.ts';
 import type { TrainConfig } from './config.ts';
-import { type Plan, planUpdates } from './data/batches.ts';
+import { type Batch, collate, type Plan, planUpdates } from './data/batches.ts';
 import { type DataSet, loadDataSet } from './data/data-set.ts';
 import type { TokenizerLike } from './data/encode.ts';
 import { namedOptimizer, namedRegularizer } from './named-parts.ts';
 import { makePart } from './parts.ts';
+import { penaltyWarnings } from './penalty-warnings.ts';
+import { distinctLabels } from './regularizer-columns.ts';
 import type { RunInfo, RunSummary } from './run.ts';
 import { openRunFolder, type RunFolder } from './run-folder.ts';
 import type { UpdateSetup } from './update.ts';
@@ -54,6 +56,8 @@ export interface PreparedRun {
   readonly data: DataSet;
   readonly heldOut: readonly DataSet[];
   readonly plan: Plan;
+  /** The batches of an update, from 1. */
+  readonly batches: (step: number) => readonly Batch[];
   readonly schedule: Schedule;
   readonly callbacks: readonly Callback[];
 }
@@ -85,19 +89,39 @@ export async function prepare(
   const finished = resume ? finishedRun(config.out, folder.runDigest) : null;
   if (finished) return finished;
   const model = loadLlama(backend, config.model, { dtype: config.dtype });
-  const { lora, removed, warnings, ...fresh } = await startingAdapter(config, model);
+  const { lora, removed, warnings: ofAdapter, ...fresh } = await startingAdapter(config, model);
+  const warnings = [...model.warnings, ...ofAdapter];
   const start = () => mapTree((t) => mul(t, 1), lowRankOf(fresh.params));
-  const regularizers = await Promise.all(
-    config.regularizer.map(async (part) => {
-      const { value, ...made } = await makePart('regularizer', part, { seed, start });
-      const regularizer = namedRegularizer(made.name, value);
-      return { ...made, regularizer, lambda: part.lambda, enters: part.enters };
-    }),
+  const penalties = await Promise.all(
+    config.regularizer.map((part) => makePart('regularizer', part, { seed, start })),
   );
+  const labels = distinctLabels(penalties.map(({ name }) => name));
+  const regularizers = penalties.map(({ value, ...made }, i) => {
+    const [label, { lambda, enters }] = [labels[i], config.regularizer[i]];
+    return { ...made, label, regularizer: namedRegularizer(label, value), lambda, enters };
+  });
   const saved = resume ? loadCheckpoint(backend, config.out, folder.runDigest, { ...model, removed }) : null;
   const trainee: Trainee = saved ?? { ...fresh, state: rule.init(flattenWeights(fresh)) };
   if (saved) eachTensor([fresh.params, fresh.whole], (t) => t.dispose());
   const done = saved?.step ?? 0;
+  const setup: UpdateSetup = {
+    model,
+    lora: resolveLora(lora, trainee.params, { weights: model.weights, removed }),
+    optimizer: rule,
+    loraPlusRatio: config.optimizer.loraPlusRatio,
+    regularizers,
+    maxGradNorm: config.train.maxGradNorm,
+    checkpointActivations: shouldCheckpoint(config, model),
+    seed,
+    gradAccumulation: config.train.gradAccumulation,
+  };
+  const batches = (step: number) =>
+    plan.batches(step).map((indices) => collate(indices.map((i) => data.examples[i])));
+  // A run that goes on was told when it began.
+  if (done === 0) {
+    const first = { ...trainee, batches: batches(1), updates: plan.steps };
+    warnings.push(...(await penaltyWarnings(setup, first)));
+  }
   folder.start({ backend, config, data, heldOut, lora, optimizer, regularizers, done });
   return {
     config,
@@ -106,6 +130,7 @@ export async function prepare(
     data,
     heldOut,
     plan,
+    batches,
     schedule: schedule.value,
     callbacks: callbacks.map(({ name, value }) => namedCallback(name, value)),
     info: {
@@ -115,21 +140,11 @@ export async function prepare(
       trainableParameters: treeLeaves([trainee.params, trainee.whole]).reduce((n, t) => n + size(t.shape), 0),
       examples: data.examples.length,
       skipped: data.skipped,
-      warnings: [...model.warnings, ...warnings],
+      warnings,
       steps: plan.steps,
       done,
     },
-    setup: {
-      model,
-      lora: resolveLora(lora, trainee.params, { weights: model.weights, removed }),
-      optimizer: rule,
-      loraPlusRatio: config.optimizer.loraPlusRatio,
-      regularizers,
-      maxGradNorm: config.train.maxGradNorm,
-      checkpointActivations: shouldCheckpoint(config, model),
-      seed,
-      gradAccumulation: config.train.gradAccumulation,
-    },
+    setup,
   };
 }
 

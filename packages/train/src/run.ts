@@ -9,7 +9,7 @@ export interface StepMetrics {
   readonly lr: number;
   /** Mean cross-entropy over the update's scored tokens, nats. */
   readonly loss: number;
-  /** Σ L of the regularizers, before λ. */
+  /** Σ L of the regularizers, before λ. Where they are several, `penalty.<label>` is the L of one. */
   readonly penalty: number;
   /** Global norm before clipping, λ·∇L included. */
   readonly grad_norm: number;
@@ -59,7 +59,7 @@ export interface RunInfo {
   readonly examples: number;
   /** Rows left out, and why. */
   readonly skipped: readonly string[];
-  /** What was not done as the model's or the adapter's files say, a line each. */
+  /** What was not done as the model's or the adapter's files say, and penalties that leave nothing to learn. */
   readonly warnings: readonly string[];
   /** Updates of the whole run. */
   readonly steps: number;

@@ -10,6 +10,7 @@ import {
   updateRatio,
 } from '@flex/optim';
 import {
+  type Adapters,
   type AdapterWeights,
   flattenAdapters,
   flattenWeights,
@@ -20,10 +21,12 @@ import {
   unflattenWeights,
   withAdapter,
 } from '@flex/peft';
-import { add, addScaled, mul, scope, type Tensor, zeros } from '@flex/tensor';
+import { add, addScaled, mul, scope, type Tensor } from '@flex/tensor';
 
 /** A penalty and how strongly, and where, it pulls. */
 export interface WeightedRegularizer {
+  /** What its columns, and the errors and warnings of a run, call it. */
+  readonly label: string;
   readonly regularizer: Regularizer;
   /** λ. */
   readonly lambda: number;
@@ -65,8 +68,8 @@ export interface UpdateResult extends AdapterWeights {
   readonly state: OptimizerState;
   /** Mean cross-entropy over the scored tokens of the whole effective batch, nats: f32 []. */
   readonly loss: Tensor;
-  /** Σ L over the regularizers, before λ: f32 []. */
-  readonly penalty: Tensor;
+  /** L of each regularizer, before λ: f32 []. */
+  readonly penalties: readonly Tensor[];
   /** Global norm of the gradient of loss + λ·L, before clipping: f32 []. */
   readonly gradNorm: Tensor;
   /** ‖change‖ / ‖weights before‖ over all that is trained: f32 []. */
@@ -82,17 +85,22 @@ export interface UpdateResult extends AdapterWeights {
  */
 export function update(setup: UpdateSetup, inputs: UpdateInputs): UpdateResult {
   return scope(() => {
-    const { optimizer, maxGradNorm, model } = setup;
+    const { optimizer, maxGradNorm } = setup;
     const { state, step, lr, curvature } = inputs;
     const task = taskGradient(setup, inputs);
     const lowRank = lowRankOf(inputs.params);
     let grads = flattenWeights(task.grads);
-    let penalty = zeros(model.backend, []);
+    const penalties: Tensor[] = [];
     let decoupled: Params | null = null;
     for (const { regularizer, lambda, enters } of setup.regularizers) {
-      const pull = valueAndGrad((adapters) => regularizer.penalty(adapters, step), lowRank);
+      const penalty = (adapters: Adapters) => regularizer.penalty(adapters, step);
+      if (lambda === 0) {
+        penalties.push(penalty(lowRank));
+        continue;
+      }
+      const pull = valueAndGrad(penalty, lowRank);
       const pulls = flattenAdapters(pull.grads);
-      penalty = add(penalty, pull.value);
+      penalties.push(pull.value);
       if (enters === 'loss') grads = plus(grads, pulls, lambda);
       else if (decoupled) decoupled = plus(decoupled, pulls, lambda);
       else decoupled = new Map([...pulls].map(([name, g]) => [name, mul(g, lambda)]));
@@ -109,7 +117,7 @@ export function update(setup: UpdateSetup, inputs: UpdateInputs): UpdateResult {
       ...unflattenWeights(moved),
       state: after.state,
       loss: task.value,
-      penalty,
+      penalties,
       gradNorm: norm,
       updateRatio: updateRatio(before, moved),
       diagnostics: after.diagnostics ?? new Map<string, Tensor>(),
@@ -118,7 +126,10 @@ export function update(setup: UpdateSetup, inputs: UpdateInputs): UpdateResult {
 }
 
 /** Mean loss over all scored tokens of the batches, and its gradient, one batch after the other. */
-function taskGradient(setup: UpdateSetup, inputs: UpdateInputs) {
+export function taskGradient(
+  setup: UpdateSetup,
+  inputs: AdapterWeights & Pick<UpdateInputs, 'batches' | 'step'>,
+) {
   const { params, whole } = inputs;
   return taskTerms(setup, inputs)
     .map((term) => valueAndGrad(term, { params, whole }))
@@ -137,7 +148,7 @@ type DrawLabels = (logits: Tensor, pass: number) => Tensor;
  */
 export function taskTerms(
   setup: UpdateSetup,
-  { batches, step }: UpdateInputs,
+  { batches, step }: Pick<UpdateInputs, 'batches' | 'step'>,
   drawLabels?: DrawLabels,
 ): ((weights: AdapterWeights) => Tensor)[] {
   const total = scoredTokensOf(batches);

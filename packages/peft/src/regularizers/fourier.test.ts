@@ -1,13 +1,21 @@
 import { grad, treeLeaves, valueAndGrad } from '@flex/autograd';
 import { ConfigError } from '@flex/base';
 import { describeShared, goldenModels, goldens, openGolden } from '@flex/fixtures';
-import { type Backend, ones, openReference, type Tensor, tensor, zeros } from '@flex/tensor';
+import { mul, ones, openReference, type Tensor, tensor, zeros } from '@flex/tensor';
 import { describeEachBackend, relativeError } from '@flex/tensor/testing';
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { readAdapterTensors } from '../adapter-file.ts';
 import { peftName } from '../adapter-names.ts';
 import { type AdapterPair, flattenAdapters } from '../adapters.ts';
 import { spectrumOf } from '../spectrum.ts';
+import {
+  directPenalty,
+  directSignals,
+  directWeights,
+  download,
+  someAdapter,
+} from '../testing/direct-penalty.ts';
 import { checkRegularizer } from '../testing/index.ts';
 import { type FourierOptions, fourier } from './fourier.ts';
 import { permutation } from './signals.ts';
@@ -59,18 +67,18 @@ describeShared(goldens, 'of reference adapters', () => {
 describeEachBackend((backend) => {
   it('equals the sum that defines it, for every choice of options', async () => {
     const params = someAdapter(backend());
-    const numbers = await download(params);
-    for (const options of everyOption) {
-      const regularizer = fourier(options);
-      const expected = definition(numbers, options);
-      expect(
-        Math.abs((await regularizer.penalty(params, 1).item()) / expected - 1),
-        JSON.stringify(options),
-      ).toBeLessThan(2e-5);
-      const spectra = [...(await spectrumOf(params, options)).values()];
-      expect(
-        Math.abs(spectra.reduce((total, { penalty }) => total + penalty, 0) / expected - 1),
-      ).toBeLessThan(2e-5);
+    const start = someAdapter(backend(), 2);
+    const [numbers, before] = [await download(params), await download(start)];
+    for (const given of everyOption) {
+      const regularizer = fourier(given, start);
+      const { options } = regularizer;
+      const signals = directSignals(numbers, options, before);
+      const expected = directPenalty(signals, (length) => directWeights(length, options));
+      const what = JSON.stringify(given);
+      expect(Math.abs((await regularizer.penalty(params, 1).item()) / expected - 1), what).toBeLessThan(2e-5);
+      const spectra = [...(await spectrumOf(params, given, start)).values()];
+      const total = spectra.reduce((sum, { penalty }) => sum + penalty, 0);
+      expect(Math.abs(total / expected - 1), what).toBeLessThan(2e-5);
     }
   });
 
@@ -88,6 +96,125 @@ describeEachBackend((backend) => {
     await backend().sync();
     expect(backend().stats.liveBytes).toBe(liveBytes);
     expect(backend().stats.pipelines).toBe(pipelines);
+  });
+});
+
+type Rows = readonly (readonly number[])[];
+type Of = (options: Partial<FourierOptions>, a?: Rows) => Promise<number>;
+
+/** Two numbers that are equal, of the penalties `of` of a random matrix w (or of another one) and b = 0. */
+const laws: [string, (of: Of, w: Rows) => Promise<readonly [number, number]>][] = [
+  [
+    'norm: ortho is backward over N, mean is backward over the bins',
+    async (of, w) => {
+      const n = w.length * w[0].length;
+      const [ortho, mean] = [await of({}), await of({ norm: 'mean' })];
+      return [n * ortho + mean, (await of({ norm: 'backward' })) * (1 + 1 / (Math.floor(n / 2) + 1))];
+    },
+  ],
+  [
+    'n: T of the length is T·N/K of the K bins',
+    async (of, w) => {
+      const n = w.length * w[0].length;
+      const ofBins = (0.3 * n) / (Math.floor(n / 2) + 1);
+      return [await of({ n: 'length', threshold: 0.3 }), await of({ threshold: ofBins })];
+    },
+  ],
+  [
+    "rho and sides: φ and 1 − φ of both sides are all of the power, Parseval's Σ w²",
+    async (of, w) => {
+      const parts = [await of({ sides: 'two' }), await of({ sides: 'two', rho: 'phi' })];
+      return [parts[0] + parts[1], w.flat().reduce((sum, x) => sum + x * x, 0)];
+    },
+  ],
+  [
+    'ramp: one that ends before bin 1 is a step',
+    async (of) => [await of({ ramp: 'step', threshold: 1e-9 }), await of({ threshold: 1e-9 })],
+  ],
+  [
+    'phi_low, phi_high: the penalty is linear in 1 − φ',
+    async (of) => {
+      const [low, high] = [await of({ phiLow: 0, phiHigh: 1 }), await of({ phiLow: 1, phiHigh: 0 })];
+      return [await of({ phiLow: 0.7, phiHigh: 0.2 }), 0.3 * low + 0.8 * high];
+    },
+  ],
+  [
+    'threshold: a ramp twice as long and as high costs no less',
+    async (of) => {
+      // Up to T both rise alike; from there on the second rises further.
+      const ramp = { phiLow: 1, threshold: 0.3 };
+      const [short, long] = [
+        await of({ ...ramp, phiHigh: 0.5 }),
+        await of({ ...ramp, threshold: 0.6, phiHigh: 0 }),
+      ];
+      return [Math.min(0, long - short), 0];
+    },
+  ],
+  [
+    'scope: As and Bs are each by themselves',
+    async (of) => [(await of({ scope: 'a' })) + (await of({ scope: 'b' })), await of({})],
+  ],
+  [
+    'order: the columns of a matrix are the rows of its transpose',
+    async (of, w) => [
+      await of({ order: 'column' }),
+      await of(
+        {},
+        w[0].map((_, j) => w.map((row) => row[j])),
+      ),
+    ],
+  ],
+  [
+    'order: with each row alone the order of the rows means nothing',
+    async (of, w) => [await of({ order: 'each-row' }), await of({ order: 'each-row' }, w.toReversed())],
+  ],
+  [
+    'twice the weights cost four times as much',
+    async (of, w) => [
+      await of(
+        {},
+        w.map((row) => row.map((x) => 2 * x)),
+      ),
+      4 * (await of({})),
+    ],
+  ],
+  [
+    'a turn of the signal costs nothing',
+    async (of, w) => {
+      const flat = w.flat();
+      const turned = [...flat.slice(2), ...flat.slice(0, 2)];
+      return [
+        await of(
+          {},
+          w.map((row, i) => row.map((_, j) => turned[i * row.length + j])),
+        ),
+        await of({}),
+      ];
+    },
+  ],
+];
+
+describe('laws of the switches', () => {
+  const cell = fc.double({ min: -2, max: 2, noNaN: true });
+  const matrix = fc
+    .record({ rows: fc.integer({ min: 1, max: 4 }), columns: fc.integer({ min: 2, max: 9 }) })
+    .chain(({ rows, columns }) => {
+      const row = fc.array(cell, { minLength: columns, maxLength: columns });
+      return fc.array(row, { minLength: rows, maxLength: rows });
+    });
+  const backend = openReference();
+  it.each(laws)('%s', async (_, law) => {
+    await fc.assert(
+      fc.asyncProperty(matrix, async (w) => {
+        const of: Of = (options, rows = w) => {
+          const a = tensor(backend, rows.flat(), [rows.length, rows[0].length]);
+          return fourier(options).penalty(adapterOfA(a), 1).item();
+        };
+        const [left, right] = await law(of, w);
+        expect(Math.abs(left - right)).toBeLessThanOrEqual(1e-9 * (1 + Math.abs(right)));
+      }),
+      { numRuns: 25 },
+    );
   });
 });
 
@@ -146,6 +273,13 @@ it('measures the change from a start that it is given', async () => {
   expect(() => fourier({ scope: 'change' }).penalty(moved, 1)).toThrow('scope change needs the start');
 });
 
+it('with scope product sees the product alone', async () => {
+  const params = someAdapter(openReference());
+  const same = new Map([...params].map(([path, { a, b }]) => [path, { a: mul(a, 4), b: mul(b, 0.25) }]));
+  const { penalty } = fourier({ scope: 'product' });
+  expect(await penalty(same, 1).item()).toBe(await penalty(params, 1).item());
+});
+
 it('knows the share of the power that is below the threshold', async () => {
   const backend = openReference();
   const of = (data: number[]) => adapterOfA(tensor(backend, data, [1, 8]));
@@ -200,29 +334,6 @@ it('wrong options are refused by name', () => {
 const adapterOfA = (a: Tensor): Map<string, AdapterPair> =>
   new Map([['m', { a, b: zeros(a.backend, [3, a.shape[0]]) }]]);
 
-/** Two modules with lengths that are odd, even and equal. */
-function someAdapter(backend: Backend): Map<string, AdapterPair> {
-  const value = (i: number) => Math.fround(Math.sin(12.9898 * i) + 0.3 * Math.cos(i));
-  const draw = (k: number, rows: number, columns: number): Tensor => {
-    const data = Array.from({ length: rows * columns }, (_, i) => value(i + 50 * k + 1));
-    return tensor(backend, data, [rows, columns]);
-  };
-  return new Map([
-    ['m.0.up', { a: draw(0, 3, 5), b: draw(1, 6, 3) }],
-    ['m.0.down', { a: draw(2, 3, 6), b: draw(3, 5, 3) }],
-  ]);
-}
-
-type Numbers = Map<string, { rows: number; columns: number; data: number[] }>;
-
-async function download(params: Map<string, AdapterPair>): Promise<Numbers> {
-  const found: Numbers = new Map();
-  for (const [name, t] of flattenAdapters(params)) {
-    found.set(name, { rows: t.shape[0], columns: t.shape[1], data: [...(await t.data())] });
-  }
-  return found;
-}
-
 const everyOption: Partial<FourierOptions>[] = [
   {},
   ...(['backward', 'mean'] as const).map((norm) => ({ norm })),
@@ -233,62 +344,7 @@ const everyOption: Partial<FourierOptions>[] = [
   { ramp: 'step' },
   { ramp: 'step', threshold: 0.25, n: 'length' },
   { threshold: 1, phiLow: 0.2, phiHigh: 0.8 },
-  ...(['a', 'b', 'product', 'concatenated'] as const).map((scope) => ({ scope })),
+  ...(['a', 'b', 'product', 'concatenated', 'change'] as const).map((scope) => ({ scope })),
   ...(['column', 'each-row', 'permuted'] as const).map((order) => ({ order })),
   { order: 'permuted', scope: 'concatenated', permutationSeed: 9 },
 ];
-
-/** The penalty by the textbook's DFT, in f64. */
-function definition(params: Numbers, given: Partial<FourierOptions>): number {
-  const { scope, order, ...options } = fourier(given).options;
-  let matrices = [...params].filter(([name]) => !['a', 'b'].includes(scope) || name.endsWith(`.${scope}`));
-  if (scope === 'product') {
-    matrices = ['m.0.up', 'm.0.down'].map((path) => {
-      const [a, b] = ['a', 'b'].map((side) => params.get(`${path}.${side}`));
-      if (!a || !b) throw new Error('unreachable');
-      const cell = (i: number) => {
-        const [row, column] = [Math.floor(i / a.columns), i % a.columns];
-        let sum = 0;
-        for (let k = 0; k < a.rows; k++) sum += b.data[row * b.columns + k] * a.data[k * a.columns + column];
-        return sum;
-      };
-      const data = Array.from({ length: b.rows * a.columns }, (_, i) => cell(i));
-      return [path, { rows: b.rows, columns: a.columns, data }];
-    });
-  }
-  let signals = matrices.flatMap(([, { rows, columns, data }]) => {
-    if (order === 'each-row')
-      return Array.from({ length: rows }, (_, r) => data.slice(r * columns, (r + 1) * columns));
-    if (order === 'column') return [data.map((_, i) => data[(i % rows) * columns + Math.floor(i / rows)])];
-    return [data];
-  });
-  if (scope === 'concatenated') signals = [signals.flat()];
-  if (order === 'permuted') {
-    signals = signals.map((x) =>
-      [...permutation(x.length, options.permutationSeed)].map((place) => x[place]),
-    );
-  }
-  return signals.reduce((total, x) => total + penaltyOf(x, options), 0);
-}
-
-function penaltyOf(x: number[], options: Omit<FourierOptions, 'scope' | 'order'>): number {
-  const length = x.length;
-  const bins = Math.floor(length / 2) + 1;
-  const end = options.threshold * (options.n === 'bins' ? bins : length);
-  let sum = 0;
-  let counted = 0;
-  for (let k = 0; k < bins; k++) {
-    let [re, im] = [0, 0];
-    x.forEach((value, j) => {
-      re += value * Math.cos((2 * Math.PI * j * k) / length);
-      im -= value * Math.sin((2 * Math.PI * j * k) / length);
-    });
-    const power = (re * re + im * im) / (options.norm === 'ortho' ? length : 1);
-    const share = options.ramp === 'ramp' ? Math.min(1, k / end) : Number(k >= end);
-    const phi = options.phiLow + (options.phiHigh - options.phiLow) * share;
-    const twice = options.sides === 'two' && k > 0 && k < length / 2 ? 2 : 1;
-    sum += twice * (options.rho === 'phi' ? phi : 1 - phi) * power;
-    counted += twice;
-  }
-  return options.norm === 'mean' ? sum / counted : sum;
-}

@@ -1,8 +1,8 @@
 import { definePart, readOptions } from '@flex/base';
-import { add, reshape, rfft, scope, sum, type Tensor, tensor } from '@flex/tensor';
+import { reshape, rfft, type Tensor } from '@flex/tensor';
 import { z } from 'zod';
 import type { Adapters } from '../adapters.ts';
-import type { Regularizer, RegularizerContext } from '../regularizer.ts';
+import type { RegularizerContext } from '../regularizer.ts';
 import {
   binsOf,
   frequencySchema,
@@ -10,22 +10,19 @@ import {
   multiplicity,
   thresholdBin,
 } from './frequency-weights.ts';
-import { type SignalGroup, signalGroups, signalSchema } from './signals.ts';
-import { weightedSquare } from './weighted-square.ts';
+import { type SignalGroup, signalGroups, signalRule, signalSchema, startFor } from './signals.ts';
+import { type SpectralRegularizer, spectralPenalty } from './spectral-penalty.ts';
 
-const schema = z
+/** The options of the Fourier penalty, and of the controls that stand in for it. */
+export const fourierSchema = z
   .strictObject({ ...frequencySchema.shape, ...signalSchema.shape })
-  .refine(({ scope, order }) => scope !== 'concatenated' || order !== 'each-row', {
-    error: 'has order each-row, which leaves no one signal for scope concatenated',
-  });
+  .refine(...signalRule);
 
-export type FourierOptions = z.output<typeof schema>;
+export type FourierOptions = z.output<typeof fourierSchema>;
 
 /** The Fourier penalty; `spectrumOf` gives it for each tensor. */
-export interface FourierRegularizer extends Regularizer {
+export interface FourierRegularizer extends SpectralRegularizer {
   readonly options: FourierOptions;
-  /** `share_below`: the share of the power of all signals that is below bin n·T; 0 where there is none. */
-  diagnostics(adapters: Adapters): Promise<{ share_below: number }>;
 }
 
 /**
@@ -41,7 +38,7 @@ export interface Spectra {
 
 /** `given` over the defaults. Throws ConfigError for a value that is out of range or misspelt. */
 export function fourierOptions(given: Partial<FourierOptions> = {}): FourierOptions {
-  return readOptions(schema, given, 'fourier');
+  return readOptions(fourierSchema, given, 'fourier');
 }
 
 /** The rfft of every signal of an adapter, one transform for each length. */
@@ -66,56 +63,36 @@ export function groupSpectra({ signals, sources }: SignalGroup, options: Fourier
  */
 export function fourier(given: Partial<FourierOptions> = {}, start?: Adapters): FourierRegularizer {
   const options = fourierOptions(given);
-  const penaltyWeights = cached((length) => frequencyWeights(length, options));
-  const countWeights = cached((length) => multiplicities(length, options, Infinity));
-  const belowWeights = cached((length) => multiplicities(length, options, thresholdBin(length, options)));
-  const total = (spectra: readonly Spectra[], weights: (length: number) => Float64Array) =>
-    spectra.map((s) => sum(weigh(s, weights))).reduce(add);
-  return {
-    options,
-    penalty: (adapters) => scope(() => total(spectraOf(adapters, options, start), penaltyWeights)),
-    async diagnostics(adapters) {
-      const [below, all] = scope(() => {
-        const spectra = spectraOf(adapters, options, start);
-        return [total(spectra, belowWeights), total(spectra, countWeights)];
-      });
-      const [low, whole] = [await below.item(), await all.item()];
-      below.dispose();
-      all.dispose();
-      return { share_below: whole === 0 ? 0 : low / whole };
-    },
-  };
+  return weightedFourier(options, (length) => frequencyWeights(length, options), start);
 }
 
-/**
- * c·x² of each real and imaginary part, of which both of a bin have the bin's weight c: f32 [rows, 2·bins].
- */
-function weigh({ parts, length }: Spectra, weights: (length: number) => Float64Array): Tensor {
-  const perBin = weights(length);
-  const perPart = Float64Array.from({ length: 2 * perBin.length }, (_, i) => perBin[i >> 1]);
-  return weightedSquare(tensor(parts.backend, perPart, [perPart.length]), parts);
+/** L = Σ over parameters Σ_k c(k)·|ŵ_k|², `weights` giving c for the bins of signals of a length. */
+export function weightedFourier(
+  options: FourierOptions,
+  weights: (length: number) => Float64Array,
+  start?: Adapters,
+): FourierRegularizer {
+  const counts = (length: number, end: number) =>
+    Float64Array.from({ length: binsOf(length) }, (_, k) =>
+      k < end ? multiplicity(k, length, options.sides) : 0,
+    );
+  const regularizer = spectralPenalty({
+    transform: (adapters) => spectraOf(adapters, options, start),
+    costs: (length) => ofParts(weights(length)),
+    counts: (length) => ofParts(counts(length, Infinity)),
+    countsBelow: (length) => ofParts(counts(length, thresholdBin(length, options))),
+  });
+  return { options, ...regularizer };
 }
 
-/** How often each bin below `end` counts; 0 from there on. */
-function multiplicities(length: number, { sides }: FourierOptions, end: number): Float64Array {
-  return Float64Array.from({ length: binsOf(length) }, (_, k) =>
-    k < end ? multiplicity(k, length, sides) : 0,
-  );
-}
-
-function cached(f: (length: number) => Float64Array): (length: number) => Float64Array {
-  const known = new Map<number, Float64Array>();
-  return (length) => {
-    const found = known.get(length) ?? f(length);
-    known.set(length, found);
-    return found;
-  };
+/** The numbers of the bins for their real and imaginary parts, both of which have their bin's. */
+function ofParts(perBin: Float64Array): Float64Array {
+  return Float64Array.from({ length: 2 * perBin.length }, (_, i) => perBin[i >> 1]);
 }
 
 /** The regularizer `fourier` of a run. */
 export const fourierPart = definePart({
   name: 'fourier',
-  schema,
-  make: (options, { start }: RegularizerContext) =>
-    fourier(options, options.scope === 'change' ? start() : undefined),
+  schema: fourierSchema,
+  make: (options, context: RegularizerContext) => fourier(options, startFor(options, context)),
 });

@@ -22,6 +22,20 @@ export const frequencySchema = z.strictObject({
 
 export type FrequencyOptions = z.output<typeof frequencySchema>;
 
+/** The options that say how ρ runs over the bins. */
+export const rhoKeys = { threshold: true, phiLow: true, phiHigh: true, rho: true, ramp: true } as const;
+export type RhoOptions = Pick<FrequencyOptions, keyof typeof rhoKeys>;
+
+/**
+ * ρ at bin k, where φ has reached φ_high at bin `end`: φ(k) = φ_low + (φ_high − φ_low)·min(1, k/end), ρ = 1 − φ
+ * or φ.
+ */
+export function rhoAt(k: number, end: number, { phiLow, phiHigh, rho, ramp }: RhoOptions): number {
+  const share = ramp === 'ramp' ? Math.min(1, k / end) : k < end ? 0 : 1;
+  const phi = phiLow + (phiHigh - phiLow) * share;
+  return rho === 'phi' ? phi : 1 - phi;
+}
+
 /** Bins of the rfft of N samples. */
 export function binsOf(length: number): number {
   return Math.floor(length / 2) + 1;
@@ -41,19 +55,18 @@ export function multiplicity(k: number, length: number, sides: FrequencyOptions[
 }
 
 /**
- * c·m(k)·ρ(k) for the bins k of the rfft of N samples, in f64: φ(k) = φ_low + (φ_high − φ_low)·min(1,
- * k/(n·T)), ρ = 1 − φ or φ, m(k) how often the bin counts, and c = 1/Σ m for norm `mean`, else 1.
+ * c·m(k)·ρ(k) for the bins k of the rfft of N samples, in f64: ρ with its end at bin n·T, m(k) how often the
+ * bin counts, and c = 1/Σ m for norm `mean`, else 1.
  * Source: Narasimhan, FLeX, 2025, the frequency penalty.
  */
 export function frequencyWeights(length: number, options: FrequencyOptions): Float64Array {
-  const { phiLow, phiHigh, rho, sides, ramp, norm } = options;
+  const { sides, norm } = options;
   const end = thresholdBin(length, options);
   const bins = binsOf(length);
   // NUMERICS: with `mean` and two sides the mean is over the N bins of the whole spectrum.
   const counted = norm === 'mean' ? (sides === 'two' ? length : bins) : 1;
-  return Float64Array.from({ length: bins }, (_, k) => {
-    const share = ramp === 'ramp' ? Math.min(1, k / end) : k < end ? 0 : 1;
-    const phi = phiLow + (phiHigh - phiLow) * share;
-    return ((rho === 'phi' ? phi : 1 - phi) * multiplicity(k, length, sides)) / counted;
-  });
+  return Float64Array.from(
+    { length: bins },
+    (_, k) => (rhoAt(k, end, options) * multiplicity(k, length, sides)) / counted,
+  );
 }

@@ -3,6 +3,7 @@ import { ConfigError } from '@flex/base';
 import { concat, matmul, permute, philox, reshape, size, sub, type Tensor } from '@flex/tensor';
 import { z } from 'zod';
 import { type Adapters, flattenAdapters } from '../adapters.ts';
+import type { RegularizerContext } from '../regularizer.ts';
 import { reorder } from './reorder.ts';
 
 /** What is transformed, and how a matrix becomes a signal. */
@@ -20,6 +21,17 @@ export const signalSchema = z.strictObject({
 
 export type SignalOptions = z.output<typeof signalSchema>;
 
+/** What a schema with these options is to be refined with. */
+export const signalRule = [
+  ({ scope, order }: SignalOptions) => scope !== 'concatenated' || order !== 'each-row',
+  { error: 'has order each-row, which leaves no one signal for scope concatenated' },
+] as const;
+
+/** The start of the adapter where the scope measures from it. */
+export function startFor({ scope }: SignalOptions, { start }: RegularizerContext): Adapters | undefined {
+  return scope === 'change' ? start() : undefined;
+}
+
 /** Signals of one length, one a row. */
 export interface SignalGroup {
   /** f32 [rows, length]. */
@@ -33,7 +45,7 @@ export function signalGroups(adapters: Adapters, options: SignalOptions, start?:
   const all = [...matricesOf(adapters, options, start)].map(([name, matrix]) => {
     return { name, signal: flatten(matrix, options) };
   });
-  if (all.length === 0) throw new ConfigError(`fourier: the adapter has nothing for scope ${options.scope}`);
+  if (all.length === 0) throw new ConfigError(`the adapter has nothing for scope ${options.scope}`);
   const joined = (group: typeof all, axis: 0 | 1): Tensor => {
     const signals = concat(
       group.map(({ signal }) => signal),
@@ -61,7 +73,7 @@ function matricesOf(
 ): ReadonlyMap<string, Tensor> {
   if (scope === 'product') return new Map([...adapters].map(([path, { a, b }]) => [path, matmul(b, a)]));
   if (scope === 'change') {
-    if (!start) throw new ConfigError('fourier: scope change needs the start of the adapter');
+    if (!start) throw new ConfigError('scope change needs the start of the adapter');
     return flattenAdapters(mapTree((w, before) => sub(w, before), adapters, start));
   }
   const tensors = flattenAdapters(adapters);

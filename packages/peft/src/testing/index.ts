@@ -1,1 +1,1 @@
-export { checkRegularizer } from './check-regularizer.ts';
+export { type CheckRegularizerOptions, checkRegularizer } from './check-regularizer.ts';
