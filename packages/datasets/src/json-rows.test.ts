@@ -11,7 +11,7 @@ const readAll = (path: string) => collect(readFileRows(path));
 
 /** A zstd frame of a window of 2 MiB, its blocks raw, or each one byte many times over. */
 function zstd(text: string, repeated = 0): Buffer {
-  const frame = [Buffer.of(0x28, 0xb5, 0x2f, 0xfd, 0, 0x58)];
+  const frame: Buffer[] = [Buffer.of(0x28, 0xb5, 0x2f, 0xfd, 0, 0x58)];
   const block = (bytes: Buffer, size: number, kind: number, isLast: boolean) => {
     const head = Buffer.alloc(4);
     head.writeUInt32LE((size << 3) | (kind << 1) | Number(isLast));

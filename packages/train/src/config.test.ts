@@ -47,6 +47,7 @@ describe('the defaults', () => {
         template: null,
         maxLength: 512,
         shuffle: true,
+        packing: false,
         appendEos: true,
         lossOn: 'completion',
       },

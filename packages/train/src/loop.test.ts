@@ -89,6 +89,21 @@ describeEachBackend((backend: () => Backend) => {
     expect(whole.summary.steps).toBe(6);
   });
 
+  test('packed rows are fewer updates of the same tokens, and are resumed to the same bytes', async () => {
+    const packed = ['data.packing=true', 'data.max_length=256', 'train.batch_size=1', 'train.epochs=1'];
+    const { steps, summary } = await run('packed', packed);
+    const alone = await run('alone', ['data.max_length=256', 'train.batch_size=1', 'train.epochs=1']);
+    expect(steps.length).toBeLessThan(alone.steps.length);
+    expect(summary.tokens).toBe(alone.summary.tokens);
+    const manifest = JSON.parse(readFileSync(join(folder, 'packed/manifest.json'), 'utf8'));
+    expect(manifest.protocol.data).toMatchObject({ examples: 6, rows: steps.length, tokens: summary.tokens });
+    const interrupt = new AbortController();
+    const stop: Callback = { onUpdate: () => interrupt.abort() };
+    await run('parts', packed, { signal: interrupt.signal, callbacks: [stop] });
+    await run('parts', packed, { resume: true });
+    expect(adapterOf('parts').equals(adapterOf('packed'))).toBe(true);
+  });
+
   test('a finished run that is resumed is left as it is', async () => {
     const { summary } = await run('r', ['train.max_steps=1']);
     const again = await run('r', ['train.max_steps=1'], { resume: true });
