@@ -6,10 +6,10 @@ import { type JsonRow, jsonRows } from './json-rows.ts';
 import { isParquet, parquetRows } from './parquet-rows.ts';
 
 /**
- * The rows of a file of JSON Lines, of one JSON list, gzipped, packed by zstd or neither, or of Parquet: its bytes
- * tell, not its name. Throws ConfigError where there is no such file, and DataError with path and line at what is
- * damaged or beyond the bounds: see jsonRows and parquetRows; gzip and zstd may grow to 64 MiB or 100 times their
- * size.
+ * The rows of a file of JSON Lines, of one JSON list, gzipped, packed by zstd or neither, or of Parquet: its
+ * bytes tell, not its name. Throws ConfigError where there is no such file, and DataError with path and line
+ * at what is damaged or beyond the bounds: see jsonRows and parquetRows; gzip and zstd may grow to 64 MiB or
+ * 100 times their size.
  */
 export async function* readFileRows(path: string): AsyncGenerator<JsonRow> {
   const handle = await openFile(path);

@@ -13,9 +13,9 @@ export interface JsonRow {
 }
 
 /**
- * The values of JSON Lines, or of one JSON list. Only one value is held at a time. Throws DataError with path and
- * line at what is not UTF-8 or JSON, and at what is beyond the bounds: a row of more than maxTextBytes, 16 MiB of
- * blanks, more than the content may have. Blank lines are passed over.
+ * The values of JSON Lines, or of one JSON list. Only one value is held at a time. Throws DataError with path
+ * and line at what is not UTF-8 or JSON, and at what is beyond the bounds: a row of more than maxTextBytes,
+ * 16 MiB of blanks, more than the content may have. Blank lines are passed over.
  */
 export async function* jsonRows(content: Content, path: string): AsyncGenerator<JsonRow> {
   for await (const { bytes, line } of split(content, path)) {

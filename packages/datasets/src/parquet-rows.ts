@@ -13,14 +13,17 @@ export function isParquet(head: Buffer): boolean {
 const bounds = { maxGroupBytes: 1 << 29, maxGroupRows: 1 << 22, maxTextBytes };
 const heapMebibytes = 4096;
 
-/** What the thread says: rows as JSON texts, none at the end; or what is wrong, as it goes on after the path. */
+/**
+ * What the thread says: rows as JSON texts, none at the end; or what is wrong, as it goes on after the path.
+ */
 type Answer = { readonly texts: readonly string[] } | { readonly problem: string };
 
 /**
- * The rows of a Parquet file as JSON has them, a group of rows in memory at a time: whole numbers beyond 2⁵³ as texts
- * of their digits, dates in ISO 8601, bytes as the text that they are in UTF-8. Throws DataError with the path for a
- * file that is damaged (also by what would take more than `seconds` for a group or 4 GiB), that grows beyond mostUnpacked,
- * or has a group of more than 512 MiB or 4,194,304 rows; with the row too for one of more than maxTextBytes as JSON.
+ * The rows of a Parquet file as JSON has them, a group of rows in memory at a time: whole numbers beyond 2⁵³
+ * as texts of their digits, dates in ISO 8601, bytes as the text that they are in UTF-8. Throws DataError
+ * with the path for a file that is damaged (also by what would take more than `seconds` for a group or 4
+ * GiB), that grows beyond mostUnpacked, or has a group of more than 512 MiB or 4,194,304 rows; with the row
+ * too for one of more than maxTextBytes as JSON.
  */
 export async function* parquetRows(path: string, { seconds = 300 } = {}): AsyncGenerator<JsonRow> {
   const worker = new Worker(new URL('./parquet-worker.mjs', import.meta.url), {

@@ -1,6 +1,6 @@
-// Reads a Parquet file in a thread of its own, whose memory and time have bounds (parquet-rows.ts): a damaged count can
-// make the library loop without end. Asked by any message, it answers with the next rows as JSON texts (none at the end)
-// or with what is wrong.
+// Reads a Parquet file in a thread of its own, whose memory and time have bounds (parquet-rows.ts): a damaged
+// count can make the library loop without end. Asked by any message, it answers with the next rows as JSON
+// texts (none at the end) or with what is wrong.
 import { open } from 'node:fs/promises';
 import { parentPort, workerData } from 'node:worker_threads';
 import { decompress } from 'fzstd';
@@ -89,7 +89,9 @@ function checkGroups(groups, fileBytes) {
   );
 }
 
-/** The decompressors of pages for one group, which give no more bytes than a group may have, whatever it said. */
+/**
+ * The decompressors of pages for one group, which give no more bytes than a group may have, whatever it said.
+ */
 function boundedCompressors() {
   let bytes = 0;
   const all = { ...compressors, ZSTD: (input, length) => decompress(input, new Uint8Array(length)) };

@@ -22,10 +22,10 @@ export function appsPart(source: string, split: string | null): AppsPart | null 
 }
 
 /**
- * The rows of a file; of the files of rows in a folder, in order of their names; or of a folder in APPS's layout,
- * whose problems come in order of theirs: the folder of one problem, of problems, of the parts, or one that holds
- * `apps`. Throws what `readFileRows` throws, and ConfigError for a folder that holds neither or not the part, and
- * where the names of its files say several parts, such as train and test.
+ * The rows of a file; of the files of rows in a folder, in order of their names; or of a folder in APPS's
+ * layout, whose problems come in order of theirs: the folder of one problem, of problems, of the parts, or
+ * one that holds `apps`. Throws what `readFileRows` throws, and ConfigError for a folder that holds neither
+ * or not the part, and where the names of its files say several parts, such as train and test.
  */
 export async function* readSource(source: string, options: SourceOptions = {}): AsyncGenerator<JsonRow> {
   const stats = statSync(source, { throwIfNoEntry: false });

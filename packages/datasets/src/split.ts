@@ -27,14 +27,17 @@ export const splitSyntax = `${[...splits.keys()].join(', ')}, a range of task id
 
 /**
  * The number of a task, by which splits go, in training and in evaluation alike: the first whole number after
- * the last slash of its id. 601 of `601` and `MBJP/601`, 23 of `HumanEval_23_strlen`; null where there is none.
+ * the last slash of its id. 601 of `601` and `MBJP/601`, 23 of `HumanEval_23_strlen`; null where there is
+ * none.
  */
 export function taskNumber(id: string | null): number | null {
   const digits = /\d+/.exec(id?.slice(id.lastIndexOf('/') + 1) ?? '')?.[0];
   return digits === undefined ? null : Number(digits);
 }
 
-/** The split that a text such as `train`, `11-510` or `prompt,511-600,7` names; undefined if it names none. */
+/**
+ * The split that a text such as `train`, `11-510` or `prompt,511-600,7` names; undefined if it names none.
+ */
 export function readSplit(text: string): Split | undefined {
   const parts = text.split(',').map((part) => part.trim());
   const ranges = parts.map((part) => splits.get(part) ?? readRange(part));
@@ -81,15 +84,17 @@ export function areMbppTasks(rows: readonly PlacedRow[], { mbppIds }: Format): b
   return mbppIds !== undefined && rows.every(({ row }) => mbppIds.test(row.id ?? ''));
 }
 
-/** Whether each of these rows says what part of its set it is in, for which the names of splits then stand. */
+/**
+ * Whether each of these rows says what part of its set it is in, for which the names of splits then stand.
+ */
 export function haveParts(rows: readonly PlacedRow[]): boolean {
   return rows.every(({ row }) => row.part != null);
 }
 
 /**
- * The rows of a source that a split selects, by the parts they say they are in or by their task numbers. Throws
- * DataError for a name of MBPP's where rows are none of its tasks and say no part, for task numbers where a row
- * has none, and where none is selected.
+ * The rows of a source that a split selects, by the parts they say they are in or by their task numbers.
+ * Throws DataError for a name of MBPP's where rows are none of its tasks and say no part, for task numbers
+ * where a row has none, and where none is selected.
  */
 export function selectRows<R extends PlacedRow>(
   rows: readonly R[],

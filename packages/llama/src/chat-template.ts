@@ -14,8 +14,8 @@ export interface ChatMessage {
 /** How a model writes a chat as one text. */
 export interface ChatTemplate {
   /**
-   * The text of the messages, special tokens written out; with `ask`, up to where the assistant's next turn begins.
-   * Throws DataError where the template refuses them.
+   * The text of the messages, special tokens written out; with `ask`, up to where the assistant's next turn
+   * begins. Throws DataError where the template refuses them.
    */
   render(messages: readonly ChatMessage[], options?: { readonly ask?: boolean }): string;
 }
@@ -33,8 +33,9 @@ const configSchema = z.looseObject({
 /**
  * The chat template of a Hugging Face model directory: `chat_template.jinja`, or `chat_template` of
  * tokenizer_config.json (the one named default of several), rendered as transformers does: blocks on lines of
- * their own leave none, and the special tokens have their names. The date, which would make a run's data change
- * from day to day, is not defined. Throws ConfigError where there is none, and DataError for one that is malformed.
+ * their own leave none, and the special tokens have their names. The date, which would make a run's data
+ * change from day to day, is not defined. Throws ConfigError where there is none, and DataError for one that
+ * is malformed.
  */
 export function openChatTemplate(dir: string): ChatTemplate {
   const configFile = join(dir, 'tokenizer_config.json');

@@ -90,13 +90,17 @@ describeEachBackend((backend: () => Backend) => {
   });
 
   test('packed rows are fewer updates of the same tokens, and are resumed to the same bytes', async () => {
-    const packed = ['data.packing=true', 'data.max_length=256', 'train.batch_size=1', 'train.epochs=1'];
+    const packed = [
+      'data.packing=true',
+      'data.max_length=300',
+      'data.split=1-4',
+      'train.batch_size=1',
+      'train.epochs=1',
+    ];
     const { steps, summary } = await run('packed', packed);
-    const alone = await run('alone', ['data.max_length=256', 'train.batch_size=1', 'train.epochs=1']);
-    expect(steps.length).toBeLessThan(alone.steps.length);
-    expect(summary.tokens).toBe(alone.summary.tokens);
-    const manifest = JSON.parse(readFileSync(join(folder, 'packed/manifest.json'), 'utf8'));
-    expect(manifest.protocol.data).toMatchObject({ examples: 6, rows: steps.length, tokens: summary.tokens });
+    const { data } = JSON.parse(readFileSync(join(folder, 'packed/manifest.json'), 'utf8')).protocol;
+    expect(data).toMatchObject({ examples: 4, rows: steps.length, tokens: summary.tokens });
+    expect(data.rows).toBeLessThan(4);
     const interrupt = new AbortController();
     const stop: Callback = { onUpdate: () => interrupt.abort() };
     await run('parts', packed, { signal: interrupt.signal, callbacks: [stop] });

@@ -155,7 +155,10 @@ function checkContext(model: string, sets: readonly DataSet[]): void {
   }
 }
 
-/** The model's tokenizer and chat template, opened when a text or a chat needs them: rows of token ids need none. */
+/**
+ * The model's tokenizer and chat template, opened when a text or a chat needs them: rows of token ids need
+ * none.
+ */
 function tokenizerOf(model: string): TokenizerLike {
   const tokenizer = once(() => openTokenizer(model));
   return {

@@ -12,7 +12,8 @@ export interface Batch {
   /** i32 [b, t] */
   readonly labels: Int32Array;
   /**
-   * i32 [b, t], where an example holds several documents: the place of the first token of each token's document.
+   * i32 [b, t], where an example holds several documents: the place of the first token of each token's
+   * document.
    */
   readonly starts?: Int32Array;
   /** i32 [b]: each example's own number of tokens. */

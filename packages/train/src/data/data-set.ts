@@ -8,7 +8,9 @@ import { packExamples } from './pack.ts';
 /** What names a data set and says how it is read: `data` of a configuration, or an entry of its `eval`. */
 export interface DataSource extends ReadCompletionsOptions, EncodeOptions {
   readonly source: string;
-  /** Whether several examples share a row of up to maxLength tokens, as documents that do not see each other. */
+  /**
+   * Whether several examples share a row of up to maxLength tokens, as documents that do not see each other.
+   */
   readonly packing?: boolean;
 }
 

@@ -27,7 +27,8 @@ const templates = {
 {% if add_generation_prompt %}<|assistant|>
 {% endif %}`,
   llama: `{{ bos_token }}{% for m in messages %}
-{% if m.role == 'user' %}[INST] {{ m.content | trim }} [/INST]{% elif m.role == 'assistant' %} {{ m.content | trim }} {{ eos_token }}
+{% if m.role == 'user' %}[INST] {{ m.content | trim }} [/INST]
+{%- elif m.role == 'assistant' %} {{ m.content | trim }} {{ eos_token }}
 {%- else %}<<SYS>>{{ m.content }}<</SYS>>{% endif %}
 {% endfor %}`,
   tagged: `{%- for m in messages %}
@@ -105,10 +106,11 @@ describe('a template is refused by its file where', () => {
   const chat = [ask('a'), say('b'), ask('c'), say('d')];
 
   test('it writes the first messages otherwise once there are more', () => {
-    const forgetful = `{% for m in messages %}{{ m.content if loop.last or m.role == 'user' else '…' }}{% endfor %}`;
+    const text = "{{ m.content if loop.last or m.role == 'user' else '…' }}";
+    const forgetful = `{% for m in messages %}${text}{% endfor %}`;
     expect(encode(forgetful, chat)).toThrow(DataError);
     expect(encode(forgetful, chat)).toThrow(
-      /^rows.jsonl:7: the model's chat template writes the first 2 messages otherwise than as the beginning of all 4/,
+      /^rows.jsonl:7: the model's chat template writes the first 2 messages otherwise than .* of all 4,/,
     );
     expect(encode(forgetful, chat.slice(0, 2))).not.toThrow();
   });

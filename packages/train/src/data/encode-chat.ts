@@ -10,11 +10,13 @@ interface Span {
 
 /**
  * The tokens of a chat as the model's template writes it. What is learnt are the assistant's turns: what the
- * template writes after it asked for the turn, up to the end marker and with it, but not the blanks behind that.
+ * template writes after it asked for the turn, up to the end marker and with it, but not the blanks behind
+ * that.
  *
- * NUMERICS: the chat is tokenized as one text, and a token is of a turn if a character of it is. Throws DataError,
- * which begins with the row's place, where the template writes the first messages otherwise than as the beginning
- * of the whole, and where the tokens do not give the text back: which tokens are the assistant's is then unknown.
+ * NUMERICS: the chat is tokenized as one text, and a token is of a turn if a character of it is. Throws
+ * DataError, which begins with the row's place, where the template writes the first messages otherwise than
+ * as the beginning of the whole, and where the tokens do not give the text back: which tokens are the
+ * assistant's is then unknown.
  */
 export function encodeChat({ where, messages }: Chat, tokenizer: TokenizerLike): MarkedTokens {
   const render = (count: number, ask: boolean): string => {
@@ -42,7 +44,10 @@ export function encodeChat({ where, messages }: Chat, tokenizer: TokenizerLike):
   return { ids, learnt: placesOf(ids, text, where, tokenizer).map(isInside) };
 }
 
-/** Where in the text each token stands: each of those that make a character together, where the character does. */
+/**
+ * Where in the text each token stands: each of those that make a character together, where the character
+ * does.
+ */
 function placesOf(ids: readonly number[], text: string, where: string, tokenizer: TokenizerLike): Span[] {
   const stream = tokenizer.decodeStream({ skipSpecial: false });
   const places: Span[] = [];

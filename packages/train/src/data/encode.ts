@@ -23,8 +23,8 @@ export interface Example {
   /** i32 [t] */
   readonly labels: Int32Array;
   /**
-   * i32 [t], where it holds several documents that know nothing of each other: the place of the first token of
-   * each token's document.
+   * i32 [t], where it holds several documents that know nothing of each other: the place of the first token
+   * of each token's document.
    */
   readonly starts?: Int32Array;
 }
@@ -39,13 +39,14 @@ export interface EncodeOptions {
   /** The most tokens of an example made of text; what is over is cut off at the end. */
   readonly maxLength: number;
   /**
-   * Whether the end-of-text token is appended to (and scored with) an example made of text. A chat ends as its
-   * template ends it.
+   * Whether the end-of-text token is appended to (and scored with) an example made of text. A chat ends as
+   * its template ends it.
    */
   readonly appendEos: boolean;
   /**
-   * `completion` scores the completion (and the end-of-text token), of a chat the assistant's turns; `all` the
-   * prompt, or the other turns, too; `all-and-padding` also fills the example up to maxLength with end-of-text tokens and scores these.
+   * `completion` scores the completion (and the end-of-text token), of a chat the assistant's turns; `all`
+   * the prompt, or the other turns, too; `all-and-padding` also fills the example up to maxLength with
+   * end-of-text tokens and scores these.
    */
   readonly lossOn: 'completion' | 'all' | 'all-and-padding';
 }
@@ -56,9 +57,10 @@ export interface EncodeOptions {
  * NUMERICS: prompt and completion are tokenized as one text, and as many tokens belong to the prompt as it
  * makes by itself. The text begins with the beginning-of-text token where the vocabulary has one.
  *
- * A chat is one text, as the model's template writes it (see encodeChat). One of token ids is used as it is, uncut and without an end-of-text token. Throws DataError where its
- * ids are not in the vocabulary, or its labels are not as many or neither −100 nor in the vocabulary, and
- * ConfigError where an end-of-text token is wanted and the vocabulary has none.
+ * A chat is one text, as the model's template writes it (see encodeChat). One of token ids is used as it is,
+ * uncut and without an end-of-text token. Throws DataError where its ids are not in the vocabulary, or its
+ * labels are not as many or neither −100 nor in the vocabulary, and ConfigError where an end-of-text token is
+ * wanted and the vocabulary has none.
  */
 export function encodeExample(
   lesson: Lesson,

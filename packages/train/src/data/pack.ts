@@ -1,9 +1,9 @@
 import type { Example } from './encode.ts';
 
 /**
- * The examples in rows of at most `maxLength` tokens, several in a row, in which each is a document of its own: one
- * after the other, into the fullest row that has room, else into a new one (best fit); one that is longer has a
- * row to itself. The rows are in the order of their first examples.
+ * The examples in rows of at most `maxLength` tokens, several in a row, in which each is a document of its
+ * own: one after the other, into the fullest row that has room, else into a new one (best fit); one that is
+ * longer has a row to itself. The rows are in the order of their first examples.
  *
  * NUMERICS: which examples an update takes together is fixed by this.
  */
