@@ -42,7 +42,7 @@ const lawOn = (tolerance: number) => (backend: () => Backend) => {
       for (const batch of batches) {
         const found = scope(() =>
           valueAndGrad(
-            (adapters) => lossSum(model, batch, { linear: withLora(model.linear, adapters, lora) }),
+            (adapters) => lossSum({ ...model, linear: withLora(model.linear, adapters, lora) }, batch),
             params,
           ),
         );
