@@ -5,6 +5,8 @@ import type { Template } from './template.ts';
 export interface Row {
   /** As the publisher writes it: `601`, `HumanEval/0`; null where the row has none. */
   readonly id: string | null;
+  /** The part of its set that the row says it is in: `train`, `validation`, `test`. */
+  readonly part?: string | null;
 }
 
 /**
@@ -15,7 +17,8 @@ export interface Row {
  *       name: 'alpaca',
  *       shape: '{instruction, output}',
  *       matches: (row) => has(row, 'instruction', 'output'),
- *       read: (row) => ({ id: taskId(row), instruction: text(row, 'instruction'), output: text(row, 'output') }),
+ *       read: (row) => ({ id: taskId(row), instruction: text(row, 'instruction'), output: text(row, 'output')
+ * }),
  *       completion: {
  *         template: { prompt: '{instruction}\n', completion: '{output}' },
  *         texts: ({ instruction, output }) => ({ instruction, output }),
@@ -32,6 +35,9 @@ export interface Format<R extends Row = Row> {
   matches(row: Members): boolean;
   /** What the row holds, checked. Throws DataError, which begins with the row's place. */
   read(row: RawRow): R;
+  /**
+   * What a model learns of the row; left out where the row is of token ids or a chat, or nothing to learn.
+   */
   readonly completion?: {
     readonly template: Template;
     /**

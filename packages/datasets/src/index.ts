@@ -1,11 +1,13 @@
+export * from './file-rows.ts';
 export * from './format.ts';
 export type { AppsRow } from './formats/apps.ts';
 export type { HumanEvalRow } from './formats/human-eval.ts';
 export * as formats from './formats/index.ts';
 export type { MbppRow } from './formats/mbpp.ts';
 export type { MbxpRow } from './formats/mbxp.ts';
+export type { Message } from './formats/messages.ts';
 export type { MultiplERow } from './formats/multipl-e.ts';
-export * from './json-rows.ts';
+export { decode, type JsonRow } from './json-rows.ts';
 export * from './read-completions.ts';
 export * from './read-rows.ts';
 export * from './row.ts';

@@ -5,22 +5,40 @@ import { ConfigError, DataError } from '@flex/base';
 import { collect, jsonl, temporaryFile, temporaryFolder } from '@flex/base/testing';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { readJsonRows } from './json-rows.ts';
+import { readFileRows } from './file-rows.ts';
 
-const readAll = (path: string) => collect(readJsonRows(path));
+const readAll = (path: string) => collect(readFileRows(path));
+
+/** A zstd frame of a window of 2 MiB, its blocks raw, or each one byte many times over. */
+function zstd(text: string, repeated = 0): Buffer {
+  const frame: Buffer[] = [Buffer.of(0x28, 0xb5, 0x2f, 0xfd, 0, 0x58)];
+  const block = (bytes: Buffer, size: number, kind: number, isLast: boolean) => {
+    const head = Buffer.alloc(4);
+    head.writeUInt32LE((size << 3) | (kind << 1) | Number(isLast));
+    frame.push(head.subarray(0, 3), bytes);
+  };
+  for (let i = 0; i < repeated; i++) block(Buffer.from(' '), 1 << 17, 1, false);
+  const bytes = Buffer.from(text);
+  for (let at = 0; at <= bytes.length; at += 1000) {
+    const piece = bytes.subarray(at, at + 1000);
+    block(piece, piece.length, 0, at + 1000 > bytes.length);
+  }
+  return Buffer.concat(frame);
+}
 
 async function valuesOf(content: string | Uint8Array) {
   return (await readAll(temporaryFile('rows.jsonl', content))).map(({ value }) => value);
 }
 
 describe('rows of JSON', () => {
-  test('are read back from lines and from a list, gzipped or not', async () => {
+  test('are read back from lines and from a list, gzipped, packed by zstd, or neither', async () => {
     const rows = fc.array(fc.jsonValue().map((value) => JSON.parse(JSON.stringify({ value })) as unknown));
     await fc.assert(
       fc.asyncProperty(rows, fc.constantFrom(0, 2), async (values, space) => {
         for (const text of [jsonl(...values), JSON.stringify(values, null, space)]) {
           expect(await valuesOf(text)).toEqual(values);
           expect(await valuesOf(gzipSync(text))).toEqual(values);
+          expect(await valuesOf(Buffer.concat([zstd(''), zstd(text)]))).toEqual(values);
         }
       }),
       { numRuns: 20 },
@@ -59,7 +77,7 @@ describe('rows of JSON', () => {
 
   test('can be left unread without keeping the file open', async () => {
     for (const content of [jsonl({ a: 1 }, { a: 2 }), gzipSync(jsonl({ a: 1 }, { a: 2 }))]) {
-      const rows = readJsonRows(temporaryFile('rows.jsonl', content));
+      const rows = readFileRows(temporaryFile('rows.jsonl', content));
       expect((await rows.next()).value?.value).toEqual({ a: 1 });
       expect(await rows.return(undefined)).toEqual({ value: undefined, done: true });
     }
@@ -77,6 +95,8 @@ describe('what is no file of rows is refused with its place, the path as it was 
     ['bytes that are no UTF-8', Uint8Array.of(34, 0xff, 34), ':1: is not UTF-8'],
     ['torn gzip', whole.subarray(0, whole.length - 12), ': is not whole gzip'],
     ['damaged gzip', whole.fill(0, 20, 30), ': is not whole gzip'],
+    ['torn zstd', zstd('{"a":1}\n'.repeat(300)).subarray(0, 2000), ': is not whole zstd'],
+    ['damaged zstd', zstd('{"a":1}\n').fill(0xff, 6), ': is not whole zstd'],
   ])('%s', async (_, content, message) => {
     const path = temporaryFile('rows.jsonl', content);
     const error = await readAll(path).catch((thrown: unknown) => thrown);
@@ -88,6 +108,7 @@ describe('what is no file of rows is refused with its place, the path as it was 
   const mebibyte = 1 << 20;
   test.each<[string, () => Uint8Array, string]>([
     ['blanks', () => gzipSync(' '.repeat(20 * mebibyte)), ':1: more than 16 MiB are blank'],
+    ['blanks by zstd', () => zstd('', 20 * 8), ':1: more than 16 MiB are blank'],
     ['empty lines', () => gzipSync('\n'.repeat(20 * mebibyte)), ':17039361: more than 16 MiB are blank'],
     [
       'blanks in a list',
@@ -114,10 +135,10 @@ describe('what is no file of rows is refused with its place, the path as it was 
     const path = temporaryFile('rows.jsonl', gzipSync(`${'1'.repeat(mebibyte)}\n`.repeat(70)));
     const lines: string[] = [];
     const read = async () => {
-      for await (const { where } of readJsonRows(path)) lines.push(where);
+      for await (const { where } of readFileRows(path)) lines.push(where);
     };
     await expect(read()).rejects.toThrow(
-      /^.*:6[45]: the gzipped file grows to more than 67108864 bytes, 100 times/,
+      /^.*:6[45]: the packed file grows to more than 67108864 bytes, 100 times/,
     );
     expect(lines).toHaveLength(64);
   });
@@ -128,11 +149,10 @@ describe('what is no file of rows is refused with its place, the path as it was 
     await expect(readAll(path)).rejects.toThrow(`${path}: is no file; name a file`);
   });
 
-  test('Parquet, no file, and a folder', async () => {
+  test('no file, and a folder', async () => {
     await expect(readAll('no/such/file.jsonl')).rejects.toThrow(
       new ConfigError('no/such/file.jsonl: no such file'),
     );
-    await expect(readAll('a.parquet')).rejects.toThrow('a.parquet: Parquet is not built yet');
     const folder = temporaryFolder();
     await expect(readAll(folder)).rejects.toThrow(`${folder}: is a folder; name a file`);
     await expect(readAll('/dev/null')).rejects.toThrow('/dev/null: is no file; name a file');

@@ -1,14 +1,11 @@
-import { constants } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
-import { pipeline, type Readable } from 'node:stream';
-import { createGunzip } from 'node:zlib';
-import { ConfigError, DataError, maxTextBytes, maxTextSize, parseJson } from '@flex/base';
+import { DataError, maxTextBytes, maxTextSize, parseJson } from '@flex/base';
+import { type Content, maxGrowth } from './content.ts';
 import { type JsonPart, newJsonSplitter } from './json-splitter.ts';
 import { isBlank, newLineSplitter } from './line-splitter.ts';
 
-/** One value of a file: a line of JSON Lines, or an element of one JSON list. */
+/** One value of a file: a line of JSON Lines, an element of one JSON list, or a row of Parquet. */
 export interface JsonRow {
-  /** The path as it was given, and the line: `data/mbpp.jsonl:12`. */
+  /** The path as it was given, and the line, or the row of Parquet, from 1: `data/mbpp.jsonl:12`. */
   readonly where: string;
   /** The value's own JSON text. */
   readonly text: string;
@@ -16,26 +13,15 @@ export interface JsonRow {
 }
 
 /**
- * The values of a file of JSON Lines, or of a file that is one JSON list, gzipped or not, whatever its name.
- * Only one value is held at a time. Throws ConfigError where there is no such file, and DataError with path
- * and line at what is not UTF-8, JSON or whole gzip, and at what is beyond the bounds: a row of more than
- * maxTextBytes, 16 MiB of blanks, gzip that grows to more than 64 MiB and 100 times its size. Blank lines are
- * passed over.
+ * The values of JSON Lines, or of one JSON list. Only one value is held at a time. Throws DataError with path
+ * and line at what is not UTF-8 or JSON, and at what is beyond the bounds: a row of more than maxTextBytes,
+ * 16 MiB of blanks, more than the content may have. Blank lines are passed over.
  */
-export async function* readJsonRows(path: string): AsyncGenerator<JsonRow> {
-  const handle = await openFile(path);
-  try {
-    for await (const { bytes, line } of split(await readChunks(handle), path)) {
-      const where = `${path}:${line}`;
-      const text = decode(bytes, where);
-      yield { where, text, value: parseJson(text, where) };
-    }
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code ?? '';
-    if (!code.startsWith('Z_')) throw error;
-    throw new DataError(`${path}: is not whole gzip (${(error as Error).message}); fetch it again`);
-  } finally {
-    await handle.close();
+export async function* jsonRows(content: Content, path: string): AsyncGenerator<JsonRow> {
+  for await (const { bytes, line } of split(content, path)) {
+    const where = `${path}:${line}`;
+    const text = decode(bytes, where);
+    yield { where, text, value: parseJson(text, where) };
   }
 }
 
@@ -48,49 +34,6 @@ export function decode(bytes: Uint8Array, where: string): string {
   }
 }
 
-async function openFile(path: string): Promise<FileHandle> {
-  if (/\.parquet$/i.test(path)) {
-    throw new ConfigError(`${path}: Parquet is not built yet; write the rows as JSON Lines`);
-  }
-  let handle: FileHandle;
-  try {
-    // Else opening a pipe would wait for who writes to it.
-    handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
-  } catch (error) {
-    const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
-    throw new ConfigError(missing ? `${path}: no such file` : `${path}: ${(error as Error).message}`);
-  }
-  const stats = await handle.stat();
-  if (stats.isFile()) return handle;
-  await handle.close();
-  throw new ConfigError(
-    `${path}: is ${stats.isDirectory() ? 'a folder' : 'no file'}; name a file of JSON Lines`,
-  );
-}
-
-/** The bytes of a file, and how many there may be. */
-interface Content {
-  readonly chunks: Readable;
-  readonly mostBytes: number;
-}
-
-/**
- * JSON shrinks to a third or a twentieth in gzip, which could make a thousandth of a file that says
- * nothing.
- */
-const maxGrowth = 100;
-const anyGrowthBytes = 1 << 26;
-
-async function readChunks(handle: FileHandle): Promise<Content> {
-  const { buffer, bytesRead } = await handle.read(Buffer.alloc(2), 0, 2, 0);
-  const bytes = handle.createReadStream({ start: 0, autoClose: false, highWaterMark: 1 << 18 });
-  if (bytesRead < 2 || buffer[0] !== 0x1f || buffer[1] !== 0x8b)
-    return { chunks: bytes, mostBytes: Infinity };
-  const mostBytes = Math.max(anyGrowthBytes, maxGrowth * (await handle.stat()).size);
-  // What fails here is thrown by the reader of the returned stream.
-  return { chunks: pipeline(bytes, createGunzip({ chunkSize: 1 << 18 }), () => {}), mostBytes };
-}
-
 const maxBlankBytes = 1 << 24;
 
 /** Lines, or the elements of a list where the first character that is not blank opens one. */
@@ -100,7 +43,7 @@ async function* split({ chunks, mostBytes }: Content, path: string): AsyncGenera
   let isBegun = false;
   let bytes = 0;
   let blanks = 0;
-  for await (const whole of chunks as AsyncIterable<Buffer>) {
+  for await (const whole of chunks) {
     const chunk = bytes === 0 ? withoutMark(whole) : whole;
     const ink = chunk.findIndex((byte) => !isBlank(byte));
     if (!isBegun && chunk[ink] === 91) {
@@ -117,7 +60,7 @@ async function* split({ chunks, mostBytes }: Content, path: string): AsyncGenera
       (heldBytes > maxTextBytes && `a row must not be longer than ${maxTextSize}`) ||
       (blanks > maxBlankBytes && `more than ${maxBlankBytes >> 20} MiB are blank`) ||
       (bytes > mostBytes &&
-        `the gzipped file grows to more than ${mostBytes} bytes, ${maxGrowth} times its size; unpack it first`);
+        `the packed file grows to more than ${mostBytes} bytes, ${maxGrowth} times its size; unpack it first`);
     if (excess) throw new DataError(`${path}:${line}: ${excess}`);
   }
   yield* lines.end();

@@ -74,6 +74,16 @@ describe('rows are told apart by their keys:', () => {
     ],
     [
       'codesearchnet',
+      {
+        func_documentation_string: 'Adds.',
+        func_code_string: 'def f(): 1',
+        whole_func_string: 'def f():\n"""Adds."""\n1',
+      },
+      '"""\nAdds.\n"""\n',
+      'def f(): 1',
+    ],
+    [
+      'codesearchnet',
       { func_documentation_string: 'Adds.', whole_func_string: 'def f(): 1' },
       '"""\nAdds.\n"""\n',
       'def f(): 1',
@@ -151,6 +161,23 @@ describe('a split', () => {
     expect(await lines(own, { split: '2-3' })).toEqual([2, 3]);
   });
 
+  test('is by the part that rows say they are in, train where it is left out', async () => {
+    const parts = ['train', 'valid', 'test', 'train'].map((partition, i) => {
+      return { docstring: 'd', code: 'c', url: `https://host/${i}#L1`, partition };
+    });
+    expect(await read(parts)).toMatchObject({ split: 'train', completions: { length: 2 } });
+    expect(await lines(parts, { split: 'validation' })).toEqual([2]);
+    expect(await lines(parts, { split: 'validation,test' })).toEqual([2, 3]);
+    expect(await lines(parts, { split: 'all' })).toEqual([1, 2, 3, 4]);
+    const hub = parts.map(({ partition }) => {
+      return { func_documentation_string: 'd', func_code_string: 'c', split_name: partition };
+    });
+    expect(await lines(hub, { split: 'test' })).toEqual([3]);
+    expect(await complaint(DataError, parts.slice(1, 3))).toBe(
+      'rows.jsonl: split train selects no row; its rows are of validation, test',
+    );
+  });
+
   test.each([
     ['of ids', [{ text: 'a' }], '1-2', 'rows.jsonl:1: has no task_id, which split 1-2 needs; take all'],
     [
@@ -195,7 +222,7 @@ describe('a template', () => {
 
   test('has nothing to fill in of token ids', async () => {
     const template = { prompt: '', completion: 'x' };
-    const message = 'template: rows of token ids, as rows.jsonl:1, have no texts to fill in';
+    const message = 'template: input-ids rows, as rows.jsonl:1, have no texts to fill in';
     expect(await complaint(ConfigError, [{ input_ids: [1] }], { template })).toBe(message);
   });
 });
@@ -209,6 +236,24 @@ describe('a source', () => {
     );
     const { completions } = await readCompletions(path);
     expect(completions).toMatchObject([{ completion: text }, { completion: 'b', where: `${path}:3` }]);
+  });
+
+  test('may be a folder of files, in the order of their names, if these do not say several parts', async () => {
+    const folder = temporaryFolder();
+    const put = (name: string, text: string) =>
+      writeFileSync(join(folder, name), gzipSync(jsonl({ docstring: 'd', code: text, partition: 'train' })));
+    put('python_train_1.jsonl.gz', 'b');
+    put('python_train_0.jsonl.gz', 'a');
+    writeFileSync(join(folder, 'README.md'), 'no rows');
+    const { completions } = await readCompletions(folder, { split: 'train' });
+    expect(completions).toEqual([
+      { where: join(folder, 'python_train_0.jsonl.gz:1'), prompt: '"""\nd\n"""\n', completion: 'a' },
+      { where: join(folder, 'python_train_1.jsonl.gz:1'), prompt: '"""\nd\n"""\n', completion: 'b' },
+    ]);
+    put('python_valid_0.jsonl.gz', 'c');
+    await expect(readCompletions(folder)).rejects.toThrow(
+      /: holds python_\w+.jsonl.gz and python_\w+.jsonl.gz, which may be different parts; name one file/,
+    );
   });
 
   /** A folder in the layout of APPS with these problems, of which 0002 has no solution. */
@@ -253,7 +298,7 @@ describe('a source', () => {
     [
       'of no known shape',
       [{ question: 'q', answer: 'a' }],
-      'rows.jsonl:1: has the keys question, answer; known are input-ids {input_ids, labels?}, mbpp {',
+      'rows.jsonl:1: has the keys question, answer; known are input-ids {input_ids, labels?}, messages {',
     ],
     [
       'with a misspelt key',
@@ -293,7 +338,9 @@ describe('a source', () => {
   test('without rows, or without problems, is refused', async () => {
     expect(await complaint(DataError, [])).toBe('rows.jsonl: has no rows');
     await expect(readCompletions('no-such.jsonl')).rejects.toThrow('no-such.jsonl: no such file or folder');
-    await expect(readCompletions(temporaryFolder())).rejects.toThrow(/is a folder without APPS problems/);
+    await expect(readCompletions(temporaryFolder())).rejects.toThrow(
+      /is a folder without files of rows or APPS problems/,
+    );
   });
 });
 

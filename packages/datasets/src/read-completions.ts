@@ -2,9 +2,10 @@ import { ConfigError, DataError } from '@flex/base';
 import type { Format } from './format.ts';
 import * as formats from './formats/index.ts';
 import type { InputIdsRow } from './formats/input-ids.ts';
+import type { MessagesRow } from './formats/messages.ts';
 import { type ReadRow, readRows } from './read-rows.ts';
 import { appsPart } from './source-rows.ts';
-import { areMbppTasks, parseSplit, selectRows } from './split.ts';
+import { areMbppTasks, haveParts, parseSplit, selectRows } from './split.ts';
 import { fill, type Template } from './template.ts';
 
 /** A prompt, and the completion that is to be learnt after it. */
@@ -20,9 +21,18 @@ export interface TokenIds extends Pick<InputIdsRow, 'inputIds' | 'labels'> {
   readonly where: string;
 }
 
+/** A chat, of which the assistant's turns are to be learnt. */
+export interface Chat extends Pick<MessagesRow, 'messages'> {
+  readonly where: string;
+}
+
+/** What a model learns of a row. */
+export type Lesson = Completion | TokenIds | Chat;
+
 /** The formats of rows that completions come from, in the order in which `auto` tries them. */
 export const completionFormats: readonly Format[] = [
   formats.inputIds,
+  formats.messages,
   formats.mbpp,
   formats.humanEval,
   formats.mbxp,
@@ -35,7 +45,7 @@ export const completionFormats: readonly Format[] = [
 export interface ReadCompletionsOptions {
   /**
    * See readSplit; of a folder in APPS's layout, also the part `train` or `test`. Null takes `train` of MBPP's
-   * tasks (MBPP, MBXP), and `all` of other rows.
+   * tasks (MBPP, MBXP) and of rows that say their part (CodeSearchNet), and `all` of other rows.
    */
   readonly split?: string | null;
   /** A format, or the name of a known one; `auto` tells the rows apart by the keys of the first. */
@@ -49,7 +59,7 @@ export interface Completions {
   readonly format: string;
   /** The split that was taken. */
   readonly split: string;
-  readonly completions: readonly (Completion | TokenIds)[];
+  readonly completions: readonly Lesson[];
   /** How many selected rows were left out because they have no solution. */
   readonly withoutSolution: number;
 }
@@ -72,7 +82,7 @@ export async function readCompletions(
   const from = readRows(source, { formats: known, format: name, part, parts: ['train'] });
   for await (const row of from) rows.push(row);
   const [{ format }] = rows;
-  const usual = areMbppTasks(rows, format) ? 'train' : 'all';
+  const usual = haveParts(rows) || areMbppTasks(rows, format) ? 'train' : 'all';
   const chosen = parseSplit(part === null ? (split ?? usual) : 'all');
   const selected = selectRows(rows, chosen, format, source);
   const completions = selected.map((row) => completionOf(row, template)).filter((found) => found !== null);
@@ -84,13 +94,13 @@ export async function readCompletions(
 }
 
 function completionOf(
-  { where, members, format: { completion }, row }: ReadRow,
+  { where, members, format: { name, completion }, row }: ReadRow,
   template: Template | null,
-): Completion | TokenIds | null {
+): Lesson | null {
   if (!completion) {
-    if (template) throw new ConfigError(`template: rows of token ids, as ${where}, have no texts to fill in`);
-    const { inputIds: ids, labels } = row as InputIdsRow;
-    return { where, inputIds: ids, labels };
+    if (template) throw new ConfigError(`template: ${name} rows, as ${where}, have no texts to fill in`);
+    const { id: _, ...lesson } = row as InputIdsRow | MessagesRow;
+    return { where, ...lesson };
   }
   const made = completion.texts(row, where);
   if (made === null) return null;

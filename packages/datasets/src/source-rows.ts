@@ -1,8 +1,9 @@
-import { statSync } from 'node:fs';
+import { readdirSync, statSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { ConfigError, readWhole } from '@flex/base';
-import { decode, type JsonRow, readJsonRows } from './json-rows.ts';
+import { readFileRows } from './file-rows.ts';
+import { decode, type JsonRow } from './json-rows.ts';
 
 /** The two parts of APPS, which lie in folders of these names. */
 export type AppsPart = 'train' | 'test';
@@ -13,22 +14,38 @@ export interface SourceOptions {
   readonly parts?: readonly AppsPart[];
 }
 
-/** The part of a folder in APPS's layout that a split means; null for other splits, and for a file. */
+/** The part of a folder in APPS's layout that a split means; null for other splits, and for files of rows. */
 export function appsPart(source: string, split: string | null): AppsPart | null {
   if (split !== 'train' && split !== 'test') return null;
-  return statSync(source, { throwIfNoEntry: false })?.isDirectory() ? split : null;
+  const isFolder = statSync(source, { throwIfNoEntry: false })?.isDirectory() ?? false;
+  return isFolder && rowFiles(source).length === 0 ? split : null;
 }
 
 /**
- * The rows of a file, or of a folder in APPS's layout, whose problems come in order of their names: the
- * folder of one problem, of problems, of the parts, or one that holds `apps`. Throws what `readJsonRows` throws, and
- * ConfigError for a folder that holds no problems or not the part.
+ * The rows of a file; of the files of rows in a folder, in order of their names; or of a folder in APPS's
+ * layout, whose problems come in order of theirs: the folder of one problem, of problems, of the parts, or
+ * one that holds `apps`. Throws what `readFileRows` throws, and ConfigError for a folder that holds neither
+ * or not the part, and where the names of its files say several parts, such as train and test.
  */
 export async function* readSource(source: string, options: SourceOptions = {}): AsyncGenerator<JsonRow> {
   const stats = statSync(source, { throwIfNoEntry: false });
   if (!stats) throw new ConfigError(`${source}: no such file or folder`);
-  if (!stats.isDirectory()) return yield* readJsonRows(source);
+  if (!stats.isDirectory()) return yield* readFileRows(source);
+  const files = rowFiles(source);
+  for (const file of files) yield* readFileRows(file);
+  if (files.length > 0) return;
   for (const folder of await appsProblems(source, options)) yield readAppsProblem(folder);
+}
+
+/** The files of rows in a folder. */
+function rowFiles(folder: string): string[] {
+  const names = readdirSync(folder).filter((name) => /\.(jsonl(\.gz|\.zst)?|parquet)$/.test(name));
+  const parts = names.map((name) => /(?:^|[^a-z])(train|valid|dev|test)/.exec(name)?.[1]);
+  const other = parts.findIndex((part) => part !== parts[0]);
+  if (other < 0) return names.sort().map((name) => join(folder, name));
+  throw new ConfigError(
+    `${folder}: holds ${names[0]} and ${names[other]}, which may be different parts; name one file, or a folder of one part`,
+  );
 }
 
 async function appsProblems(folder: string, options: SourceOptions): Promise<string[]> {
@@ -52,7 +69,7 @@ async function appsProblems(folder: string, options: SourceOptions): Promise<str
   const apps = inner('apps');
   if (apps) return appsProblems(join(folder, apps), options);
   throw new ConfigError(
-    `${folder}: is a folder without APPS problems (ID/question.txt); name a file of rows`,
+    `${folder}: is a folder without files of rows or APPS problems (ID/question.txt); name a file of rows`,
   );
 }
 

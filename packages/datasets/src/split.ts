@@ -6,8 +6,10 @@ export interface Split {
   readonly text: string;
   /** Whether it is by task numbers, which rows must then have. */
   readonly numbered: boolean;
-  /** Whether it names one of MBPP's own splits, which mean nothing for other tasks. */
+  /** Whether it names one of MBPP's own splits, which mean nothing for tasks that are not MBPP's. */
   readonly named: boolean;
+  /** The names that it consists of; empty where a part of it is a range or `all`. */
+  readonly names: readonly string[];
   readonly selects: (id: string | null) => boolean;
 }
 
@@ -25,23 +27,28 @@ export const splitSyntax = `${[...splits.keys()].join(', ')}, a range of task id
 
 /**
  * The number of a task, by which splits go, in training and in evaluation alike: the first whole number after
- * the last slash of its id. 601 of `601` and `MBJP/601`, 23 of `HumanEval_23_strlen`; null where there is none.
+ * the last slash of its id. 601 of `601` and `MBJP/601`, 23 of `HumanEval_23_strlen`; null where there is
+ * none.
  */
 export function taskNumber(id: string | null): number | null {
   const digits = /\d+/.exec(id?.slice(id.lastIndexOf('/') + 1) ?? '')?.[0];
   return digits === undefined ? null : Number(digits);
 }
 
-/** The split that a text such as `train`, `11-510` or `prompt,511-600,7` names; undefined if it names none. */
+/**
+ * The split that a text such as `train`, `11-510` or `prompt,511-600,7` names; undefined if it names none.
+ */
 export function readSplit(text: string): Split | undefined {
   const parts = text.split(',').map((part) => part.trim());
   const ranges = parts.map((part) => splits.get(part) ?? readRange(part));
   if (!ranges.every((range) => range !== undefined)) return undefined;
   const all = parts.includes('all');
+  const names = parts.filter((part) => mbppSplits.has(part));
   return {
     text,
     numbered: !all,
-    named: !all && parts.some((part) => mbppSplits.has(part)),
+    named: !all && names.length > 0,
+    names: names.length === parts.length ? names : [],
     selects: (id) => {
       const number = taskNumber(id);
       return all || (number !== null && ranges.some(([first, last]) => first <= number && number <= last));
@@ -78,15 +85,30 @@ export function areMbppTasks(rows: readonly PlacedRow[], { mbppIds }: Format): b
 }
 
 /**
- * The rows of a source that a split selects. Throws DataError for a name of MBPP's where rows are none of its
- * tasks, for task numbers where a row has none, and where none is selected.
+ * Whether each of these rows says what part of its set it is in, for which the names of splits then stand.
+ */
+export function haveParts(rows: readonly PlacedRow[]): boolean {
+  return rows.every(({ row }) => row.part != null);
+}
+
+/**
+ * The rows of a source that a split selects, by the parts they say they are in or by their task numbers.
+ * Throws DataError for a name of MBPP's where rows are none of its tasks and say no part, for task numbers
+ * where a row has none, and where none is selected.
  */
 export function selectRows<R extends PlacedRow>(
   rows: readonly R[],
-  { text, numbered, named, selects }: Split,
+  split: Split,
   format: Format,
   source: string,
 ): R[] {
+  const { text, numbered, named, names, selects } = split;
+  if (names.length > 0 && haveParts(rows)) {
+    const selected = rows.filter(({ row }) => names.includes(row.part!));
+    if (selected.length > 0) return selected;
+    const parts = [...new Set(rows.map(({ row }) => row.part))].join(', ');
+    throw new DataError(`${source}: split ${text} selects no row; its rows are of ${parts}`);
+  }
   const without = numbered && rows.find(({ row }) => taskNumber(row.id) === null);
   if (without) {
     const lack = without.row.id === null ? 'has no task_id' : `has no number in its id ${without.row.id}`;

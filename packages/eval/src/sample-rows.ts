@@ -1,7 +1,7 @@
 import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { readWhole } from '@flex/base';
-import { decode, type JsonRow, readJsonRows } from '@flex/datasets';
+import { decode, type JsonRow, readFileRows } from '@flex/datasets';
 
 /** Rows as JSON, or gzipped; MultiPL-E puts what its own judge says beside them. */
 const isRowFile = (name: string) => /\.jsonl?(\.gz)?$/.test(name) && !/\.results\.json(\.gz)?$/.test(name);
@@ -15,10 +15,10 @@ export const isSampleFile = (name: string) => isRowFile(name) || name.endsWith('
  * `{task_id, solution}` for each.
  */
 export async function* readSampleRows(path: string): AsyncGenerator<JsonRow> {
-  if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) return yield* readJsonRows(path);
+  if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) return yield* readFileRows(path);
   for (const entry of readdirSync(path, { withFileTypes: true }).sort(byNumberedName)) {
     if (entry.isDirectory()) yield* programsIn(path, entry.name);
-    else if (isRowFile(entry.name)) yield* readJsonRows(join(path, entry.name));
+    else if (isRowFile(entry.name)) yield* readFileRows(join(path, entry.name));
   }
 }
 

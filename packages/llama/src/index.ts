@@ -1,7 +1,9 @@
+export * from './chat-template.ts';
 export * from './checkpoint-files.ts';
 export * from './config.ts';
 export type { Completion, ContinuationOptions } from './continuation.ts';
 export * from './decoder.ts';
+export * from './documents-past.ts';
 export { finiteLogits } from './finite-logits.ts';
 export * from './generate.ts';
 export * from './logit-agreement.ts';

@@ -20,6 +20,7 @@ import {
 } from '@flex/tensor';
 import { type Checkpoint, openCheckpoint } from './checkpoint-files.ts';
 import { inverseFrequencies, type LlamaConfig, readLlamaConfig } from './config.ts';
+import { documentsPast } from './documents-past.ts';
 import { causalPast, type Past, type RotaryModel } from './past.ts';
 import {
   type LinearSize,
@@ -201,6 +202,8 @@ export interface TokenBatch {
   readonly t: number;
   readonly input_ids: Int32Array;
   readonly labels: Int32Array;
+  /** Where rows hold several documents (see documentsPast): the first token's place of each token's document. */
+  readonly starts?: Int32Array;
 }
 
 /** Tokens of the batch that the loss scores: labels ≥ 0 that have a token before them. */
@@ -220,7 +223,7 @@ export interface LossOptions extends ForwardOptions {
  * vocabulary. Divide by `scoredTokens` for the mean. Throws DataError when the batch scores nothing.
  */
 export function lossSum(model: LlamaModel, batch: TokenBatch, options: LossOptions = {}): Tensor {
-  const { b, t, input_ids, labels } = batch;
+  const { b, t, input_ids, labels, starts } = batch;
   const rows: number[] = [];
   const targets: number[] = [];
   for (let row = 0; row < b; row++) {
@@ -234,7 +237,8 @@ export function lossSum(model: LlamaModel, batch: TokenBatch, options: LossOptio
   if (rows.length === 0) throw new DataError('loss: the batch has no scored token');
   const index = (values: ArrayLike<number>, shape: number[]) =>
     tensor(model.backend, Int32Array.from(values), shape, 'i32');
-  const hidden = forward(model, index(input_ids, [b, t]), options);
+  const past = starts && documentsPast(model, starts, [b, t]);
+  const hidden = forward(model, index(input_ids, [b, t]), { past, ...options });
   const scored = gather(reshape(hidden, [b * t, model.config.hiddenSize]), index(rows, [rows.length]));
   const predicted = logits(model, scored);
   return sum(crossEntropy(predicted, options.labelsOf?.(predicted) ?? index(targets, [targets.length])));

@@ -17,6 +17,9 @@ export interface Past {
   weigh(scores: Tensor): Tensor;
 }
 
+/** Added to the score of a token that is not to be seen: its weight is 0, and it changes no other. */
+export const unseenScore = -1e30;
+
 /** Keys and values of the tokens so far, the same number in every row. */
 export interface KvCache {
   readonly tokens: number;

@@ -13,12 +13,10 @@ import {
   tensor,
 } from '@flex/tensor';
 import { forward, type LlamaModel, logits } from './model.ts';
-import { causalPast, type KeysAndValues, type Past } from './past.ts';
+import { causalPast, type KeysAndValues, type Past, unseenScore } from './past.ts';
 
 /** Columns by which the caches grow. */
 const columnsAtOnce = 64;
-/** Added to the score of a token that is not to be seen: its weight is 0, and it changes no other. */
-const unseenScore = -1e30;
 
 /** Texts that are decoded together, each in a slot of its own and at a length of its own. */
 export interface Slots {

@@ -33,6 +33,7 @@ const data = ({ format }: PartSchemas) =>
     template,
     maxLength,
     shuffle: z.boolean().default(true),
+    packing: z.boolean().default(false),
     appendEos: z.boolean().default(true),
     lossOn: lossOn.default('completion'),
   });

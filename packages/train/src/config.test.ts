@@ -46,6 +46,7 @@ describe('the defaults', () => {
         template: null,
         maxLength: 512,
         shuffle: true,
+        packing: false,
         appendEos: true,
         lossOn: 'completion',
       },
@@ -405,7 +406,7 @@ describe("a stranger's part", () => {
     expect(data.format).toEqual({ use: format, askWith: 'Q: ' });
     expect(heldOut[0].format).toBe('mbpp');
     expect(await complaint(() => load(['data.format=mbp']))).toContain(
-      'data.format must be auto, input-ids, mbpp',
+      'data.format must be auto, input-ids, messages, mbpp',
     );
   });
 

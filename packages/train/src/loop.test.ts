@@ -89,6 +89,25 @@ describeEachBackend((backend: () => Backend) => {
     expect(whole.summary.steps).toBe(6);
   });
 
+  test('packed rows are fewer updates of the same tokens, and are resumed to the same bytes', async () => {
+    const packed = [
+      'data.packing=true',
+      'data.max_length=300',
+      'data.split=1-4',
+      'train.batch_size=1',
+      'train.epochs=1',
+    ];
+    const { steps, summary } = await run('packed', packed);
+    const { data } = JSON.parse(readFileSync(join(folder, 'packed/manifest.json'), 'utf8')).protocol;
+    expect(data).toMatchObject({ examples: 4, rows: steps.length, tokens: summary.tokens });
+    expect(data.rows).toBeLessThan(4);
+    const interrupt = new AbortController();
+    const stop: Callback = { onUpdate: () => interrupt.abort() };
+    await run('parts', packed, { signal: interrupt.signal, callbacks: [stop] });
+    await run('parts', packed, { resume: true });
+    expect(adapterOf('parts').equals(adapterOf('packed'))).toBe(true);
+  });
+
   test('a finished run that is resumed is left as it is', async () => {
     const { summary } = await run('r', ['train.max_steps=1']);
     const again = await run('r', ['train.max_steps=1'], { resume: true });

@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { mapTree, treeLeaves } from '@flex/autograd';
 import { ConfigError, DataError, respell } from '@flex/base';
-import { type LlamaModel, loadLlama, openTokenizer, readLlamaConfig, type Tokenizer } from '@flex/llama';
+import { type LlamaModel, loadLlama, openChatTemplate, openTokenizer, readLlamaConfig } from '@flex/llama';
 import type { OptimizerState, Schedule } from '@flex/optim';
 import {
   type Adapters,
@@ -138,8 +138,8 @@ export async function prepare(
       device: backend.description,
       model: config.model,
       trainableParameters: treeLeaves([trainee.params, trainee.whole]).reduce((n, t) => n + size(t.shape), 0),
-      examples: data.examples.length,
-      skipped: data.skipped,
+      examples: data.counts.examples,
+      notes: [data, ...heldOut].flatMap(({ notes }) => notes),
       warnings,
       steps: plan.steps,
       done,
@@ -165,8 +165,7 @@ function distinct(sets: readonly DataSet[]): DataSet[] {
 /** Throws DataError for an example that is longer than the model's context. */
 function checkContext(model: string, sets: readonly DataSet[]): void {
   const { maxPositions } = readLlamaConfig(model);
-  for (const { name, examples } of sets) {
-    const longest = examples.reduce((most, { input_ids }) => Math.max(most, input_ids.length), 0);
+  for (const { name, longest } of sets) {
     if (longest > maxPositions) {
       throw new DataError(
         `${name}: has an example of ${longest} tokens; the model's context is ${maxPositions}`,
@@ -175,22 +174,31 @@ function checkContext(model: string, sets: readonly DataSet[]): void {
   }
 }
 
-/** The model's tokenizer, opened when a text needs it: rows of token ids need none. */
+/**
+ * The model's tokenizer and chat template, opened when a text or a chat needs them: rows of token ids need
+ * none.
+ */
 function tokenizerOf(model: string): TokenizerLike {
-  let opened: Tokenizer | undefined;
-  const open = () => {
-    opened ??= openTokenizer(model);
-    return opened;
-  };
+  const tokenizer = once(() => openTokenizer(model));
   return {
     vocabSize: readLlamaConfig(model).vocabSize,
     get bosId() {
-      return open().bosId;
+      return tokenizer().bosId;
     },
     get eosId() {
-      return open().eosId;
+      return tokenizer().eosId;
     },
-    encode: (text, options) => open().encode(text, options),
+    chatTemplate: once(() => openChatTemplate(model)),
+    encode: (text, options) => tokenizer().encode(text, options),
+    decodeStream: (options) => tokenizer().decodeStream(options),
+  };
+}
+
+function once<T>(open: () => T): () => T {
+  let opened: { readonly value: T } | undefined;
+  return () => {
+    opened ??= { value: open() };
+    return opened.value;
   };
 }
 

@@ -26,7 +26,17 @@ function facts(config: TrainConfig, done = 0): RunStart {
     source: 'd',
     split: 'all',
     examples: [],
-    skipped: ['one row'],
+    counts: {
+      selected: 5,
+      withoutSolution: 1,
+      withoutScoredToken: 2,
+      examples: 2,
+      cut: 1,
+      tokens: 9,
+      scoredTokens: 4,
+    },
+    longest: 5,
+    notes: ['one row'],
     batches: () => [],
   };
   return {
@@ -76,7 +86,7 @@ test('a manifest tells what was read, with digests, and what was chosen', async 
     data: [{ path: config.data.source }],
     protocol: {
       preset: 'paper',
-      data: { split: 'all', examples: 0, skipped: ['one row'], loss_on: 'all' },
+      data: { split: 'all', examples: 2, rows: 0, without_solution: 1, cut: 1, loss_on: 'all' },
       regularizers: [{ name: 'part', options: { strength: 2 }, lambda: 0.5, enters: 'loss' }],
     },
   });

@@ -176,7 +176,7 @@ function isLink(path: string): boolean {
 
 /** The digests of what decides the weights and the words of a model's or an adapter's folder. */
 export function digestModel(folder: string): FileDigest[] {
-  return digestAll(folder, (file) => /\.(json|safetensors|model)$/.test(file));
+  return digestAll(folder, (file) => /\.(json|jinja|safetensors|model)$/.test(file));
 }
 
 function goingOn(manifest: Manifest, after: number): Manifest {
@@ -258,8 +258,8 @@ function protocolOf({
   };
 }
 
-function describeData({ name, split, examples, skipped }: DataSet): object {
-  return { name, split, examples: examples.length, skipped };
+function describeData({ name, split, examples, counts }: DataSet): object {
+  return { name, split, ...respellSection({ ...counts, rows: examples.length }) };
 }
 
 function partOf({ name, options }: RecordedPart): RecordedPart {

@@ -57,8 +57,8 @@ export interface RunInfo {
   readonly model: string;
   readonly trainableParameters: number;
   readonly examples: number;
-  /** Rows left out, and why. */
-  readonly skipped: readonly string[];
+  /** Rows of training and held-out data that were left out or cut, and why; how examples were packed. */
+  readonly notes: readonly string[];
   /** What was not done as the model's or the adapter's files say, and penalties that leave nothing to learn. */
   readonly warnings: readonly string[];
   /** Updates of the whole run. */

@@ -146,7 +146,7 @@ function describeStart(info: RunInfo, line: (text: string) => void): void {
   line(
     `data ${info.examples} examples, ${info.steps} updates${info.done > 0 ? `, ${info.done} done before` : ''}`,
   );
-  for (const reason of info.skipped) line(reason);
+  for (const note of info.notes) line(note);
   line(`run folder ${info.out}`);
 }
 

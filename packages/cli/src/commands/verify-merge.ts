@@ -112,9 +112,13 @@ async function textsOf({ model, data, split, prompt, benchmark }: VerifyMergeOpt
   const chosen = benchmark === undefined && data !== undefined ? { source: data, split } : null;
   const rows = chosen ?? (prompts.length > 0 ? null : bundled);
   const { completions } = rows ? await readCompletions(rows.source, rows) : { completions: [] };
-  const texts = completions.map((row) =>
-    'inputIds' in row ? known(row.where, [...row.inputIds], config) : encode(row.prompt + row.completion),
-  );
+  const texts = completions.map((row) => {
+    if ('inputIds' in row) return known(row.where, [...row.inputIds], config);
+    if ('messages' in row) {
+      return openTokenizer(model).encode(openChatTemplate(model).render(row.messages), { bos: false });
+    }
+    return encode(row.prompt + row.completion);
+  });
   return [...texts, ...prompts].map((ids) => ids.slice(0, Math.min(mostTokens, config.maxPositions)));
 }
 

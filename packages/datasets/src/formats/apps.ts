@@ -1,7 +1,7 @@
 import { DataError, parseJson, show } from '@flex/base';
 import type { Format, Row } from '../format.ts';
 import { memberText } from '../json-splitter.ts';
-import { has, optionalText, type RawRow, taskId, text, unix } from '../row.ts';
+import { has, id, optionalText, type RawRow, taskId, text, unix } from '../row.ts';
 
 /** A row of APPS. */
 export interface AppsRow extends Row {
@@ -13,7 +13,7 @@ export interface AppsRow extends Row {
 }
 
 /**
- * APPS (Hendrycks et al. 2021): `{task_id or problem_id, question, input_output, starter_code?, solutions?}`, where
+ * APPS (Hendrycks et al. 2021): `{task_id, problem_id or id, question, input_output, starter_code?, solutions?}`, where
  * `input_output` is an object or JSON text, and `solutions` a list or JSON text.
  */
 export const apps: Format<AppsRow> = {
@@ -21,7 +21,7 @@ export const apps: Format<AppsRow> = {
   shape: '{task_id or problem_id, question, input_output, solutions}',
   matches: (row) => has(row, 'question') && (has(row, 'input_output') || has(row, 'solutions')),
   read: (row) => ({
-    id: taskId(row),
+    id: taskId(row) ?? (row.value.id == null ? null : id(row, 'id')),
     question: text(row, 'question'),
     starterCode: optionalText(row, 'starter_code') ?? '',
     inputOutput: inputOutputOf(row),

@@ -121,7 +121,24 @@ describe('APPS', () => {
   });
 });
 
+test('APPS as its own file of rows has its id as id', () => {
+  expect(apps({ problem_id: undefined, id: 4 }).id).toBe('4');
+});
+
+const turn = { role: 'user', content: 'Hi' };
+const chat = reader(formats.messages, { task_id: 3, messages: [turn, { ...turn, name: null }] });
+
+test('a chat has its turns as they are, without what is null in them', () => {
+  expect(chat()).toEqual({ id: '3', messages: [turn, turn] });
+});
+
 test.each<[string, (more: object) => Row, object, string]>([
+  ['a chat', chat, { messages: [] }, 'messages must be a list of {role, content}, got []'],
+  ['a chat', chat, { messages: 'Hi' }, 'messages must be a list of {role, content}, got "Hi"'],
+  ['a chat', chat, { messages: [turn, 7] }, 'messages[1] must be a JSON object, got 7'],
+  ['a chat', chat, { messages: [{ role: 'user' }] }, 'messages[0].content must be a text'],
+  ['a chat', chat, { messages: [{ ...turn, content: [] }] }, 'messages[0].content must be a text, got []'],
+  ['a chat', chat, { messages: [{ ...turn, tool_calls: [{}] }] }, 'messages[0] has tool_calls, which is not'],
   ['MBPP', mbpp, { test_list: [] }, 'test_list must have a test, got an empty list'],
   ['MBPP', mbpp, { test_list: 'assert 1' }, 'test_list must be a list of texts, got "assert 1"'],
   ['MBPP', mbpp, { test_list: [1] }, 'test_list must be a list of texts, got [1]'],

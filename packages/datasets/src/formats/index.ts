@@ -4,6 +4,7 @@ export { humanEval } from './human-eval.ts';
 export { inputIds } from './input-ids.ts';
 export { mbpp } from './mbpp.ts';
 export { mbxp } from './mbxp.ts';
+export { messages } from './messages.ts';
 export { multiplE } from './multipl-e.ts';
 export { plainText } from './plain-text.ts';
 export { promptCompletion } from './prompt-completion.ts';

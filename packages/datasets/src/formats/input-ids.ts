@@ -1,5 +1,5 @@
 import type { Format, Row } from '../format.ts';
-import { has, hasOnly, integers, taskId } from '../row.ts';
+import { hasOnly, integers, taskId } from '../row.ts';
 
 /** An example as token ids. */
 export interface InputIdsRow extends Row {
@@ -16,6 +16,6 @@ export const inputIds: Format<InputIdsRow> = {
   read: (row) => ({
     id: taskId(row),
     inputIds: integers(row, 'input_ids'),
-    labels: has(row.value, 'labels') ? integers(row, 'labels') : null,
+    labels: row.value.labels == null ? null : integers(row, 'labels'),
   }),
 };

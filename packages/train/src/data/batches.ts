@@ -11,6 +11,11 @@ export interface Batch {
   readonly input_ids: Int32Array;
   /** i32 [b, t] */
   readonly labels: Int32Array;
+  /**
+   * i32 [b, t], where an example holds several documents: the place of the first token of each token's
+   * document.
+   */
+  readonly starts?: Int32Array;
   /** i32 [b]: each example's own number of tokens. */
   readonly lengths: Int32Array;
   /** Σ lengths: the tokens that are no padding. */
@@ -105,5 +110,14 @@ export function collate(examples: readonly Example[]): Batch {
     input_ids.set(example.input_ids, i * t);
     labels.set(example.labels, i * t);
   }
-  return { b, t, input_ids, labels, lengths, tokens: lengths.reduce((sum, length) => sum + length, 0) };
+  const tokens = lengths.reduce((sum, length) => sum + length, 0);
+  const batch = { b, t, input_ids, labels, lengths, tokens };
+  if (!examples.some((example) => example.starts)) return batch;
+  const starts = new Int32Array(b * t);
+  for (const [i, example] of examples.entries()) {
+    // The padding is a document that nobody scores.
+    starts.fill(lengths[i], i * t + lengths[i], (i + 1) * t);
+    if (example.starts) starts.set(example.starts, i * t);
+  }
+  return { ...batch, starts };
 }

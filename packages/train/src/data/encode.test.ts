@@ -6,8 +6,12 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { type EncodeOptions, encodeExample, type TokenizerLike, UNSCORED } from './encode.ts';
 
-/** A token a character: its code; 1 begins and 2 ends a text. */
+/** A token a character: its code; 1 begins and 2 ends a text. Chats have no template. */
 const characters: TokenizerLike = {
+  chatTemplate() {
+    throw new ConfigError('no template');
+  },
+  decodeStream: () => ({ push: (id) => String.fromCharCode(id), end: () => '' }),
   bosId: 1,
   eosId: 2,
   vocabSize: 128,
@@ -127,7 +131,10 @@ describe('an example of token ids', () => {
 });
 
 describeShared('data', 'the held-out rows of the micro model', () => {
-  const tokenizer = () => openTokenizer(shared('models/micro'));
+  const tokenizer = () => ({
+    ...openTokenizer(shared('models/micro')),
+    chatTemplate: characters.chatTemplate,
+  });
 
   /** The scored tokens of tasks 511–600, over which the reference losses are means. */
   const scored = async (file: string) => {

@@ -1,16 +1,16 @@
 import { ConfigError, DataError } from '@flex/base';
-import type { Completion, TokenIds } from '@flex/datasets';
+import type { Completion, Lesson, TokenIds } from '@flex/datasets';
+import type { ChatTemplate, Tokenizer } from '@flex/llama';
+import { encodeChat } from './encode-chat.ts';
 
 /** The label of a token that is not scored. */
 export const UNSCORED = -100;
 
-/** What encoding needs of a tokenizer. */
-export interface TokenizerLike {
-  /** The ids of a text, after the beginning-of-text token if `bos`, or else if the tokenizer's own habit is so. */
-  encode(text: string, options?: { readonly bos?: boolean }): readonly number[];
-  readonly bosId: number | null;
-  readonly eosId: number | null;
-  readonly vocabSize: number;
+/** What encoding needs of a tokenizer, and of chats their template. */
+export interface TokenizerLike
+  extends Pick<Tokenizer, 'encode' | 'decodeStream' | 'bosId' | 'eosId' | 'vocabSize'> {
+  /** The model's own. Throws ConfigError where it has none. */
+  chatTemplate(): ChatTemplate;
 }
 
 /**
@@ -22,60 +22,93 @@ export interface Example {
   readonly input_ids: Int32Array;
   /** i32 [t] */
   readonly labels: Int32Array;
+  /**
+   * i32 [t], where it holds several documents that know nothing of each other: the place of the first token
+   * of each token's document.
+   */
+  readonly starts?: Int32Array;
+}
+
+/** An example that was made of a row. */
+export interface EncodedExample extends Example {
+  /** Whether its end was over maxLength, and was cut off. */
+  readonly cut: boolean;
 }
 
 export interface EncodeOptions {
   /** The most tokens of an example made of text; what is over is cut off at the end. */
   readonly maxLength: number;
-  /** Whether the end-of-text token is appended to (and scored with) an example made of text. */
+  /**
+   * Whether the end-of-text token is appended to (and scored with) an example made of text. A chat ends as
+   * its template ends it.
+   */
   readonly appendEos: boolean;
   /**
-   * `completion` scores the completion (and the end-of-text token), `all` the prompt too; `all-and-padding`
-   * also fills the example up to maxLength with end-of-text tokens and scores these.
+   * `completion` scores the completion (and the end-of-text token), of a chat the assistant's turns; `all`
+   * the prompt, or the other turns, too; `all-and-padding` also fills the example up to maxLength with
+   * end-of-text tokens and scores these.
    */
   readonly lossOn: 'completion' | 'all' | 'all-and-padding';
 }
 
 /**
- * The example that a completion makes; null if it has no token to score in what maxLength leaves of it.
+ * The example that a row makes; null if it has no token to score in what maxLength leaves of it.
  *
  * NUMERICS: prompt and completion are tokenized as one text, and as many tokens belong to the prompt as it
  * makes by itself. The text begins with the beginning-of-text token where the vocabulary has one.
  *
- * One of token ids is used as it is, uncut and without an end-of-text token. Throws DataError where its
- * ids are not in the vocabulary, or its labels are not as many or neither −100 nor in the vocabulary, and
- * ConfigError where an end-of-text token is wanted and the vocabulary has none.
+ * A chat is one text, as the model's template writes it (see encodeChat). One of token ids is used as it is,
+ * uncut and without an end-of-text token. Throws DataError where its ids are not in the vocabulary, or its
+ * labels are not as many or neither −100 nor in the vocabulary, and ConfigError where an end-of-text token is
+ * wanted and the vocabulary has none.
  */
 export function encodeExample(
-  completion: Completion | TokenIds,
+  lesson: Lesson,
   tokenizer: TokenizerLike,
   options: EncodeOptions,
-): Example | null {
+): EncodedExample | null {
   const example =
-    'inputIds' in completion
-      ? fromIds(completion, tokenizer.vocabSize)
-      : fromText(completion, tokenizer, options);
+    'inputIds' in lesson
+      ? fromIds(lesson, tokenizer.vocabSize)
+      : fromTokens(
+          'messages' in lesson ? encodeChat(lesson, tokenizer) : fromText(lesson, tokenizer, options),
+          tokenizer,
+          options,
+        );
   example.labels[0] = UNSCORED;
   return example.labels.some((label) => label !== UNSCORED) ? example : null;
+}
+
+/** The tokens of a text, and whether each is of what is to be learnt, the completion. */
+export interface MarkedTokens {
+  readonly ids: readonly number[];
+  readonly learnt: readonly boolean[];
 }
 
 function fromText(
   { prompt, completion }: Completion,
   tokenizer: TokenizerLike,
-  options: EncodeOptions,
-): Example {
-  const { maxLength, appendEos, lossOn } = options;
+  { appendEos }: EncodeOptions,
+): MarkedTokens {
   const begin = { bos: tokenizer.bosId !== null };
   const ids = [...tokenizer.encode(prompt + completion, begin)];
   if (appendEos) ids.push(endOf(tokenizer, 'append_eos: true'));
-  if (lossOn === 'all-and-padding') {
-    const end = endOf(tokenizer, 'loss_on: all-and-padding');
-    while (ids.length < maxLength) ids.push(end);
-  }
+  const promptTokens = tokenizer.encode(prompt, begin).length;
+  return { ids, learnt: ids.map((_, i) => i >= promptTokens) };
+}
+
+function fromTokens(
+  { ids, learnt }: MarkedTokens,
+  tokenizer: TokenizerLike,
+  { maxLength, lossOn }: EncodeOptions,
+): EncodedExample {
   const input_ids = Int32Array.from(ids.slice(0, maxLength));
-  const labels = input_ids.slice();
-  if (lossOn === 'completion') labels.fill(UNSCORED, 0, tokenizer.encode(prompt, begin).length);
-  return { input_ids, labels };
+  const labels = input_ids.map((id, i) => (lossOn === 'completion' && !learnt[i] ? UNSCORED : id));
+  const cut = ids.length > maxLength;
+  if (lossOn !== 'all-and-padding') return { input_ids, labels, cut };
+  const filled = new Int32Array(maxLength).fill(endOf(tokenizer, 'loss_on: all-and-padding'));
+  filled.set(input_ids);
+  return { input_ids: filled, labels: filled.slice(), cut };
 }
 
 function endOf({ eosId }: TokenizerLike, wanted: string): number {
@@ -83,7 +116,7 @@ function endOf({ eosId }: TokenizerLike, wanted: string): number {
   return eosId;
 }
 
-function fromIds({ where, inputIds, labels }: TokenIds, vocabSize: number): Example {
+function fromIds({ where, inputIds, labels }: TokenIds, vocabSize: number): EncodedExample {
   const isToken = (id: number) => id >= 0 && id < vocabSize;
   const wrongId = inputIds.find((id) => !isToken(id));
   if (wrongId !== undefined) {
@@ -98,5 +131,5 @@ function fromIds({ where, inputIds, labels }: TokenIds, vocabSize: number): Exam
   if (wrongLabel !== undefined) {
     throw new DataError(`${where}: labels must be -100 or in 0 to ${vocabSize - 1}, got ${wrongLabel}`);
   }
-  return { input_ids: Int32Array.from(inputIds), labels: Int32Array.from(labels ?? inputIds) };
+  return { input_ids: Int32Array.from(inputIds), labels: Int32Array.from(labels ?? inputIds), cut: false };
 }
