@@ -15,6 +15,7 @@ export * from './combine-adapters.ts';
 export { type FreshAdapter, initAdapter, initLora, removedBy } from './init-lora.ts';
 export * from './lora.ts';
 export { learningRateFactors } from './lora-plus.ts';
+export { type LowRankProduct, productsOf, subtractProduct } from './low-rank-product.ts';
 export * from './merge.ts';
 export { mergedWeight } from './merged-weight.ts';
 export * from './open-adapter.ts';

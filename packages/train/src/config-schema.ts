@@ -128,6 +128,7 @@ const train = z
     seed: z.int().min(0).max(0xffffffff).default(0),
     evalEvery: z.int().min(0).default(100),
     saveEvery: z.int().min(0).default(100),
+    spectrumEvery: z.int().min(0).default(100),
     checkpointActivations: z
       .union([z.boolean(), z.literal('auto')])
       .describe('auto, true or false')

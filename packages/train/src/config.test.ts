@@ -98,6 +98,7 @@ describe('the defaults', () => {
         seed: 0,
         evalEvery: 100,
         saveEvery: 100,
+        spectrumEvery: 100,
         checkpointActivations: 'auto',
       },
       eval: [],

@@ -15,6 +15,7 @@ export { type Preset, presets } from './presets.ts';
 export * from './recipe.ts';
 export * from './run.ts';
 export * from './run-folder.ts';
+export * from './spectrum-log.ts';
 export * from './tensorboard.ts';
 export {
   type UpdateInputs,

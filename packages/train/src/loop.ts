@@ -11,6 +11,7 @@ import { meanLoss } from './evaluate.ts';
 import { type PreparedRun, type PrepareOptions, prepare } from './prepare.ts';
 import type { RunSummary, StepMetrics } from './run.ts';
 import { openRunState, type RunState } from './run-state.ts';
+import { spectrumFile, spectrumLog } from './spectrum-log.ts';
 import { tensorBoard } from './tensorboard.ts';
 import { update } from './update.ts';
 
@@ -38,7 +39,8 @@ async function run(
 ): Promise<RunSummary> {
   const { config, folder, setup, trainee, heldOut, plan } = prepared;
   const { evalEvery, saveEvery } = config.train;
-  const callbacks = [...prepared.callbacks, tensorBoard(join(config.out, 'tensorboard')), ...further];
+  const writers = [tensorBoard(join(config.out, 'tensorboard')), spectrumLog(join(config.out, spectrumFile))];
+  const callbacks = [...prepared.callbacks, ...writers, ...further];
   const state = openRunState(prepared);
   const { context } = state;
   const started = performance.now();

@@ -38,7 +38,7 @@ export interface RunStart {
   readonly done: number;
 }
 
-/** A run's folder: config.yaml, manifest.json, metrics.jsonl, and in the end summary.json. */
+/** A run's folder: config.yaml, manifest.json, metrics.jsonl, spectrum.jsonl, and in the end summary.json. */
 export interface RunFolder {
   readonly path: string;
   /** SHA-256 of all that decides the run's numbers: configuration, parts, model, adapter, training data. */
@@ -62,7 +62,15 @@ export interface OpenOptions {
 }
 
 /** What a run writes. The manifest is last to be removed and first to be written, as it marks a run. */
-const written = ['config.yaml', 'metrics.jsonl', 'summary.json', 'adapter', 'checkpoints', 'tensorboard'];
+const written = [
+  'config.yaml',
+  'metrics.jsonl',
+  'spectrum.jsonl',
+  'summary.json',
+  'adapter',
+  'checkpoints',
+  'tensorboard',
+];
 const manifestFile = 'manifest.json';
 
 /**
@@ -196,7 +204,7 @@ function decisive(config: TrainConfig, modules: readonly ModuleDigest[]): object
   const plain = plainConfig(moved as unknown as TrainConfig);
   const { data, lora, optimizer, schedule, regularizer, dtype, train } = plain;
   const { source: _, ...reading } = data as Section;
-  const { eval_every: _e, save_every: _s, ...training } = train as Section;
+  const { eval_every: _e, save_every: _s, spectrum_every: _p, ...training } = train as Section;
   return { data: reading, lora, optimizer, schedule, regularizer, dtype, train: training };
 }
 

@@ -1,90 +1,183 @@
-import { printable } from '@flex/base';
-import { fourierOptions, peftName, readAdapterTensors, type Spectrum, spectrumOf } from '@flex/peft';
-import { respellSection } from '@flex/train';
-import chalk from 'chalk';
-import { Command } from 'commander';
-import { type CommonOptions, outputOf, withCommonOptions, withDevice } from '../context.ts';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { ConfigError, DataError, writeAtomic } from '@flex/base';
+import { type Adapter, type FourierOptions, fourierOptions, peftName, readAdapterTensors } from '@flex/peft';
+import type { Backend } from '@flex/tensor';
+import { readManifest, readSpectra, respellSection, spectrumFile } from '@flex/train';
+import { Command, Option } from 'commander';
+import { type CommonOptions, type Output, outputOf, withCommonOptions, withDevice } from '../context.ts';
 import { openBackend } from '../device.ts';
-import { newTable } from '../table.ts';
+import { number, whole } from '../option-values.ts';
+import {
+  type AdapterSpectra,
+  plainSpectra,
+  recordedOptions,
+  runOf,
+  spectraOf,
+  spectraOfDifference,
+} from '../spectrum/adapter-spectra.ts';
+import { adapterChart, runChart } from '../spectrum/spectrum-charts.ts';
+import {
+  differenceTables,
+  type NamedSpectra,
+  outside,
+  parameterTable,
+  productTable,
+  runTable,
+  totalsTable,
+} from '../spectrum/spectrum-tables.ts';
 
 interface SpectrumCommandOptions extends CommonOptions {
-  readonly adapter: string;
+  readonly adapter?: string;
+  readonly against?: string;
+  readonly run?: string;
   readonly device: string;
-  readonly norm: 'ortho' | 'backward' | 'mean';
-  readonly threshold: number;
+  readonly norm?: FourierOptions['norm'];
+  readonly threshold?: number;
+  readonly permutations?: number;
+  readonly svg?: string;
 }
 
 export function spectrumCommand(): Command {
   const command = new Command('spectrum')
     .description(
-      "frequency content of an adapter's A and B: penalty, and shares of power below and above the threshold",
+      "frequency content of an adapter's A, B and s·B·A: penalty, power by frequency against that of permuted " +
+        'indices, singular values; of one adapter, of two and their difference, of a run over time',
     )
-    .requiredOption('--adapter <dir>', 'a PEFT adapter')
-    .option('--norm <name>', 'scale of the transform: ortho, backward or mean', 'ortho')
-    .option('--threshold <t>', 'share of the spectrum that counts as low', Number, 0.5);
+    .option('--adapter <dir>', 'a PEFT adapter')
+    .option('--against <dir>', 'a second one: both, and the second less the first')
+    .option('--run <dir>', "a run's folder, whose spectra training has kept (train.spectrum_every)")
+    .addOption(
+      new Option('--norm <name>', "scale of the transform; its run's, else ortho").choices([
+        'ortho',
+        'backward',
+        'mean',
+      ]),
+    )
+    .option('--threshold <t>', "share of the spectrum that counts as low; its run's, else 0.5", number)
+    .option('--permutations <n>', 'draws of the noise: 39, 79, 119 …, or 0 for none; default 39', whole)
+    .option('--svg <file>', 'draw it');
   return withCommonOptions(withDevice(command)).action(run);
 }
 
-async function run({
-  adapter: dir,
-  device,
-  norm,
-  threshold,
-  ...common
-}: SpectrumCommandOptions): Promise<void> {
-  const output = outputOf(common);
-  const options = fourierOptions({ norm, threshold });
-  const backend = await openBackend(device, output.note);
-  const { params, warnings } = readAdapterTensors(backend, dir);
-  for (const line of warnings) output.warn(line);
-  const found = await spectrumOf(params, options);
-  const spectra = new Map([...found].map(([name, spectrum]) => [peftName(name), spectrum]));
-  const parameters = [...spectra].map(([name, { bins, penalty, below, above, bands }]) => ({
-    name,
-    bins,
-    penalty,
-    share_below: below,
-    share_above: above,
-    bands,
-  }));
-  const total = parameters.reduce((sum, p) => sum + p.penalty, 0);
-  output.emit({ adapter: dir, options: respellSection(options), penalty: total, parameters });
-  output.print(tableOf(spectra, threshold));
-  output.print(`penalty of the whole adapter, before λ: ${total.toPrecision(6)} (norm ${norm})`);
-  await backend.close();
-}
-
-function tableOf(spectra: ReadonlyMap<string, Spectrum>, threshold: number): string {
-  const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
-  const head = [
-    'parameter',
-    'bins',
-    'penalty',
-    `below ${threshold}`,
-    `above ${threshold}`,
-    'power by frequency',
-  ];
-  const table = newTable({
-    head,
-    colAligns: ['left', 'right', 'right', 'right', 'right'],
-  });
-  for (const [name, { bins, penalty, below, above, bands }] of spectra) {
-    const short = name.replace(/^base_model\.model\.model\./, '').replace(/\.weight$/, '');
-    table.push([
-      printable(short),
-      bins,
-      penalty.toPrecision(4),
-      percent(below),
-      percent(above),
-      chalk.cyan(sparkline(bands)),
-    ]);
+async function run(options: SpectrumCommandOptions): Promise<void> {
+  const { adapter, against, norm, threshold, permutations, run } = options;
+  const output = outputOf(options);
+  if ((adapter === undefined) === (run === undefined)) {
+    throw new ConfigError('spectrum: give --adapter, or --run for a run over time');
   }
-  return table.toString();
+  if (adapter !== undefined) return ofAdapters(adapter, options, output);
+  const given = Object.entries({ against, norm, threshold, permutations }).find(
+    ([, value]) => value !== undefined,
+  );
+  if (given)
+    throw new ConfigError(`spectrum: --${given[0]} is for --adapter; --run shows what training kept`);
+  ofRun(run!, options, output);
 }
 
-/** The bands as blocks of growing height, the largest full. */
-function sparkline(bands: readonly number[]): string {
-  const largest = Math.max(...bands);
-  const blocks = ' ▁▂▃▄▅▆▇█';
-  return bands.map((share) => blocks[largest > 0 ? Math.ceil((8 * share) / largest) : 0]).join('');
+async function ofAdapters(
+  dir: string,
+  { against, device, norm, threshold, permutations = 39, svg }: SpectrumCommandOptions,
+  output: Output,
+): Promise<void> {
+  const folder = runOf(dir);
+  const penalty = optionsOf(folder, { norm, threshold, against }, output);
+  const options = { ...penalty, permutations };
+  const backend = await openBackend(device, output.note);
+  const first = open(backend, dir, output);
+  if (permutations > 0) output.note(`noise: ${permutations} permutations of the indices, seeds from 0`);
+  const own = await spectraOf(first, backend, options);
+  requireFinite(dir, own);
+  const named = new Map([[against === undefined ? 'adapter' : 'first', own]]);
+  if (against !== undefined) {
+    const second = open(backend, against, output);
+    const other = await spectraOf(second, backend, options);
+    requireFinite(against, other);
+    named.set('second', other);
+    named.set('difference', await spectraOfDifference(second, first, backend, options));
+  }
+  await backend.close();
+  const [plain, other, difference] = [...named.values()].map(plainSpectra);
+  output.emit({
+    adapter: dir,
+    run: folder,
+    options: respellSection(penalty),
+    permutations,
+    ...plain,
+    ...(other && { against: { adapter: against, ...other }, difference }),
+  });
+  printTables(named, penalty, output);
+  output.print(
+    `penalty of the whole adapter, before λ: ${plain.penalty.toPrecision(6)} (norm ${penalty.norm})`,
+  );
+  const title = against === undefined ? dir : `${dir} (first) and ${against} (second)`;
+  if (svg !== undefined) draw(svg, adapterChart(`Spectrum of ${title}`, named, penalty), output);
+}
+
+function ofRun(dir: string, { svg }: SpectrumCommandOptions, output: Output): void {
+  readManifest(dir);
+  const file = join(dir, spectrumFile);
+  const lines = existsSync(file) ? readSpectra(file) : [];
+  if (lines.length === 0) {
+    throw new DataError(`${file}: has no spectrum; training keeps one every train.spectrum_every updates`);
+  }
+  const options = recordedOptions(dir);
+  output.emit({ run: dir, options: respellSection(options), spectra: lines });
+  output.print(runTable(lines));
+  output.print(
+    `shares of power below T = ${options.threshold} of the spectrum; inputs and outputs are of s·B·A`,
+  );
+  if (svg !== undefined) draw(svg, runChart(`Spectrum of ${dir}`, lines, options.threshold), output);
+}
+
+/** The penalty's options: those given, over those of the run that the adapter is of, over the defaults. */
+function optionsOf(
+  run: string | null,
+  { norm, threshold, against }: Pick<SpectrumCommandOptions, 'norm' | 'threshold' | 'against'>,
+  output: Output,
+): FourierOptions {
+  const recorded = run === null ? fourierOptions() : recordedOptions(run);
+  if (run !== null) output.note(`options of the penalty: those of the run in ${run}`);
+  // A change is since a start that an adapter does not hold; two adapters are compared tensor by tensor.
+  const isEach = recorded.scope === 'change' || against !== undefined;
+  if (isEach && recorded.scope !== 'each') {
+    output.warn(`the penalty of the run has scope ${recorded.scope}; what is shown is of each A and each B`);
+  }
+  return fourierOptions({
+    ...recorded,
+    scope: isEach ? 'each' : recorded.scope,
+    ...(norm !== undefined && { norm }),
+    ...(threshold !== undefined && { threshold }),
+  });
+}
+
+function open(backend: Backend, dir: string, output: Output): Adapter {
+  const adapter = readAdapterTensors(backend, dir);
+  for (const line of adapter.warnings) output.warn(line);
+  return adapter;
+}
+
+function requireFinite(dir: string, { parameters }: AdapterSpectra): void {
+  const bad = [...parameters.each].find(([, { power }]) => !Number.isFinite(power));
+  if (bad) throw new DataError(`${dir}: ${peftName(bad[0])} has numbers that are not finite`);
+}
+
+function printTables(named: NamedSpectra, { threshold }: FourierOptions, output: Output): void {
+  const [own] = named.values();
+  output.print(totalsTable(named));
+  const tables = named.size > 1 ? differenceTables(named) : [parameterTable(own), productTable(own)];
+  for (const table of tables) output.print(table);
+  output.print(`below T: share of the power below ${threshold} of the spectrum`);
+  const found = outside(own.parameters.each.values());
+  if (found) {
+    output.print(
+      `* outside of what 95 % of permutations of the indices have: ${found.outside} of ${found.of} parameters; ` +
+        `without any order ${(0.05 * found.of).toFixed(1)} would be`,
+    );
+  }
+}
+
+function draw(file: string, chart: string, output: Output): void {
+  writeAtomic(file, chart);
+  output.note(`${file}: written`);
 }

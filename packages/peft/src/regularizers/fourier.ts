@@ -46,11 +46,14 @@ export function fourierOptions(given: Partial<FourierOptions> = {}): FourierOpti
 
 /** The rfft of every signal of an adapter, one transform for each length. */
 export function spectraOf(adapters: Adapters, options: FourierOptions, start?: Adapters): Spectra[] {
+  return signalGroups(adapters, options, start).map((group) => groupSpectra(group, options));
+}
+
+/** The rfft of every signal of a group. */
+export function groupSpectra({ signals, sources }: SignalGroup, options: FourierOptions): Spectra {
   const norm = options.norm === 'ortho' ? 'ortho' : 'backward';
-  return signalGroups(adapters, options, start).map(({ signals, sources }) => {
-    const [rows, length] = signals.shape;
-    return { length, sources, parts: reshape(rfft(signals, { norm }), [rows, 2 * binsOf(length)]) };
-  });
+  const [rows, length] = signals.shape;
+  return { length, sources, parts: reshape(rfft(signals, { norm }), [rows, 2 * binsOf(length)]) };
 }
 
 /**

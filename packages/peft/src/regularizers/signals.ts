@@ -78,14 +78,14 @@ function flatten(matrix: Tensor, { order }: SignalOptions): Tensor {
 const permutationStream = 0x5f0f;
 
 /**
- * A permutation of 0 … length − 1: Fisher and Yates' shuffle with numbers that the seed and the length
- * decide.
+ * A permutation of 0 … length − 1: Fisher and Yates' shuffle with numbers that the seed, the stream and the
+ * length decide.
  */
-export function permutation(length: number, seed: number): Int32Array {
+export function permutation(length: number, seed: number, stream = permutationStream): Int32Array {
   const places = Int32Array.from({ length }, (_, i) => i);
   const words = new Uint32Array(4);
   for (let i = length - 1; i > 0; i--) {
-    philox(words, [seed, permutationStream], [i, length, 0, 0]);
+    philox(words, [seed, stream], [i, length, 0, 0]);
     const j = Math.floor((words[0] / 2 ** 32) * (i + 1));
     [places[i], places[j]] = [places[j], places[i]];
   }
