@@ -147,8 +147,11 @@ describeEachBackend((backend) => {
     });
 
     it('needs the weight', () => {
-      const { pairs } = setUpDora([1, 2, 3, 4, 5]);
-      expect(() => resolveLora(config, pairs)).toThrow(`lora: there is no weight of ${path}`);
+      const { x, linear, pairs } = setUpDora([1, 2, 3, 4, 5]);
+      const weights = new Map();
+      expect(() => resolveLora(config, pairs, { weights })).toThrow(`lora: there is no weight of ${path}`);
+      const adapted = withLora(linear, pairs, resolveLora(config, pairs));
+      expect(() => adapted(x, path)).toThrow("without the model's weights");
     });
   });
 

@@ -112,22 +112,22 @@ export interface AdaptedBase {
 }
 
 /**
- * What the config says of the adapters' modules. Those of DoRA need the model's weights. Throws ConfigError
- * for a weight that is missing, and for an adapter that began with `pissa` or `olora` without what these
- * took out.
+ * What the config says of the adapters' modules. Without the model's weights it is good for scales, and DoRA
+ * cannot run. With them, throws ConfigError for one that is missing, and for an adapter that began with
+ * `pissa` or `olora` without what these took out.
  */
 export function resolveLora(
   config: LoraConfig,
   adapters: Adapters,
-  { weights = new Map(), removed = null }: AdaptedBase = {},
+  { weights, removed = null }: AdaptedBase = {},
 ): ResolvedLora {
-  if (decomposes(config.init) && !removed)
+  if (weights && decomposes(config.init) && !removed)
     throw new ConfigError(`lora: ${config.init} is relative to a changed model; take openAdapter to read it`);
   const modules = [...adapters].map(([path, { magnitude }], index): [string, ResolvedModule] => {
     const scale = scaleOf(config, path);
     const taken = removed?.get(path);
     const module = { scale, index, ...(taken && { removed: taken }) };
-    if (!magnitude) return [path, module];
+    if (!magnitude || !weights) return [path, module];
     const weight = weightOf(weights, path);
     const squares = scope(() => rowSquares(taken ? mergedWeight(weight, taken, -scale) : weight));
     return [path, { ...module, squares }];
@@ -179,6 +179,8 @@ export function withLora(
           : x;
       const product = productOf(input, pair);
       const y = base(x);
+      if (pair.magnitude && !squares)
+        throw new ConfigError(`lora: DoRA on ${path} was resolved without the model's weights`);
       if (!pair.magnitude || !squares)
         return addScaled(y, pair.bias ? add(product, pair.bias) : product, scale);
       const norms = withoutRecorders(() => adaptedNorms(pair, scale, squares, base(pair.a)));

@@ -3,7 +3,13 @@ import { join } from 'node:path';
 import { ConfigError, DataError, printable } from '@flex/base';
 import { readCompletions } from '@flex/datasets';
 import { type Comparison, compare, readResults } from '@flex/eval';
-import { type LlamaConfig, openTokenizer, readLlamaConfig, type Tokenizer } from '@flex/llama';
+import {
+  type LlamaConfig,
+  openChatTemplate,
+  openTokenizer,
+  readLlamaConfig,
+  type Tokenizer,
+} from '@flex/llama';
 import { type StorageType, storageTypes } from '@flex/peft';
 import { Command, InvalidArgumentError } from 'commander';
 import { bold, type CommonOptions, dim, outputOf, withCommonOptions, withDevice } from '../context.ts';
