@@ -16,14 +16,16 @@ export function logitAgreement(p: readonly Float32Array[], q: readonly Float32Ar
   let [positions, sum, klMax, same] = [0, 0, 0, 0];
   for (const [i, text] of p.entries()) {
     for (let at = 0; at < text.length; at += v, positions++) {
-      const [a, b] = [logSoftmax(text.subarray(at, at + v)), logSoftmax(q[i].subarray(at, at + v))];
+      const rows = [text, q[i]].map((logits) => logits.subarray(at, at + v));
+      const [a, b] = rows.map(logSoftmax);
       const kl = Math.max(
         0,
         a.reduce((total, ln, token) => total + Math.exp(ln) * (ln - b[token]), 0),
       );
       sum += kl;
       klMax = Math.max(klMax, kl);
-      if (likeliest(a) === likeliest(b)) same++;
+      const [first, second] = rows.map(likeliest);
+      if (first === second) same++;
     }
   }
   return { positions, klMean: sum / positions, klMax, sameGreedy: same / positions };
@@ -36,6 +38,6 @@ function logSoftmax(row: Float32Array): Float64Array {
   return shifted.map((x) => x - logSum);
 }
 
-function likeliest(row: Float64Array): number {
+function likeliest(row: Float32Array): number {
   return row.indexOf(row.reduce((most, x) => Math.max(most, x), Number.NEGATIVE_INFINITY));
 }
