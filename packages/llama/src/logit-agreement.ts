@@ -9,8 +9,8 @@ export interface Agreement {
 }
 
 /**
- * KL(p ‖ q) = Σᵢ pᵢ·(ln pᵢ − ln qᵢ) of the softmax of two models' logits on the same texts, each f32 [t, v], in f64.
- * Not below 0, where rounding would put it.
+ * KL(p ‖ q) = Σᵢ pᵢ·(ln pᵢ − ln qᵢ) of the softmax of two models' logits on the same texts, each f32 [t, v],
+ * in f64. Not below 0, where rounding would put it.
  */
 export function logitAgreement(p: readonly Float32Array[], q: readonly Float32Array[], v: number): Agreement {
   let [positions, sum, klMax, same] = [0, 0, 0, 0];

@@ -125,7 +125,9 @@ function known(where: string, ids: number[], { vocabSize }: LlamaConfig): number
   throw new DataError(`${where}: input_ids must be in 0 to ${vocabSize - 1}, got ${wrong}`);
 }
 
-/** The unmerged adapter on a benchmark against the merged model as each type stores it, all computed in f32. */
+/**
+ * The unmerged adapter on a benchmark against the merged model as each type stores it, all computed in f32.
+ */
 async function compareOn(
   benchmark: string,
   { model, adapter, device, dtype: storages, data, split, maxNewTokens, out }: VerifyMergeOptions,
