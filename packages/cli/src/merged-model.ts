@@ -47,8 +47,8 @@ const [embedding, head] = ['model.embed_tokens.weight', 'lm_head.weight'];
 const chunkBytes = 16 * 2 ** 20;
 
 /**
- * Opens a model and an adapter to be merged. Of the model only what is asked for is read, a piece at a time. Throws
- * DataError or ConfigError, one line, for what is wrong with either, and for what no weight can hold.
+ * Opens a model and an adapter to be merged. Of the model only what is asked for is read, a piece at a time.
+ * Throws DataError or ConfigError, one line, for what is wrong with either, and for what no weight can hold.
  */
 export async function openMerged(modelDir: string, adapterDir: string): Promise<MergedModel> {
   const config = readLlamaConfig(modelDir);

@@ -68,8 +68,8 @@ export async function untilInterrupted(
 }
 
 /**
- * Generates or reads completions of a benchmark's problems, judges them, and writes the results. Throws ConfigError
- * and DataError, one line, for what is wrong with the options or the files.
+ * Generates or reads completions of a benchmark's problems, judges them, and writes the results. Throws
+ * ConfigError and DataError, one line, for what is wrong with the options or the files.
  */
 export async function runEvaluation(
   options: BenchmarkOptions,
@@ -132,7 +132,9 @@ function benchmarkOptions(
   return schema.parse(given);
 }
 
-/** `humaneval-1a2b3c4d`: the same for the same benchmark, samples and settings, so that a second run goes on. */
+/**
+ * `humaneval-1a2b3c4d`: the same for the same benchmark, samples and settings, so that a second run goes on.
+ */
 function folderName(
   { name, options }: Benchmark,
   { identity, decoding, truncation }: SampleSource,

@@ -30,10 +30,10 @@ export type StorageAgreement = Agreement & {
 };
 
 /**
- * Next-token distributions of the merged model against those of the unmerged adapter, at every position of the
- * texts, and what rounding loses of the adapter. The unmerged model is computed with the weights as they are stored
- * and the adapter apart, all in f32; a merged one with the numbers that its storage type leaves of W + s·B·A, in f32
- * too. Holds one model and the logits of the texts, f32 [tokens, v], at a time.
+ * Next-token distributions of the merged model against those of the unmerged adapter, at every position of
+ * the texts, and what rounding loses of the adapter. The unmerged model is computed with the weights as they
+ * are stored and the adapter apart, all in f32; a merged one with the numbers that its storage type leaves of
+ * W + s·B·A, in f32 too. Holds one model and the logits of the texts, f32 [tokens, v], at a time.
  *
  * Throws DataError, one line, for what is wrong with the model or the adapter.
  */

@@ -40,20 +40,23 @@ export interface MergeReport extends WrittenCheckpoint {
 }
 
 /** What a model's folder has besides weights and config.json and a merged one has too. */
-const companions =
-  /^(generation_config\.json|tokenizer.*|special_tokens_map\.json|added_tokens\.json|vocab\..*|merges\.txt|chat_template.*|(licen[cs]e|notice|use_policy).*)$/i;
+const companions = new RegExp(
+  '^(generation_config\\.json|tokenizer.*|special_tokens_map\\.json|added_tokens\\.json|vocab\\..*|merges\\.txt|' +
+    'chat_template.*|(licen[cs]e|notice|use_policy).*)$',
+  'i',
+);
 
 /** Bytes of such a file at most; the largest vocabularies are some 30 MB. */
 const mostBytes = 1 << 27;
 
 /**
- * Writes a model with an adapter merged in, a Hugging Face folder that transformers loads: weights W + s·B·A, each
- * rounded once to the dtype, config.json, the tokenizer's files, and merge.json, which tells what it was made
- * of. With `roundTo`, the linear layers but the head are rounded to the values of int8 or nf4 first; they are stored
- * as the dtype all the same. The folder appears whole or not at all.
+ * Writes a model with an adapter merged in, a Hugging Face folder that transformers loads: weights W + s·B·A,
+ * each rounded once to the dtype, config.json, the tokenizer's files, and merge.json, which tells what it was
+ * made of. With `roundTo`, the linear layers but the head are rounded to the values of int8 or nf4 first;
+ * they are stored as the dtype all the same. The folder appears whole or not at all.
  *
- * Throws ConfigError where `out` is there and not empty, DataError for what is wrong with the model or the adapter,
- * for a number that the dtype cannot hold, and where the disk refuses.
+ * Throws ConfigError where `out` is there and not empty, DataError for what is wrong with the model or the
+ * adapter, for a number that the dtype cannot hold, and where the disk refuses.
  */
 export async function writeMerged(options: MergeOptions): Promise<MergeReport> {
   const { model, adapter, out, roundTo = null } = options;
@@ -105,7 +108,10 @@ function configOf(model: string, dtype: MergeDType, { isUntied }: MergedModel): 
   }, text);
 }
 
-/** Finds a member whose value is a text or a word. The text is edited, as Python tells 1.0 from 1 and JSON.parse not. */
+/**
+ * Finds a member whose value is a text or a word. The text is edited, as Python tells 1.0 from 1 and
+ * JSON.parse not.
+ */
 const memberOf = (key: string) => new RegExp(`"${key}"\\s*:\\s*("[^"]*"|null|true|false)`);
 
 function copyCompanions(model: string, folder: string): void {
@@ -126,8 +132,8 @@ function requireFree(out: string): void {
 }
 
 /**
- * Makes a folder of what `fill` writes into it: under another name, which a run that stopped leaves and the next
- * one removes, until all of it is there.
+ * Makes a folder of what `fill` writes into it: under another name, which a run that stopped leaves and the
+ * next one removes, until all of it is there.
  */
 function wholeFolder(out: string, fill: (folder: string) => void): void {
   const path = resolve(out);

@@ -5,7 +5,10 @@ import { openSafetensors, type SafetensorsFile, type TensorInfo } from '@flex/te
 import * as z from 'zod';
 import { readJson, requireDirectory } from './read-json.ts';
 
-/** The weights of a model directory, whether in one file or in shards, or what is made of them as they are read. */
+/**
+ * The weights of a model directory, whether in one file or in shards, or what is made of them as they are
+ * read.
+ */
 export interface Checkpoint {
   readonly dir: string;
   /** The parameters' own names, in the order of the files. */
@@ -14,8 +17,8 @@ export interface Checkpoint {
   /** Dtype, shape and size of a parameter. Throws DataError where there is none of that name. */
   spec(name: string): Pick<TensorInfo, 'dtype' | 'shape' | 'bytes'>;
   /**
-   * A parameter's little-endian bytes, in pieces of about `chunkBytes`. Throws DataError where there is none of
-   * that name.
+   * A parameter's little-endian bytes, in pieces of about `chunkBytes`. Throws DataError where there is none
+   * of that name.
    */
   readChunks(name: string, chunkBytes: number): Generator<Uint8Array, void, undefined>;
   /** Releases the files. */

@@ -9,21 +9,23 @@ export interface Agreement {
 }
 
 /**
- * KL(p ‖ q) = Σᵢ pᵢ·(ln pᵢ − ln qᵢ) of the softmax of two models' logits on the same texts, each f32 [t, v], in f64.
- * Not below 0, where rounding would put it.
+ * KL(p ‖ q) = Σᵢ pᵢ·(ln pᵢ − ln qᵢ) of the softmax of two models' logits on the same texts, each f32 [t, v],
+ * in f64. Not below 0, where rounding would put it.
  */
 export function logitAgreement(p: readonly Float32Array[], q: readonly Float32Array[], v: number): Agreement {
   let [positions, sum, klMax, same] = [0, 0, 0, 0];
   for (const [i, text] of p.entries()) {
     for (let at = 0; at < text.length; at += v, positions++) {
-      const [a, b] = [logSoftmax(text.subarray(at, at + v)), logSoftmax(q[i].subarray(at, at + v))];
+      const rows = [text, q[i]].map((logits) => logits.subarray(at, at + v));
+      const [a, b] = rows.map(logSoftmax);
       const kl = Math.max(
         0,
         a.reduce((total, ln, token) => total + Math.exp(ln) * (ln - b[token]), 0),
       );
       sum += kl;
       klMax = Math.max(klMax, kl);
-      if (likeliest(a) === likeliest(b)) same++;
+      const [first, second] = rows.map(likeliest);
+      if (first === second) same++;
     }
   }
   return { positions, klMean: sum / positions, klMax, sameGreedy: same / positions };
@@ -36,6 +38,6 @@ function logSoftmax(row: Float32Array): Float64Array {
   return shifted.map((x) => x - logSum);
 }
 
-function likeliest(row: Float64Array): number {
+function likeliest(row: Float32Array): number {
   return row.indexOf(row.reduce((most, x) => Math.max(most, x), Number.NEGATIVE_INFINITY));
 }

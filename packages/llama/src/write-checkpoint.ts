@@ -37,8 +37,8 @@ const floats: readonly SafetensorsDType[] = ['F64', 'F32', 'F16', 'BF16'];
  * Writes weights into a folder as transformers' `save_pretrained` does: model.safetensors, or shards and
  * model.safetensors.index.json. Holds 16 MiB of them at a time. The order is the checkpoint's.
  *
- * Throws DataError, which names the tensor, for a finite number that the dtype cannot hold, and where the disk
- * refuses.
+ * Throws DataError, which names the tensor, for a finite number that the dtype cannot hold, and where the
+ * disk refuses.
  */
 export function writeCheckpoint(
   dir: string,

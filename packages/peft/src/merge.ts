@@ -9,9 +9,10 @@ import { requireNoBias, type WeightChange } from './weight-changes.ts';
 import { columnsOf, rowPieces, type WeightFiles, withValues } from './weight-files.ts';
 
 /**
- * The same weights with those that an adapter changes in place of the model's own: W + s·B·A (see `mergedRows`), as
- * F32, each number the f32 nearest to its sum. What is written or loaded of them as f16 or bf16 is rounded once
- * more, and so is the same on every machine and device. Throws DataError where a weight is not there.
+ * The same weights with those that an adapter changes in place of the model's own: W + s·B·A (see
+ * `mergedRows`), as F32, each number the f32 nearest to its sum. What is written or loaded of them as f16 or
+ * bf16 is rounded once more, and so is the same on every machine and device. Throws DataError where a weight
+ * is not there.
  */
 export function mergedCheckpoint<Files extends WeightFiles>(
   files: Files,
@@ -31,9 +32,9 @@ export function mergedCheckpoint<Files extends WeightFiles>(
 }
 
 /**
- * The same weights with the numbers that a storage type leaves of them, as F32: of f16 and bf16 all weights, of
- * int8 and nf4 those of the modules in `paths`. Throws DataError, which names the tensor, for a finite number that
- * becomes infinite.
+ * The same weights with the numbers that a storage type leaves of them, as F32: of f16 and bf16 all weights,
+ * of int8 and nf4 those of the modules in `paths`. Throws DataError, which names the tensor, for a finite
+ * number that becomes infinite.
  */
 export function roundedCheckpoint<Files extends WeightFiles>(
   files: Files,
@@ -61,10 +62,11 @@ export interface MergeableModel {
 }
 
 /**
- * y = x·(W + s·B·A)ᵀ on the layers that `adapters` has, the model's own on the others; x f32 [.., in]. The sum
- * is computed in f32 on the model's device and rounded once to W's dtype. The model's weights stay as they are,
- * so that unmerging is exact: `model.linear` is what it was, bit for bit. Subtracting s·B·A from a rounded sum
- * would not give W back. Throws ConfigError for a bias of the adapter, and what `withLora` throws.
+ * y = x·(W + s·B·A)ᵀ on the layers that `adapters` has, the model's own on the others; x f32 [.., in]. The
+ * sum is computed in f32 on the model's device and rounded once to W's dtype. The model's weights stay as
+ * they are, so that unmerging is exact: `model.linear` is what it was, bit for bit. Subtracting s·B·A from a
+ * rounded sum would not give W back. Throws ConfigError for a bias of the adapter, and what `withLora`
+ * throws.
  */
 export function withMergedLora(model: MergeableModel, adapters: Adapters, lora: ResolvedLora): Linear {
   const merged = new Map<string, Tensor>();

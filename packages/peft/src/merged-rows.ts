@@ -11,10 +11,10 @@ export interface MergedRows {
 }
 
 /**
- * The one definition of a merged weight W': W + s·B·A, all its rows in order, in pieces of about `chunkBytes` of f32;
- * with DoRA's magnitude m, row i is mᵢ·(W + s·B·A)ᵢ / ‖(W + s·B·A)ᵢ‖₂; a weight or a row that was trained whole
- * stands in the place of W's. Computed in f64. Throws DataError, which names the tensor, for a number that is
- * not finite in f32.
+ * The one definition of a merged weight W': W + s·B·A, all its rows in order, in pieces of about `chunkBytes`
+ * of f32; with DoRA's magnitude m, row i is mᵢ·(W + s·B·A)ᵢ / ‖(W + s·B·A)ᵢ‖₂; a weight or a row that was
+ * trained whole stands in the place of W's. Computed in f64. Throws DataError, which names the tensor, for a
+ * number that is not finite in f32.
  */
 export function* mergedRows(
   files: WeightFiles,

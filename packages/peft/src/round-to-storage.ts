@@ -34,13 +34,14 @@ const nf4Values = Float32Array.of(
  * The numbers that a weight w f32 [n, columns] has once it is stored so, in f32 again:
  *
  * - f32, f16, bf16: w rounded to nearest even.
- * - int8: c·round(w / c) with a scale c = max|row| / 127 for each row, f32 (LLM.int8's weights: Dettmers et al.
- *   2022, arXiv:2208.07339), ties to even.
- * - nf4: c·(the value of NF4 nearest to w / c), the smaller of two that are as near, with c = max|block| for each 64
- *   numbers in a row-major run, f32. The scales themselves are not rounded, as they are in double quantization.
+ * - int8: c·round(w / c) with a scale c = max|row| / 127 for each row, f32 (LLM.int8's weights: Dettmers et
+ *   al. 2022, arXiv:2208.07339), ties to even.
+ * - nf4: c·(the value of NF4 nearest to w / c), the smaller of two that are as near, with c = max|block| for
+ *   each 64 numbers in a row-major run, f32. The scales themselves are not rounded, as they are in double
+ *   quantization.
  *
- * Pieces of a weight may be rounded one by one where they are whole rows and whole blocks. Throws DataError, which
- * names the tensor, for a finite number that f16 or bf16 cannot hold.
+ * Pieces of a weight may be rounded one by one where they are whole rows and whole blocks. Throws DataError,
+ * which names the tensor, for a finite number that f16 or bf16 cannot hold.
  */
 export function roundToStorage(
   w: Float32Array,

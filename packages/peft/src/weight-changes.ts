@@ -25,8 +25,9 @@ export interface WeightChange {
 }
 
 /**
- * What an adapter changes, by the names of weights: all that `withAdapter` computes with. Where the model's lm_head
- * and embedding are tied and stay equal, their changes are one object. Throws ConfigError for an adapter with a bias.
+ * What an adapter changes, by the names of weights: all that `withAdapter` computes with. Where the model's
+ * lm_head and embedding are tied and stay equal, their changes are one object. Throws ConfigError for an
+ * adapter with a bias.
  */
 export async function weightChanges(
   { params, whole }: AdapterWeights,
@@ -52,7 +53,10 @@ export async function weightChanges(
   return new Map([...changes].map(([path, change]) => [`${path}.weight`, change]));
 }
 
-/** Lets a tied lm_head take part in what the embedding becomes: in all of it where tying is ensured, else in rows. */
+/**
+ * Lets a tied lm_head take part in what the embedding becomes: in all of it where tying is ensured, else in
+ * rows.
+ */
 function tieHead(changes: Map<string, WeightChange>, ensured: boolean): void {
   const [table, own] = [changes.get(embedding), changes.get(head)];
   if (!table) return;

@@ -63,13 +63,7 @@ export function verifyMergeCommand(): Command {
 async function run(options: VerifyMergeOptions, command: Command): Promise<void> {
   const output = outputOf(options);
   const { model, adapter, dtype: storages, benchmark } = options;
-  for (const [key, name] of [
-    ['maxNewTokens', '--max-new-tokens'],
-    ['out', '--out'],
-  ] as const) {
-    if (options[key] !== undefined && benchmark === undefined)
-      throw new ConfigError(`${name}: belongs to --benchmark, which was not given`);
-  }
+  requireWith(options, { maxNewTokens: 'benchmark', out: 'benchmark', split: 'data' });
   const texts = await textsOf(options);
   const backend = await openBackend(options.device, output.note);
   const found = await verifyMerge(backend, { model, adapter, storages, texts, warn: output.warn });
@@ -94,15 +88,21 @@ async function run(options: VerifyMergeOptions, command: Command): Promise<void>
     const comparisons = await compareOn(benchmark, options, context);
     output.emit({ model, adapter, agreement, benchmark: Object.fromEntries(comparisons) });
     output.print(benchmarkTable(comparisons));
-    output.print(
-      dim(
-        `results: ${[...comparisons.values()]
-          .flatMap(({ a, b }, i) => (i ? [b] : [a, b]))
-          .map(({ folder }) => printable(folder))
-          .join(', ')}`,
-      ),
-    );
+    const sides = [...comparisons.values()];
+    const folders = [sides[0].a, ...sides.map(({ b }) => b)].map(({ folder }) => printable(folder));
+    output.print(dim(`results: ${folders.join(', ')}`));
   });
+}
+
+type Needs = Partial<Record<'maxNewTokens' | 'out' | 'split', 'benchmark' | 'data'>>;
+
+/** Throws ConfigError for an option without the one that it belongs to. */
+function requireWith(options: VerifyMergeOptions, needs: Needs): void {
+  for (const [key, needed] of Object.entries(needs) as [keyof Needs, 'benchmark' | 'data'][]) {
+    if (options[key] === undefined || options[needed] !== undefined) continue;
+    const name = key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+    throw new ConfigError(`--${name}: belongs to --${needed}, which was not given`);
+  }
 }
 
 /** The token ids of the texts to compare on. */
@@ -135,7 +135,9 @@ function known(where: string, ids: number[], { vocabSize }: LlamaConfig): number
   throw new DataError(`${where}: input_ids must be in 0 to ${vocabSize - 1}, got ${wrong}`);
 }
 
-/** The unmerged adapter on a benchmark against the merged model as each type stores it, all computed in f32. */
+/**
+ * The unmerged adapter on a benchmark against the merged model as each type stores it, all computed in f32.
+ */
 async function compareOn(
   benchmark: string,
   { model, adapter, device, dtype: storages, data, split, maxNewTokens, out }: VerifyMergeOptions,

@@ -166,7 +166,9 @@ export function toFloat16(dtype: SafetensorsDType, bytes: Uint8Array): Uint16Arr
   return toFloat16Bits(toFloat32(dtype, bytes));
 }
 
-/** The dtypes that weights are stored in, each with the least number that is infinite in it and its largest. */
+/**
+ * The dtypes that weights are stored in, each with the least number that is infinite in it and its largest.
+ */
 const limits = {
   F32: { from: Number.POSITIVE_INFINITY, largest: '' },
   F16: { from: 65520, largest: 'f16 is 65504' },
