@@ -232,7 +232,9 @@ describe('an APPS folder', () => {
       'is not test',
     );
     const empty = temporaryFolder();
-    expect(await complaint(ConfigError, { name: 'apps', data: empty })).toContain('without files of rows or APPS problems');
+    expect(await complaint(ConfigError, { name: 'apps', data: empty })).toContain(
+      'without files of rows or APPS problems',
+    );
   });
 
   test('gives the digest of the same rows in a file', async () => {
