@@ -114,6 +114,14 @@ const freshLora = z
     trainableTokenIndices: loraKeys.trainableTokenIndices.optional(),
     ensureWeightTying: loraKeys.ensureWeightTying.optional(),
   })
+  .refine(
+    ({ scaling, rankPattern = {}, alphaPattern = {} }) =>
+      scaling !== 'alpha' || Object.keys({ ...rankPattern, ...alphaPattern }).length === 0,
+    {
+      path: ['scaling'],
+      error: 'alpha with rank_pattern or alpha_pattern cannot be saved; take alpha/r or alpha/sqrt(r)',
+    },
+  )
   .prefault({});
 
 /** The adapter that training continues decides; only what the user gave is kept, and must agree with it. */

@@ -270,6 +270,10 @@ describe('a mistake is told in one line:', () => {
       'lora.targets must be mlp, attention, all-linear, a pattern of paths, or a list of module names or globs, got "mpl"',
     ],
     ['lora.dropout=1', 'lora.dropout must be a number of at least 0 and below 1, got 1'],
+    [
+      'lora={scaling: alpha, rank_pattern: {q_proj: 4}}',
+      'lora.scaling alpha with rank_pattern or alpha_pattern cannot be saved; take alpha/r or alpha/sqrt(r)',
+    ],
     ['data.shuffle=yes', 'data.shuffle must be true or false, got "yes"'],
     ['data.split=600-511', 'data.split must be train, validation, test, prompt, all, a range of task ids'],
     ['data.template={prompt: a}', 'data.template.completion is missing; it must be a text'],
