@@ -17,7 +17,6 @@ export * from './lora.ts';
 export { learningRateFactors } from './lora-plus.ts';
 export { type LowRankProduct, productsOf, subtractProduct } from './low-rank-product.ts';
 export * from './merge.ts';
-export { mergedWeight } from './merged-weight.ts';
 export * from './open-adapter.ts';
 export { plainAdapter, trainedHalf } from './plain-adapter.ts';
 export * from './regularizer.ts';

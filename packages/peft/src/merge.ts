@@ -1,11 +1,7 @@
 import { DataError } from '@flex/base';
-import { cast, matmul, scope, type Tensor } from '@flex/tensor';
-import type { Adapters } from './adapters.ts';
-import { type Linear, moduleOf, type ResolvedLora } from './lora.ts';
 import { mergedRows } from './merged-rows.ts';
-import { mergedWeight } from './merged-weight.ts';
 import { roundToStorage, type StorageType } from './round-to-storage.ts';
-import { requireNoBias, type WeightChange } from './weight-changes.ts';
+import type { WeightChange } from './weight-changes.ts';
 import { columnsOf, rowPieces, type WeightFiles, withValues } from './weight-files.ts';
 
 /**
@@ -52,37 +48,4 @@ export function roundedCheckpoint<Files extends WeightFiles>(
       for (const w of rowPieces(files, name, chunkBytes)) yield roundToStorage(w, { name, columns, storage });
     },
   );
-}
-
-/** What merging on a device needs of a model. */
-export interface MergeableModel {
-  /** W f32 or f16 [out, in] by the checkpoint's names, `<module path>.weight`. */
-  readonly weights: ReadonlyMap<string, Tensor>;
-  readonly linear: Linear;
-}
-
-/**
- * y = x·(W + s·B·A)ᵀ on the layers that `adapters` has, the model's own on the others; x f32 [.., in]. The
- * sum is computed in f32 on the model's device and rounded once to W's dtype. The model's weights stay as
- * they are, so that unmerging is exact: `model.linear` is what it was, bit for bit. Subtracting s·B·A from a
- * rounded sum would not give W back. Throws ConfigError for a bias of the adapter, and what `withLora`
- * throws.
- */
-export function withMergedLora(model: MergeableModel, adapters: Adapters, lora: ResolvedLora): Linear {
-  const merged = new Map<string, Tensor>();
-  for (const [path, pair] of adapters) {
-    const { scale } = moduleOf(lora, path);
-    requireNoBias(path, pair);
-    const weight = model.weights.get(`${path}.weight`);
-    if (!weight) throw new Error(`merge: the model has no weight of ${path}`);
-    // NUMERICS: one rounding, at the end.
-    merged.set(
-      path,
-      scope(() => cast(mergedWeight(weight, pair, scale), weight.dtype)),
-    );
-  }
-  return (x, path) => {
-    const weight = merged.get(path);
-    return weight ? matmul(x, weight, { transposeB: true }) : model.linear(x, path);
-  };
 }

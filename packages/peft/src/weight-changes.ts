@@ -68,7 +68,7 @@ function tieHead(changes: Map<string, WeightChange>, ensured: boolean): void {
 }
 
 /** Throws ConfigError for an adapter with a bias. */
-export function requireNoBias(path: string, { bias }: AdapterPair): void {
+function requireNoBias(path: string, { bias }: AdapterPair): void {
   if (!bias) return;
   throw new ConfigError(
     `merge: the adapter of ${path} has a bias (lora_bias), which no layer of a Llama has; leave it unmerged`,
