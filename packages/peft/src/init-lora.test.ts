@@ -1,4 +1,4 @@
-import { ConfigError } from '@flex/base';
+import { ConfigError, DataError } from '@flex/base';
 import { matmul, openReference, type Tensor, tensor } from '@flex/tensor';
 import { describe, expect, it } from 'vitest';
 import { initAdapter, initLora } from './init-lora.ts';
@@ -91,6 +91,15 @@ describe.each(['pissa', 'olora'] as const)('%s', (init) => {
   it('decomposes linear layers that are large enough', async () => {
     await expect(begin({ init, rank: 19 })).rejects.toThrow(
       new ConfigError(`lora.init: ${init} needs a rank of at most 18 for layer, not 19`),
+    );
+  });
+
+  it('refuses a weight that is not finite', async () => {
+    const numbers = Float32Array.from(await w.data());
+    numbers[7] = Number.NaN;
+    const broken = new Map([[`${path}.weight`, tensor(backend, numbers, w.shape)]]);
+    await expect(initAdapter({ backend, weights: broken }, { ...config, init }, targets, 1)).rejects.toThrow(
+      new DataError(`lora.init: ${init} cannot decompose layer, whose weight holds NaN`),
     );
   });
 });

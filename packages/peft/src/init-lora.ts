@@ -1,4 +1,4 @@
-import { ConfigError } from '@flex/base';
+import { ConfigError, DataError } from '@flex/base';
 import {
   type Backend,
   cast,
@@ -64,7 +64,7 @@ export function initLora(
  *   the first r columns of Q and a the first r rows of R. Both take s·b·a out of W, so that the model starts
  *   as it is.
  *
- * Throws ConfigError as `initLora` does, and for a rank above the size of a layer that is to be decomposed.
+ * Throws ConfigError as `initLora` does, and what `removedBy` throws.
  * Source: Meng et al., PiSSA, 2024; Büyükakyüz, OLoRA, 2024.
  */
 export async function initAdapter(
@@ -216,7 +216,7 @@ function orthogonalPair(
 
 /**
  * What an adapter whose config says `pissa` or `olora` takes out of the weights of its modules; null for
- * others. Throws ConfigError for a rank above the size of a layer.
+ * others. Throws ConfigError for a rank above the size of a layer, DataError for a weight that is not finite.
  */
 export async function removedBy(
   config: LoraConfig,
@@ -238,6 +238,9 @@ export async function removedBy(
     const whole = cast(weight, 'f32');
     const data = Float32Array.from(await whole.data());
     if (whole !== weight) whole.dispose();
+    const wrong = data.find((x) => !Number.isFinite(x));
+    if (wrong !== undefined)
+      throw new DataError(`lora.init: ${config.init} cannot decompose ${path}, whose weight holds ${wrong}`);
     const { a, b } = (config.init === 'pissa' ? principal : orthonormal)(
       { data, rows, columns },
       rank,

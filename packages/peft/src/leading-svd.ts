@@ -1,4 +1,5 @@
 import { normal } from '@flex/tensor';
+import { addScaled, dot, orthogonalize } from './jacobi.ts';
 
 /** A matrix on the host: row-major [rows, columns]. */
 export interface HostMatrix {
@@ -40,11 +41,11 @@ export function leadingSvd(matrix: HostMatrix, count: number): LeadingSvd {
   for (;;) {
     vs.push(v);
     const u = forth(matrix, v);
-    if (us.length > 0) axpy(-betas.at(-1)!, us.at(-1)!, u);
+    if (us.length > 0) addScaled(u, us.at(-1)!, -betas.at(-1)!);
     alphas.push(normalize(u, us, 2 * us.length + 1));
     us.push(u);
     v = back(matrix, u);
-    axpy(-alphas.at(-1)!, vs.at(-1)!, v);
+    addScaled(v, vs.at(-1)!, -alphas.at(-1)!);
     const isWhole = vs.length === most;
     betas.push(isWhole ? 0 : normalize(v, vs, 2 * vs.length));
     if (vs.length < check) continue;
@@ -79,17 +80,6 @@ function transposedTimes({ data, rows, columns }: HostMatrix, x: Float64Array): 
   return y;
 }
 
-/** y ← y + c·x. */
-function axpy(c: number, x: Float64Array, y: Float64Array): void {
-  for (let i = 0; i < y.length; i++) y[i] += c * x[i];
-}
-
-export function dot(x: Float64Array, y: Float64Array): number {
-  let sum = 0;
-  for (let i = 0; i < x.length; i++) sum += x[i] * y[i];
-  return sum;
-}
-
 /**
  * Makes x orthogonal to a basis and of norm 1, and gives the norm that it had between the two. One that lies
  * in the basis is replaced by another vector, and its norm is 0.
@@ -97,7 +87,7 @@ export function dot(x: Float64Array, y: Float64Array): number {
 export function normalize(x: Float64Array, basis: readonly Float64Array[], stream: number): number {
   const before = Math.sqrt(dot(x, x));
   // Twice: what the first pass leaves over is as large as its rounding errors.
-  for (let pass = 0; pass < 2; pass++) for (const e of basis) axpy(-dot(x, e), e, x);
+  for (let pass = 0; pass < 2; pass++) for (const e of basis) addScaled(x, e, -dot(x, e));
   const norm = Math.sqrt(dot(x, x));
   if (norm <= 1e-14 * before || norm === 0) {
     x.set(randomVector(x.length, stream));
@@ -117,13 +107,13 @@ function randomVector(length: number, stream: number): Float64Array {
 /** Σ weightsᵢ·basisᵢ. */
 function combine(basis: readonly Float64Array[], weights: Float64Array): Float64Array {
   const sum = new Float64Array(basis[0].length);
-  for (const [i, e] of basis.entries()) axpy(weights[i], e, sum);
+  for (const [i, e] of basis.entries()) addScaled(sum, e, weights[i]);
   return sum;
 }
 
 /**
  * The singular values of the square matrix with the diagonal `alphas` and `betas` above it, largest first,
- * and their left and right vectors: Hestenes' one-sided Jacobi rotations.
+ * and their left and right vectors.
  */
 function bidiagonalSvd(alphas: readonly number[], betas: readonly number[]) {
   const n = alphas.length;
@@ -132,24 +122,7 @@ function bidiagonalSvd(alphas: readonly number[], betas: readonly number[]) {
     Float64Array.from({ length: n }, (_, i) => (i === j ? alpha : i === j - 1 ? betas[i] : 0)),
   );
   const right = alphas.map((_, i) => unit(i));
-  for (let isDone = false; !isDone; ) {
-    isDone = true;
-    for (let p = 0; p < n - 1; p++) {
-      for (let q = p + 1; q < n; q++) {
-        const [a, b, c] = [
-          dot(columns[p], columns[p]),
-          dot(columns[q], columns[q]),
-          dot(columns[p], columns[q]),
-        ];
-        if (Math.abs(c) <= n * Number.EPSILON * Math.sqrt(a * b)) continue;
-        isDone = false;
-        const zeta = (b - a) / (2 * c);
-        const t = Math.sign(zeta || 1) / (Math.abs(zeta) + Math.hypot(1, zeta));
-        rotate(columns[p], columns[q], t);
-        rotate(right[p], right[q], t);
-      }
-    }
-  }
+  orthogonalize(columns, right);
   const norms = columns.map((x) => Math.sqrt(dot(x, x)));
   const order = norms.map((_, i) => i).sort((i, j) => norms[j] - norms[i]);
   return {
@@ -157,15 +130,4 @@ function bidiagonalSvd(alphas: readonly number[], betas: readonly number[]) {
     left: order.map((i) => columns[i].map((x) => (norms[i] === 0 ? 0 : x / norms[i]))),
     right: order.map((i) => right[i]),
   };
-}
-
-/** Turns the plane of x and y by the angle with the tangent t. */
-function rotate(x: Float64Array, y: Float64Array, t: number): void {
-  const c = 1 / Math.hypot(1, t);
-  const s = c * t;
-  for (let i = 0; i < x.length; i++) {
-    const before = x[i];
-    x[i] = c * before - s * y[i];
-    y[i] = s * before + c * y[i];
-  }
 }

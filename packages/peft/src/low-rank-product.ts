@@ -1,4 +1,5 @@
 import type { Adapters } from './adapters.ts';
+import { addScaled, dot, orthogonalize } from './jacobi.ts';
 import { moduleOf, type ResolvedLora } from './lora.ts';
 
 /** Vectors of one length, in f64. */
@@ -89,51 +90,9 @@ function triangularFactor(columns: Vectors): Float64Array[] {
   return rest.map((column) => column.slice(0, height));
 }
 
-/**
- * The singular values of the matrix with these rows, the largest first, one a row: rows are turned in pairs
- * until they are orthogonal. Source: Hestenes, Inversion of matrices by biorthogonalization, 1958.
- */
+/** The singular values of the matrix with these rows, the largest first, one a row. */
 function singularValues(rows: Vectors): number[] {
   const turned = rows.map((row) => row.slice());
-  const norm = Math.sqrt(rows.reduce((sum, row) => sum + dot(row, row), 0));
-  const rounding = 2 ** -50 * rows[0].length;
-  let isOrthogonal = false;
-  // It converges quadratically: ten sweeps are many.
-  for (let sweep = 0; sweep < 100 && !isOrthogonal; sweep++) {
-    isOrthogonal = true;
-    for (const [j, p] of turned.entries()) {
-      for (const q of turned.slice(j + 1)) {
-        const [pp, qq, pq] = [dot(p, p), dot(q, q), dot(p, q)];
-        const isSmall =
-          Math.abs(pq) <= Math.max(rounding * Math.sqrt(pp) * Math.sqrt(qq), (1e-16 * norm) ** 2);
-        if (isSmall || Number.isNaN(pq)) continue;
-        isOrthogonal = false;
-        turnPair(p, q, (qq - pp) / (2 * pq));
-      }
-    }
-  }
+  orthogonalize(turned);
   return turned.map((row) => Math.sqrt(dot(row, row))).sort((x, y) => y - x);
-}
-
-/** Turns p and q in their plane by the smaller angle with cot 2θ = `cotangent`. */
-function turnPair(p: Float64Array, q: Float64Array, cotangent: number): void {
-  const tangent = Math.sign(cotangent || 1) / (Math.abs(cotangent) + Math.hypot(1, cotangent));
-  const cos = 1 / Math.hypot(1, tangent);
-  const sin = cos * tangent;
-  p.forEach((x, i) => {
-    const y = q[i];
-    p[i] = cos * x - sin * y;
-    q[i] = sin * x + cos * y;
-  });
-}
-
-function dot(x: Float64Array, y: Float64Array): number {
-  let sum = 0;
-  for (let i = 0; i < x.length; i++) sum += x[i] * y[i];
-  return sum;
-}
-
-/** y += scale·x. */
-function addScaled(y: Float64Array, x: Float64Array, scale: number): void {
-  for (let i = 0; i < x.length; i++) y[i] += scale * x[i];
 }
