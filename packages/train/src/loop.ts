@@ -39,7 +39,10 @@ async function run(
 ): Promise<RunSummary> {
   const { config, folder, setup, trainee, heldOut, plan } = prepared;
   const { evalEvery, saveEvery } = config.train;
-  const writers = [tensorBoard(join(config.out, 'tensorboard')), spectrumLog(join(config.out, spectrumFile))];
+  const writers = [
+    tensorBoard(join(config.out, 'tensorboard')),
+    spectrumLog(join(config.out, spectrumFile), setup.lora.removed),
+  ];
   const callbacks = [...prepared.callbacks, ...writers, ...further];
   const state = openRunState(prepared);
   const { context } = state;

@@ -1,8 +1,9 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { readAdapterTensors, spectraOfAdapter } from '@flex/peft';
+import { productSpectra, productsOf, readAdapterTensors, resolveLora, spectraOfAdapter } from '@flex/peft';
 import { type Backend, openGpuJs } from '@flex/tensor';
+import { relativeError } from '@flex/tensor/testing';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Callback, loadConfig, readSpectra, train } from './index.ts';
 import { spectrumOptions } from './spectrum-log.ts';
@@ -49,6 +50,19 @@ describe('a run', () => {
     expect(stepsOf('parts')).toEqual([0, 2]);
     await run('parts', ['train.spectrum_every=2'], { resume: true });
     expect(readFileSync(file('parts')).equals(readFileSync(file('whole')))).toBe(true);
+  });
+
+  test('of one that began as a part of the weights has the products of the adapter that is saved', async () => {
+    await run('pissa', ['lora.init=pissa', 'train.spectrum_every=5']);
+    const [before, after] = readSpectra(file('pissa'));
+    const { params, config } = readAdapterTensors(backend, join(folder, 'pissa/adapter'));
+    const products = await productsOf(params, resolveLora(config, params));
+    const { singularValues } = await productSpectra(backend, products);
+    for (const [i, { name, singular_values }] of after.products.entries()) {
+      const saved = singularValues.get(name)!;
+      expect(relativeError(singular_values, saved)).toBeLessThan(1e-5);
+      expect(before.products[i].singular_values[0]).toBeLessThan(1e-4 * saved[0]);
+    }
   });
 
   test('takes back lines after the checkpoint that it goes on from', async () => {

@@ -1,4 +1,5 @@
 import {
+  type Adapters,
   type FourierOptions,
   fourierOptions,
   fourierPart,
@@ -8,6 +9,7 @@ import {
   resolveLora,
   type Spectrum,
   spectraOfAdapter,
+  subtractProduct,
 } from '@flex/peft';
 import type { Callback, RunContext } from './callback.ts';
 import type { Section } from './config-section.ts';
@@ -20,11 +22,11 @@ export const spectrumFile = 'spectrum.jsonl';
 export interface SpectrumLine {
   /** Updates done: 0 before the first. */
   readonly step: number;
-  /** Of all A, all B, and all s·B·A along their inputs and outputs, the power of the modules added. */
+  /** Of all A, all B, and all products along their inputs and outputs, the power of the modules added. */
   readonly totals: readonly (SharesLine & { readonly bands: readonly number[] })[];
   /** Of each A and each B, by PEFT's names. */
   readonly parameters: readonly SharesLine[];
-  /** Of s·B·A by module path. */
+  /** Of products s·B·A by module path, less what the adapter's start took out of the model. */
   readonly products: readonly {
     readonly name: string;
     readonly singular_values: readonly number[];
@@ -53,11 +55,12 @@ export function spectrumOptions(regularizers: readonly { readonly options: Secti
 
 /**
  * Writes the adapter's spectrum before the first update, every `train.spectrum_every` updates and at the end
- * of the run: of each A and B, whatever scope the penalty has. A run that goes on takes back later lines.
+ * of the run: of each A and B, whatever scope the penalty has, and of what the model is changed by, which is
+ * s·B·A less what `removed` took out of it. A run that goes on takes back later lines.
  */
-export function spectrumLog(path: string): Callback {
+export function spectrumLog(path: string, removed: Adapters | null): Callback {
   const write = async (run: RunContext) => {
-    const line = await lineOf(run);
+    const line = await lineOf(run, removed);
     const file = openMetrics(path);
     file.append(line);
     file.close();
@@ -82,13 +85,23 @@ export function readSpectra(path: string): SpectrumLine[] {
   return readMetrics(path) as SpectrumLine[];
 }
 
-async function lineOf({ config, model, lora, adapters, step }: RunContext): Promise<SpectrumLine> {
+async function lineOf(
+  { config, model, lora, adapters, step }: RunContext,
+  removed: Adapters | null,
+): Promise<SpectrumLine> {
   const options = {
     ...spectrumOptions(config.regularizer.map((options) => ({ options }))),
     scope: 'each',
   } as const;
   const tensors = await spectraOfAdapter(adapters, options);
-  const products = await productsOf(adapters, resolveLora(lora, adapters));
+  const scales = resolveLora(lora, adapters);
+  const [now, taken] = [await productsOf(adapters, scales), await productsOf(removed ?? new Map(), scales)];
+  const products = new Map(
+    [...now].map(([path, product]) => {
+      const part = taken.get(path);
+      return [path, part ? subtractProduct(product, part) : product];
+    }),
+  );
   const { inputs, outputs, singularValues } = await productSpectra(model.backend, products, options);
   const totals = [tensors, inputs, outputs].flatMap((set) => [...set.totals]);
   return {
