@@ -30,7 +30,10 @@ export interface WeightedRegularizer {
   readonly regularizer: Regularizer;
   /** λ. */
   readonly lambda: number;
-  /** `loss`: λ·L joins the loss before clipping. `decoupled`: θ ← θ − lr·λ·∇L after the optimizer's step. */
+  /**
+   * `loss`: λ·L joins the loss before clipping. `decoupled`: θ ← θ − lr·λ·∇L after the optimizer's step, lr being
+   * the parameter's own, as weight decay has it.
+   */
   readonly enters: 'loss' | 'decoupled';
 }
 
@@ -101,8 +104,8 @@ export function update(setup: UpdateSetup, inputs: UpdateInputs): UpdateResult {
       const pull = valueAndGrad(penalty, lowRank);
       const pulls = flattenAdapters(pull.grads);
       penalties.push(pull.value);
-      if (enters === 'loss') grads = plus(grads, pulls, lambda);
-      else if (decoupled) decoupled = plus(decoupled, pulls, lambda);
+      if (enters === 'loss') grads = plus(grads, pulls, () => lambda);
+      else if (decoupled) decoupled = plus(decoupled, pulls, () => lambda);
       else decoupled = new Map([...pulls].map(([name, g]) => [name, mul(g, lambda)]));
     }
     const { grads: clipped, norm } =
@@ -112,7 +115,7 @@ export function update(setup: UpdateSetup, inputs: UpdateInputs): UpdateResult {
     const lrOf = (name: string) => lr * (factor.get(name) ?? 1);
     const info = { step, lr, lrOf, ...(curvature && { curvature }) };
     const after = optimizer.update(clipped, state, before, info);
-    const moved = decoupled ? plus(after.params, decoupled, -lr) : after.params;
+    const moved = decoupled ? plus(after.params, decoupled, (name) => -lrOf(name)) : after.params;
     return {
       ...unflattenWeights(moved),
       state: after.state,
@@ -178,11 +181,11 @@ function taskLoss(
 }
 
 /** a + scale·b by name; a alone where b has none. */
-function plus(a: Params, b: Params, scale: number): Map<string, Tensor> {
+function plus(a: Params, b: Params, scaleOf: (name: string) => number): Map<string, Tensor> {
   return new Map(
     [...a].map(([name, x]) => {
       const y = b.get(name);
-      return [name, y ? addScaled(x, y, scale) : x];
+      return [name, y ? addScaled(x, y, scaleOf(name)) : x];
     }),
   );
 }
