@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 import type { AdapterPair, Adapters } from './adapters.ts';
 import { type LoraConfig, resolveLora } from './lora.ts';
 import { type LowRankProduct, productsOf, reduceProduct, subtractProduct } from './low-rank-product.ts';
-import { productSpectra, spectraOfAdapter, spectrumOf } from './spectrum.ts';
+import { productSpectra, spectraOfAdapter } from './spectrum.ts';
 
 const reference = openReference();
 const config: LoraConfig = { rank: 2, alpha: 6, dropout: 0, targets: ['up', 'down'], scaling: 'alpha/r' };
@@ -100,7 +100,7 @@ describeEachBackend((backend) => {
       ['inputs', adapters],
       ['outputs', transposed],
     ] as const) {
-      for (const [path, { bins, penalty, below, bands }] of await spectrumOf(pairs, direct)) {
+      for (const [path, { bins, penalty, below, bands }] of (await spectraOfAdapter(pairs, direct)).each) {
         const own = found[along].each.get(path)!;
         expect(own.bins).toBe(bins);
         const got = [own.penalty, own.below, ...own.bands];

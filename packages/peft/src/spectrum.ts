@@ -68,15 +68,6 @@ export async function spectraOfAdapter(
   return spectrumSet(sorted, (name) => (isTensor ? name.slice(-1).toUpperCase() : options.scope));
 }
 
-/** Of `spectraOfAdapter`, those of each tensor. */
-export async function spectrumOf(
-  adapters: Adapters,
-  given: SpectrumOptions = {},
-  start?: Adapters,
-): Promise<ReadonlyMap<string, Spectrum>> {
-  return (await spectraOfAdapter(adapters, given, start)).each;
-}
-
 /** The frequency content of products s·B·A by module path. */
 export interface ProductSpectra {
   /** Each row a signal: the power by frequency along the inputs; in `totals`, `inputs`. */
@@ -90,8 +81,8 @@ export interface ProductSpectra {
 /**
  * The spectra of products: the two margins of |ΔŴ|², ΔŴ the two-dimensional transform of ΔW = s·B·A, exact
  * and at the cost of transforming A and B once more. Along the inputs that is the Fourier penalty's power for
- * scope `product` and order `each-row`; of the flattened product, a signal of in·out numbers, `spectrumOf`
- * with scope `product` makes the spectrum. Noise permutes the inputs, or the outputs, of ΔW.
+ * scope `product` and order `each-row`; of the flattened product, a signal of in·out numbers,
+ * `spectraOfAdapter` with scope `product` makes the spectrum. Noise permutes the inputs, or the outputs, of ΔW.
  * Throws ConfigError for wrong options.
  */
 export async function productSpectra(

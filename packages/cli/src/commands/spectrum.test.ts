@@ -1,7 +1,7 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type LoraConfig, spectrumOf, writeAdapter } from '@flex/peft';
+import { type LoraConfig, spectraOfAdapter, writeAdapter } from '@flex/peft';
 import { openReference, tensor } from '@flex/tensor';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { main } from '../main.ts';
@@ -88,7 +88,7 @@ describe('of an adapter', () => {
     const { code, stdout, stderr } = await spectrum('--adapter', adapter, '--json', '--quiet');
     expect(code, stderr).toBe(0);
     const { parameters, products, totals, penalty, permutations } = JSON.parse(stdout);
-    const direct = await spectrumOf(someParams(1));
+    const direct = (await spectraOfAdapter(someParams(1))).each;
     expect(parameters).toHaveLength(4);
     const { name, bins, power, share_below, share_above, bands, noise, ...rest } = parameters[0];
     const own = direct.get(`${modules[0]}.a`)!;
@@ -155,7 +155,7 @@ describe('of two adapters', () => {
       '0',
     );
     const { difference, against } = JSON.parse(stdout);
-    const direct = await spectrumOf(someParams(2), { scope: 'change' }, someParams(1));
+    const direct = (await spectraOfAdapter(someParams(2), { scope: 'change' }, someParams(1))).each;
     for (const [i, { power }] of [...direct.values()].entries())
       expect(difference.parameters[i].power / power).toBeCloseTo(1, 4);
     expect(difference.products[0].singular_values).toHaveLength(4);

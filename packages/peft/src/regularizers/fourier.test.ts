@@ -8,7 +8,7 @@ import { describe, expect, it } from 'vitest';
 import { readAdapterTensors } from '../adapter-file.ts';
 import { peftName } from '../adapter-names.ts';
 import { type AdapterPair, flattenAdapters } from '../adapters.ts';
-import { spectrumOf } from '../spectrum.ts';
+import { spectraOfAdapter } from '../spectrum.ts';
 import {
   directPenalty,
   directSignals,
@@ -42,7 +42,7 @@ describeShared(goldens, 'of reference adapters', () => {
           expect(Math.abs((await fourier({ norm }).penalty(params, 1).item()) / total - 1)).toBeLessThan(
             1e-5,
           );
-          const spectra = await spectrumOf(params, { norm });
+          const spectra = (await spectraOfAdapter(params, { norm })).each;
           const found = new Map([...spectra].map(([name, { penalty }]) => [peftName(name), penalty]));
           expect(found.size).toBe(entries.length);
           for (const [name, expected] of entries) {
@@ -76,7 +76,7 @@ describeEachBackend((backend) => {
       const expected = directPenalty(signals, (length) => directWeights(length, options));
       const what = JSON.stringify(given);
       expect(Math.abs((await regularizer.penalty(params, 1).item()) / expected - 1), what).toBeLessThan(2e-5);
-      const spectra = [...(await spectrumOf(params, given, start)).values()];
+      const spectra = [...(await spectraOfAdapter(params, given, start)).each.values()];
       const total = spectra.reduce((sum, { penalty }) => sum + penalty, 0);
       expect(Math.abs(total / expected - 1), what).toBeLessThan(2e-5);
     }
@@ -289,14 +289,14 @@ it('knows the share of the power that is below the threshold', async () => {
   const both = low.map((x, i) => x + Math.sqrt(3) * high[i]);
   expect((await fourier().diagnostics(of(both))).share_below).toBeCloseTo(0.25, 12);
   expect(await fourier().diagnostics(of(new Array(8).fill(0)))).toEqual({ share_below: 0 });
-  const spectrum = (await spectrumOf(of(both), { bands: 5 })).get('m.a');
+  const spectrum = (await spectraOfAdapter(of(both), { bands: 5 })).each.get('m.a');
   expect(spectrum?.bins).toBe(5);
   expect(spectrum?.below).toBeCloseTo(0.25, 12);
   expect(spectrum?.above).toBeCloseTo(0.75, 12);
   [0, 0.25, 0, 0.75, 0].forEach((share, i) => {
     expect(spectrum?.bands[i]).toBeCloseTo(share, 12);
   });
-  const zero = (await spectrumOf(of(new Array(8).fill(0)))).get('m.a');
+  const zero = (await spectraOfAdapter(of(new Array(8).fill(0)))).each.get('m.a');
   expect(zero).toMatchObject({ penalty: 0, below: 0, above: 0 });
 });
 

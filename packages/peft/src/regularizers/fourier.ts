@@ -20,7 +20,7 @@ export const fourierSchema = z
 
 export type FourierOptions = z.output<typeof fourierSchema>;
 
-/** The Fourier penalty; `spectrumOf` gives it for each tensor. */
+/** The Fourier penalty; `spectraOfAdapter` gives it for each tensor. */
 export interface FourierRegularizer extends SpectralRegularizer {
   readonly options: FourierOptions;
 }
