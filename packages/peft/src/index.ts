@@ -36,7 +36,14 @@ export * from './regularizers/swapped-frequencies.ts';
 export { type StorageType, storageTypes } from './round-to-storage.ts';
 export * from './rounding-errors.ts';
 export * from './spectrum.ts';
-export { isPattern, type LinearSize, type Linears, resolveTargets, type Targets } from './targets.ts';
+export {
+  isPattern,
+  type LinearSize,
+  type Linears,
+  requireEffect,
+  resolveTargets,
+  type Targets,
+} from './targets.ts';
 export { type WeightChange, weightChanges } from './weight-changes.ts';
 export { initWhole, type ModelWeights } from './whole-weights.ts';
 export * from './with-adapter.ts';

@@ -50,6 +50,7 @@ describe('a pattern of Python', () => {
     [String.raw`\x61`, '"\\x" is an escape'],
     [String.raw`[\b]`, '"\\b" is an escape'],
     ['(?<x>a)', '"(?<" is a part'],
+    ['([', '"[" is a part'],
     ['(a', 'Unterminated group'],
     ['a**', 'Nothing to repeat'],
   ])('%s is refused by name', (source, message) => {

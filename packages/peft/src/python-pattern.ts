@@ -23,7 +23,7 @@ const unreadable: readonly (readonly [RegExp, string])[] = [
   [/^\(\?\(/, 'a condition'],
   [/^\(\?-?[a-zA-Z]+/, 'an inline flag'],
   [/^\\.?/, 'an escape'],
-  [/^.../, 'a part'],
+  [/^.{1,3}/su, 'a part'],
 ];
 
 /**

@@ -1,7 +1,8 @@
 import { ConfigError } from '@flex/base';
 import { expect, it } from 'vitest';
 import type { Limits } from './adapted-modules.ts';
-import { resolveTargets, type Targets } from './targets.ts';
+import type { LoraConfig } from './lora.ts';
+import { requireEffect, resolveTargets, type Targets } from './targets.ts';
 import { llamaLinears } from './testing/llama-linears.ts';
 
 const linears = llamaLinears(3);
@@ -69,6 +70,26 @@ it('a pattern is over whole paths, and excluded modules and other layers are lef
     ['.*up_proj', { layersToTransform: 1 }, 'lora.layers_to_transform: needs a list of names'],
   ];
   for (const [targets, limits, message] of wrong) expect(() => paths(targets, limits)).toThrow(message);
+});
+
+it('what names ranks, alphas or excluded modules and means no layer is refused', () => {
+  const lora = { rank: 2, alpha: 4, dropout: 0, targets: 'mlp', scaling: 'alpha/r' } as const;
+  const paths = [...resolveTargets('mlp', linears).keys()];
+  const check = (more: Partial<LoraConfig>) => requireEffect({ ...lora, ...more }, paths, linears);
+  check({ rankPattern: { 'layers.1.*up_proj': 3 }, alphaPattern: { gate_proj: 8 } });
+  check({ excludeModules: ['q_proj', 'lm_head'] });
+  check({ excludeModules: '.*mlp.*' });
+  const wrong: [Partial<LoraConfig>, string][] = [
+    [
+      { rankPattern: { up_proj: 3, gate_prj: 3 } },
+      'lora.rank_pattern: "gate_prj" means none of the layers that get an adapter; the nearest are gate_proj',
+    ],
+    [{ alphaPattern: { q_proj: 3 } }, 'lora.alpha_pattern: "q_proj" means none of the layers'],
+    [{ alphaPattern: { '([': 3 } }, 'lora.alpha_pattern: "([" is not a pattern of module names'],
+    [{ excludeModules: ['q_proj', 'mlp'] }, 'lora.exclude_modules: "mlp" means no layer of the model'],
+    [{ excludeModules: '.*q_prj' }, 'lora.exclude_modules: ".*q_prj" means no layer of the model'],
+  ];
+  for (const [more, message] of wrong) expect(() => check(more)).toThrow(message);
 });
 
 it('a name that matches nothing is refused, with the nearest known names', () => {

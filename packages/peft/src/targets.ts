@@ -1,7 +1,9 @@
 import { ConfigError, nearestNames } from '@flex/base';
 import { adaptedModules, isNamed, type Limits } from './adapted-modules.ts';
+import { patternMatcher } from './adapter-names.ts';
 import { embedding, head } from './adapters.ts';
-import { boundedPattern } from './bounded-pattern.ts';
+import { boundedPattern, type Pattern } from './bounded-pattern.ts';
+import type { LoraConfig } from './lora.ts';
 
 /** Output and input size of a linear layer; its weight is stored [out, in]. */
 export interface LinearSize {
@@ -63,6 +65,48 @@ export function resolveTargets(
   if (chosen.size === 0)
     throw new ConfigError(`lora.targets: ${JSON.stringify(targets)} leaves no linear layer`);
   return chosen;
+}
+
+/**
+ * Throws ConfigError for a pattern of ranks or alphas that means none of the chosen layers, and for what is
+ * excluded and means no layer of the model. PEFT passes over these: a misspelt one would do nothing.
+ */
+export function requireEffect(
+  { rankPattern = {}, alphaPattern = {}, excludeModules = [] }: LoraConfig,
+  chosen: readonly string[],
+  linears: Linears,
+): void {
+  for (const [key, patterns] of Object.entries({ rank_pattern: rankPattern, alpha_pattern: alphaPattern })) {
+    const idle = Object.keys(patterns).find((name) => {
+      const pattern = readPattern(key, name);
+      return !chosen.some((path) => pattern.test(path));
+    });
+    if (idle !== undefined) throw withoutEffect(key, idle, chosen);
+  }
+  const paths = [...adaptableLayers(linears).keys()];
+  const isText = typeof excludeModules === 'string';
+  for (const name of isText ? [excludeModules] : excludeModules) {
+    const means = adaptedModules(isText ? name : [name], {}, (_, what) => {
+      throw new ConfigError(`lora.exclude_modules: ${what}`);
+    });
+    if (!paths.some(means)) throw withoutEffect('exclude_modules', name, paths);
+  }
+}
+
+function readPattern(key: string, name: string): Pattern {
+  try {
+    return patternMatcher(name);
+  } catch (cause) {
+    const what = (cause as Error).message;
+    throw new ConfigError(`lora.${key}: "${name}" is not a pattern of module names: ${what}`, { cause });
+  }
+}
+
+function withoutEffect(key: string, name: string, paths: readonly string[]): ConfigError {
+  const nearest = nearestNames(name, [...new Set(paths.map(moduleName))], 3).join(', ');
+  const layers =
+    key === 'exclude_modules' ? 'no layer of the model' : 'none of the layers that get an adapter';
+  return new ConfigError(`lora.${key}: "${name}" means ${layers}; the nearest are ${nearest}`);
 }
 
 /** A string that is a pattern of module paths: it has a character that no name of a module has. */

@@ -14,6 +14,7 @@ import {
   lowRankOf,
   noBiases,
   openAdapter,
+  requireEffect,
   resolveLora,
   resolveTargets,
   type Targets,
@@ -215,6 +216,7 @@ async function startingAdapter(config: TrainConfig, model: LlamaModel): Promise<
   if (config.adapter === null) {
     const { lora } = config;
     const targets = resolveTargets(lora.targets, model.linears, lora);
+    requireEffect(lora, [...targets.keys()], model.linears);
     const fresh = await initAdapter(model, lora, targets, config.train.seed);
     const warnings = lora.bias === 'none' ? [] : [`lora.bias is ${lora.bias}: ${noBiases}`];
     return { lora, ...fresh, whole: initWhole(lora, model.weights, [...targets.keys()]), warnings };
