@@ -3,6 +3,7 @@ export * from './digest.ts';
 export * from './errors.ts';
 export * from './files.ts';
 export * from './json-lines.ts';
+export * from './make-folder.ts';
 export * from './nearest-name.ts';
 export * from './one-line.ts';
 export * from './options.ts';

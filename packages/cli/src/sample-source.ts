@@ -1,10 +1,9 @@
 import { join } from 'node:path';
-import { ConfigError, digestAll, digestJson } from '@flex/base';
+import { ConfigError, digestAll, digestJson, makeFolder } from '@flex/base';
 import {
   complete,
   type Generate,
   isSampleFile,
-  makeFolder,
   type Problem,
   readSamples,
   type Sample,
@@ -13,7 +12,7 @@ import {
 import { type Completion, generate, generateAll, openTokenizer, type Tokenizer } from '@flex/llama';
 import type { StorageType } from '@flex/peft';
 import { digestModel } from '@flex/train';
-import type { AdapterChoice } from './adapter-option.ts';
+import { type AdapterChoice, onlyAdapter } from './adapter-option.ts';
 import type { Output } from './context.ts';
 import type { EvalProgress } from './eval-progress.ts';
 import { openModel, type RunnableModel } from './open-model.ts';
@@ -115,6 +114,7 @@ function fromModel(options: SampleOptions, dir: string): SampleSource {
     throw new ConfigError('--batch-size: has no effect with --num-beams, which takes one prompt at a time');
   }
   if (merged && adapter === undefined) throw new ConfigError('--merged: needs --adapter, which it folds in');
+  if (merged && adapter !== undefined) onlyAdapter(adapter);
   // What is undefined is left out.
   const places = numBeams === 1 ? batchSize : 1;
   const decoding = JSON.parse(JSON.stringify({ ...sampling, batchSize: places })) as typeof sampling;

@@ -1,7 +1,6 @@
 import { existsSync, mkdirSync, readdirSync, renameSync, rmdirSync, rmSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
-import { ConfigError, DataError, readWhole, writeAtomic } from '@flex/base';
-import { makeFolder } from '@flex/eval';
+import { ConfigError, DataError, makeFolder, readWhole, writeAtomic } from '@flex/base';
 import { type WrittenCheckpoint, writeCheckpoint } from '@flex/llama';
 import { roundedCheckpoint } from '@flex/peft';
 import { digestModel, versions } from '@flex/train';
@@ -123,6 +122,7 @@ function copyCompanions(model: string, folder: string): void {
 }
 
 function requireFree(out: string): void {
+  if (out.trim() === '') throw new ConfigError('--out: is empty; name a folder that is not there');
   const stats = statSync(out, { throwIfNoEntry: false });
   if (!stats) return;
   if (!stats.isDirectory()) throw new ConfigError(`--out: ${out} is a file; name a folder that is not there`);

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { writeAtomic } from '@flex/base';
+import { makeFolder, writeAtomic } from '@flex/base';
 import {
   boxProcessors,
   hiding,
@@ -15,7 +15,6 @@ import {
   toolchainVersions,
 } from '@flex/judge';
 import type { Benchmark, Problem } from './benchmark.ts';
-import { makeFolder } from './make-folder.ts';
 import {
   encodeResults,
   encodeSample,

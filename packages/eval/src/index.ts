@@ -10,7 +10,6 @@ export {
 export * from './compare.ts';
 export * from './evaluate.ts';
 export * from './generate.ts';
-export * from './make-folder.ts';
 export * from './pass-at-k.ts';
 export * from './read-results.ts';
 export * from './results.ts';

@@ -217,3 +217,11 @@ test('metrics before the start and the manifest of no run are refused', async ()
   expect(() => folder.appendMetrics({ step: 1 })).toThrow(/between start and finish/);
   expect(() => readManifest(config.out)).toThrow(DataError);
 });
+
+test.runIf(process.platform === 'linux')('a folder that nobody can make is refused', async () => {
+  const config = await configure(['out=/proc/flex/run']);
+  const folder = await openRunFolder(config, fresh);
+  expect(() => folder.start(facts(config))).toThrow(
+    /^\/proc\/flex\/run: cannot be a folder of results: .*ENOENT/,
+  );
+});

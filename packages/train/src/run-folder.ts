@@ -1,4 +1,4 @@
-import { existsSync, lstatSync, mkdirSync, rmSync, statSync } from 'node:fs';
+import { existsSync, lstatSync, rmSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import {
   ConfigError,
@@ -9,6 +9,7 @@ import {
   type FileDigest,
   importPart,
   type JsonLog,
+  makeFolder,
   parseJson,
   readWhole,
   writeAtomic,
@@ -112,7 +113,7 @@ export async function openRunFolder(
         for (const name of [...written, manifestFile])
           rmSync(inFolder(name), { recursive: true, force: true });
       }
-      mkdirSync(out, { recursive: true });
+      makeFolder(out);
       writeAtomic(inFolder(manifestFile), `${JSON.stringify(manifest, null, 2)}\n`);
       writeAtomic(inFolder('config.yaml'), printConfig(config));
       rewindMetrics(inFolder('metrics.jsonl'), run.done);

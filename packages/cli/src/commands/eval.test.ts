@@ -335,6 +335,7 @@ test.each([
   [['--benchmark', 'OWN', '--samples', 'S', '--temperature', '1'], '--temperature: belongs to --model'],
   [['--benchmark', 'OWN', '--samples', 'S', '--merged'], '--merged: belongs to --model'],
   [['--benchmark', 'OWN', '--model', micro, '--merged'], '--merged: needs --adapter'],
+  [['--benchmark', 'OWN', '--model', micro, '--merged', '--adapter', 'A@2'], '--merged: takes one --adapter'],
   [['--benchmark', 'OWN', '--model', micro, '--n', '5'], '--n: above 1 needs --temperature'],
   [['--benchmark', 'OWN', '--model', micro, '--k', '1,10'], 'give --n 10'],
   [['--benchmark', 'OWN', '--model', micro, '--num-beams', '2', '--batch-size', '4'], 'one prompt at a time'],

@@ -1,6 +1,6 @@
 import { accessSync, constants, existsSync, mkdirSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
-import { ConfigError } from '@flex/base';
+import { ConfigError } from './errors.ts';
 
 /**
  * Makes a folder for results, with those above it, unless it is there. Throws ConfigError where it cannot be
