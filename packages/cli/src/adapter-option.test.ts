@@ -64,6 +64,8 @@ test.each([
     'It must be a folder, or a folder and its weight in the sum, such as runs/a/adapter@0.5.',
   ],
   [['runs/a@'], 'It must be a folder, or a folder and its weight'],
+  [[''], 'It must be a folder, or a folder and its weight'],
+  [['@0.5'], 'It must be a folder, or a folder and its weight'],
   [[`${openPeftCase('dora').dir}@0.5`], 'adapter 1 of the sum: has DoRA; only W + s·B·A can be summed'],
 ])('%j is refused with exit code 2', async (adapters, message) => {
   const { code, stderr } = await logitsWith(...adapters);

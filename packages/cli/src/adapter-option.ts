@@ -18,12 +18,25 @@ export function adapterOption(): Option {
   );
 }
 
+/**
+ * Reads an `--adapter` that takes one folder. Refuses a second one, and a weight: both have a meaning in
+ * commands that sum adapters.
+ */
+export function oneAdapter(text: string, before?: string): string {
+  if (before !== undefined)
+    throw new InvalidArgumentError('This command takes one adapter, and it was given before.');
+  if (/@[-+.\deE]+$/.test(text) && !existsSync(text))
+    throw new InvalidArgumentError('This command takes an adapter without a weight.');
+  if (text === '') throw new InvalidArgumentError('It must be the folder of a PEFT adapter.');
+  return text;
+}
+
 /** A folder, or a folder, an @ and a factor; a folder whose own name is so comes first. */
 function adapterChoice(text: string): AdapterChoice {
   const at = text.lastIndexOf('@');
-  if (at < 0 || existsSync(text)) return { dir: text, weight: 1 };
+  if ((at < 0 && text !== '') || existsSync(text)) return { dir: text, weight: 1 };
   const weight = Number(text.slice(at + 1));
-  if (text.endsWith('@') || !Number.isFinite(weight))
+  if (at <= 0 || text.endsWith('@') || !Number.isFinite(weight))
     throw new InvalidArgumentError(
       'It must be a folder, or a folder and its weight in the sum, such as runs/a/adapter@0.5.',
     );

@@ -43,5 +43,6 @@ function errorsOf(
 /** A share as a table shows it. */
 export function shareText(share: number | null): string {
   if (share === null) return 'no change';
-  return share < 1e-4 ? share.toExponential(1) : `${(100 * share).toPrecision(3)} %`;
+  if (share < 1e-4) return share.toExponential(1);
+  return `${share < 10 ? (100 * share).toPrecision(3) : (100 * share).toFixed(0)} %`;
 }

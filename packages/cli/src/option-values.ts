@@ -20,3 +20,18 @@ export function number(text: string): number {
   if (text.trim() === '' || !Number.isFinite(value)) throw new InvalidArgumentError('It must be a number.');
   return value;
 }
+
+/** A number above 0 and at most 1. */
+export function shareAboveZero(text: string): number {
+  const value = number(text);
+  if (value <= 0 || value > 1) throw new InvalidArgumentError('It must be a number above 0 and at most 1.');
+  return value;
+}
+
+/** How many permutations a band of 95 % is made of. */
+export function draws(text: string): number {
+  const value = whole(text);
+  if (value !== 0 && value % 40 !== 39)
+    throw new InvalidArgumentError('It must be 0 or one less than a multiple of 40, such as 39 or 199.');
+  return value;
+}

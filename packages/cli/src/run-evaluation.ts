@@ -82,12 +82,7 @@ export async function runEvaluation(
       `--k: pass@${Math.max(...k)} needs as many samples a problem; give --n ${Math.max(...k)}`,
     );
   }
-  const part = await findBenchmark(options.benchmark);
-  const open = async (chosen: string | undefined) =>
-    part.make(benchmarkOptions(part, { ...options, split: chosen }), {
-      dataFolder: environment.data,
-      warn: output.note,
-    });
+  const open = (chosen: string | undefined) => openBenchmark({ ...options, split: chosen }, output.note);
   let benchmark = await open(split);
   const { leftOut = [] } = benchmark;
   // A stray id is a mistake that reading the samples tells; a file of samples for all of the data is none.
@@ -119,10 +114,29 @@ export async function runEvaluation(
   return { results, out };
 }
 
+/**
+ * Throws what `runEvaluation` would for the benchmark, its data, the sandbox and the toolchains, so that it is told
+ * before other work is done.
+ */
+export async function requireBenchmark(options: BenchmarkChoice): Promise<void> {
+  const benchmark = await openBenchmark(options, () => undefined);
+  const languages: Problem['language'][] = [];
+  for await (const { language } of benchmark.problems()) languages.push(language);
+  await openSandbox();
+  await toolchainVersions(languages);
+}
+
+type BenchmarkChoice = Pick<BenchmarkOptions, 'benchmark' | 'settings' | 'data' | 'split' | 'prompt'>;
+
+async function openBenchmark(options: BenchmarkChoice, warn: (line: string) => void) {
+  const part = await findBenchmark(options.benchmark);
+  return part.make(benchmarkOptions(part, options), { dataFolder: environment.data, warn });
+}
+
 /** The options of a benchmark, as its schema reads them: those of the command's own, and key=value. */
 function benchmarkOptions(
   part: BenchmarkPart,
-  { benchmark, data, split, prompt, settings }: BenchmarkOptions,
+  { benchmark, data, split, prompt, settings }: BenchmarkChoice,
 ): Record<string, unknown> {
   const named = Object.entries({ data, split, prompt }).filter(([, value]) => value !== undefined);
   const written = settings.map(parseOverride).reduce(applyOverride, Object.fromEntries(named));

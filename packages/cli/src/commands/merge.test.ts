@@ -11,6 +11,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { main } from '../main.ts';
 
 const { dir: adapter, model } = openPeftCase('rslora');
+const micro = join(import.meta.dirname, '../../assets/micro');
 
 let folder: string;
 beforeEach(() => {
@@ -33,8 +34,9 @@ async function flex(...args: string[]): Promise<{ code: number; stdout: string; 
   }
 }
 
-const merge = (...more: string[]) =>
-  flex('merge', '--model', model, '--adapter', adapter, '--out', join(folder, 'out'), ...more);
+const merge = (...more: string[]) => mergeOf(adapter, ...more);
+const mergeOf = (dir: string, ...more: string[]) =>
+  flex('merge', '--model', model, '--adapter', dir, '--out', join(folder, 'out'), ...more);
 
 /** One line on standard error that says all of `words`, exit code 2, and nothing written in `folder`. */
 async function expectRefused(command: Promise<Awaited<ReturnType<typeof flex>>>, ...words: string[]) {
@@ -117,7 +119,14 @@ describe('flex merge', () => {
       writeFileSync(join(to, 'config.json'), JSON.stringify({ ...config, num_hidden_layers: 1 }));
     });
     await expectRefused(merge('--model', dir), 'another model');
-    await expectRefused(merge('--adapter', dir), 'adapter_config.json');
+    await expectRefused(mergeOf(dir), 'adapter_config.json');
+  });
+
+  test('refuses a second adapter, a weight, and an empty name of the folder', async () => {
+    await expectRefused(merge('--adapter', adapter), '--adapter', 'takes one adapter');
+    await expectRefused(mergeOf(''), '--adapter', 'must be the folder');
+    await expectRefused(mergeOf(`${adapter}@0.5`), '--adapter', 'without a weight');
+    await expectRefused(merge('--out', ''), '--out', 'is empty');
   });
 });
 
@@ -161,6 +170,9 @@ describe('flex verify-merge', () => {
     expect(stdout).toMatch(/bf16.*\n.*\n.*f16/);
     expect(stdout).not.toContain('nf4');
     expect(stdout).toContain('over 9 positions of 2 texts');
+    expect(stdout).toMatch(/^most rounding \/ delta in layers\.\d\.mlp\.\w+: (bf16|f16) [\d.]+ %/m);
+    const table = stdout.split('\n').filter((line) => /[│─]/.test(line));
+    expect(Math.max(...table.map((line) => line.length))).toBeLessThanOrEqual(80);
   });
 
   test('refuses an unknown type, an id outside the vocabulary, and options of a benchmark without one', async () => {
@@ -170,13 +182,18 @@ describe('flex verify-merge', () => {
     await expectRefused(verify('--data', path), 'rows.jsonl:1', '0 to 23, got 24');
     await expectRefused(verify('--out', join(folder, 'x')), '--out', '--benchmark');
     await expectRefused(verify('--split', '1-2'), '--split', '--data');
+    await expectRefused(verify('--adapter', adapter, '--data', path), '--adapter', 'takes one adapter');
+  });
+
+  test('refuses an unknown benchmark before it compares', async () => {
+    const named = verify('--model', micro, '--prompt', 'x', '--benchmark', 'humanevl');
+    await expectRefused(named, 'humanevl', 'humaneval');
   });
 });
 
 test.skipIf(withoutSandbox)(
   'flex verify-merge --benchmark evaluates both and compares them paired',
   async () => {
-    const micro = join(import.meta.dirname, '../../assets/micro');
     const trained = join(folder, 'adapter');
     const lora = { rank: 1, alpha: 2, dropout: 0, targets: ['o_proj'], scaling: 'alpha/r' } as const;
     const targets = resolveTargets(lora.targets, linearSizes(readLlamaConfig(micro)));

@@ -1,5 +1,6 @@
 import { printable } from '@flex/base';
 import { Command, Option } from 'commander';
+import { oneAdapter } from '../adapter-option.ts';
 import { type CommonOptions, outputOf, withCommonOptions } from '../context.ts';
 import { shareText } from '../layer-errors.ts';
 import { type MergeOptions, mergeDTypes, writeMerged } from '../write-merged.ts';
@@ -12,7 +13,7 @@ export function mergeCommand(): Command {
       'fold an adapter into the weights and write a model that transformers loads: W + s·B·A, rounded once',
     )
     .requiredOption('--model <dir>', 'a Hugging Face Llama directory')
-    .requiredOption('--adapter <dir>', 'a PEFT adapter on top of it')
+    .requiredOption('--adapter <dir>', 'a PEFT adapter on top of it', oneAdapter)
     .requiredOption('--out <dir>', 'the folder to write, which must not be there or be empty')
     .addOption(
       new Option(
@@ -36,7 +37,7 @@ async function run(options: MergeCommandOptions): Promise<void> {
   for (const line of warnings) output.warn(line);
   output.emit(report);
   const { out, dtype, rounded_to, changed, tensors, files, bytes, rounding } = report;
-  const size = `${(bytes / 1e6).toFixed(1)} MB in ${files.length === 1 ? 'a file' : `${files.length} files`}`;
+  const size = `${bytesText(bytes)} in ${files.length === 1 ? 'a file' : `${files.length} files`}`;
   output.print(
     `${printable(out)}: ${tensors} tensors as ${dtype}, ${size}; the adapter changed ${changed} of them`,
   );
@@ -47,4 +48,15 @@ async function run(options: MergeCommandOptions): Promise<void> {
   output.print(
     `rounding to ${rounded_to} against what the adapter changed: ${shareText(rounding.all)}${worst ?? ''}`,
   );
+}
+
+/** 9.4 kB, 6.9 MB, 13.5 GB. */
+function bytesText(bytes: number): string {
+  const [unit, name] = (
+    [
+      [1e9, 'GB'],
+      [1e6, 'MB'],
+    ] as const
+  ).find(([unit]) => bytes >= unit) ?? [1e3, 'kB'];
+  return `${(bytes / unit).toFixed(1)} ${name}`;
 }

@@ -190,14 +190,16 @@ describe('of a run', () => {
   };
 
   test('what training kept, update by update', async () => {
-    const lines = [line(0, 0), line(10, 1)];
+    const lines = [line(0, 0), line(3, 1)];
     const run = writeRun('kept', { threshold: 0.25 }, lines);
     const svg = join(folder, 'run.svg');
     const { code, stdout, stderr } = await spectrum('--run', run, '--svg', svg);
     expect(code, stderr).toBe(0);
     expectReadable(stdout, svg);
     expect(stdout).toMatch(/│ +0 │ +– │/);
-    expect(stdout).toMatch(/│ +10 │ +62\.5 % │.* 5\.000 │ +4\.000 │/);
+    // No tick lies between two updates.
+    expect(readFileSync(svg, 'utf8')).not.toMatch(/>\d+\.\d+<\/text>/);
+    expect(stdout).toMatch(/│ +3 │ +62\.5 % │.* 5\.000 │ +4\.000 │/);
     const json = JSON.parse((await spectrum('--run', run, '--json')).stdout);
     expect(json.spectra).toEqual(lines.map((text) => JSON.parse(text)));
     expect(json.options.threshold).toBe(0.25);
@@ -215,19 +217,16 @@ test('what is wrong is told in one line with exit code 2', async () => {
   ]);
   for (const [said, ...args] of [
     ['give --adapter, or --run'],
-    ['give --adapter, or --run', '--adapter', adapter, '--run', empty],
     ['--threshold is for --adapter', '--run', empty, '--threshold', '0.5'],
     ['training keeps one every train.spectrum_every updates', '--run', empty],
     ['holds no run', '--run', join(folder, 'plain')],
     ['protocol.regularizers says no penalty', '--adapter', join(broken, 'adapter')],
-    [
-      'permutations must be 0 or one less than a multiple of 40',
-      '--adapter',
-      adapter,
-      '--permutations',
-      '40',
-    ],
-    ['threshold must be', '--adapter', adapter, '--threshold', '2'],
+    ['give --adapter, or --run for a run over time, not both', '--adapter', adapter, '--run', empty],
+    ['It must be 0 or one less than a multiple of 40', '--adapter', adapter, '--permutations', '40'],
+    ['It must be a number above 0 and at most 1', '--adapter', adapter, '--threshold', '2'],
+    ['This command takes one adapter', '--adapter', adapter, '--adapter', adapter],
+    ['--svg: there is no folder', '--adapter', adapter, '--svg', join(folder, 'none', 'a.svg')],
+    ['--svg: must name a file', '--adapter', adapter, '--svg', folder],
     ['Allowed choices are ortho, backward, mean', '--adapter', adapter, '--norm', 'none'],
     ['q_proj.lora_A.weight has numbers that are not finite', '--adapter', await write('nan', damaged)],
   ]) {

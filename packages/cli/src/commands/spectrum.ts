@@ -1,13 +1,14 @@
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { ConfigError, DataError, writeAtomic } from '@flex/base';
 import { type Adapter, type FourierOptions, fourierOptions, peftName, readAdapterTensors } from '@flex/peft';
 import type { Backend } from '@flex/tensor';
 import { readManifest, readSpectra, respellSection, spectrumFile } from '@flex/train';
 import { Command, Option } from 'commander';
+import { oneAdapter } from '../adapter-option.ts';
 import { type CommonOptions, type Output, outputOf, withCommonOptions, withDevice } from '../context.ts';
 import { openBackend } from '../device.ts';
-import { number, whole } from '../option-values.ts';
+import { draws, shareAboveZero } from '../option-values.ts';
 import {
   type AdapterSpectra,
   plainSpectra,
@@ -44,8 +45,8 @@ export function spectrumCommand(): Command {
       "frequency content of an adapter's A, B and s·B·A: penalty, power by frequency against that of permuted " +
         'indices, singular values; of one adapter, of two and their difference, of a run over time',
     )
-    .option('--adapter <dir>', 'a PEFT adapter')
-    .option('--against <dir>', 'a second one: both, and the second less the first')
+    .option('--adapter <dir>', 'a PEFT adapter', oneAdapter)
+    .option('--against <dir>', 'a second one: both, and the second less the first', oneAdapter)
     .option('--run <dir>', "a run's folder, whose spectra training has kept (train.spectrum_every)")
     .addOption(
       new Option('--norm <name>', "scale of the transform; its run's, else ortho").choices([
@@ -54,8 +55,12 @@ export function spectrumCommand(): Command {
         'mean',
       ]),
     )
-    .option('--threshold <t>', "share of the spectrum that counts as low; its run's, else 0.5", number)
-    .option('--permutations <n>', 'draws of the noise: 39, 79, 119 …, or 0 for none; default 39', whole)
+    .option(
+      '--threshold <t>',
+      "share of the spectrum that counts as low; its run's, else 0.5",
+      shareAboveZero,
+    )
+    .option('--permutations <n>', 'draws of the noise: 39, 79, 119 …, or 0 for none; default 39', draws)
     .option('--svg <file>', 'draw it');
   return withCommonOptions(withDevice(command)).action(run);
 }
@@ -64,8 +69,10 @@ async function run(options: SpectrumCommandOptions): Promise<void> {
   const { adapter, against, norm, threshold, permutations, run } = options;
   const output = outputOf(options);
   if ((adapter === undefined) === (run === undefined)) {
-    throw new ConfigError('spectrum: give --adapter, or --run for a run over time');
+    const both = adapter === undefined ? '' : ', not both';
+    throw new ConfigError(`spectrum: give --adapter, or --run for a run over time${both}`);
   }
+  if (options.svg !== undefined) requireWritable(options.svg);
   if (adapter !== undefined) return ofAdapters(adapter, options, output);
   const given = Object.entries({ against, norm, threshold, permutations }).find(
     ([, value]) => value !== undefined,
@@ -85,16 +92,16 @@ async function ofAdapters(
   const options = { ...penalty, permutations };
   const backend = await openBackend(device, output.note);
   const first = open(backend, dir, output);
+  const second = against === undefined ? null : { dir: against, adapter: open(backend, against, output) };
   if (permutations > 0) output.note(`noise: ${permutations} permutations of the indices, seeds from 0`);
   const own = await spectraOf(first, backend, options);
   requireFinite(dir, own);
   const named = new Map([[against === undefined ? 'adapter' : 'first', own]]);
-  if (against !== undefined) {
-    const second = open(backend, against, output);
-    const other = await spectraOf(second, backend, options);
-    requireFinite(against, other);
+  if (second !== null) {
+    const other = await spectraOf(second.adapter, backend, options);
+    requireFinite(second.dir, other);
     named.set('second', other);
-    named.set('difference', await spectraOfDifference(second, first, backend, options));
+    named.set('difference', await spectraOfDifference(second.adapter, first, backend, options));
   }
   await backend.close();
   const [plain, other, difference] = [...named.values()].map(plainSpectra);
@@ -175,6 +182,14 @@ function printTables(named: NamedSpectra, { threshold }: FourierOptions, output:
         `without any order ${(0.05 * found.of).toFixed(1)} would be`,
     );
   }
+}
+
+/** Throws ConfigError where no file can be written, before anything is computed. */
+function requireWritable(file: string): void {
+  const folder = dirname(file);
+  if (!existsSync(folder)) throw new ConfigError(`--svg: there is no folder ${folder}`);
+  if (file === '' || statSync(file, { throwIfNoEntry: false })?.isDirectory())
+    throw new ConfigError(`--svg: must name a file, got ${JSON.stringify(file)}`);
 }
 
 function draw(file: string, chart: string, output: Output): void {

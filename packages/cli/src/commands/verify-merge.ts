@@ -12,12 +12,18 @@ import {
 } from '@flex/llama';
 import { type StorageType, storageTypes } from '@flex/peft';
 import { Command, InvalidArgumentError } from 'commander';
+import { oneAdapter } from '../adapter-option.ts';
 import { bold, type CommonOptions, dim, outputOf, withCommonOptions, withDevice } from '../context.ts';
 import { openBackend } from '../device.ts';
 import { shareText } from '../layer-errors.ts';
 import { positive } from '../option-values.ts';
 import { quickstart } from '../quickstart.ts';
-import { type EvaluationContext, runEvaluation, untilInterrupted } from '../run-evaluation.ts';
+import {
+  type EvaluationContext,
+  requireBenchmark,
+  runEvaluation,
+  untilInterrupted,
+} from '../run-evaluation.ts';
 import { newTable } from '../table.ts';
 import { type StorageAgreement, verifyMerge } from '../verify-merge.ts';
 
@@ -44,7 +50,7 @@ export function verifyMergeCommand(): Command {
         'against the unmerged adapter, and rounding errors against what the adapter changed',
     )
     .requiredOption('--model <dir>', 'a Hugging Face Llama directory')
-    .requiredOption('--adapter <dir>', 'a PEFT adapter on top of it')
+    .requiredOption('--adapter <dir>', 'a PEFT adapter on top of it', oneAdapter)
     .option('--dtype <list>', `of ${storageTypes.join(', ')}, with commas`, storageList, [...storageTypes])
     .option('--data <file>', 'texts to compare on: rows as for training; with --benchmark, its own data')
     .option('--split <split>', 'of --data: train, validation, test, prompt, all, or task ids such as 11-510')
@@ -64,14 +70,18 @@ async function run(options: VerifyMergeOptions, command: Command): Promise<void>
   const output = outputOf(options);
   const { model, adapter, dtype: storages, benchmark } = options;
   requireWith(options, { maxNewTokens: 'benchmark', out: 'benchmark', split: 'data' });
+  if (benchmark !== undefined)
+    await requireBenchmark({ ...options, benchmark, settings: [], prompt: undefined });
   const texts = await textsOf(options);
   const backend = await openBackend(options.device, output.note);
   const found = await verifyMerge(backend, { model, adapter, storages, texts, warn: output.warn });
   await backend.close();
   output.print(agreementTable(found));
   output.print(
-    `over ${found[0].positions} positions of ${texts.length} texts; the reference is the unmerged adapter in f32`,
+    `over ${counted(found[0].positions, 'position')} of ${counted(texts.length, 'text')}; ` +
+      'the reference is the unmerged adapter in f32',
   );
+  for (const line of worstLayers(found)) output.print(line);
   const agreement = found.map(({ storage, positions, klMean, klMax, sameGreedy, rounding }) => ({
     dtype: storage,
     positions,
@@ -171,22 +181,32 @@ async function compareOn(
 }
 
 function agreementTable(found: readonly StorageAgreement[]): string {
-  const head = ['stored as', 'KL, mean', 'KL, largest', 'same greedy', 'rounding / delta', 'most in', ''];
-  const right = Array<'right'>(4).fill('right');
-  const table = newTable({ head, colAligns: ['left', ...right, 'left', 'right'] });
+  const head = ['stored as', 'KL, mean', 'KL, largest', 'same greedy', 'rounding / delta'];
+  const table = newTable({ head, colAligns: ['left', ...Array<'right'>(4).fill('right')] });
   for (const { storage, klMean, klMax, sameGreedy, rounding } of found) {
-    const { all, worst } = rounding;
     table.push([
       bold(storage),
       ...[klMean, klMax].map((kl) => kl.toExponential(2)),
       `${(100 * sameGreedy).toFixed(2)} %`,
-      shareText(all),
-      printable(worst?.weight.replace(/^model\.|\.weight$/g, '') ?? ''),
-      worst ? shareText(worst.error) : '',
+      shareText(rounding.all),
     ]);
   }
   return table.toString();
 }
+
+/** A line for each layer that some type rounds most, with these types. */
+function worstLayers(found: readonly StorageAgreement[]): string[] {
+  const layers = new Map<string, string[]>();
+  for (const { storage, rounding } of found) {
+    if (!rounding.worst) continue;
+    const { weight, error } = rounding.worst;
+    const layer = printable(weight.replace(/^model\.|\.weight$/g, ''));
+    layers.set(layer, [...(layers.get(layer) ?? []), `${storage} ${shareText(error)}`]);
+  }
+  return [...layers].map(([layer, types]) => `most rounding / delta in ${layer}: ${types.join(', ')}`);
+}
+
+const counted = (n: number, thing: string) => `${n} ${thing}${n === 1 ? '' : 's'}`;
 
 function benchmarkTable(comparisons: ReadonlyMap<StorageType, Comparison>): string {
   const head = ['', 'pass@1', 'less unmerged', '95 % interval', 'p', 'only unmerged', 'only merged'];
