@@ -81,7 +81,8 @@ function drawPanel({ title, x, y, series, marks = [] }: Panel): string {
     ...points,
     ...range.map(([at, , high]) => [at, high] as const),
   ]);
-  const xTicks = ticks(Math.max(...all.map(([at]) => at)));
+  const isWhole = all.every(([at]) => Number.isInteger(at));
+  const xTicks = ticks(Math.max(...all.map(([at]) => at)), isWhole);
   const yTicks = ticks(Math.max(...all.map(([, value]) => value)));
   const across = (value: number) => round(plot.left + (value / xTicks.at(-1)!) * (plot.right - plot.left));
   const up = (value: number) => round(plot.bottom - (value / yTicks.at(-1)!) * (plot.bottom - plot.top));
@@ -139,11 +140,12 @@ function legend(name: string, i: number): string {
 
 const colourOf = (i: number) => i % light.series.length;
 
-/** 0 and round numbers at equal distances, the last at or above `most`: 4 to 8 of them. */
-function ticks(most: number): number[] {
+/** 0 and round numbers at equal distances, the last at or above `most`: 4 to 8 of them, or fewer whole ones. */
+function ticks(most: number, isWhole = false): number[] {
   const end = most > 0 ? most : 1;
   const power = 10 ** Math.floor(Math.log10(end / 4));
-  const step = [1, 2, 2.5, 5, 10].map((factor) => factor * power).find((one) => end / one <= 6)!;
+  const steps = [1, 2, 2.5, 5, 10].map((factor) => factor * power);
+  const step = steps.find((one) => end / one <= 6 && (!isWhole || Number.isInteger(one)))!;
   const count = Math.ceil(end / step - 1e-9);
   return Array.from({ length: count + 1 }, (_, i) => Number((i * step).toPrecision(6)));
 }
