@@ -124,7 +124,7 @@ describe('a configuration', () => {
 
   it('is refused where it is missing or malformed', () => {
     rmSync(path, { force: true });
-    expect(() => readLlamaConfig(dir)).toThrow(`${path}: cannot be read: Error: ENOENT`);
+    expect(() => readLlamaConfig(dir)).toThrow(`${dir}: has no config.json; give a Hugging Face`);
     writeFileSync(path, '{"a": ');
     expect(() => readLlamaConfig(dir)).toThrow(`${path}: is not JSON: `);
     writeFileSync(path, `{"a": ${'['.repeat(300)}${']'.repeat(300)}}`);

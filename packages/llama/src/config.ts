@@ -122,6 +122,8 @@ type ConfigJson = z.infer<typeof configSchema>;
 export function readLlamaConfig(dir: string): LlamaConfig {
   requireDirectory(dir);
   const path = join(dir, 'config.json');
+  if (!existsSync(path))
+    throw new DataError(`${dir}: has no config.json; give a Hugging Face Llama directory`);
   const json = readJson(path, configSchema);
   const fail = (what: string): never => {
     throw new DataError(`${path}: ${what}`);
