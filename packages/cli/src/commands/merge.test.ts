@@ -208,26 +208,38 @@ test.skipIf(withoutSandbox)(
     const data = join(folder, 'own.jsonl');
     writeFileSync(data, problems.map((row) => `${JSON.stringify(row)}\n`).join(''));
     const out = join(folder, 'evaluations');
-    const { code, stdout } = await flex(
-      ...[
-        'verify-merge',
-        '--model',
-        micro,
-        '--adapter',
-        trained,
-        '--device',
-        'cpu',
-        '--dtype',
-        'nf4',
-        '--quiet',
-      ],
-      ...['--prompt', 'def f(x):', '--benchmark', data, '--max-new-tokens', '2', '--out', out, '--json'],
-    );
+    const verify = (...more: string[]) =>
+      flex(
+        ...[
+          'verify-merge',
+          '--model',
+          micro,
+          '--adapter',
+          trained,
+          '--device',
+          'cpu',
+          '--dtype',
+          'nf4',
+          '--quiet',
+        ],
+        ...['--prompt', 'def f(x):', '--benchmark', data, '--max-new-tokens', '2', '--out', out, ...more],
+      );
+    const { code, stdout } = await verify('--json');
     expect(code).toBe(0);
     const { nf4 } = JSON.parse(stdout).benchmark;
     expect(nf4).toMatchObject({ n: 2, difference: 0 });
     const parts = nf4.protocol_differences.map(({ part }: { part: string }) => part);
     expect(parts).toEqual(['decoding.merged']);
+    const { stdout: shown } = await verify();
+    expect(shown).toMatch(/│ nf4 +│ +0\.00 % │ +0\.00 % │ no problem differs │/);
+    expect(
+      Math.max(
+        ...shown
+          .split('\n')
+          .filter((line) => /[│─]/.test(line))
+          .map(({ length }) => length),
+      ),
+    ).toBeLessThan(81);
     expect(['unmerged', 'nf4'].every((name) => existsSync(join(out, name, 'results.json')))).toBe(true);
   },
 );

@@ -98,6 +98,7 @@ async function run(options: VerifyMergeOptions, command: Command): Promise<void>
     const comparisons = await compareOn(benchmark, options, context);
     output.emit({ model, adapter, agreement, benchmark: Object.fromEntries(comparisons) });
     output.print(benchmarkTable(comparisons));
+    output.print('change, lost and won: against the unmerged adapter, in problems that pass');
     const sides = [...comparisons.values()];
     const folders = [sides[0].a, ...sides.map(({ b }) => b)].map(({ folder }) => printable(folder));
     output.print(dim(`results: ${folders.join(', ')}`));
@@ -209,14 +210,14 @@ function worstLayers(found: readonly StorageAgreement[]): string[] {
 const counted = (n: number, thing: string) => `${n} ${thing}${n === 1 ? '' : 's'}`;
 
 function benchmarkTable(comparisons: ReadonlyMap<StorageType, Comparison>): string {
-  const head = ['', 'pass@1', 'less unmerged', '95 % interval', 'p', 'only unmerged', 'only merged'];
+  const head = ['stored as', 'pass@1', 'change', '95 % interval', 'p', 'lost', 'won'];
   const table = newTable({ head, colAligns: ['left', ...Array<'right'>(6).fill('right')] });
   const percent = (share: number) => `${(100 * share).toFixed(2)} %`;
   for (const [storage, { a, b, difference, ci95, test, only_a, only_b }] of comparisons) {
     if (table.length === 0) table.push([bold('unmerged'), percent(a['pass@1']), '', '', '', '', '']);
-    const interval = ci95 ? ci95.map(percent).join(' to ') : 'no problem differs';
+    const interval = ci95 ? `${(100 * ci95[0]).toFixed(2)} to ${percent(ci95[1])}` : 'no problem differs';
     const row = [percent(b['pass@1']), percent(difference), interval, test.p.toFixed(4), only_a, only_b];
-    table.push([bold(`merged, ${storage}`), ...row]);
+    table.push([bold(storage), ...row]);
   }
   return table.toString();
 }
