@@ -165,9 +165,9 @@ describe('matched L2', () => {
 
   it('refuses a fixed factor without a start, or with one that has zeros alone', async () => {
     const start = someAdapter(reference);
-    await expect(matchedL2()).rejects.toThrow('matched-l2: factor fixed needs the start of the adapter');
+    await expect(matchedL2()).rejects.toThrow('factor fixed needs the start of the adapter');
     await expect(matchedL2({ scope: 'change' }, start)).rejects.toThrow(
-      'matched-l2: with scope change all signals are zero at the start, where c is fixed; take factor kept',
+      'with scope change all signals are zero at the start, where c is fixed; take factor kept',
     );
     const fresh = new Map([...start].map(([path, { a, b }]) => [path, { a, b: zeros(reference, b.shape) }]));
     await expect(matchedL2({ scope: 'product', match: 'gradient' }, fresh)).rejects.toThrow(

@@ -71,13 +71,13 @@ export async function matchedL2(
         ),
     };
   }
-  if (!start) throw new ConfigError('matched-l2: factor fixed needs the start of the adapter');
+  if (!start) throw new ConfigError('factor fixed needs the start of the adapter');
   const atStart = scope(() => strengths[match](start));
   const [wanted, had] = await Promise.all(atStart.map((number) => number.item()));
   eachTensor(atStart, (number) => number.dispose());
   if (had === 0) {
     throw new ConfigError(
-      `matched-l2: with scope ${options.scope} all signals are zero at the start, where c is fixed; take factor kept`,
+      `with scope ${options.scope} all signals are zero at the start, where c is fixed; take factor kept`,
     );
   }
   return { penalty: (adapters) => scope(() => mul(energy(adapters), wanted / had)) };
