@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openPeftCase, peftInputs, peftModel, readTensors } from '@flex/fixtures';
 import { relativeError } from '@flex/tensor/testing';
-import { afterAll, beforeAll, expect, test, vi } from 'vitest';
-import { main } from './main.ts';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { flex } from './testing/flex.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'flex-adapters-'));
 const input = join(folder, 'inputs.json');
@@ -13,13 +13,6 @@ afterAll(() => rmSync(folder, { recursive: true }));
 
 /** Runs `flex logits` on a model of the reference values; its exit code, standard error and logits. */
 async function logitsWith(...adapters: string[]) {
-  let stderr = '';
-  const spies = (['stdout', 'stderr'] as const).map((name) =>
-    vi.spyOn(process[name], 'write').mockImplementation((text) => {
-      if (name === 'stderr') stderr += String(text);
-      return true;
-    }),
-  );
   const out = join(folder, 'logits.safetensors');
   const named = adapters.flatMap((adapter) => ['--adapter', adapter]);
   const args = [
@@ -34,12 +27,8 @@ async function logitsWith(...adapters: string[]) {
     'cpu',
     ...named,
   ];
-  try {
-    const code = await main(args);
-    return { code, stderr, logits: code === 0 ? readTensors(out).get('logits')!.data : null };
-  } finally {
-    for (const spy of spies) spy.mockRestore();
-  }
+  const { code, stderr } = await flex(...args);
+  return { code, stderr, logits: code === 0 ? readTensors(out).get('logits')!.data : null };
 }
 
 const dirOf = (name: string) => openPeftCase(`two/${name}`).dir;

@@ -2,8 +2,8 @@ import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, truncateSync, wr
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openSafetensors, type TensorToWrite, toFloat32, writeSafetensors } from '@flex/tensor/safetensors';
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { main } from './main.ts';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { flex } from './testing/flex.ts';
 
 const assets = join(import.meta.dirname, '../assets');
 const micro = join(assets, 'micro');
@@ -14,22 +14,6 @@ beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'flex-cli-'));
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
-
-/** Runs a command in this process; what it wrote and its exit code. */
-async function flex(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  const written = { stdout: '', stderr: '' };
-  const spies = (['stdout', 'stderr'] as const).map((name) =>
-    vi.spyOn(process[name], 'write').mockImplementation((text) => {
-      written[name] += String(text);
-      return true;
-    }),
-  );
-  try {
-    return { code: await main(args), ...written };
-  } finally {
-    for (const spy of spies) spy.mockRestore();
-  }
-}
 
 /** A copy of the bundled model with other keys in config.json, and tensors of its own in f32. */
 function copyModel(

@@ -15,8 +15,8 @@ import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { stripVTControlCharacters } from 'node:util';
 import { withoutSandbox } from '@flex/judge/testing';
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { main } from '../main.ts';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { flex } from '../testing/flex.ts';
 
 const sandboxTest = test.skipIf(withoutSandbox);
 
@@ -78,21 +78,7 @@ function start(
   return { child, ended };
 }
 
-/** Runs the command in this process. */
-async function run(...args: string[]): Promise<Ended> {
-  const written = { stdout: '', stderr: '' };
-  const spies = (['stdout', 'stderr'] as const).map((name) =>
-    vi.spyOn(process[name], 'write').mockImplementation((text) => {
-      written[name] += stripVTControlCharacters(String(text));
-      return true;
-    }),
-  );
-  try {
-    return { code: await main(['eval', ...args]), ...written };
-  } finally {
-    for (const spy of spies) spy.mockRestore();
-  }
-}
+const run = (...args: string[]) => flex('eval', ...args);
 
 const results = (out: string) => JSON.parse(readFileSync(join(out, 'results.json'), 'utf8'));
 const rows = (out: string) =>

@@ -7,8 +7,8 @@ import { linearSizes, readLlamaConfig } from '@flex/llama';
 import { initLora, resolveTargets, writeAdapter } from '@flex/peft';
 import { openReference } from '@flex/tensor';
 import { openSafetensors, writeSafetensors } from '@flex/tensor/safetensors';
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { main } from '../main.ts';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { flex } from '../testing/flex.ts';
 
 const { dir: adapter, model } = openPeftCase('rslora');
 const micro = join(import.meta.dirname, '../../assets/micro');
@@ -18,21 +18,6 @@ beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'flex-merge-'));
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
-
-async function flex(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  const written = { stdout: '', stderr: '' };
-  const spies = (['stdout', 'stderr'] as const).map((name) =>
-    vi.spyOn(process[name], 'write').mockImplementation((text) => {
-      written[name] += String(text);
-      return true;
-    }),
-  );
-  try {
-    return { code: await main(args), ...written };
-  } finally {
-    for (const spy of spies) spy.mockRestore();
-  }
-}
 
 const merge = (...more: string[]) => mergeOf(adapter, ...more);
 const mergeOf = (dir: string, ...more: string[]) =>

@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type LoraConfig, spectraOfAdapter, writeAdapter } from '@flex/peft';
 import { openReference, tensor } from '@flex/tensor';
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
-import { main } from '../main.ts';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { flex } from '../testing/flex.ts';
 
 const reference = openReference();
 let folder: string;
@@ -52,21 +52,7 @@ function writeRun(name: string, options: object | null, lines: readonly string[]
   return run;
 }
 
-/** Runs the command in this process. */
-async function spectrum(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  const written = { stdout: '', stderr: '' };
-  const spies = (['stdout', 'stderr'] as const).map((name) =>
-    vi.spyOn(process[name], 'write').mockImplementation((text) => {
-      written[name] += String(text);
-      return true;
-    }),
-  );
-  try {
-    return { code: await main(['spectrum', '--device', 'cpu', ...args]), ...written };
-  } finally {
-    for (const spy of spies) spy.mockRestore();
-  }
-}
+const spectrum = (...args: string[]) => flex('spectrum', '--device', 'cpu', ...args);
 
 /** The lines of a table fit a terminal, and an SVG file is whole and has no number that is none. */
 function expectReadable(stdout: string, svg?: string): void {
