@@ -28,7 +28,7 @@ export interface Stats {
 
 /** Where tensors live and ops run. */
 export interface Backend {
-  /** `webgpu`, `gpujs` or `reference`. */
+  /** `webgpu`, `wasm`, `gpujs` or `reference`. */
   readonly name: string;
   /** One line for people: the adapter, the driver, the mode. */
   readonly description: string;

@@ -1,6 +1,7 @@
 import type { Kernel } from './kernel-record.ts';
 import type { Shape, Spec } from './shape.ts';
 import type { Tensor } from './tensor.ts';
+import type { WasmKernel } from './wasm-kernel.ts';
 
 /** What the WGSL of an op may count on. */
 export interface WgslDevice {
@@ -99,6 +100,16 @@ export interface KernelOp<A> extends OpBase<A> {
     taken: readonly number[],
   ): Kernel;
   host(inputs: readonly Spec[], outputs: readonly Spec[], attrs: A): HostKernel;
+  /**
+   * The kernel of the CPU engine, or several that run one after the other. Left out, or undefined for a call:
+   * `host` runs as JavaScript.
+   */
+  wasm?(
+    inputs: readonly Spec[],
+    outputs: readonly Spec[],
+    attrs: A,
+    taken: readonly number[],
+  ): WasmKernel | readonly WasmKernel[] | undefined;
   /** Inputs that are indices, and what is allowed; a `checked` backend looks at them. */
   indices?(inputs: readonly Spec[]): readonly IndexRange[];
   /** The same function made of simpler ops: what a fused op must equal. */

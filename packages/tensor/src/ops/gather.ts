@@ -3,6 +3,7 @@ import { type Kernel, kernel, wide } from '../kernel-record.ts';
 import { type CompositeOp, defineOp, type KernelOp, known, sample } from '../op.ts';
 import { type Spec, sameShape, showAll, size } from '../shape.ts';
 import { apply, type Tensor } from '../tensor.ts';
+import { element, fours, i32, loadF16, v128, wasmKernel } from '../wasm/index.ts';
 import { load, load4, storageType } from '../wgsl.ts';
 import { reshape } from './reshape.ts';
 
@@ -48,6 +49,31 @@ const gatherOp: KernelOp<NoAttrs> = defineOp({
         if (id >= 0 && id < v) out.set(rows.subarray(id * e, (id + 1) * e), i * e);
       });
     };
+  },
+  wasm([table, ids], [output]) {
+    const [v, e] = table.shape;
+    const half = table.dtype === 'f16';
+    return wasmKernel({
+      name: 'gather',
+      in: { table, ids },
+      out: { out: output },
+      params: { v, e },
+      items: size(ids.shape),
+      cost: 5 + e / 8,
+      body: (w, { table, ids, out, v, e }) =>
+        w.range(w.from, w.to, 1, (i) => {
+          const row = w.let(i32.load(element(ids, i)));
+          const to = w.let(element(out, i32.mul(i, e)));
+          const read = () => {
+            const from = w.let(i32.add(table, i32.shl(i32.mul(row, e), half ? 1 : 2)));
+            fours(w, e, (j, four) => {
+              const value = half ? loadF16(i32.add(from, i32.shl(j, 1))) : v128.load(element(from, j));
+              four.store(element(to, j), value);
+            });
+          };
+          w.if(i32.ltU(row, v), read, () => w.zero(to, i32.shl(e, 2)));
+        }),
+    });
   },
   indices: ([table]) => [{ input: 1, below: table.shape[0] }],
   vjp: ([g], [table, ids]) => [() => scatterAdd(g, ids, table.shape[0]), null],

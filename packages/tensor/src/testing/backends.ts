@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe } from 'vitest';
 import type { Backend } from '../backend.ts';
 import { openGpuJs } from '../backends/gpujs.ts';
 import { openReference } from '../backends/reference.ts';
+import { openWasm } from '../backends/wasm/wasm.ts';
 import { findAdapter, openWebGpu } from '../backends/webgpu/webgpu.ts';
 
 /** A backend that tests run on, by the name the tests show. */
@@ -51,6 +52,7 @@ export const webGpuBackend = once('[webgpu]', () => openWebGpu(), withoutAdapter
 export const deviceBackends: readonly TestBackend[] = [
   once('gpu.js cpu', () => openGpuJs('cpu')),
   once('gpu.js webasm', () => openGpuJs('webasm')),
+  once('wasm', () => openWasm()),
   webGpuBackend,
 ];
 

@@ -1,0 +1,180 @@
+import { availableParallelism } from 'node:os';
+import { type Backend, countLive, type DeviceBuffer, newStats } from '../../backend.ts';
+import { float16BitsToFloat32, toFloat16Bits } from '../../half-floats.ts';
+import type { HostArray, KernelOp } from '../../op.ts';
+import { bytesPerElement, type Spec, show, size } from '../../shape.ts';
+import type { Tensor } from '../../tensor.ts';
+import { Instance, Module, type Run, type WasmModule } from '../../wasm/engine.ts';
+import { scratchBytes, type WasmKernel } from '../../wasm-kernel.ts';
+import { runOnHost } from '../reference.ts';
+import { Crew } from './crew.ts';
+import { Heap } from './heap.ts';
+
+export interface WasmOptions {
+  /** Threads that compute, the calling one among them. Left out: one a core. Results do not depend on it. */
+  readonly threads?: number;
+  /** The most bytes that tensors may have. Left out: 4 GiB, all that WebAssembly can address. */
+  readonly maxBytes?: number;
+}
+
+interface Piece {
+  readonly address: number;
+}
+
+interface Compiled {
+  readonly index: number;
+  readonly module: WasmModule;
+  readonly run: Run;
+}
+
+/** A call's addresses and numbers are written here; the first bytes stay free, so that no address is 0. */
+const argsAt = 64;
+const argsBytes = 256;
+/** Nanoseconds of work for which a second thread is worth waking. */
+const worthSharing = 20_000;
+/** What a thread takes at a time lasts about that long at least. */
+const shareNanoseconds = 4_000;
+/** Shares a thread: so many that none waits long for the last. */
+const sharesPerThread = 4;
+/** Past the end of a tensor a kernel may read so many bytes. */
+const readable = 16;
+
+const bytesOf = (spec: Spec) => size(spec.shape) * bytesPerElement[spec.dtype];
+const addressOf = (t: Tensor) => (t.buffer as Piece).address + t.offset * bytesPerElement[t.dtype];
+
+/**
+ * The CPU engine: WebAssembly with SIMD in one memory, on several threads. An op runs when it is called, so its
+ * results are there at once and what is freed can be used again at once. Ops without WebAssembly of their own run
+ * as loops in JavaScript.
+ */
+export function openWasm({ threads = availableParallelism(), maxBytes }: WasmOptions = {}): Backend {
+  const stats = newStats();
+  const reserved = argsAt + argsBytes + threads * scratchBytes;
+  const heap = new Heap(reserved, maxBytes);
+  const { memory } = heap;
+  const scratch = Array.from({ length: threads }, (_, i) => argsAt + argsBytes + i * scratchBytes);
+  const crew = new Crew(memory, scratch);
+  const words = new Uint32Array(memory.buffer, argsAt, argsBytes / 4);
+  const reals = new Float32Array(memory.buffer, argsAt, argsBytes / 4);
+  const compiled = new Map<string, Compiled>();
+
+  /** The elements of a piece of memory as they lie there: the bits of f16. */
+  const viewOf = (address: number, { shape, dtype }: Spec) => {
+    const length = size(shape);
+    if (dtype === 'f16') return new Uint16Array(memory.buffer, address, length);
+    if (dtype === 'i32') return new Int32Array(memory.buffer, address, length);
+    if (dtype === 'u32') return new Uint32Array(memory.buffer, address, length);
+    return new Float32Array(memory.buffer, address, length);
+  };
+
+  const compile = (label: string, kernel: WasmKernel): Compiled => {
+    const key = `${label}: ${kernel.key}`;
+    let found = compiled.get(key);
+    if (!found) {
+      const module = new Module(kernel.module());
+      const { exports } = new Instance(module, { kernel: { memory } });
+      found = { index: compiled.size, module, run: exports.run };
+      compiled.set(key, found);
+      stats.pipelines++;
+    }
+    return found;
+  };
+
+  const dispatch = (label: string, kernel: WasmKernel, addresses: readonly number[]): void => {
+    const { items, cost, immediates } = kernel;
+    const all = addresses.length + immediates.length;
+    if (4 * all > argsBytes) throw new Error(`${label}: ${all} addresses and numbers; ${argsBytes / 4} fit`);
+    if (items === 0) return;
+    const { index, module, run } = compile(label, kernel);
+    let at = 0;
+    for (const address of addresses) words[at++] = address;
+    for (const value of immediates) {
+      if (typeof value === 'number') words[at++] = value;
+      else reals[at++] = value.f32;
+    }
+    if (threads === 1 || items === 1 || items * cost < worthSharing) {
+      run(0, items, argsAt, scratch[0]);
+      return;
+    }
+    const least = Math.ceil(shareNanoseconds / cost);
+    const share = Math.max(least, Math.ceil(items / (threads * sharesPerThread)));
+    crew.run({ kernel: index, module, run, items, share, args: argsAt });
+  };
+
+  const runInJavaScript = (
+    op: KernelOp<object>,
+    inputs: readonly Tensor[],
+    outputs: readonly Spec[],
+    attrs: object,
+    buffers: readonly DeviceBuffer[],
+  ): void => {
+    const widened = (view: ReturnType<typeof viewOf>): HostArray =>
+      view instanceof Uint16Array ? float16BitsToFloat32(view) : view;
+    const targets = buffers.map((buffer, k) => viewOf((buffer as Piece).address, outputs[k]));
+    const filled = targets.map(widened);
+    runOnHost(
+      op.host(inputs, outputs, attrs),
+      inputs.map((t) => widened(viewOf(addressOf(t), t))),
+      filled,
+    );
+    targets.forEach((target, k) => {
+      if (target instanceof Uint16Array) target.set(toFloat16Bits(filled[k]));
+    });
+  };
+
+  return {
+    name: 'wasm',
+    description: `wasm (${threads} thread${threads === 1 ? '' : 's'}, no GPU)`,
+    stats,
+    viewAlignment: 4,
+    allocate(spec) {
+      const address = heap.take(bytesOf(spec) + readable, show(spec));
+      countLive(stats, bytesOf(spec));
+      stats.reservedBytes = heap.bytes;
+      return { address } satisfies Piece;
+    },
+    free(buffer, spec) {
+      heap.give((buffer as Piece).address, bytesOf(spec) + readable);
+      countLive(stats, -bytesOf(spec));
+    },
+    write(buffer, spec, data, start) {
+      viewOf((buffer as Piece).address, spec).set(data, start);
+    },
+    async read({ buffer, offset, spec }) {
+      const address = (buffer as Piece).address + offset * bytesPerElement[spec.dtype];
+      const view = viewOf(address, spec);
+      return view instanceof Uint16Array ? float16BitsToFloat32(view) : copyOf(view);
+    },
+    run(op, inputs, outputs, attrs, taken) {
+      const buffers = outputs.map((output, k) => inputs[taken[k]]?.buffer ?? this.allocate(output));
+      stats.dispatches++;
+      const made = op.wasm?.(inputs, outputs, attrs, taken);
+      if (!made) runInJavaScript(op, inputs, outputs, attrs, buffers);
+      else {
+        const kernels: readonly WasmKernel[] = Array.isArray(made) ? made : [made];
+        const temporary = Math.max(...kernels.map((kernel) => kernel.temporary));
+        const between = temporary > 0 ? heap.take(temporary + readable, `${op.name} between its steps`) : 0;
+        const addresses = [
+          ...inputs.map(addressOf),
+          ...buffers.map((buffer) => (buffer as Piece).address),
+          between,
+        ];
+        try {
+          for (const kernel of kernels) dispatch(op.name, kernel, addresses);
+        } finally {
+          if (temporary > 0) heap.give(between, temporary + readable);
+        }
+      }
+      return buffers;
+    },
+    async sync() {},
+    resetPeak() {
+      stats.peakBytes = stats.liveBytes;
+    },
+    close: () => crew.end(),
+  };
+}
+
+/** The same elements in memory of their own, which no thread shares. */
+const copyOf = <A extends Float32Array | Int32Array | Uint32Array>(view: A): A =>
+  new (view.constructor as new (source: A) => A)(view);

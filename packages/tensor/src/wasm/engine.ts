@@ -1,0 +1,25 @@
+// WebAssembly as Node has it. TypeScript knows it from the DOM's types alone, which have no place here.
+
+export interface WasmMemory {
+  /** Longer after `grow`, which leaves views of what was there before in place. */
+  readonly buffer: SharedArrayBuffer;
+  grow(pages: number): number;
+}
+export interface WasmModule {
+  readonly [Symbol.toStringTag]: 'WebAssembly.Module';
+}
+interface WasmEngine {
+  readonly Memory: new (limits: { initial: number; maximum: number; shared: true }) => WasmMemory;
+  readonly Module: new (bytes: Uint8Array<ArrayBuffer>) => WasmModule;
+  readonly Instance: new (
+    module: WasmModule,
+    imports: { kernel: { memory: WasmMemory } },
+  ) => { readonly exports: { readonly run: Run } };
+  validate(bytes: Uint8Array<ArrayBuffer>): boolean;
+}
+
+/** What a module of `moduleBytes` exports, as kernels use it: see `KernelBody`. */
+export type Run = (from: number, to: number, args: number, scratch: number) => void;
+
+export const { Memory, Module, Instance, validate } = (globalThis as unknown as { WebAssembly: WasmEngine })
+  .WebAssembly;

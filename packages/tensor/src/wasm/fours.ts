@@ -1,0 +1,35 @@
+import type { Body } from './body.ts';
+import { type I32, i32, i32x4, type V128, v128 } from './values.ts';
+
+/** Four elements of a row, or in its last turn those that there are. */
+export interface Four {
+  /** Writes the elements that there are. */
+  store(address: I32, value: V128): void;
+  /** The value, with `otherwise` in lanes past the row's end: for sums and maxima. */
+  only(value: V128, otherwise: V128): V128;
+}
+
+/** For j = 0, 4, 8, … below n: the statements, written once for whole fours and once for the rest. */
+export function fours(w: Body, n: I32, statements: (j: I32, four: Four) => void): void {
+  const whole = w.let(i32.and(n, -4));
+  w.range(0, whole, 4, (j) =>
+    statements(j, { store: (address, value) => w.store(address, value), only: (value) => value }),
+  );
+  w.if(i32.ltS(whole, n), () => {
+    const rest = w.let(i32.and(n, 3));
+    const there = w.let(i32x4.ltS(i32x4.const(0, 1, 2, 3), i32x4.splat(rest)));
+    statements(whole, {
+      store(address, value) {
+        const [at, four] = [w.let(address), w.let(value)];
+        w.storeLane32(at, four, 0);
+        for (const lane of [1, 2]) {
+          w.if(i32.gtS(rest, lane), () => w.storeLane32(at, four, lane, 4 * lane));
+        }
+      },
+      only: (value, otherwise) => v128.bitselect(value, otherwise, there),
+    });
+  });
+}
+
+/** The address of element i of four-byte elements. */
+export const element = (array: I32, i: I32): I32 => i32.add(array, i32.shl(i, 2));
