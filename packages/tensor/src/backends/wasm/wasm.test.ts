@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
+import { setTimeout } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import type { Backend } from '../../backend.ts';
 import { DeviceError } from '../../errors.ts';
@@ -28,6 +29,12 @@ function manyRows(backend: Backend): Tensor {
     'i32',
   );
   return gather(table, ids);
+}
+
+/** Gives the threads a job to start with and time to start, so that they take part in what follows. */
+async function startThreads(backend: Backend): Promise<void> {
+  scope(() => manyRows(backend));
+  await setTimeout(200);
 }
 
 /** Doubles each element in rows of `n`; in row `bad` it reads beyond all memory. */
@@ -74,8 +81,7 @@ describe('threads', () => {
     const all: Buffer[] = [];
     for (const threads of [1, 2, 3, 7]) {
       const backend = openWasm({ threads });
-      // Often enough that all threads have started and take part.
-      for (let i = 0; i < 100; i++) scope(() => manyRows(backend));
+      await startThreads(backend);
       const values = (await manyRows(backend).data()) as Float32Array;
       all.push(Buffer.from(values.buffer));
       await backend.close();
@@ -112,7 +118,7 @@ describe('threads', () => {
 
   test('see memory that was added after they had started', async () => {
     const backend = openWasm({ threads: 2 });
-    for (let i = 0; i < 100; i++) scope(() => manyRows(backend));
+    await startThreads(backend);
     const before = backend.stats.reservedBytes;
     const x = tensor(
       backend,
@@ -128,6 +134,7 @@ describe('threads', () => {
   test.each([0, 4095])('one that fails in row %i says why, and the others go on', async (bad) => {
     const backend = openWasm({ threads: 2 });
     const x = tensor(backend, new Float32Array(2 ** 20).fill(1), [4096, 256]);
+    await startThreads(backend);
     for (let i = 0; i < 20; i++) {
       expect(() => apply(doubleOp, [x], { bad })).toThrow(/memory access out of bounds/);
     }
@@ -176,4 +183,29 @@ describe('memory', () => {
     expect(gaps.length).toBe(5);
     await backend.close();
   });
+});
+
+test('timers and signals are not held up by a loop that reads', async () => {
+  const backend = openWasm({ threads: 1 });
+  const x = zeros(backend, [4]);
+  let fired = false;
+  const timer = setTimeout(1).then(() => {
+    fired = true;
+  });
+  for (let i = 0; i < 100_000 && !fired; i++) await x.data();
+  expect(fired).toBe(true);
+  await timer;
+  await backend.close();
+});
+
+test('with `profile`, time is told by op', async () => {
+  const backend = openWasm({ threads: 1, profile: true });
+  const x = zeros(backend, [1000]);
+  add(x, add(x, x));
+  gather(zeros(backend, [2, 2]), zeros(backend, [3], 'i32'));
+  const times = await backend.kernelTimes();
+  expect(Object.fromEntries(times.map(({ name, count }) => [name, count]))).toEqual({ add: 2, gather: 1 });
+  expect(times.every(({ milliseconds }) => milliseconds > 0)).toBe(true);
+  expect(await backend.kernelTimes()).toEqual([]);
+  await backend.close();
 });
