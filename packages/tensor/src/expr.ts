@@ -195,7 +195,12 @@ export const div: Primitive = infix('div', '/', (g, [, y], quotient) => [
   call(div, g, y),
   call(neg, times(g, call(div, quotient, y))),
 ]);
-export const neg: Primitive = unary('neg', { wgsl: '-', js: '-' }, f32x4.neg, (g) => [call(neg, g)]);
+export const neg: Primitive = unary(
+  'neg',
+  { wgsl: '-', js: '-' },
+  (x) => f32x4.neg(x),
+  (g) => [call(neg, g)],
+);
 export const exp: Primitive = unary(
   'exp',
   { wgsl: 'exp', js: 'Math.exp' },
@@ -208,9 +213,12 @@ export const log: Primitive = unary(
   (x, w) => math.log(w, x),
   (g, [x]) => [call(div, g, x)],
 );
-export const sqrt: Primitive = unary('sqrt', { wgsl: 'sqrt', js: 'Math.sqrt' }, f32x4.sqrt, (g, _, y) => [
-  times(call(div, g, y), constant(0.5)),
-]);
+export const sqrt: Primitive = unary(
+  'sqrt',
+  { wgsl: 'sqrt', js: 'Math.sqrt' },
+  (x) => f32x4.sqrt(x),
+  (g, _, y) => [times(call(div, g, y), constant(0.5))],
+);
 export const rsqrt: Primitive = {
   name: 'rsqrt',
   wgsl: ([x]) => `inverseSqrt(${x})`,
@@ -244,9 +252,12 @@ export const pow: Primitive = {
     times(g, times(power, call(log, x))),
   ],
 };
-export const abs: Primitive = unary('abs', { wgsl: 'abs', js: 'Math.abs' }, f32x4.abs, (g, [x]) => [
-  times(g, call(sign, x)),
-]);
+export const abs: Primitive = unary(
+  'abs',
+  { wgsl: 'abs', js: 'Math.abs' },
+  (x) => f32x4.abs(x),
+  (g, [x]) => [times(g, call(sign, x))],
+);
 export const sign: Primitive = {
   name: 'sign',
   wgsl: ([x]) => `sign(${x})`,
