@@ -3,6 +3,19 @@
  * Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3". The same bits on every backend.
  */
 
+import {
+  type I32,
+  type Index,
+  i32,
+  i32x4,
+  i64x2,
+  type KernelBody,
+  shuffle32,
+  transpose4,
+  type V128,
+  v128,
+} from './wasm/index.ts';
+
 const multipliers = [0xd2511f53, 0xcd9e8d57] as const;
 const keySteps = [0x9e3779b9, 0xbb67ae85] as const;
 const rounds = 10;
@@ -62,3 +75,41 @@ fn philox(counter: vec4u, key: vec2u) -> vec4u {
   }
   return c;
 }`;
+
+/**
+ * The same in WebAssembly, of four counters at once: (first + lane, c1, c2, c3) for each lane. Gives the words of one
+ * counter after the other. The keys of the rounds are computed where it is made, outside of loops; the words where
+ * what it returns is called.
+ */
+export function philoxWasm(
+  w: KernelBody,
+  key: readonly [I32, I32],
+  [c1, c2, c3]: readonly [I32, I32, Index],
+) {
+  const keys = Array.from({ length: rounds }, (_, round) =>
+    key.map((k, i) => w.let(i32x4.splat(i32.add(k, Math.imul(round, keySteps[i]) as Index)))),
+  );
+  const others = [c1, c2, c3].map((c) => w.let(i32x4.splat(c)));
+  const factors = multipliers.map((m) => i32x4.const(m));
+  /** The low and the high words of the products. */
+  const products = (x: V128, factor: V128): [V128, V128] => {
+    const [below, above] = [i64x2.extmulLowI32x4U(x, factor), i64x2.extmulHighI32x4U(x, factor)].map((p) =>
+      w.let(p),
+    );
+    return [shuffle32(below, above, [0, 2, 4, 6]), shuffle32(below, above, [1, 3, 5, 7])];
+  };
+  return (first: I32): readonly V128[] => {
+    let [x0, x1, x2, x3]: V128[] = [w.let(i32x4.add(i32x4.splat(first), i32x4.const(0, 1, 2, 3))), ...others];
+    for (const [k0, k1] of keys) {
+      const [low0, high0] = products(x0, factors[0]);
+      const [low1, high1] = products(x2, factors[1]);
+      [x0, x1, x2, x3] = [
+        v128.xor(v128.xor(high1, x1), k0),
+        low1,
+        v128.xor(v128.xor(high0, x3), k1),
+        low0,
+      ].map((x) => w.let(x));
+    }
+    return transpose4(w, [x0, x1, x2, x3]);
+  };
+}
