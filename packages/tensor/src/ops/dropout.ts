@@ -57,15 +57,18 @@ const dropoutOp: KernelOp<DropoutOptions> = defineOp({
       params: { n, last: lastDropped(rate), scale: f32(1 / (1 - rate)), k0, k1, c1, c2 },
       items: Math.ceil(n / 16),
       cost: 30,
-      // An item is what four counters are for; there is memory behind the last four elements.
+      // An item is what four counters are for.
       body: (w, { xs, out, n, last, scale, k0, k1, c1, c2 }) => {
-        const words = philoxWasm(w, [k0, k1], [c1, c2, 0]);
+        const draw = philoxWasm(w, [k0, k1], [c1, c2, 0]);
         const [scales, limit] = [w.let(f32x4.splat(scale)), w.let(i32x4.splat(last))];
         w.range(w.from, w.to, 1, (item) => {
-          words(i32.shl(item, 2)).forEach((four, k) => {
-            const i = w.let(i32.add(i32.shl(item, 4), 4 * k));
-            const value = f32x4.mul(scales, v128.load(element(xs, i)));
-            w.if(i32.ltS(i, n), () => w.store(element(out, i), v128.and(value, i32x4.gtU(four, limit))));
+          draw(i32.shl(item, 2));
+          const start = w.let(i32.shl(item, 4));
+          const count = w.let(i32.min(i32.const(16), w.let(i32.sub(n, start))));
+          w.range(0, count, 4, (j) => {
+            const at = w.let(i32.shl(i32.add(start, j), 2));
+            const kept = i32x4.gtU(v128.load(element(w.scratch, j)), limit);
+            w.store(i32.add(out, at), v128.and(f32x4.mul(scales, v128.load(i32.add(xs, at))), kept));
           });
         });
       },
