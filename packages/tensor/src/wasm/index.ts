@@ -4,5 +4,6 @@ export { Body, type Local } from './body.ts';
 export { copyRow, element, type Four, fours, transpose4 } from './fours.ts';
 export { halved, loadF16, widened } from './half.ts';
 export * as math from './math.ts';
+export { multiplyAdd } from './multiply-add.ts';
 export * from './values.ts';
 export { type Axis, walk } from './walk.ts';
