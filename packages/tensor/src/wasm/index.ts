@@ -2,7 +2,7 @@
 export * from '../wasm-kernel.ts';
 export { Body, type Local } from './body.ts';
 export { copyRow, element, type Four, fours, transpose4 } from './fours.ts';
-export { halved, loadF16, widened } from './half.ts';
+export { halved, loadF16, loadShifted, rescaled, widened } from './half.ts';
 export * as math from './math.ts';
 export { multiplyAdd } from './multiply-add.ts';
 export * from './values.ts';

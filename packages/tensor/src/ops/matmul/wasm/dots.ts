@@ -13,18 +13,14 @@ import {
   wasmKernel,
 } from '../../../wasm/index.ts';
 import type { Problem } from '../problem.ts';
-import { type Elements, elementsOf, indices, rowPointers } from './elements.ts';
+import { elementsOf, indices, rowPointers } from './elements.ts';
 
-/** Sums that are under way at once, each a vector: so many hide how long an addition takes. */
-const sumsAtOnce = 8;
+/** Rows of b at a time: so many sums under way hide how long an addition takes. */
+const columns = 4;
 
-/**
- * The product of up to eight rows with bᵀ, b [n, k]: dot products along k of all rows with the same rows of b, which
- * are read once.
- */
+/** The product of one or two rows with bᵀ, b [n, k]: dot products along k with rows of b, each read once. */
 export function dotsKernel(p: Problem, [a, b]: readonly Spec[], c: Spec): WasmKernel {
-  const rows = 2 ** Math.ceil(Math.log2(p.m));
-  const columns = sumsAtOnce / rows;
+  const rows = p.m;
   const [elementsA, elementsB] = [elementsOf(a), elementsOf(b)];
   const strips = Math.ceil(p.n / columns);
   return wasmKernel({
@@ -32,7 +28,6 @@ export function dotsKernel(p: Problem, [a, b]: readonly Spec[], c: Spec): WasmKe
     in: { a, b },
     out: { c },
     params: {
-      m: p.m,
       n: p.n,
       k: p.k,
       matrixA: elementsA.bytes * p.strideA,
@@ -40,66 +35,44 @@ export function dotsKernel(p: Problem, [a, b]: readonly Spec[], c: Spec): WasmKe
       strips,
     },
     items: p.batch * strips,
-    cost: 10 + (sumsAtOnce * p.k) / 10,
+    cost: 10 + (rows * columns * p.k) / 10,
     variant: [rows],
     body(w, v) {
       const stepA = w.let(i32.mul(v.k, elementsA.bytes));
       const stepB = w.let(i32.mul(v.k, elementsB.bytes));
       const stepC = w.let(i32.shl(v.n, 2));
+      const [whole, rest] = [w.let(i32.and(v.k, -4)), w.let(i32.and(v.k, 3))];
+      const lanesOfRest = w.let(i32x4.ltS(i32x4.const(0, 1, 2, 3), i32x4.splat(rest)));
       w.range(w.from, w.to, 1, (item) => {
         const matrix = w.let(i32.divU(item, v.strips));
         const j = w.let(i32.mul(i32.remU(item, v.strips), columns));
         const there = w.let(i32.sub(v.n, j));
         const firstA = i32.add(v.a, i32.mul(matrix, v.matrixA));
         const firstB = i32.add(i32.add(v.b, i32.mul(matrix, v.matrixB)), i32.mul(j, stepB));
-        const x = rowPointers(w, rows, w.let(firstA), stepA, v.m);
-        const y = rowPointers(w, columns, w.let(firstB), stepB, there);
-        const sums = y.map(() => x.map(() => w.let(f32x4.const(0))));
+        const rowsOfA = rowPointers(w, rows, w.let(firstA), stepA, w.let(i32.const(rows)));
+        const rowsOfB = rowPointers(w, columns, w.let(firstB), stepB, there);
+        const sums = indices(rows).map(() => indices(columns).map(() => w.let(f32x4.const(0))));
 
-        /** So many fours along k, of the elements that `only` leaves. */
-        const steps = (count: number, only: (four: Local<'v128'>) => V128 = (four) => four) => {
-          const fours = (elements: Elements, row: Local<'i32'>, q: number) =>
-            w.let(only(elements.load(w, row, 4 * elements.bytes * q)));
-          for (const q of indices(count)) {
-            const first = rows <= 4 ? x.map((row) => fours(elementsA, row, q)) : [];
-            y.forEach((row, c) => {
-              const four = fours(elementsB, row, q);
-              // The `if` bounds what V8 may reorder, as in `tile`.
-              for (let r = 0; r < rows; r += 2) {
-                w.if(rows > 4 ? i32.gtS(v.m, r) : i32.gtS(there, c), () => {
-                  for (const i of indices(rows).slice(r, r + 2)) {
-                    const other = first[i] ?? fours(elementsA, x[i], q);
-                    w.set(sums[c][i], multiplyAdd(other, four, sums[c][i]));
-                  }
-                });
-              }
-            });
+        /** Four steps along k, of which `only` leaves what there is. */
+        const step = (only: (four: Local<'v128'>) => Local<'v128'>) => {
+          const foursOfA = rowsOfA.map((row) => only(elementsA.load(w, row)));
+          const foursOfB = rowsOfB.map((row) => only(elementsB.load(w, row)));
+          for (const [i, x] of foursOfA.entries()) {
+            for (const [j, y] of foursOfB.entries()) w.set(sums[i][j], multiplyAdd(x, y, sums[i][j]));
           }
-          for (const row of x) w.set(row, i32.add(row, 4 * elementsA.bytes * count));
-          for (const row of y) w.set(row, i32.add(row, 4 * elementsB.bytes * count));
+          for (const row of rowsOfA) w.set(row, i32.add(row, 4 * elementsA.bytes));
+          for (const row of rowsOfB) w.set(row, i32.add(row, 4 * elementsB.bytes));
         };
-        const left = w.let(v.k);
-        for (const count of [2, 1]) {
-          w.while(i32.geS(left, 4 * count), () => {
-            steps(count);
-            w.set(left, i32.sub(left, 4 * count));
-          });
-        }
-        w.if(left, () => {
-          const there = w.let(i32x4.ltS(i32x4.const(0, 1, 2, 3), i32x4.splat(left)));
-          steps(1, (four) => v128.and(four, there));
-        });
+        w.range(0, whole, 4, () => step((four) => four));
+        w.if(rest, () => step((four) => w.let(v128.and(four, lanesOfRest))));
 
-        const to = w.let(i32.add(i32.add(v.c, i32.mul(i32.mul(matrix, v.m), stepC)), i32.shl(j, 2)));
-        indices(rows).forEach((i) =>
-          w.if(i32.gtS(v.m, i), () =>
-            sums.forEach((column, c) =>
-              w.if(i32.gtS(there, c), () =>
-                w.storeLane32(i32.add(to, i32.mul(stepC, i)), sumOfLanes(w, column[i]), 0, 4 * c),
-              ),
-            ),
-          ),
-        );
+        const rowOfC = w.let(i32.add(i32.add(v.c, i32.mul(i32.mul(matrix, rows), stepC)), i32.shl(j, 2)));
+        for (const row of sums) {
+          row.forEach((sum, j) => {
+            w.if(i32.gtS(there, j), () => w.storeLane32(rowOfC, sumOfLanes(w, sum), 0, 4 * j));
+          });
+          w.set(rowOfC, i32.add(rowOfC, stepC));
+        }
       });
     },
   });

@@ -1,5 +1,5 @@
 import type { Spec } from '../../../shape.ts';
-import { type Body, type I32, i32, i32x4, type Local, v128, widened } from '../../../wasm/index.ts';
+import { type Body, type I32, i32, type Local, loadShifted, rescaled, v128 } from '../../../wasm/index.ts';
 
 /** How the elements of an input are read, as f32. */
 export interface Elements {
@@ -7,20 +7,15 @@ export interface Elements {
   readonly bytes: number;
   /** Four that lie side by side. */
   readonly load: (w: Body, address: I32, offset?: number) => Local<'v128'>;
-  /** One, in all lanes. */
-  readonly splat: (w: Body, address: I32, offset?: number) => Local<'v128'>;
 }
 
-export const f32Elements: Elements = {
+const f32Elements: Elements = {
   bytes: 4,
   load: (w, address, offset) => w.let(v128.load(address, offset)),
-  splat: (w, address, offset) => w.let(v128.load32Splat(address, offset)),
 };
-
 const f16Elements: Elements = {
   bytes: 2,
-  load: (w, address, offset) => w.let(widened(w.let(v128.load16x4U(address, offset)))),
-  splat: (w, address, offset) => w.let(widened(w.let(i32x4.splat(i32.load16U(address, offset))))),
+  load: (w, address, offset) => w.let(rescaled(w.let(loadShifted(address, offset)))),
 };
 
 export const elementsOf = ({ dtype }: Spec): Elements => (dtype === 'f16' ? f16Elements : f32Elements);

@@ -26,7 +26,9 @@ export function pack(w: Body, part: Part, lanes: 4 | 8, to: I32): void {
     w.range(0, part.k, 4, () => {
       for (const four of fours) {
         const square = rows.slice(4 * four, 4 * four + 4).map((row) => load(w, row));
-        transposed(w, square).forEach((row, q) => w.store(panel, row, q * rowBytes + 16 * four));
+        for (const [q, row] of transposed(w, square).entries()) {
+          w.store(panel, row, q * rowBytes + 16 * four);
+        }
       }
       for (const row of rows) w.set(row, i32.add(row, 4 * bytes));
       w.set(panel, i32.add(panel, 4 * rowBytes));

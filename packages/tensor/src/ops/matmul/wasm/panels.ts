@@ -1,7 +1,7 @@
 import type { Spec } from '../../../shape.ts';
 import { type I32, i32, type WasmKernel, wasmKernel } from '../../../wasm/index.ts';
 import type { Problem } from '../problem.ts';
-import { elementsOf, f32Elements } from './elements.ts';
+import { elementsOf } from './elements.ts';
 import { pack } from './pack.ts';
 import { tile } from './tile.ts';
 
@@ -13,7 +13,7 @@ const block = 256;
 const groupColumns = 16;
 const tileRows = 4;
 const tileColumns = 8;
-/** Columns of the output from which packing a, too, is worth it: a step along its rows may be a page. */
+/** Columns of the output from which a is packed, too: as it lies its rows may share few lines of the caches. */
 const packFrom = 64;
 /** Items that a product should have, for the threads. */
 const wanted = 8;
@@ -32,7 +32,7 @@ export function panelsKernel(p: Problem, [a, b]: readonly Spec[], c: Spec): Wasm
   const rowsABlock = tileRows * Math.ceil(p.m / rowBlocks / tileRows);
   const columnsABlock = groupColumns * Math.ceil(p.n / columnBlocks / groupColumns);
   const [elementsA, elementsB] = [elementsOf(a), elementsOf(b)];
-  const packsA = p.n >= packFrom;
+  const packsA = p.n >= packFrom || a.dtype === 'f16';
   return wasmKernel({
     name: 'panels',
     in: { a, b },
@@ -102,13 +102,7 @@ export function panelsKernel(p: Problem, [a, b]: readonly Spec[], c: Spec): Wasm
               const part = { elements: elementsB, along: p.transposeB, address, step: stepB, width, k };
               pack(w, part, tileColumns, panelB(j));
             });
-            const form = {
-              rows: tileRows,
-              vectors: tileColumns / 4,
-              a: packsA ? f32Elements : elementsA,
-              b: f32Elements,
-              transposeA: packsA || p.transposeA,
-            };
+            const form = { rows: tileRows, vectors: tileColumns / 4, transposeA: packsA || p.transposeA };
             w.range(firstRow, endRow, tileRows, (i) => {
               const a = packsA ? panelA(i) : partA(i);
               w.range(group, endOfGroup, tileColumns, (j) => {
