@@ -169,13 +169,13 @@ const infix = (
 const unary = (
   name: string,
   texts: { readonly wgsl: string; readonly js: string },
-  wasm: (x: V128, w: Body) => V128,
+  wasm: (w: Body, x: V128) => V128,
   gradients: Primitive['gradients'],
 ): Primitive => ({
   name,
   wgsl: ([x]) => `${texts.wgsl}(${x})`,
   js: (x) => `${texts.js}(${x})`,
-  wasm: ([x], w) => wasm(x, w),
+  wasm: ([x], w) => wasm(w, x),
   gradients,
 });
 
@@ -198,25 +198,19 @@ export const div: Primitive = infix('div', '/', (g, [, y], quotient) => [
 export const neg: Primitive = unary(
   'neg',
   { wgsl: '-', js: '-' },
-  (x) => f32x4.neg(x),
+  (_, x) => f32x4.neg(x),
   (g) => [call(neg, g)],
 );
-export const exp: Primitive = unary(
-  'exp',
-  { wgsl: 'exp', js: 'Math.exp' },
-  (x, w) => math.exp(w, x),
-  (g, _, y) => [times(g, y)],
-);
-export const log: Primitive = unary(
-  'log',
-  { wgsl: 'log', js: 'Math.log' },
-  (x, w) => math.log(w, x),
-  (g, [x]) => [call(div, g, x)],
-);
+export const exp: Primitive = unary('exp', { wgsl: 'exp', js: 'Math.exp' }, math.exp, (g, _, y) => [
+  times(g, y),
+]);
+export const log: Primitive = unary('log', { wgsl: 'log', js: 'Math.log' }, math.log, (g, [x]) => [
+  call(div, g, x),
+]);
 export const sqrt: Primitive = unary(
   'sqrt',
   { wgsl: 'sqrt', js: 'Math.sqrt' },
-  (x) => f32x4.sqrt(x),
+  (_, x) => f32x4.sqrt(x),
   (g, _, y) => [times(call(div, g, y), constant(0.5))],
 );
 export const rsqrt: Primitive = {
@@ -255,7 +249,7 @@ export const pow: Primitive = {
 export const abs: Primitive = unary(
   'abs',
   { wgsl: 'abs', js: 'Math.abs' },
-  (x) => f32x4.abs(x),
+  (_, x) => f32x4.abs(x),
   (g, [x]) => [times(g, call(sign, x))],
 );
 export const sign: Primitive = {
