@@ -20,8 +20,8 @@ import {
 } from './wasm/index.ts';
 
 /**
- * A map for the CPU engine, whose items are four elements each; undefined where a function of its expressions has no
- * instructions. Of each way to store and read the operands one kernel is made and kept.
+ * A map for the CPU engine, whose items are four elements each; undefined where a function of its
+ * expressions has no instructions. Of each way to store and read the operands one kernel is made and kept.
  */
 export function mapWasm(
   program: MapProgram,

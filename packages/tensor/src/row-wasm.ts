@@ -22,9 +22,9 @@ import {
 } from './wasm/index.ts';
 
 /**
- * A row program for the CPU engine, or undefined where a function of its expressions has no instructions. An item is
- * a row, of which four elements are computed at once; where rows are columns of memory it is four rows side by side.
- * Of each of the two ways one kernel is made and kept.
+ * A row program for the CPU engine, or undefined where a function of its expressions has no instructions.
+ * An item is a row, of which four elements are computed at once; where rows are columns of memory it is four
+ * rows side by side. Of each of the two ways one kernel is made and kept.
  */
 export function rowWasm(
   program: RowProgram,
@@ -181,8 +181,8 @@ function across(w: KernelBody, { n, inner }: Names, item: I32): Layout {
   };
 }
 
-/** Accumulators of a walk, and the vectors that they take before they are added up: so sums of long rows stay exact. */
-const [accumulators, blockLength] = [4, 256];
+/** Accumulators of a walk, and the vectors that they take before they are added up: long sums stay exact. */
+const [accumulators, blockLength] = [4, 1024];
 
 /** Reduces values along the rows. `values` adds the statements for the vector at i. */
 function reduce(
@@ -207,7 +207,10 @@ function reduce(
     w.range(block, end, accumulators * step, (i) =>
       sets.forEach((set, k) => void take(set, values(w.let(i32.add(i, k * step)), inside))),
     );
-    for (const set of sets) take(totals, set);
+    for (let half = accumulators / 2; half >= 1; half /= 2) {
+      for (let k = 0; k < half; k++) take(sets[k], sets[k + half]);
+    }
+    take(totals, sets[0]);
   });
   w.range(whole, seen, step, (i) => {
     const four = last(i);
