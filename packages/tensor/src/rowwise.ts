@@ -4,14 +4,9 @@ import { type Domain, defineOp, type KernelOp, type KnownValues, type Vjp } from
 import { cast } from './ops/cast.ts';
 import { reshape } from './ops/reshape.ts';
 import { broadcastTo } from './ops/sum.ts';
-import {
-  isElementwise,
-  type OperandKind,
-  type RowProgram,
-  type Rows,
-  rowKernel,
-  rowLoop,
-} from './row-program.ts';
+import { isElementwise, type OperandKind, type RowProgram, type Rows } from './row-plan.ts';
+import { rowKernel, rowLoop } from './row-program.ts';
+import { rowWasm } from './row-wasm.ts';
 import { type Shape, type Spec, sameShape, showAll, size } from './shape.ts';
 import { applyAll, type Tensor } from './tensor.ts';
 
@@ -136,6 +131,7 @@ function rowOp(
     },
     wgsl: (inputs, outputs, attrs, device) =>
       rowKernel(program, rowsOf(inputs, attrs), inputs, outputs, device),
+    wasm: (inputs, outputs, attrs) => rowWasm(program, rowsOf(inputs, attrs), inputs, outputs),
     host: (inputs, _, attrs) => rowLoop(program, rowsOf(inputs, attrs)),
     vjp: options.vjp ?? (options.vjp === undefined && composes ? 'composed' : null),
     indices: (inputs) => {
