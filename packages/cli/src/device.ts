@@ -66,38 +66,34 @@ export async function openBackend(
 
 /** Opens a device of this machine. Throws DeviceError where it is not there. */
 export async function openDevice(device: DeviceName, threads?: number): Promise<Backend> {
-  if (device === 'webgpu') {
-    const backend = await openWebGpu({ profile: environment.debug >= 2 });
-    return withDebugReport(backend, () => kernelTable(backend));
-  }
+  const profile = environment.debug >= 2;
+  if (device === 'webgpu') return withDebugReport(await openWebGpu({ profile }));
   const noWasm = whyNoWasm();
   if (device === 'gpujs') return withDebugReport(openGpuJs(noWasm === null ? 'webasm' : 'cpu'));
   if (noWasm !== null) throw new DeviceError(`cpu: ${noWasm}; take --device gpujs`);
-  return withDebugReport(openWasm({ threads }));
+  return withDebugReport(openWasm({ threads, profile }));
 }
 
 const isDeviceName = (name: string): name is (typeof deviceNames)[number] =>
   (deviceNames as readonly string[]).includes(name);
 
+/** A backend, which may tell where its time went. */
+type Told = Backend & Partial<Pick<WebGpuBackend, 'kernelTimes'>>;
+
 /** With FLEX_DEBUG, the backend looks at indices, and tells what it did when it is closed. */
-function withDebugReport<B extends Backend>(backend: B, more?: () => Promise<string[]>): B {
+function withDebugReport(backend: Told): Backend {
   if (environment.debug < 1) return backend;
   const close = async () => {
     const { pipelines, dispatches, peakBytes, reservedBytes } = backend.stats;
     const lines = [
       `${backend.description}: ${pipelines} kernels compiled, ${dispatches} dispatches, ` +
         `${peakBytes} bytes at most, ${reservedBytes} reserved`,
-      ...((environment.debug >= 2 && (await more?.())) || []),
+      ...((await backend.kernelTimes?.()) ?? []).map(
+        ({ name, count, milliseconds }) => `${milliseconds.toFixed(1).padStart(10)} ms ${count} × ${name}`,
+      ),
     ];
     for (const line of lines) process.stderr.write(`${line}\n`);
     await backend.close();
   };
   return checked({ ...backend, close });
-}
-
-async function kernelTable(backend: WebGpuBackend): Promise<string[]> {
-  const times = await backend.kernelTimes();
-  return times.map(
-    ({ name, count, milliseconds }) => `${milliseconds.toFixed(1).padStart(10)} ms ${count} × ${name}`,
-  );
 }

@@ -1,8 +1,8 @@
 import { f32x4, type I32, i32x4, type V128, v128 } from './values.ts';
 
 /**
- * Four f16 at an address as f32x4, exactly: bits moved into place make 2⁻¹¹² of the number, subnormal ones among
- * them; infinities and NaN keep all ones for an exponent.
+ * Four f16 at an address as f32x4, exactly: bits moved into place make 2⁻¹¹² of the number, subnormal ones
+ * among them; infinities and NaN keep all ones for an exponent.
  */
 export function loadF16(address: I32, offset = 0): V128 {
   return widened(v128.load16x4U(address, offset));
