@@ -14,9 +14,10 @@ import {
 import { environment } from './environment.ts';
 import { flexCommand } from './flex-command.ts';
 
-/** Devices by the names of `--device`, in the order of preference, and `auto`. */
-export const deviceNames = ['auto', 'webgpu', 'cpu', 'gpujs'] as const;
-export type DeviceName = Exclude<(typeof deviceNames)[number], 'auto'>;
+/** Devices by the names of `--device`, in the order in which `auto` takes them. */
+export const devices = ['webgpu', 'cpu', 'gpujs'] as const;
+export type DeviceName = (typeof devices)[number];
+const names = ['auto', ...devices] as const;
 
 export interface DeviceOptions {
   readonly device: string;
@@ -53,8 +54,7 @@ export async function openBackend(
   { device: name, threads }: DeviceOptions,
   say: (line: string) => void,
 ): Promise<Backend> {
-  if (!isDeviceName(name))
-    throw new ConfigError(`--device: must be one of ${deviceNames.join(', ')}, got "${name}"`);
+  if (!isName(name)) throw new ConfigError(`--device: must be one of ${names.join(', ')}, got "${name}"`);
   const { device, why } =
     name === 'auto' ? chooseDevice(await findAdapter(), whyNoWasm()) : { device: name, why: null };
   if (threads !== undefined && device !== 'cpu')
@@ -74,8 +74,7 @@ export async function openDevice(device: DeviceName, threads?: number): Promise<
   return withDebugReport(openWasm({ threads, profile }));
 }
 
-const isDeviceName = (name: string): name is (typeof deviceNames)[number] =>
-  (deviceNames as readonly string[]).includes(name);
+const isName = (name: string): name is (typeof names)[number] => (names as readonly string[]).includes(name);
 
 /** A backend, which may tell where its time went. */
 type Told = Backend & Partial<Pick<WebGpuBackend, 'kernelTimes'>>;
