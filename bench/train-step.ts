@@ -1,5 +1,5 @@
 // One LoRA update of the bundled model, batch 4 × 128, against PyTorch + PEFT.
-// tsx train-step.ts [--device webgpu|cpu] and the options of harness.ts
+// tsx train-step.ts and the options of harness.ts
 import { join } from 'node:path';
 import { loadLlama, type TokenBatch } from '@flex/llama';
 import { adamw } from '@flex/optim';
@@ -24,7 +24,7 @@ import { bench, benchOptions, type Case } from './harness.ts';
 const micro = join(import.meta.dirname, '../packages/cli/assets/micro');
 const [b, t] = [4, 128];
 const options = benchOptions({});
-const backend = await openDevice(options.device);
+const backend = await openDevice(options);
 const model = loadLlama(backend, micro, { dtype: 'f16' });
 const lora: LoraConfig = { rank: 8, alpha: 16, dropout: 0.05, targets: 'mlp', scaling: 'alpha/r' };
 const optimizer = adamw({ lr: 2e-4 });
