@@ -27,12 +27,50 @@ await tf.setBackend('wasm');
 
 const given = (shape) => tf.tensor(randoms(shape), shape);
 
+const ofOne =
+  (f) =>
+  ({ shape }) => {
+    const x = given(shape);
+    return () => f(x);
+  };
+
 /** Of facts, what a case computes once. */
 const computations = {
   matmul({ a, b, transposeA, transposeB, type }) {
     if (type !== 'f32') return null;
     const [x, y] = [given(a), given(b)];
     return () => tf.matMul(x, y, transposeA, transposeB);
+  },
+  scale: ofOne((x) => tf.mul(x, 2)),
+  exp: ofOne(tf.exp),
+  silu: ofOne((x) => tf.mul(x, tf.sigmoid(x))),
+  permute: ofOne((x) => tf.transpose(x, [1, 0])),
+  softmax: ofOne((x) => tf.softmax(x)),
+  add({ shape }) {
+    const [x, y] = [given(shape), given(shape)];
+    return () => tf.add(x, y);
+  },
+  mulAdd({ shape }) {
+    const [x, y, z] = [given(shape), given(shape), given(shape)];
+    return () => tf.add(tf.mul(x, y), z);
+  },
+  rmsNorm({ shape }) {
+    const [x, weight] = [given(shape), given(shape.slice(-1))];
+    return () => {
+      const meanSquare = tf.mean(tf.mul(x, x), -1, true);
+      return tf.mul(tf.mul(x, tf.rsqrt(tf.add(meanSquare, 1e-5))), weight);
+    };
+  },
+  adamw({ shapes }) {
+    const all = shapes.map((shape) => [given(shape), given(shape), given(shape), tf.abs(given(shape))]);
+    return () => {
+      for (const [p, g, m, v] of all) {
+        const mean = tf.add(tf.mul(m, 0.9), tf.mul(g, 0.1));
+        const meanSquare = tf.add(tf.mul(v, 0.999), tf.mul(tf.mul(g, g), 0.001));
+        const step = tf.div(tf.mul(mean, 2e-4), tf.add(tf.sqrt(meanSquare), 1e-8));
+        tf.sub(tf.mul(p, 0.999998), step);
+      }
+    };
   },
 };
 
