@@ -1,6 +1,7 @@
 import { DTypeError, ShapeError } from './errors.ts';
 import { asExpr, derivative, Expr, nodesOf, operand, substitute } from './expr.ts';
 import { accessOf, type MapProgram, mapKernel, mapOnHost } from './map-program.ts';
+import { mapWasm } from './map-wasm.ts';
 import { type Domain, defineOp, type KernelOp, type Known, listed, type Sample, type Vjp } from './op.ts';
 import { reshape } from './ops/reshape.ts';
 import { broadcastTo, sumTo } from './ops/sum.ts';
@@ -116,6 +117,7 @@ function mapOp(
       return values.map(() => output);
     },
     wgsl: (inputs, [output], { numbers }) => mapKernel(program, inputs, output, numbers),
+    wasm: (inputs, [output], { numbers }) => mapWasm(program, inputs, output, numbers),
     host: (inputs, [output], { numbers }) => mapOnHost(program, inputs, output, numbers),
     // Every element is read before the same one is written, so any input of the output's size will do.
     donates: (inputs, outputs) =>

@@ -1,10 +1,17 @@
+import type { Body } from './wasm/body.ts';
+import * as math from './wasm/math.ts';
+import { f32x4, type V128, v128 } from './wasm/values.ts';
+
 /**
  * Scalar expressions: what an elementwise op or a row program computes, written once. From one expression
- * come the WGSL of a kernel, the gpu.js text, the f64 definition and the derivative. Ops called with
- * expressions compose them, so a chain of ops is fused by calling them with an `Expr` in place of a tensor.
+ * come the WGSL of a kernel, its WebAssembly, the gpu.js text, the f64 definition and the derivative. Ops called
+ * with expressions compose them, so a chain of ops is fused by calling them with an `Expr` in place of a tensor.
  */
 
 type Text = (...args: readonly string[]) => string;
+
+/** How two numbers are compared. */
+export type Comparison = '<' | '<=' | '>' | '>=' | '==' | '!=';
 
 /** A function that every backend computes by itself. */
 export interface Primitive {
@@ -12,10 +19,15 @@ export interface Primitive {
   /** On f32 or vec4f alike; `c(x)` splats a number to that type. */
   readonly wgsl: (args: readonly string[], c: (x: number) => string) => string;
   readonly js: Text;
+  /**
+   * On f32x4 that have names, so that each can be used more than once; `w` takes statements. Left out: ops of it run
+   * as JavaScript where there is no GPU.
+   */
+  readonly wasm?: (args: readonly V128[], w: Body) => V128;
   /** d/d(args) from g = d/d(result), null where it is 0; `y` is the result. */
   readonly gradients: (g: Expr, args: readonly Expr[], y: Expr) => readonly (Expr | null)[];
-  /** Of a comparison: the condition itself, which both languages have as a truth value. */
-  readonly condition?: string;
+  /** Of a comparison: the condition itself, which every language has as a truth value. */
+  readonly condition?: Comparison;
 }
 
 /** A node of an expression. Equal expressions are one object. */
@@ -130,24 +142,48 @@ export function derivative(roots: readonly Expr[], seeds: readonly Expr[], x: Ex
 
 const times = (x: Expr, y: Expr) => call(mul, x, y);
 
-const infix = (name: string, sign: string, gradients: Primitive['gradients']): Primitive => ({
+/** The lanes of f32x4 where a comparison is true, as a mask. */
+export const lanesWhere: Readonly<Record<Comparison, (x: V128, y: V128) => V128>> = {
+  '<': f32x4.lt,
+  '<=': f32x4.le,
+  '>': f32x4.gt,
+  '>=': f32x4.ge,
+  '==': f32x4.eq,
+  '!=': f32x4.ne,
+};
+
+const splat = (value: number) => f32x4.const(value);
+
+const infix = (
+  name: 'add' | 'sub' | 'mul' | 'div',
+  sign: string,
+  gradients: Primitive['gradients'],
+): Primitive => ({
   name,
   wgsl: ([x, y]) => `(${x} ${sign} ${y})`,
   js: (x, y) => `(${x} ${sign} ${y})`,
+  wasm: ([x, y]) => f32x4[name](x, y),
   gradients,
 });
 
-const unary = (name: string, wgsl: string, js: string, gradients: Primitive['gradients']): Primitive => ({
+const unary = (
+  name: string,
+  texts: { readonly wgsl: string; readonly js: string },
+  wasm: (x: V128, w: Body) => V128,
+  gradients: Primitive['gradients'],
+): Primitive => ({
   name,
-  wgsl: ([x]) => `${wgsl}(${x})`,
-  js: (x) => `${js}(${x})`,
+  wgsl: ([x]) => `${texts.wgsl}(${x})`,
+  js: (x) => `${texts.js}(${x})`,
+  wasm: ([x], w) => wasm(x, w),
   gradients,
 });
 
-const comparison = (name: string, sign: string): Primitive => ({
+const comparison = (name: string, sign: Comparison): Primitive => ({
   name,
   wgsl: ([x, y], c) => `select(${c(0)}, ${c(1)}, ${x} ${sign} ${y})`,
   js: (x, y) => `(${x} ${sign} ${y} ? 1 : 0)`,
+  wasm: ([x, y]) => v128.and(lanesWhere[sign](x, y), splat(1)),
   gradients: () => [null, null],
   condition: sign,
 });
@@ -159,41 +195,78 @@ export const div: Primitive = infix('div', '/', (g, [, y], quotient) => [
   call(div, g, y),
   call(neg, times(g, call(div, quotient, y))),
 ]);
-export const neg: Primitive = unary('neg', '-', '-', (g) => [call(neg, g)]);
-export const exp: Primitive = unary('exp', 'exp', 'Math.exp', (g, _, y) => [times(g, y)]);
-export const log: Primitive = unary('log', 'log', 'Math.log', (g, [x]) => [call(div, g, x)]);
-export const sqrt: Primitive = unary('sqrt', 'sqrt', 'Math.sqrt', (g, _, y) => [
-  times(call(div, g, y), constant(0.5)),
-]);
+export const neg: Primitive = unary(
+  'neg',
+  { wgsl: '-', js: '-' },
+  (x) => f32x4.neg(x),
+  (g) => [call(neg, g)],
+);
+export const exp: Primitive = unary(
+  'exp',
+  { wgsl: 'exp', js: 'Math.exp' },
+  (x, w) => math.exp(w, x),
+  (g, _, y) => [times(g, y)],
+);
+export const log: Primitive = unary(
+  'log',
+  { wgsl: 'log', js: 'Math.log' },
+  (x, w) => math.log(w, x),
+  (g, [x]) => [call(div, g, x)],
+);
+export const sqrt: Primitive = unary(
+  'sqrt',
+  { wgsl: 'sqrt', js: 'Math.sqrt' },
+  (x) => f32x4.sqrt(x),
+  (g, _, y) => [times(call(div, g, y), constant(0.5))],
+);
 export const rsqrt: Primitive = {
-  ...unary('rsqrt', 'inverseSqrt', '', (g, [x], y) => [times(times(g, call(div, y, x)), constant(-0.5))]),
+  name: 'rsqrt',
+  wgsl: ([x]) => `inverseSqrt(${x})`,
   js: (x) => `(1 / Math.sqrt(${x}))`,
+  wasm: ([x]) => f32x4.div(splat(1), f32x4.sqrt(x)),
+  gradients: (g, [x], y) => [times(times(g, call(div, y, x)), constant(-0.5))],
 };
 export const tanh: Primitive = {
-  ...unary('tanh', '', 'Math.tanh', (g, _, y) => [times(g, call(sub, constant(1), times(y, y)))]),
+  name: 'tanh',
   // NUMERICS: the built-in overflows beyond |x| ≈ 44 on some drivers; tanh is 1 in f32 from 10 on.
   wgsl: ([x], c) => `tanh(clamp(${x}, ${c(-10)}, ${c(10)}))`,
+  js: (x) => `Math.tanh(${x})`,
+  wasm: ([x], w) => math.tanh(w, x),
+  gradients: (g, _, y) => [times(g, call(sub, constant(1), times(y, y)))],
 };
 export const sigmoid: Primitive = {
   name: 'sigmoid',
   // NUMERICS: eˣ overflows f32 above 88, and WGSL may assume that there are no infinities.
   wgsl: ([x], c) => `(${c(1)} / (${c(1)} + exp(min(-(${x}), ${c(80)}))))`,
   js: (x) => `(1 / (1 + Math.exp(-(${x}))))`,
+  wasm: ([x], w) => math.sigmoid(w, x),
   gradients: (g, _, y) => [times(g, call(sub, y, times(y, y)))],
 };
 export const pow: Primitive = {
   name: 'pow',
   wgsl: ([x, y]) => `pow(${x}, ${y})`,
   js: (x, y) => `Math.pow(${x}, ${y})`,
+  wasm: ([x, y], w) => math.pow(w, x, y),
   gradients: (g, [x, y], power) => [
     times(g, times(y, call(pow, x, call(sub, y, constant(1))))),
     times(g, times(power, call(log, x))),
   ],
 };
-export const abs: Primitive = unary('abs', 'abs', 'Math.abs', (g, [x]) => [times(g, call(sign, x))]);
+export const abs: Primitive = unary(
+  'abs',
+  { wgsl: 'abs', js: 'Math.abs' },
+  (x) => f32x4.abs(x),
+  (g, [x]) => [times(g, call(sign, x))],
+);
 export const sign: Primitive = {
-  ...unary('sign', 'sign', '', () => [null]),
+  name: 'sign',
+  wgsl: ([x]) => `sign(${x})`,
   js: (x) => `(${x} > 0 ? 1 : ${x} < 0 ? -1 : 0)`,
+  wasm([x]) {
+    const [isAbove, isBelow] = [f32x4.gt(x, splat(0)), f32x4.lt(x, splat(0))];
+    return v128.or(v128.and(isAbove, splat(1)), v128.and(isBelow, splat(-1)));
+  },
+  gradients: () => [null],
 };
 export const greater: Primitive = comparison('greater', '>');
 export const equal: Primitive = comparison('equal', '==');
@@ -202,6 +275,7 @@ export const where: Primitive = {
   name: 'where',
   wgsl: ([condition, x, y]) => `select(${y}, ${x}, ${condition})`,
   js: (condition, x, y) => `(${condition} ? ${x} : ${y})`,
+  wasm: ([condition, x, y]) => v128.bitselect(x, y, condition),
   gradients: (g, [condition]) => [
     null,
     call(where, condition, g, constant(0)),
@@ -221,120 +295,13 @@ export const maximum: Primitive = {
   name: 'maximum',
   wgsl: ([x, y]) => `max(${x}, ${y})`,
   js: (x, y) => `Math.max(${x}, ${y})`,
+  wasm: ([x, y]) => f32x4.max(x, y),
   gradients: (g, [x, y]) => [share(g, x, y), share(g, y, x)],
 };
 export const minimum: Primitive = {
   name: 'minimum',
   wgsl: ([x, y]) => `min(${x}, ${y})`,
   js: (x, y) => `Math.min(${x}, ${y})`,
+  wasm: ([x, y]) => f32x4.min(x, y),
   gradients: (g, [x, y]) => [share(g, y, x), share(g, x, y)],
 };
-/** A language that expressions are written in. */
-export interface Language {
-  /** A number of the expression itself. */
-  constant(value: number): string;
-  call(of: Primitive, args: readonly string[]): string;
-  /** A statement that names a value. */
-  declare(name: string, text: string): string;
-  /** The truth of a value that is no comparison. */
-  isNotZero(text: string): string;
-}
-
-/** WGSL on f32, or on four elements at once. */
-export const wgslOf = (type: 'f32' | 'vec4f'): Language => {
-  const splat = (value: number) => (type === 'f32' ? f32Literal(value) : `vec4f(${f32Literal(value)})`);
-  return {
-    constant: splat,
-    call: (of, args) => of.wgsl(args, splat),
-    declare: (name, text) => `let ${name} = ${text};`,
-    isNotZero: (text) => `${text} != ${splat(0)}`,
-  };
-};
-
-function f32Literal(value: number): string {
-  const text = String(Math.fround(value) === value ? value : Number(value.toPrecision(9)));
-  return /[.e]/.test(text) ? text : `${text}.0`;
-}
-
-export const javaScript: Language = {
-  constant: (value) => (value < 0 ? `(${value})` : String(value)),
-  call: (of, args) => of.js(...args),
-  declare: (name, text) => `const ${name} = ${text};`,
-  isNotZero: (text) => `${text} != 0`,
-};
-
-/**
- * Writes expressions in a language, one after the other: `names` has the text of the leaves and of whatever
- * is already named, and gains what gets a name. A value used more than once is declared once, in `lines`.
- */
-export class Writer {
-  readonly names: Map<Expr, string>;
-  readonly lines: string[] = [];
-  readonly #language: Language;
-  readonly #prefix: string;
-  #named = 0;
-
-  constructor(language: Language, names: ReadonlyMap<Expr, string>, prefix = 't') {
-    this.names = new Map(names);
-    this.#language = language;
-    this.#prefix = prefix;
-  }
-
-  /** The texts of the expressions; statements that they need are added to `lines`. */
-  write(roots: readonly Expr[]): string[] {
-    const uses = new Map<Expr, number>();
-    const countArgs = (node: Expr): void => {
-      node.args.forEach((arg, k) => {
-        // A condition is written where it is needed, so what it compares is used there, each time.
-        if (node.of === where && k === 0 && this.#signOf(arg)) countArgs(arg);
-        else count(arg);
-      });
-    };
-    const count = (node: Expr): void => {
-      const before = uses.get(node) ?? 0;
-      uses.set(node, before + 1);
-      if (before === 0 && !this.names.has(node)) countArgs(node);
-    };
-    roots.forEach(count);
-    return roots.map((root) => this.#text(root, uses));
-  }
-
-  /** Gives an expression a name, if it has none. */
-  declare(node: Expr): void {
-    if (this.names.has(node) || node.of === 'constant') return;
-    const [text] = this.write([node]);
-    if (!this.names.has(node)) this.#name(node, text);
-  }
-
-  #name(node: Expr, text: string): string {
-    const name = `${this.#prefix}${this.#named++}`;
-    this.lines.push(this.#language.declare(name, text));
-    this.names.set(node, name);
-    return name;
-  }
-
-  #text(node: Expr, uses: ReadonlyMap<Expr, number>): string {
-    const named = this.names.get(node);
-    if (named !== undefined) return named;
-    if (node.of === 'constant') return this.#language.constant(node.value);
-    if (typeof node.of === 'string') throw new Error(`an expression cannot have ${node.of} here`);
-    const { of } = node;
-    const args = node.args.map((arg, k) =>
-      of === where && k === 0 ? this.#condition(arg, uses) : this.#text(arg, uses),
-    );
-    const text = this.#language.call(of, args);
-    return uses.get(node)! > 1 ? this.#name(node, text) : text;
-  }
-
-  /** The sign of a comparison that has no name yet. */
-  #signOf(node: Expr): string | undefined {
-    return typeof node.of === 'string' || this.names.has(node) ? undefined : node.of.condition;
-  }
-
-  #condition(node: Expr, uses: ReadonlyMap<Expr, number>): string {
-    const sign = this.#signOf(node);
-    if (!sign) return this.#language.isNotZero(this.#text(node, uses));
-    const [x, y] = node.args.map((arg) => this.#text(arg, uses));
-    return `${x} ${sign} ${y}`;
-  }
-}

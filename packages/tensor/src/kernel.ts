@@ -1,11 +1,11 @@
 // What one writes ops with.
 export * from './elementwise.ts';
-export { call, constant, Expr, type Primitive } from './expr.ts';
+export { type Comparison, call, constant, Expr, type Primitive } from './expr.ts';
 export * from './kernel-record.ts';
 export * from './op.ts';
 export { columnOf, rowMax, rowMean, rowSum } from './ops/rows.ts';
 export { philoxWgsl } from './philox.ts';
-export type { OperandKind } from './row-program.ts';
+export type { OperandKind } from './row-plan.ts';
 export * from './rowwise.ts';
 export { axisIndex, broadcastShapes, strides } from './shape.ts';
 export {

@@ -1,4 +1,5 @@
-import { type Expr, javaScript, operand, Writer, wgslOf } from './expr.ts';
+import { type Expr, operand } from './expr.ts';
+import { javaScript, Writer, wgslOf } from './expr-writer.ts';
 import { hostFunction } from './host-function.ts';
 import { f32, type Immediate, type Kernel, kernel, wide } from './kernel-record.ts';
 import type { HostKernel } from './op.ts';
@@ -18,7 +19,7 @@ export type Numbers = readonly (number | null)[];
  * How an input's element follows from the output's index j: the same one; the only one; j mod n (the input is
  * a suffix of the output, as a bias is); or j div n (one value for each n neighbours, as a row's norm is).
  */
-interface Access {
+export interface Access {
   readonly kind: 'same' | 'only' | 'suffix' | 'prefix';
   readonly n: number;
 }
@@ -48,7 +49,7 @@ interface Source {
   readonly place: number;
 }
 
-function expandFirst(name: string, input: Spec, output: Spec): never {
+export function expandFirst(name: string, input: Spec, output: Spec): never {
   throw new Error(`${name}: expand ${showAll([input, output])} first`);
 }
 
@@ -134,12 +135,13 @@ function newKernel(
     grid: { cells: Math.ceil(size(output.shape) / 4) },
     variant: [numbers.map((number) => (number === null ? 't' : 'n')).join(''), ...kinds],
     body() {
-      const writer = new Writer(wgslOf('vec4f'), leafNames(numbers.length));
+      const lines: string[] = [];
+      const writer = new Writer(wgslOf('vec4f', lines), leafNames(numbers.length));
       const results = writer.write(values);
       return [
         ...sources.map((source, i) => `let x${source.place} = ${read(source, i)};`),
         ...numberPlaces(numbers).map((place) => `let x${place} = vec4f(p.x${place});`),
-        ...writer.lines,
+        ...lines,
         ...results.map((result, k) => `out${k}[flat] = ${result};`),
       ]
         .map((line) => `  ${line}`)
@@ -173,7 +175,8 @@ export function mapOnHost(
 const hostTexts = new WeakMap<MapProgram, Map<string, string>>();
 
 function hostText(values: readonly Expr[], sources: readonly Source[], numbers: Numbers): string {
-  const writer = new Writer(javaScript, leafNames(numbers.length));
+  const lines: string[] = [];
+  const writer = new Writer(javaScript(lines), leafNames(numbers.length));
   const results = writer.write(values);
   const index = {
     same: () => 'i',
@@ -192,14 +195,14 @@ function hostText(values: readonly Expr[], sources: readonly Source[], numbers: 
   if (values.length === 1) {
     return `function (${[...arrays, ...args].join(', ')}) {
   const i = this.thread.x;
-  ${[...reads, ...writer.lines].join('\n  ')}
+  ${[...reads, ...lines].join('\n  ')}
   return ${results[0]};
 }`;
   }
   const outs = results.map((_, k) => `out${k}`);
   return `function ([${arrays.join(', ')}], [${outs.join(', ')}], [${args.join(', ')}]) {
   for (let i = 0; i < out0.length; i++) {
-    ${[...reads, ...writer.lines, ...results.map((result, k) => `out${k}[i] = ${result};`)].join('\n    ')}
+    ${[...reads, ...lines, ...results.map((result, k) => `out${k}[i] = ${result};`)].join('\n    ')}
   }
 }`;
 }

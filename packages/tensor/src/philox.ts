@@ -3,6 +3,19 @@
  * Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3". The same bits on every backend.
  */
 
+import {
+  type I32,
+  type Index,
+  i32,
+  i32x4,
+  i64x2,
+  type KernelBody,
+  shuffle32,
+  transpose4,
+  type V128,
+  v128,
+} from './wasm/index.ts';
+
 const multipliers = [0xd2511f53, 0xcd9e8d57] as const;
 const keySteps = [0x9e3779b9, 0xbb67ae85] as const;
 const rounds = 10;
@@ -62,3 +75,39 @@ fn philox(counter: vec4u, key: vec2u) -> vec4u {
   }
   return c;
 }`;
+
+/**
+ * The same in WebAssembly, of four counters at once: (first + lane, c1, c2, c3) for each lane. What it gives writes
+ * their sixteen words to `w.scratch`, one counter after the other; the keys of the rounds are computed before.
+ */
+export function philoxWasm(
+  w: KernelBody,
+  key: readonly [I32, I32],
+  [c1, c2, c3]: readonly [I32, I32, Index],
+) {
+  const keys = Array.from({ length: rounds }, (_, round) =>
+    key.map((k, i) => w.let(i32x4.splat(i32.add(k, Math.imul(round, keySteps[i]) as Index)))),
+  );
+  const others = [c1, c2, c3].map((c) => w.let(i32x4.splat(c)));
+  const [m0, m1] = multipliers.map((m) => i32x4.const(m));
+  const odd = i64x2.splatConst(-(2n ** 32n));
+  /** The high words of the products, in lanes 0, 2, 1, 3: shifts and masks are cheaper than a shuffle of any kind. */
+  const high = (x: V128, m: V128) =>
+    v128.or(i64x2.shrU(i64x2.extmulLowI32x4U(x, m), 32), v128.and(i64x2.extmulHighI32x4U(x, m), odd));
+  return (first: I32): void => {
+    let [x0, x1, x2, x3]: V128[] = [w.let(i32x4.add(i32x4.splat(first), i32x4.const(0, 1, 2, 3))), ...others];
+    // Words 0 and 2 change the order of their lanes every round, and words 1 and 3 are a round behind.
+    for (const [k0, k1] of keys) {
+      [x0, x1, x2, x3] = [
+        v128.xor(high(x2, m1), v128.xor(x1, k0)),
+        i32x4.mul(x2, m1),
+        v128.xor(high(x0, m0), v128.xor(x3, k1)),
+        i32x4.mul(x0, m0),
+      ].map((x) => w.let(x));
+    }
+    const [y1, y3] = [x1, x3].map((x) => w.let(shuffle32(x, x, [0, 2, 1, 3])));
+    transpose4(w, [x0, y1, x2, y3]).forEach((words, k) => {
+      w.store(w.scratch, words, 16 * k);
+    });
+  };
+}

@@ -1,7 +1,8 @@
 import { DTypeError, ShapeError } from './errors.ts';
 import type { Expr } from './expr.ts';
 import { defineOp, type KernelOp, type Known, sample, type Vjp } from './op.ts';
-import { type RowProgram, rowKernel, rowLoop } from './row-program.ts';
+import type { RowProgram } from './row-plan.ts';
+import { rowKernel, rowLoop } from './row-program.ts';
 import { type Spec, show } from './shape.ts';
 
 type NoAttrs = Readonly<Record<string, never>>;

@@ -1,89 +1,18 @@
-import {
-  column,
-  count,
-  type Expr,
-  javaScript,
-  type Language,
-  nodesOf,
-  operand,
-  Writer,
-  wgslOf,
-} from './expr.ts';
+import { column, count, type Expr, nodesOf, operand } from './expr.ts';
+import { javaScript, type Language, Writer, wgslOf } from './expr-writer.ts';
 import { hostFunction } from './host-function.ts';
 import { f32, type Immediate, type Kernel, kernel } from './kernel-record.ts';
 import type { HostLoop, WgslDevice } from './op.ts';
+import { leavesOf, type OperandKind, planOf, type RowProgram, type Rows } from './row-plan.ts';
 import type { Spec } from './shape.ts';
-
-/**
- * What an operand is to a row of n elements: its elements, one for each column of all rows, one for the row
- * (as f32, or an index of i32 read as a number), or one number for all.
- */
-export type OperandKind = 'row' | 'column' | 'cell' | 'index' | 'number';
-
-/** A function of rows, from which come a kernel and a loop. */
-export interface RowProgram {
-  readonly name: string;
-  readonly kinds: readonly OperandKind[];
-  /**
-   * In `operand(0)`, …: each has a value an element, or each one a row, with nothing of an element but
-   * reduced.
-   */
-  readonly values: readonly Expr[];
-  /** Row i of a block of `period` rows sees columns 0 … offset + i alone; elsewhere the result is 0. */
-  readonly prefix?: boolean;
-}
-
-/** The rows of a call: [outer, n, inner], of which each row runs along the middle axis. */
-export interface Rows {
-  readonly outer: number;
-  readonly n: number;
-  readonly inner: number;
-  /** Of the operands that are numbers, in order. */
-  readonly numbers: readonly number[];
-  readonly period: number;
-  readonly offset: number;
-}
-
-/** True where a program has a value for each element. */
-export function isElementwise({ name, kinds, values }: RowProgram): boolean {
-  const elements = elementNodes(kinds, values);
-  const count = values.filter((value) => elements.has(value)).length;
-  if (count > 0 && count < values.length) throw new Error(`${name}: mixes values of elements and of rows`);
-  return count > 0;
-}
-
-/** The nodes that differ from element to element of a row. */
-function elementNodes(kinds: readonly OperandKind[], values: readonly Expr[]): Set<Expr> {
-  const found = new Set<Expr>();
-  for (const node of nodesOf(values)) {
-    const own = node.of === 'operand' && (kinds[node.value] === 'row' || kinds[node.value] === 'column');
-    const reduces = node.of === 'rowSum' || node.of === 'rowMax';
-    if (own || node === column || (!reduces && node.args.some((arg) => found.has(arg)))) found.add(node);
-  }
-  return found;
-}
-
-/** The reductions that can run in one walk over the row, those that others wait for first. */
-function stagesOf(values: readonly Expr[]): Expr[][] {
-  const depths = new Map<Expr, number>();
-  const stages: Expr[][] = [];
-  for (const node of nodesOf(values)) {
-    const inner = Math.max(0, ...node.args.map((arg) => depths.get(arg)!));
-    const reduces = node.of === 'rowSum' || node.of === 'rowMax';
-    depths.set(node, reduces ? inner + 1 : inner);
-    if (!reduces) continue;
-    stages[inner] ??= [];
-    stages[inner].push(node);
-  }
-  return stages;
-}
 
 /** How the statements around expressions are written. */
 interface Dialect {
-  readonly language: Language;
+  language(lines: string[]): Language<string>;
   /** The head of the loop over a row's elements i. */
   readonly loop: string;
   readonly rest: string;
+  readonly zero: string;
   variable(name: string, of: 'rowSum' | 'rowMax'): string;
   /** What all lanes together have, from what this one has. */
   together(of: 'rowSum' | 'rowMax', name: string): string;
@@ -99,115 +28,63 @@ interface Dialect {
 }
 
 /** The body of a row: a walk for each stage of reductions, and one that writes the result. */
-function bodyOf(
-  { kinds, values, prefix = false }: RowProgram,
-  names: ReadonlyMap<Expr, string>,
-  d: Dialect,
-): string {
-  const elements = elementNodes(kinds, values);
-  const stages = stagesOf(values);
-  const byElement = elements.has(values[0]);
-  // What the last walk adds up and the result needs again waits in the result's memory.
-  const last = stages
-    .at(-1)
-    ?.find(({ of, args: [arg] }) => of === 'rowSum' && elements.has(arg) && arg.args.length > 0);
-  const inResult = nodesOutsideReductions(values);
-  const stash = byElement && last && inResult.has(last.args[0]) ? last.args[0] : null;
-  const outer = new Writer(d.language, names, 'c');
+function bodyOf(program: RowProgram, names: ReadonlyMap<Expr, string>, d: Dialect): string {
+  const { kinds, values, prefix = false } = program;
+  const { byElement, isOfElement, stages, needs, stash } = planOf(program);
   const lines: string[] = [];
-  /** Names what a walk needs of the row, so that it is computed once. */
-  const hoist = (root: Expr): void => {
-    if (!elements.has(root)) outer.declare(root);
-    else if (!outer.names.has(root)) root.args.forEach(hoist);
-  };
+  const outer = new Writer(d.language(lines), names, 'c');
   const walk = (
     roots: readonly Expr[],
     known: ReadonlyMap<Expr, string>,
     then: (texts: string[]) => string[],
   ) => {
-    const used = leavesOf(roots, known).filter((node) => elements.has(node));
-    const inner = new Writer(d.language, outer.names, 'e');
-    const reads = used.map((node) => {
-      if (node === column) return d.language.declare('column', d.columnText);
-      inner.names.set(node, `x${node.value}`);
-      return d.language.declare(
-        `x${node.value}`,
-        d.read(node.value, kinds[node.value] === 'row' ? d.at : 'i'),
-      );
-    });
-    if (used.includes(column)) inner.names.set(column, 'column');
-    for (const [node, text] of known) {
-      // Read before anything is written over it.
-      inner.lines.push(d.language.declare('stashed', text));
-      inner.names.set(node, 'stashed');
+    const statements: string[] = [];
+    const language = d.language(statements);
+    const inner = new Writer(language, outer.names, 'e');
+    for (const node of leavesOf(roots, known).filter(isOfElement)) {
+      const index = kinds[node.value] === 'row' ? d.at : 'i';
+      const [name, text] =
+        node === column ? ['column', d.columnText] : [`x${node.value}`, d.read(node.value, index)];
+      inner.names.set(node, language.named(name, text));
     }
+    // Read before anything is written over it.
+    for (const [node, text] of known) inner.names.set(node, language.named('stashed', text));
     if (stash && !known.has(stash) && roots.includes(stash)) inner.declare(stash);
     const texts = inner.write(roots);
-    lines.push(`${d.loop} {`, ...[...reads, ...inner.lines, ...then(texts)].map((line) => `  ${line}`), '}');
-  };
-  const flush = (): void => {
-    lines.push(...outer.lines.splice(0));
+    lines.push(`${d.loop} {`, ...[...statements, ...then(texts)].map((line) => `  ${line}`), '}');
   };
 
   let reductions = 0;
   for (const stage of stages) {
-    for (const { args } of stage) hoist(args[0]);
-    flush();
-    const vars = stage.map(() => `r${reductions++}`);
-    vars.forEach((name, k) => void lines.push(d.variable(name, stage[k].of as 'rowSum')));
+    for (const node of stage.needs) outer.declare(node);
+    const vars = stage.reductions.map(() => `r${reductions++}`);
+    vars.forEach((name, k) => void lines.push(d.variable(name, stage.reductions[k].of as 'rowSum')));
     walk(
-      stage.map(({ args }) => args[0]),
+      stage.reductions.map(({ args }) => args[0]),
       new Map(),
       (texts) => [
-        ...stage.flatMap(({ args }, k) => (args[0] === stash ? [d.store(0, d.at, texts[k])] : [])),
-        ...stage.map(({ of }, k) =>
+        ...stage.reductions.flatMap(({ args }, k) => (args[0] === stash ? [d.store(0, d.at, texts[k])] : [])),
+        ...stage.reductions.map(({ of }, k) =>
           of === 'rowSum' ? `${vars[k]} += ${texts[k]};` : `${vars[k]} = ${d.max(vars[k], texts[k])};`,
         ),
       ],
     );
-    stage.forEach((node, k) => {
-      const name = `${vars[k]}all`;
-      lines.push(d.language.declare(name, d.together(node.of as 'rowSum', vars[k])));
-      outer.names.set(node, name);
+    stage.reductions.forEach((node, k) => {
+      const text = d.together(node.of as 'rowSum', vars[k]);
+      outer.names.set(node, d.language(lines).named(`${vars[k]}all`, text));
     });
   }
-  values.forEach(hoist);
-  flush();
+  for (const node of needs) outer.declare(node);
   if (byElement) {
     const known = stash ? new Map([[stash, `out0[${d.at}]`]]) : new Map();
     walk(values, known, (texts) => texts.map((text, k) => d.store(k, d.at, text)));
-    const zeros = values.map((_, k) => d.store(k, d.at, d.language.constant(0)));
+    const zeros = values.map((_, k) => d.store(k, d.at, d.zero));
     if (prefix) lines.push(`${d.rest} { ${zeros.join(' ')} }`);
   } else {
     const stores = outer.write(values).map((text, k) => d.store(k, 'row', text));
-    flush();
     lines.push(d.once(stores.join(' ')));
   }
   return lines.map((line) => `  ${line}`).join('\n');
-}
-
-/** The leaves of expressions, but for those that only what is known already has. */
-function leavesOf(roots: readonly Expr[], known: ReadonlyMap<Expr, string>): Expr[] {
-  const seen = new Set<Expr>();
-  const visit = (node: Expr): void => {
-    if (seen.has(node) || known.has(node)) return;
-    seen.add(node);
-    node.args.forEach(visit);
-  };
-  roots.forEach(visit);
-  return [...seen].filter((node) => node.args.length === 0);
-}
-
-/** The nodes of the result itself, without what is only inside its reductions. */
-function nodesOutsideReductions(values: readonly Expr[]): Set<Expr> {
-  const found = new Set<Expr>();
-  const visit = (node: Expr): void => {
-    if (found.has(node)) return;
-    found.add(node);
-    if (node.of !== 'rowSum' && node.of !== 'rowMax') node.args.forEach(visit);
-  };
-  values.forEach(visit);
-  return found;
 }
 
 /** Names of what a row has one of: numbers, cells, its length. */
@@ -273,9 +150,9 @@ export function rowKernel(
 
 function wgslDialect(alone: boolean, outputs: readonly Spec[]): Dialect {
   const [first, step] = alone ? ['0u', '1u'] : ['lane', 'LANES'];
-  const language = wgslOf('f32');
   return {
-    language,
+    language: (lines) => wgslOf('f32', lines),
+    zero: '0.0',
     loop: `for (var i = ${first}; i < seen; i += ${step})`,
     rest: `for (var i = seen + ${first}; i < p.n; i += ${step})`,
     variable: (name, of) => `var ${name} = ${of === 'rowSum' ? '0.0' : 'lowest'};`,
@@ -321,6 +198,7 @@ const loopTexts = new WeakMap<RowProgram, string>();
 
 const jsDialect: Dialect = {
   language: javaScript,
+  zero: '0',
   loop: 'for (let i = 0; i < seen; i++)',
   rest: 'for (let i = seen; i < n; i++)',
   variable: (name, of) => `let ${name} = ${of === 'rowSum' ? '0' : '-Infinity'};`,

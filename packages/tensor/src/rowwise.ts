@@ -4,14 +4,8 @@ import { type Domain, defineOp, type KernelOp, type KnownValues, type Vjp } from
 import { cast } from './ops/cast.ts';
 import { reshape } from './ops/reshape.ts';
 import { broadcastTo } from './ops/sum.ts';
-import {
-  isElementwise,
-  type OperandKind,
-  type RowProgram,
-  type Rows,
-  rowKernel,
-  rowLoop,
-} from './row-program.ts';
+import { isElementwise, type OperandKind, type RowProgram, type Rows } from './row-plan.ts';
+import { rowKernel, rowLoop } from './row-program.ts';
 import { type Shape, type Spec, sameShape, showAll, size } from './shape.ts';
 import { applyAll, type Tensor } from './tensor.ts';
 

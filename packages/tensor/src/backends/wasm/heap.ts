@@ -14,8 +14,8 @@ interface Free {
 }
 
 /**
- * The memory that all tensors and threads share, and which pieces of it are free: the smallest free piece that is
- * large enough is taken, and neighbours that are free become one.
+ * The memory that all tensors and threads share, and which pieces of it are free: the smallest free piece that
+ * is large enough is taken, and neighbours that are free become one.
  */
 export class Heap {
   readonly memory: WasmMemory;
@@ -33,7 +33,7 @@ export class Heap {
       maximum: maxPages,
       shared: true,
     });
-    this.give(reserved, this.#end - reserved);
+    this.give(rounded(reserved), this.#end - rounded(reserved));
   }
 
   /** Bytes taken from the system. */

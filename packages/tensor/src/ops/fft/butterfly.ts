@@ -1,3 +1,6 @@
+import { type Body, f32x4, type I32, type Index, i32, type KernelBody, v128 } from '../../wasm/index.ts';
+import { type Complex, named, pairAt, product } from './complex-lanes.ts';
+
 // A butterfly is the DFT of a few points, y_q = Σ_r x_r·e^(−2πi·qr/R). R is a power of two up to `largestPower`,
 // or odd, up to `largestOdd`.
 
@@ -33,40 +36,35 @@ export function* rootsOf(radix: number): Generator<[number, number]> {
   for (let q = 1; q <= half; q++) for (let r = 1; r <= half; r++) yield rootOfUnity(q * r, radix);
 }
 
+/** even + w·odd and even − w·odd with w = e^(−2πi·k/n), 0 ≤ k < n/2, of numbers as a language has them. */
+type Join<T> = (even: T, odd: T, k: number, n: number) => readonly [T, T];
+
+/** The butterfly of a power of two: even and odd points by themselves, as far as that goes, then joined. */
+function joinedButterfly<T>(n: number, point: (r: number) => T, join: Join<T>): T[] {
+  if (n === 1) return [point(0)];
+  const even = joinedButterfly(n / 2, (r) => point(2 * r), join);
+  const odd = joinedButterfly(n / 2, (r) => point(2 * r + 1), join);
+  const pairs = even.map((value, k) => join(value, odd[k], k, n));
+  return [0, 1].flatMap((half) => pairs.map((pair) => pair[half]));
+}
+
 /** WGSL statements of a butterfly of a power of two on x0 … x(R−1) (vec2f), and the names of its results. */
 export function powerButterflyWgsl(radix: number): {
   readonly lines: string;
   readonly outputs: readonly string[];
 } {
   const lines: string[] = [];
-  const points = Array.from({ length: radix }, (_, r) => `x${r}`);
-  const outputs = powerWgsl(points, lines);
+  const outputs = joinedButterfly(
+    radix,
+    (r) => `x${r}`,
+    (even, odd, k, n) => {
+      const at = lines.length;
+      lines.push(`  let t${at} = ${turnedWgsl(odd, k, n)};`);
+      lines.push(`  let y${at} = ${even} + t${at};`, `  let z${at} = ${even} - t${at};`);
+      return [`y${at}`, `z${at}`];
+    },
+  );
   return { lines: lines.join('\n'), outputs };
-}
-
-/** Splits even from odd points, as far as it goes. Appends statements; returns the names of the results. */
-function powerWgsl(points: readonly string[], lines: string[]): string[] {
-  const n = points.length;
-  if (n === 1) return [...points];
-  const even = powerWgsl(
-    points.filter((_, i) => i % 2 === 0),
-    lines,
-  );
-  const odd = powerWgsl(
-    points.filter((_, i) => i % 2 === 1),
-    lines,
-  );
-  const at = lines.length;
-  const turned = odd.map((value, k) => {
-    lines.push(`  let t${at}_${k} = ${turnedWgsl(value, k, n)};`);
-    return `t${at}_${k}`;
-  });
-  const names = [...even, ...odd].map((_, k) => `y${at}_${k}`);
-  even.forEach((value, k) => {
-    lines.push(`  let ${names[k]} = ${value} + ${turned[k]};`);
-    lines.push(`  let ${names[k + n / 2]} = ${value} - ${turned[k]};`);
-  });
-  return names;
 }
 
 /** value·e^(−2πi·k/n), 0 ≤ k < n/2. */
@@ -75,6 +73,24 @@ function turnedWgsl(value: string, k: number, n: number): string {
   if (4 * k === n) return `vec2f(${value}.y, -${value}.x)`;
   const [c, s] = rootOfUnity(k, n);
   return `turn(${value}, vec2f(${c}, ${s}))`;
+}
+
+/** The same butterfly in WebAssembly: its results. A point is asked for where it is used first. */
+export function powerButterflyWasm(w: Body, radix: number, point: (r: number) => Complex): Complex[] {
+  return joinedButterfly(radix, point, (even, odd, k, n) => {
+    if (4 * k === n) {
+      return [
+        named(w, f32x4.add(even.re, odd.im), f32x4.sub(even.im, odd.re)),
+        named(w, f32x4.sub(even.re, odd.im), f32x4.add(even.im, odd.re)),
+      ];
+    }
+    const [c, s] = rootOfUnity(k, n).map((part) => f32x4.const(part));
+    const { re, im } = k === 0 ? odd : product(w, odd, { re: c, im: s });
+    return [
+      named(w, f32x4.add(even.re, re), f32x4.add(even.im, im)),
+      named(w, f32x4.sub(even.re, re), f32x4.sub(even.im, im)),
+    ];
+  });
 }
 
 /**
@@ -117,6 +133,57 @@ ${sums
   )
   .join('\n')}
   }`;
+}
+
+/** The same butterfly in WebAssembly; `roots` is where the table of `rootsOf` begins. */
+export function oddButterflyWasm(
+  w: KernelBody,
+  radix: I32,
+  roots: I32,
+  point: (r: Index) => Complex,
+  store: (q: Index, value: Complex) => void,
+): void {
+  const half = w.let(i32.shrU(i32.sub(radix, 1), 1));
+  const x0 = point(0);
+  const [y0re, y0im] = [w.let(x0.re), w.let(x0.im)];
+  /** x_r + x_(R−r) and x_r − x_(R−r), their real and imaginary parts, a vector each. */
+  const pairs = (r: I32) => i32.add(w.scratch, i32.shl(r, 6));
+  w.range(0, half, 1, (r) => {
+    const x = point(w.let(i32.add(r, 1)));
+    const y = point(w.let(i32.sub(i32.sub(radix, 1), r)));
+    const sum = named(w, f32x4.add(x.re, y.re), f32x4.add(x.im, y.im));
+    const to = w.let(pairs(r));
+    const parts = [sum.re, sum.im, f32x4.sub(x.re, y.re), f32x4.sub(x.im, y.im)];
+    parts.forEach((part, i) => {
+      w.store(to, part, 16 * i);
+    });
+    w.set(y0re, f32x4.add(y0re, sum.re));
+    w.set(y0im, f32x4.add(y0im, sum.im));
+  });
+  store(0, { re: y0re, im: y0im });
+  w.range(0, half, 2, (q) => {
+    const sums = [q, w.let(i32.min(i32.add(q, 1), i32.sub(half, 1)))].map((q) => ({
+      q,
+      row: w.let(pairAt(roots, i32.mul(q, half))),
+      parts: [x0.re, x0.im, f32x4.const(0), f32x4.const(0)].map((part) => w.let(part)),
+    }));
+    w.range(0, half, 1, (r) => {
+      const from = w.let(pairs(r));
+      const four = [0, 16, 32, 48].map((offset) => w.let(v128.load(from, offset)));
+      for (const { row, parts } of sums) {
+        const at = w.let(pairAt(row, r));
+        const [cos, sin] = [w.let(v128.load32Splat(at)), w.let(v128.load32Splat(at, 4))];
+        [cos, cos, sin, sin].forEach((root, i) => {
+          w.set(parts[i], f32x4.add(parts[i], f32x4.mul(root, four[i])));
+        });
+      }
+    });
+    for (const { q, parts } of sums) {
+      const [x, y, z, t] = parts;
+      store(i32.add(q, 1), { re: f32x4.sub(x, t), im: f32x4.add(y, z) });
+      store(i32.sub(i32.sub(radix, 1), q), { re: f32x4.add(x, t), im: f32x4.sub(y, z) });
+    }
+  });
 }
 
 /** A butterfly in f64, in place. `roots` begins with those of `rootsOf`. */
