@@ -4,8 +4,9 @@ import { f32x4, type V128, v128 } from './wasm/values.ts';
 
 /**
  * Scalar expressions: what an elementwise op or a row program computes, written once. From one expression
- * come the WGSL of a kernel, its WebAssembly, the gpu.js text, the f64 definition and the derivative. Ops called
- * with expressions compose them, so a chain of ops is fused by calling them with an `Expr` in place of a tensor.
+ * come the WGSL of a kernel, its WebAssembly, the gpu.js text, the f64 definition and the derivative. Ops
+ * called with expressions compose them, so a chain of ops is fused by calling them with an `Expr` in place of
+ * a tensor.
  */
 
 type Text = (...args: readonly string[]) => string;
@@ -20,8 +21,8 @@ export interface Primitive {
   readonly wgsl: (args: readonly string[], c: (x: number) => string) => string;
   readonly js: Text;
   /**
-   * On f32x4 that have names, so that each can be used more than once; `w` takes statements. Left out: ops of it run
-   * as JavaScript where there is no GPU.
+   * On f32x4 that have names, so that each can be used more than once; `w` takes statements. Left out: the CPU
+   * engine runs ops of it as JavaScript.
    */
   readonly wasm?: (args: readonly V128[], w: Body) => V128;
   /** d/d(args) from g = d/d(result), null where it is 0; `y` is the result. */

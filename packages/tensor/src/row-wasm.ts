@@ -22,8 +22,9 @@ import {
 } from './wasm/index.ts';
 
 /**
- * A row program for the CPU engine, or undefined where a function of its expressions has no instructions. An item is
- * a row, of which four elements are computed at once; where rows are columns of memory it is four rows side by side.
+ * A row program for the CPU engine, or undefined where a function of its expressions has no instructions.
+ * An item is a row, of which four elements are computed at once; where rows are columns of memory it is four
+ * rows side by side. Of each of the two ways one kernel is made and kept.
  */
 export function rowWasm(
   program: RowProgram,
@@ -31,59 +32,73 @@ export function rowWasm(
   inputs: readonly Spec[],
   outputs: readonly Spec[],
 ): WasmKernel | undefined {
-  const { name, kinds, prefix = false } = program;
-  const { outer, n, inner } = rows;
-  if (inner > 1 && prefix) throw new Error(`${name}: rows of a prefix program lie along the last axis`);
-  const cost = costOfElements(program);
-  if (cost === null) return undefined;
+  const { outer, n, inner, numbers, period, offset } = rows;
   const isAcross = inner > 1;
-  const places = kinds.flatMap((kind, place) => (kind === 'number' ? [] : [place]));
-  const numbers = kinds.flatMap((kind, place) => (kind === 'number' ? [place] : []));
-  return wasmKernel({
-    name,
-    in: Object.fromEntries(places.map((place, i) => [`x${place}s`, inputs[i]])),
-    out: Object.fromEntries(outputs.map((output, k) => [`out${k}`, output])),
-    params: {
-      n,
-      ...(isAcross && { inner }),
-      ...(prefix && { period: rows.period, offset: rows.offset }),
-      ...Object.fromEntries(numbers.map((place, i) => [`x${place}`, f32(rows.numbers[i])])),
-    } as Record<string, Immediate>,
-    items: isAcross ? outer * Math.ceil(inner / 4) : outer,
-    cost: 10 + (isAcross ? n : n / 4) * cost,
-    variant: [isAcross],
-    body(w, names) {
-      const variables = names as Names;
-      const ofAll = numbers.map((place): [Expr, V128] => [
-        operand(place),
-        w.let(f32x4.splat(names[`x${place}`])),
-      ]);
-      w.range(w.from, w.to, 1, (item) => {
-        const layout = isAcross ? across(w, variables, item) : along(w, variables, item, prefix);
-        bodyOf(w, program, new Map(ofAll), variables, layout, outputs);
-      });
-    },
-  });
+  let kept = kernels.get(program);
+  if (!kept) {
+    kept = new Map();
+    kernels.set(program, kept);
+  }
+  let made = kept.get(isAcross);
+  if (made === undefined) {
+    made = hasWebAssembly(program.values) ? newKernel(program, isAcross, inputs, outputs) : null;
+    kept.set(isAcross, made);
+  }
+  if (made === null) return undefined;
+  const immediates: Immediate[] = [n];
+  if (isAcross) immediates.push(inner);
+  if (program.prefix) immediates.push(period, offset);
+  for (const number of numbers) immediates.push(f32(number));
+  const items = isAcross ? outer * Math.ceil(inner / 4) : outer;
+  const vectors = isAcross ? n : n / 4;
+  return { ...made, items, cost: startCost + vectors * made.cost, immediates };
 }
+
+/** Of a row besides its elements, in nanoseconds. */
+const startCost = 10;
+
+/** Of each way of reading, with the cost of a vector. */
+const kernels = new WeakMap<RowProgram, Map<boolean, WasmKernel | null>>();
 
 /** Addresses and sizes, as the record names them. */
 type Names = Readonly<Record<string, Local<'i32'>>>;
 
-const costs = new WeakMap<RowProgram, number | null>();
-
-/** Of four elements; null where a function has no instructions. */
-function costOfElements(program: RowProgram): number | null {
-  let cost = costs.get(program);
-  if (cost === undefined) {
-    const { values } = program;
-    const parts = [
-      ...planOf(program).stages.flatMap(({ reductions }) => reductions.map((r) => r.args[0])),
-      ...values,
-    ];
-    cost = hasWebAssembly(values) ? 1 + costOf(parts) : null;
-    costs.set(program, cost);
-  }
-  return cost;
+function newKernel(
+  program: RowProgram,
+  isAcross: boolean,
+  inputs: readonly Spec[],
+  outputs: readonly Spec[],
+): WasmKernel {
+  const { name, kinds, values, prefix = false } = program;
+  if (isAcross && prefix) throw new Error(`${name}: rows of a prefix program lie along the last axis`);
+  const places = kinds.flatMap((kind, place) => (kind === 'number' ? [] : [place]));
+  const numbers = kinds.flatMap((kind, place) => (kind === 'number' ? [place] : []));
+  const reduced = planOf(program).stages.flatMap(({ reductions }) => reductions.map(({ args }) => args[0]));
+  // Sizes and numbers are those of a call.
+  const params: Record<string, Immediate> = { n: 0 };
+  if (isAcross) params.inner = 0;
+  if (prefix) Object.assign(params, { period: 0, offset: 0 });
+  for (const place of numbers) params[`x${place}`] = f32(0);
+  return wasmKernel({
+    name,
+    in: Object.fromEntries(places.map((place, i) => [`x${place}s`, inputs[i]])),
+    out: Object.fromEntries(outputs.map((output, k) => [`out${k}`, output])),
+    params,
+    items: 0,
+    cost: costOf([...reduced, ...values]),
+    variant: [isAcross],
+    body(w, given) {
+      const names = given as Names;
+      const ofAll = numbers.map((place): [Expr, V128] => [
+        operand(place),
+        w.let(f32x4.splat(given[`x${place}`])),
+      ]);
+      w.range(w.from, w.to, 1, (item) => {
+        const layout = isAcross ? across(w, names, item) : along(w, names, item, prefix);
+        bodyOf(w, program, new Map(ofAll), names, layout, outputs);
+      });
+    },
+  });
 }
 
 /** How the rows of an item lie in memory: along it, or four side by side. */
@@ -166,8 +181,8 @@ function across(w: KernelBody, { n, inner }: Names, item: I32): Layout {
   };
 }
 
-/** Accumulators of a walk, and the vectors that they take before they are added up: so sums of long rows stay exact. */
-const [accumulators, blockLength] = [4, 256];
+/** Accumulators of a walk, and the vectors that they take before they are added up: long sums stay exact. */
+const [accumulators, blockLength] = [4, 1024];
 
 /** Reduces values along the rows. `values` adds the statements for the vector at i. */
 function reduce(
@@ -192,7 +207,10 @@ function reduce(
     w.range(block, end, accumulators * step, (i) =>
       sets.forEach((set, k) => void take(set, values(w.let(i32.add(i, k * step)), inside))),
     );
-    for (const set of sets) take(totals, set);
+    for (let half = accumulators / 2; half >= 1; half /= 2) {
+      for (let k = 0; k < half; k++) take(sets[k], sets[k + half]);
+    }
+    take(totals, sets[0]);
   });
   w.range(whole, seen, step, (i) => {
     const four = last(i);

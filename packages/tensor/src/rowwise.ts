@@ -101,10 +101,10 @@ function rowOp(
     index: (x) => x.slice(0, -1),
     number: () => [],
   };
-  const rowsOf = (inputs: readonly Spec[], attrs: RowwiseAttrs): Rows => {
+  const rowsOf = (inputs: readonly Spec[], { numbers, period, offset }: RowwiseAttrs): Rows => {
     const { shape } = inputs[lead];
     const n = shape.at(-1)!;
-    return { ...attrs, outer: size(shape.slice(0, -1)), n, inner: 1 };
+    return { outer: size(shape) / n, n, inner: 1, numbers, period, offset };
   };
   const composes = !prefix && options.result === undefined;
   return {
