@@ -6,8 +6,8 @@ import { f32x4, type V128 } from './values.ts';
 let fused: boolean | undefined;
 
 /**
- * x·y + z: rounded once where the processor has an instruction for it and the engine relaxed SIMD, else twice;
- * always the same in one process.
+ * x·y + z: rounded once where the processor has an instruction for it and the engine relaxed SIMD, else
+ * twice; always the same in one process.
  */
 export function multiplyAdd(x: V128, y: V128, z: V128): V128 {
   fused ??= hasRelaxedSimd() || hasRelaxedSimdBehindFlag();
