@@ -55,8 +55,8 @@ function draw(
 }
 
 /**
- * Fails unless each element is the sum of its products to the bound of k roundings of products and of sums, in
- * any order, and is NaN or infinite where the sum is.
+ * Fails unless each element is the sum of its products to the bound of k roundings of products and of sums,
+ * in any order, and is NaN or infinite where the sum is.
  */
 function expectProduct(got: ArrayLike<number>, [a, b]: readonly DrawnInput[], c: Case): void {
   const { m, n, k, matrices } = c;
