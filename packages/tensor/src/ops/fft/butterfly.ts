@@ -76,9 +76,9 @@ function turnedWgsl(value: string, k: number, n: number): string {
 }
 
 /**
- * The same butterfly in WebAssembly. Of the processor's registers four points fill half, so more are joined in
- * fours: y_(q+4p) = Σ_a e^(−2πi·ap/A)·e^(−2πi·aq/R)·Σ_r e^(−2πi·qr/4)·x_(a+rA) with A = R/4, what is right of a's
- * sum being kept in the thread's memory.
+ * The same butterfly in WebAssembly. Four points fill half of a processor's registers, so more are joined in
+ * fours: with A = R/4, y_(q+4p) = Σ_a e^(−2πi·ap/A)·z_aq, z_aq = e^(−2πi·aq/R)·Σ_r e^(−2πi·qr/4)·x_(a+rA).
+ * The z_aq are kept in the thread's memory.
  */
 export function powerButterflyWasm(
   w: KernelBody,

@@ -55,9 +55,9 @@ ${body}`,
 }
 
 /**
- * Both directions for the CPU: with e = x_k + x*_(m−k) and d = (x_k − x*_(m−k))·u, u being −i·w_k to bins and its
- * conjugate from them, they are e + d and (e − d)*, halved. An item is four pairs of a row, the last four where
- * fewer are left.
+ * Both directions for the CPU: with e = x_k + x*_(m−k) and d = (x_k − x*_(m−k))·u, u being −i·w_k to bins and
+ * its conjugate from them, they are e + d and (e − d)*, halved. An item is four pairs of a row, the last four
+ * where fewer are left.
  */
 function pairKernelWasm(
   name: 'halfToBins' | 'binsToHalf',
