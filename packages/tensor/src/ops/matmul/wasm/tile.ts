@@ -30,8 +30,9 @@ export interface TilePlace {
 }
 
 /**
- * The micro-kernel: c [rows, columns] (+)= a [rows, k] · b [k, columns] in f32, its sums in registers. A step along k
- * spreads one element of each row of a over a vector, and multiplies it with the vectors of one row of b.
+ * The micro-kernel: c [rows, columns] (+)= a [rows, k] · b [k, columns] in f32, its sums in registers. A step
+ * along k spreads one element of each row of a over a vector, and multiplies it with the vectors of one row of
+ * b.
  */
 export function tile(w: Body, { rows: count, vectors, transposeA }: TileForm, place: TilePlace): void {
   const rows = indices(count);
