@@ -1,4 +1,13 @@
-import { type Body, f32x4, type I32, type Index, i32, type KernelBody, v128 } from '../../wasm/index.ts';
+import {
+  type Body,
+  f32x4,
+  type I32,
+  type Index,
+  i32,
+  type KernelBody,
+  multiplyAdd,
+  v128,
+} from '../../wasm/index.ts';
 import { type Complex, minus, named, pairAt, plus, product } from './complex-lanes.ts';
 
 // A butterfly is the DFT of a few points, y_q = Σ_r x_r·e^(−2πi·qr/R). R is a power of two up to `largestPower`,
@@ -204,8 +213,8 @@ export function oddButterflyWasm(
         const [re, im] = [0, 16].map((offset) => w.let(v128.load(from, 32 * part + offset)));
         for (const [i, sum] of all.entries()) {
           const root = w.let(v128.load32Splat(pairAt(rows[i].roots, r), 4 * part));
-          w.set(sum.re, f32x4.add(sum.re, f32x4.mul(root, re)));
-          w.set(sum.im, f32x4.add(sum.im, f32x4.mul(root, im)));
+          w.set(sum.re, multiplyAdd(root, re, sum.re));
+          w.set(sum.im, multiplyAdd(root, im, sum.im));
         }
       });
       return all;
