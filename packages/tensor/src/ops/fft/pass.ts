@@ -218,7 +218,8 @@ export const fftPassOp: KernelOp<PassAttrs> = defineOp({
   // Only whole transforms are recorded; their adjoint is a whole transform too.
   vjp: null,
   samples: [
-    ...[2, 4, 8, 16, 3, 5, 43].map((radix) => ({ radix, done: 1, rest: 3 })),
+    ...[2, 4, 8, 16, 3, 43].flatMap((radix) => [1, 6].map((rest) => ({ radix, done: 1, rest }))),
+    { radix: 5, done: 3, rest: 2 },
     { radix: 4, done: 6, rest: 1 },
     { radix: 16, done: 5, rest: 2 },
     { radix: 7, done: 4, rest: 2 },
