@@ -194,8 +194,13 @@ function reduce(
   const rules = reductions.map(({ of }) =>
     of === 'rowSum'
       ? { start: f32x4.const(0), combine: f32x4.add }
-      : { start: f32x4.const(-Infinity), combine: f32x4.max },
+      : { start: f32x4.const(-Infinity), combine: maximum },
   );
+  /** NUMERICS: NaN where either is, as f32x4.max, in three instructions in place of eight. */
+  function maximum(x: V128, y: V128): V128 {
+    const other = w.let(y);
+    return v128.or(f32x4.pmax(x, other), f32x4.ne(other, other));
+  }
   const newSet = () => rules.map(({ start }) => w.let(start));
   const take = (set: readonly Local<'v128'>[], taken: readonly V128[]) =>
     rules.forEach(({ combine }, k) => void w.set(set[k], combine(set[k], taken[k])));

@@ -23,17 +23,18 @@ const ln2 = { high: 0.693145751953125, low: 1.428606765330187e-6 };
 export function exp(w: Body, x: V128): V128 {
   // NUMERICS: beyond these bounds eˣ is 0 or ∞ in f32 all the same; NaN passes both.
   const bounded = w.let(f32x4.pmin(f32x4.pmax(x, splat(-104)), splat(89)));
-  const shifted = w.let(add(mul(bounded, splat(Math.LOG2E)), splat(rounder.f32)));
-  const n = w.let(sub(shifted, splat(rounder.f32)));
+  // NUMERICS: 2ⁿ in two factors, so that subnormal results are rounded once. The low bits of `shifted` are n and
+  // twice the bias of an exponent, of which each factor takes half.
+  const shift = splat(rounder.f32 + 2 * 127);
+  const shifted = w.let(add(mul(bounded, splat(Math.LOG2E)), shift));
+  const n = w.let(sub(shifted, shift));
   const r = w.let(sub(sub(bounded, mul(n, splat(ln2.high))), mul(n, splat(ln2.low))));
   // (eʳ − 1 − r) / r² on |r| ≤ ln 2 / 2.
   const tail = horner(f32x4, r, [0.5, 0.16666518, 0.041666206, 0.008368903, 0.0013950515]);
   const power = add(add(mul(mul(r, r), tail), r), splat(1));
-  // NUMERICS: 2ⁿ in two factors, so that subnormal results are rounded once.
-  const whole = w.let(i32x4.sub(shifted, i32x4.splat(floatBits(rounder.f32))));
-  const half = w.let(i32x4.shrS(whole, 1));
-  const twoTo = (k: V128) => i32x4.shl(i32x4.add(k, bits(127)), 23);
-  return w.let(mul(mul(power, twoTo(half)), twoTo(i32x4.sub(whole, half))));
+  const half = w.let(i32x4.shrU(shifted, 1));
+  const factors = [half, i32x4.sub(shifted, half)].map((exponent) => i32x4.shl(exponent, 23));
+  return w.let(mul(mul(power, factors[0]), factors[1]));
 }
 
 const floatBits = (value: number): number => new Int32Array(Float32Array.of(value).buffer)[0];
