@@ -1,6 +1,12 @@
-import { type Backend, openGpuJs, openWebGpu } from '@flex/tensor';
+import { type Backend, openGpuJs, openWasm, openWebGpu } from '@flex/tensor';
+import type { Options } from './harness.ts';
 
-/** The backend that `--device webgpu|cpu` names. */
-export async function openDevice(device: string): Promise<Backend> {
-  return device === 'cpu' ? openGpuJs() : await openWebGpu();
+export const devices = ['cpu', 'webgpu', 'gpujs'] as const;
+
+/** The backend that `--device` names; `--threads` is how many the CPU engine has, one a core if left out. */
+export async function openDevice({ device, threads }: Options): Promise<Backend> {
+  if (device === 'cpu') return openWasm(threads ? { threads: Number(threads) } : {});
+  if (device === 'webgpu') return openWebGpu();
+  if (device === 'gpujs') return openGpuJs();
+  throw new Error(`--device ${device}: one of ${devices.join(', ')}`);
 }

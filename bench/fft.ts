@@ -1,5 +1,5 @@
 // Batches of real vectors to their spectra and back: the work of the Fourier penalty, against NumPy, PyTorch.
-// tsx fft.ts [--device webgpu|cpu] and the options of harness.ts
+// tsx fft.ts and the options of harness.ts
 import { irfft, openReference, rfft, scope, tensor } from '@flex/tensor';
 import { relativeError } from '@flex/tensor/testing';
 import { openDevice } from './device.ts';
@@ -20,7 +20,7 @@ const cpuLimit = 2 ** 24;
 /** Rows of which the error is computed. */
 const checkedRows = 2;
 const options = benchOptions({});
-const backend = await openDevice(options.device);
+const backend = await openDevice(options);
 const reference = openReference();
 
 /** ‖X − X₆₄‖ / ‖X₆₄‖ of the first rows. */
@@ -34,7 +34,7 @@ async function errorOf(numbers: Float32Array, n: number): Promise<number> {
 
 /** An rfft; and an rfft with its adjoint, which runs the kernels of irfft. */
 function cases([wanted, n]: readonly [number, number]): Case[] {
-  const tooMany = options.device === 'cpu' && wanted * (n + 2) > cpuLimit;
+  const tooMany = options.device === 'gpujs' && wanted * (n + 2) > cpuLimit;
   const count = tooMany ? wanted / 2 : wanted;
   const numbers = Float32Array.from(
     { length: count * n },

@@ -1,8 +1,10 @@
-// Products at the shapes of training and decoding, through the public API, against PyTorch in f32.
-// tsx gemm.ts [--device webgpu|cpu] and the options of harness.ts
+// Products at the shapes of training and decoding, through the public API, against PyTorch, tfjs and jax-js in
+// f32; with what part of the machine's multiply-adds each makes.
+// tsx gemm.ts and the options of harness.ts
 import { type DType, matmul, scope, size, type Tensor, tensor } from '@flex/tensor';
 import { openDevice } from './device.ts';
 import { bench, benchOptions, type Case } from './harness.ts';
+import { limitsOf, multiplyAdd } from './limits.ts';
 
 interface Product {
   readonly a: readonly number[];
@@ -13,8 +15,8 @@ interface Product {
 type Layout = 'NT' | 'NN' | 'TN';
 
 const options = benchOptions({});
-const backend = await openDevice(options.device);
-const both: readonly DType[] = options.device === 'cpu' ? ['f32'] : ['f32', 'f16'];
+const backend = await openDevice(options);
+const both: readonly DType[] = options.device === 'gpujs' ? ['f32'] : ['f32', 'f16'];
 const f32: readonly DType[] = ['f32'];
 
 /** [batch, m, n, k]; the types are those of b. */
@@ -32,11 +34,13 @@ async function product(
   const shape = `[${a}]${transposeA ? 'ᵀ' : ''} · [${b}]${transposeB ? 'ᵀ' : ''}`;
   const work = () => ({ gflops: (2 * batch * m * n * k) / 1e9 });
   const p = { a, b, transposeA, transposeB };
-  const cases = types.map(async (type) => {
-    const run = await repeated(p, type);
-    return { name: `${name} ${layout} ${type} ${shape}`, facts: { ...p, type }, work, run };
+  const cases = types.map(async (type): Promise<Case[]> => {
+    const title = `${name} ${layout} ${type} ${shape}`;
+    if (!title.includes(options.only)) return [];
+    const facts = { op: 'matmul', ...p, type };
+    return [{ name: title, facts, work, limit: multiplyAdd, run: await repeated(p, type) }];
   });
-  return Promise.all(cases);
+  return (await Promise.all(cases)).flat();
 }
 
 /** Several products are recorded before the host waits once. */
@@ -99,9 +103,16 @@ await bench(options, {
   name: `gemm-${options.device}`,
   what: `FLeX, ${backend.description}`,
   cases: products.flat(),
+  limits: limitsOf(options),
   warmUps: 1,
   rounds: 7,
   roundMs: 40,
-  peers: [['gemm.py']],
+  peers: [
+    ['gemm.py'],
+    ['js/tfjs.mjs'],
+    ['js/tfjs.mjs', 'threads'],
+    ['js/jax.mjs', 'wasm'],
+    ['js/jax.mjs', 'threads'],
+  ],
 });
 await backend.close();

@@ -1,6 +1,6 @@
 // Sixteen prompts of 32 to 92 tokens, 64 new ones each: one after the other and together, against
 // transformers on PyTorch.
-// tsx generate.ts [--device webgpu|cpu] and the options of harness.ts
+// tsx generate.ts and the options of harness.ts
 import { join } from 'node:path';
 import { generate, generateAll, loadLlama } from '@flex/llama';
 import { openDevice } from './device.ts';
@@ -9,7 +9,7 @@ import { bench, benchOptions, type Case } from './harness.ts';
 const micro = join(import.meta.dirname, '../packages/cli/assets/micro');
 const [count, maxNewTokens] = [16, 64];
 const options = benchOptions({});
-const backend = await openDevice(options.device);
+const backend = await openDevice(options);
 const model = loadLlama(backend, micro, { dtype: 'f16' });
 
 // Sampled so that every seed goes its own way; the ids are the peer's too.

@@ -1,8 +1,14 @@
 // Measures cases side by side, round by round: this process and, in the same run, whatever else can do them:
-// peers in Python, which FLEX_PEER_PYTHON names, and another checkout of this repository. Every bench takes
-// --only TEXT (cases whose name has it), --rounds N, --save (the record goes to results/), --against DIR (a
-// checkout that has this harness) and what it asks for itself.
-import { writeFileSync } from 'node:fs';
+// the same bench on other devices, peers in JavaScript and Python, another checkout of this repository, and the
+// machine's own limits. README.md says how to run which; every bench has these options, and what it asks for itself:
+//   --device cpu|webgpu|gpujs   whose rows come first, and whose name the record has; cpu is the CPU engine
+//   --threads N                 of the CPU engine and of the limits; left out, one a core
+//   --beside DEVICE,DEVICE      the same bench on other devices
+//   --against DIR               the same bench of another checkout, which must have this harness
+//   --only TEXT                 cases whose name has it
+//   --rounds N
+//   --save                      keeps the record in results/
+import { existsSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -17,6 +23,8 @@ export interface Case {
   readonly name: string;
   /** What a peer must know to do the same, and a reader of the record. */
   readonly facts: Facts;
+  /** Its limit is the fastest of the bench's limits whose name begins so. */
+  readonly limit?: string;
   /** Does it `count` times and waits for the device once. */
   run(count: number): Promise<void>;
   /** Of one run, asked after it. */
@@ -31,12 +39,14 @@ export interface Bench {
   /** Who runs the cases here: `FLeX, webgpu (…)`. */
   readonly what: string;
   readonly cases: readonly Case[];
+  /** What the machine can do at most; measured in this process alone. */
+  readonly limits?: readonly Case[];
   /** Runs of each case before any is timed. */
   readonly warmUps: number;
   readonly rounds: number;
   /** What a round of a case lasts about, in milliseconds: short ones are run more than once in it. */
   readonly roundMs?: number;
-  /** Scripts in peers/ with their arguments. */
+  /** Scripts in peers/ with their arguments: `.py` for Python, `.mjs` for Node. */
   readonly peers?: readonly (readonly string[])[];
   /** What holds for all cases, asked at the end. */
   facts?(): Facts;
@@ -53,9 +63,14 @@ export type Row = Facts & {
   readonly cpu_seconds: number;
   /** The median over the rounds of its seconds by this process's in the same round. */
   readonly ratio?: number;
+  /** Its rate by that of its limit. */
+  readonly of_limit?: number;
 };
 
-const everywhere = { device: 'webgpu', only: '', rounds: '', against: '', save: false, serve: false };
+const everywhere = {
+  ...{ device: 'cpu', threads: '', beside: '', against: '', only: '', rounds: '' },
+  ...{ save: false, serve: false },
+};
 export type Options = typeof everywhere;
 
 /** The command line: the options of every bench, and others with their defaults. */
@@ -73,15 +88,21 @@ const digits = (x: number) => Number(x.toPrecision(6));
 
 /** Runs the cases, prints and, with --save, keeps a row of each; with --serve, answers another process. */
 export async function bench(options: Options, plan: Bench): Promise<readonly Row[]> {
-  const chosen = { ...plan, cases: plan.cases.filter(({ name }) => name.includes(options.only)) };
-  const here = inThisProcess(chosen);
+  const cases = plan.cases.filter(({ name }) => name.includes(options.only));
   if (options.serve) {
-    await serve(here);
+    await serve(inThisProcess({ ...plan, cases }));
     return [];
   }
-  const contestants = [here, ...(await opponents(chosen, options.against))];
+  const limits = (plan.limits ?? []).filter(({ name }) =>
+    cases.some(({ limit }) => limit !== undefined && name.startsWith(limit)),
+  );
+  const all = [...cases, ...limits];
+  const contestants = [
+    inThisProcess({ ...plan, cases: all }),
+    ...(await Promise.all([...others(options), ...peers({ ...plan, cases })])),
+  ];
   const rounds = Number(options.rounds || plan.rounds);
-  const rows = await compete(rounds, chosen.cases, contestants);
+  const rows = ofLimits(await compete(rounds, all, contestants), all);
   for (const contestant of contestants) contestant.close();
   for (const row of rows) console.log(line(row));
   const machine = `${cpus().length} × ${cpus()[0]?.model}`;
@@ -93,24 +114,42 @@ export async function bench(options: Options, plan: Bench): Promise<readonly Row
   return rows;
 }
 
-/** The Python peers and the other checkout, started. */
-async function opponents(plan: Bench, against: string): Promise<Contestant[]> {
-  const { peers = [], warmUps, roundMs } = plan;
-  const python = process.env.FLEX_PEER_PYTHON;
-  if (peers.length > 0 && !python) console.log('no peers: FLEX_PEER_PYTHON names no Python');
-  const cases = plan.cases.map(({ name, facts }) => ({ name, facts }));
-  const task = JSON.stringify({ cases, warm_ups: warmUps, round_ms: roundMs ?? null });
-  const started = (python ? peers : []).map(([script, ...args]) =>
-    inProcess(python!, [join(import.meta.dirname, 'peers', script), ...args, task], import.meta.dirname),
-  );
-  if (against) {
-    const folder = resolve(against, 'bench');
-    const args = process.argv.slice(2).filter((argument) => argument !== '--save');
+/** This bench on other devices and in another checkout, started with the same options. */
+function others({ device, beside, against, save: _, serve: __, ...same }: Options): Promise<Contestant>[] {
+  const given = Object.entries(same).flatMap(([name, value]) => (value ? [`--${name}=${value}`] : []));
+  const start = (folder: string, device: string) => {
     const script = join(folder, basename(process.argv[1]));
-    const other = inProcess(process.execPath, ['--import', 'tsx', script, ...args, '--serve'], folder);
+    const args = ['--import', 'tsx', script, ...given, `--device=${device}`, '--serve'];
+    return inProcess(process.execPath, args, folder);
+  };
+  const started = beside.split(',').flatMap((other) => (other ? [start(import.meta.dirname, other)] : []));
+  if (against) {
+    const other = start(resolve(against, 'bench'), device);
     started.push(other.then((contestant) => ({ ...contestant, what: `${against}: ${contestant.what}` })));
   }
-  return Promise.all(started);
+  return started;
+}
+
+/** The peers that this machine has, started. */
+function peers({ cases, peers = [], warmUps, roundMs }: Bench): Promise<Contestant>[] {
+  const folder = join(import.meta.dirname, 'peers');
+  const task = JSON.stringify({
+    cases: cases.map(({ name, facts }) => ({ name, facts })),
+    ...{ warm_ups: warmUps, round_ms: roundMs ?? null },
+  });
+  const python = process.env.FLEX_PEER_PYTHON;
+  const node = existsSync(join(folder, 'js', 'node_modules')) ? process.execPath : undefined;
+  const kinds = [
+    { ending: '.py', command: python, options: [], without: 'FLEX_PEER_PYTHON names no Python' },
+    { ending: '.mjs', command: node, options: ['--import', 'tsx'], without: '`pnpm peers` installs them' },
+  ];
+  return kinds.flatMap(({ ending, command, options, without }) => {
+    const scripts = peers.filter(([script]) => script.endsWith(ending));
+    if (scripts.length > 0 && !command) console.log(`no peers of ${ending}: ${without}`);
+    return (command ? scripts : []).map(([script, ...args]) =>
+      inProcess(command!, [...options, join(folder, script), ...args, task], import.meta.dirname),
+    );
+  });
 }
 
 /** Warms every contestant up in every case, then runs all in turn, round by round. */
@@ -137,6 +176,17 @@ async function compete(rounds: number, cases: readonly Case[], all: readonly Con
   return rows;
 }
 
+/** Each row with its rate by that of its case's limit. */
+function ofLimits(rows: readonly Row[], cases: readonly Case[]): Row[] {
+  return rows.map((row) => {
+    const { limit, work } = cases.find(({ name }) => name === row.name)!;
+    if (limit === undefined) return row;
+    const [rate] = Object.keys(work!());
+    const limits = rows.filter(({ name }) => name.startsWith(limit)).map((each) => Number(each[rate]));
+    return { ...row, of_limit: digits(Number(row[rate]) / Math.max(...limits)) };
+  });
+}
+
 function rowOf({ name, facts, work }: Case, samples: readonly Sample[], ours: readonly Sample[]) {
   const seconds = samples.map((sample) => sample.seconds);
   // A peer whose work is the same need not say so.
@@ -154,12 +204,12 @@ function rowOf({ name, facts, work }: Case, samples: readonly Sample[], ours: re
   };
 }
 
-function line({ what, name, seconds, cpu_seconds, ratio, ...others }: Row): string {
+function line({ what, name, seconds, cpu_seconds, ratio, of_limit, ...others }: Row): string {
   const [wall, cpu] = [seconds, cpu_seconds].map((s) => (1000 * s).toFixed(3).padStart(11));
   const rate = Object.entries(others).find(([key]) => key === 'gflops' || key.endsWith('per_second'));
-  const rated = rate
-    ? `${Number(rate[1]).toFixed(1).padStart(8)} ${rate[0].replace('_per_second', '/s')}`
-    : '';
+  const unit = rate?.[0].replace('gigabytes', 'GB').replace('_per_second', '/s');
+  const rated = rate ? `${Number(rate[1]).toFixed(1).padStart(8)} ${unit}` : '';
+  const limited = of_limit === undefined ? '' : ` ${(100 * of_limit).toFixed(0).padStart(3)} %`;
   const compared = ratio === undefined ? '' : ` ×${ratio.toFixed(3)}`;
-  return `${name.padEnd(48)} ${wall} ms ${cpu} ms CPU ${rated}${compared}  ${what.slice(0, 60)}`;
+  return `${name.padEnd(48)} ${wall} ms ${cpu} ms CPU ${rated}${limited}${compared}  ${what.slice(0, 60)}`;
 }

@@ -1,94 +1,83 @@
-// One LoRA update of the bundled model, batch 4 × 128, against PyTorch + PEFT.
-// tsx train-step.ts [--device webgpu|cpu] and the options of harness.ts
-import { join } from 'node:path';
-import { loadLlama, type TokenBatch } from '@flex/llama';
-import { adamw } from '@flex/optim';
-import {
-  type Adapters,
-  dctPenalty,
-  flattenAdapters,
-  fourier,
-  initLora,
-  type LoraConfig,
-  l2,
-  matchedL2,
-  type Regularizer,
-  resolveLora,
-  resolveTargets,
-} from '@flex/peft';
-import { eachTensor, keep } from '@flex/tensor';
-import { type UpdateSetup, update } from '@flex/train';
+// One LoRA update of the bundled model, batch 4 × 128, against PyTorch + PEFT; and a process of its own up to its
+// first update. tsx train-step.ts and the options of harness.ts, and
+//   --before DIR   a checkout of commit fdbccb9 with its packages installed, whose gpu.js runs beside:
+//                  git worktree add ../before fdbccb9 && pnpm --dir ../before install --frozen-lockfile
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { resolve } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { dctPenalty, fourier, l2, matchedL2, type Regularizer } from '@flex/peft';
 import { openDevice } from './device.ts';
-import { bench, benchOptions, type Case } from './harness.ts';
+import { bench, benchOptions, type Case, type Facts } from './harness.ts';
+import { batch, freshAdapters, lambda, loraUpdates, micro, microOn, tokens } from './lora-update.ts';
 
-const micro = join(import.meta.dirname, '../packages/cli/assets/micro');
-const [b, t] = [4, 128];
-const options = benchOptions({});
-const backend = await openDevice(options.device);
-const model = loadLlama(backend, micro, { dtype: 'f16' });
-const lora: LoraConfig = { rank: 8, alpha: 16, dropout: 0.05, targets: 'mlp', scaling: 'alpha/r' };
-const optimizer = adamw({ lr: 2e-4 });
-const lambda = 0.02;
-const fresh = (): Adapters => initLora(backend, lora, resolveTargets('mlp', model.linears), 0);
+const options = benchOptions({ before: '' });
+const backend = await openDevice(options);
+const model = microOn(backend);
+const work = () => ({ tokens_per_second: batch * tokens });
 
-/** The same ids as labels, as the peer has; deterministic. */
-const input_ids = Int32Array.from(
-  { length: b * t },
-  (_, i) => 3 + ((i * 7919) % (model.config.vocabSize - 3)),
-);
-const batches: readonly TokenBatch[] = [{ b, t, input_ids, labels: input_ids }];
-
-/** Updates of an adapter of its own, with or without a penalty. */
 function training(name: string, regularizer?: Regularizer): Case {
-  let params = fresh();
-  const setup: UpdateSetup = {
-    model,
-    lora: resolveLora(lora, params),
-    optimizer,
-    regularizers: regularizer ? [{ label: name, regularizer, lambda, enters: 'loss' }] : [],
-    maxGradNorm: 1,
-    checkpointActivations: false,
-    gradAccumulation: 1,
-    seed: 0,
-  };
-  let state = optimizer.init(flattenAdapters(params));
-  let step = 0;
+  const updateOnce = loraUpdates(model, name, regularizer);
   let peak = 0;
-  const updateOnce = async () => {
-    step++;
-    backend.resetPeak();
-    const result = keep(update(setup, { params, whole: new Map(), state, batches, step, lr: 2e-4 }));
-    const { loss, penalties, gradNorm } = result;
-    await Promise.all([loss, gradNorm, ...penalties].map((number) => number.item()));
-    eachTensor([params, state, loss, penalties, gradNorm], (x) => x.dispose());
-    ({ params, state } = result);
-    peak = Math.max(peak, backend.stats.peakBytes);
-  };
   return {
     name,
-    facts: { lambda: regularizer ? lambda : 0 },
+    facts: { lambda: regularizer ? lambda : 0, penalty: regularizer ? name : null },
     async run(count) {
-      for (let i = 0; i < count; i++) await updateOnce();
+      for (let i = 0; i < count; i++) {
+        backend.resetPeak();
+        await updateOnce();
+        peak = Math.max(peak, backend.stats.peakBytes);
+      }
     },
-    work: () => ({ tokens_per_second: b * t }),
+    work,
     report: () => ({ peak_bytes: peak }),
   };
 }
 
+/** Seconds are those of the whole process, with what it takes to start TypeScript. */
+function firstUpdate(): Case {
+  const runs: Facts[] = [];
+  const { device, threads } = options;
+  const args = ['--import', 'tsx', 'first-update.ts', `--device=${device}`, `--threads=${threads}`];
+  return {
+    name: 'first update of a process',
+    facts: { lambda: null },
+    async run() {
+      const child = spawn(process.execPath, args, {
+        ...{ cwd: import.meta.dirname, stdio: ['ignore', 'pipe', 'inherit'] },
+      });
+      const [said] = await Promise.all([text(child.stdout!), once(child, 'close')]);
+      runs.push(JSON.parse(said));
+    },
+    report: () =>
+      runs.toSorted((x, y) => Number(x.import_to_loss_seconds) - Number(y.import_to_loss_seconds))[
+        runs.length >> 1
+      ],
+  };
+}
+
+const others: readonly Case[] =
+  // Half a minute a round, and nothing that λ does not show.
+  options.device === 'gpujs'
+    ? []
+    : [
+        training('l2', l2()),
+        training('dct', dctPenalty()),
+        training('matched-l2', await matchedL2({}, freshAdapters(model))),
+        training('matched-l2 kept', await matchedL2({ match: 'gradient', factor: 'kept' })),
+      ];
+const sizes = [String(batch), String(tokens)];
+
 await bench(options, {
   name: `train-step-${options.device}`,
   what: `FLeX, ${backend.description}`,
-  facts: () => ({ batch: b, tokens: t }),
-  cases: [
-    training('λ=0'),
-    training(`λ=${lambda}`, fourier()),
-    training('l2', l2()),
-    training('dct', dctPenalty()),
-    training('matched-l2', await matchedL2({}, fresh())),
-    training('matched-l2 kept', await matchedL2({ match: 'gradient', factor: 'kept' })),
-  ],
+  facts: () => ({ batch, tokens }),
+  cases: [training('λ=0'), training('fourier', fourier()), ...others, firstUpdate()],
   warmUps: 3,
-  rounds: 15,
-  peers: [['train_step.py', micro, String(b), String(t)]],
+  rounds: 9,
+  peers: [
+    ['train_step.py', micro, ...sizes],
+    ...(options.before ? [['fdbccb9.mjs', resolve(options.before), ...sizes]] : []),
+  ],
 });
 await backend.close();

@@ -2,8 +2,21 @@ import { DTypeError } from '../errors.ts';
 import { float16BitsToFloat32, toFloat16Bits } from '../half-floats.ts';
 import { kernel, wide } from '../kernel-record.ts';
 import { defineOp, type HostArray, type KernelOp, known, sample } from '../op.ts';
-import { type DType, show, size } from '../shape.ts';
+import { bytesPerElement, type DType, show, size } from '../shape.ts';
 import { apply, type Tensor } from '../tensor.ts';
+import {
+  f32x4,
+  halved,
+  type I32,
+  i16x8,
+  i32,
+  i32x4,
+  type KernelBody,
+  type V128,
+  v128,
+  wasmKernel,
+  widened,
+} from '../wasm/index.ts';
 import { load4 } from '../wgsl.ts';
 
 interface CastAttrs {
@@ -28,18 +41,35 @@ const halfBits = `fn halfBits(x: vec4f) -> vec4u {
   return ((bits >> vec4u(16u)) & vec4u(0x8000u)) | select(finite, large, magnitude >= vec4u(0x47800000u));
 }`;
 
-/** How four elements in xs are written to out, by `from to`. */
+/** How four elements in xs are written to out, by `from to`. In WebAssembly they are four lanes. */
 const conversions: Record<
   string,
-  { readonly value: string; readonly host: (x: HostArray, out: HostArray) => void }
+  {
+    readonly value: string;
+    readonly host: (x: HostArray, out: HostArray) => void;
+    readonly wasm: (w: KernelBody, at: I32) => V128;
+  }
 > = {
   'f32 f16': {
     value: 'pack(halfBits(xs[flat]))',
     host: (xs, out) => out.set(out instanceof Float64Array ? xs : float16BitsToFloat32(toFloat16Bits(xs))),
+    wasm: (w, at) => halved(w, w.let(v128.load(at))),
   },
-  'f16 f32': { value: load4('xs', 'f16', 'flat'), host: (xs, out) => out.set(xs) },
-  'i32 f32': { value: 'vec4f(xs[flat])', host: (xs, out) => out.set(xs) },
-  'f32 i32': { value: 'vec4i(xs[flat])', host: (xs, out) => out.set(xs) },
+  'f16 f32': {
+    value: load4('xs', 'f16', 'flat'),
+    host: (xs, out) => out.set(xs),
+    wasm: (w, at) => widened(w.let(v128.load16x4U(at))),
+  },
+  'i32 f32': {
+    value: 'vec4f(xs[flat])',
+    host: (xs, out) => out.set(xs),
+    wasm: (_, at) => f32x4.convertI32x4S(v128.load(at)),
+  },
+  'f32 i32': {
+    value: 'vec4i(xs[flat])',
+    host: (xs, out) => out.set(xs),
+    wasm: (_, at) => i32x4.truncSatF32x4S(v128.load(at)),
+  },
 };
 
 const castOp: KernelOp<CastAttrs> = defineOp({
@@ -66,6 +96,25 @@ const castOp: KernelOp<CastAttrs> = defineOp({
   host([x], [output]) {
     const { host } = conversions[`${x.dtype} ${output.dtype}`];
     return ([xs], [out]) => host(xs, out);
+  },
+  wasm([x], [output]) {
+    const shift = (dtype: DType) => 2 + Math.log2(bytesPerElement[dtype]);
+    return wasmKernel({
+      name: 'cast',
+      in: { xs: x },
+      out: { out: output },
+      // An item is four elements; there is memory for the last ones in any case.
+      items: Math.ceil(size(output.shape) / 4),
+      cost: 2,
+      body: (w, { xs, out }) =>
+        w.range(w.from, w.to, 1, (i) => {
+          const { wasm } = conversions[`${x.dtype} ${output.dtype}`];
+          const four = w.let(wasm(w, w.let(i32.add(xs, i32.shl(i, shift(x.dtype))))));
+          const to = i32.add(out, i32.shl(i, shift(output.dtype)));
+          if (output.dtype === 'f16') w.storeLane64(to, i16x8.narrowI32x4U(four, four), 0);
+          else w.store(to, four);
+        }),
+    });
   },
   vjp: ([g], [x], [y]) => [x.dtype === 'i32' || y.dtype === 'i32' ? null : () => cast(g, 'f32')],
   samples: [

@@ -2,9 +2,10 @@ import { ConfigError } from '@flex/base';
 import { DTypeError } from '../errors.ts';
 import { f32, kernel, wide } from '../kernel-record.ts';
 import { defineOp, type KernelOp, known, sample } from '../op.ts';
-import { philox, philoxWgsl } from '../philox.ts';
+import { drawnTogether, philox, philoxWasm, philoxWgsl } from '../philox.ts';
 import { show, size } from '../shape.ts';
 import { apply, type Tensor } from '../tensor.ts';
+import { f32x4, i32, i32x4, v128, wasmKernel } from '../wasm/index.ts';
 
 export interface DropoutOptions {
   /** Share of the elements set to zero, in [0, 1). */
@@ -46,6 +47,24 @@ const dropoutOp: KernelOp<DropoutOptions> = defineOp({
         out[i] = words[i % 4] > last ? xs[i] / (1 - rate) : 0;
       }
     };
+  },
+  wasm([x], [output], { rate, key: [k0, k1], counter: [c1, c2] }) {
+    const n = size(x.shape);
+    return wasmKernel({
+      name: 'dropout',
+      in: { xs: x },
+      out: { out: output },
+      params: { n, last: lastDropped(rate), scale: f32(1 / (1 - rate)), k0, k1, c1, c2 },
+      items: Math.ceil(n / drawnTogether),
+      cost: 2 * drawnTogether,
+      body(w, { xs, out, n, last, scale, k0, k1, c1, c2 }) {
+        const [scales, limit] = [w.let(f32x4.splat(scale)), w.let(i32x4.splat(last))];
+        philoxWasm(w, n, [k0, k1], [c1, c2, 0], (at, words) => {
+          const value = f32x4.mul(scales, v128.load(i32.add(xs, at)));
+          w.store(i32.add(out, at), v128.and(value, i32x4.gtU(words, limit)));
+        });
+      },
+    });
   },
   vjp: ([g], _inputs, _outputs, options) => [() => apply(dropoutOp, [g], options)],
   samples: [

@@ -3,7 +3,7 @@ import { type Kernel, kernel, wide } from '../kernel-record.ts';
 import { type CompositeOp, defineOp, type KernelOp, known, sample } from '../op.ts';
 import { type Spec, sameShape, showAll, size } from '../shape.ts';
 import { apply, type Tensor } from '../tensor.ts';
-import { element, fours, i32, loadF16, v128, wasmKernel } from '../wasm/index.ts';
+import { element, f32x4, fours, i32, i32x4, loadF16, v128, wasmKernel } from '../wasm/index.ts';
 import { load, load4, storageType } from '../wgsl.ts';
 import { reshape } from './reshape.ts';
 
@@ -111,6 +111,25 @@ const firstIndexOp: KernelOp<FirstIndexAttrs> = defineOp({
       out.fill(-1);
       for (let i = ids.length - 1; i >= 0; i--) if (ids[i] >= 0 && ids[i] < v) out[ids[i]] = i;
     },
+  wasm([ids], [output], { v }) {
+    const n = size(ids.shape);
+    return wasmKernel({
+      name: 'firstIndex',
+      in: { ids },
+      out: { out: output },
+      params: { n, v },
+      items: 1,
+      cost: v / 8 + 2 * n,
+      body: (w, { ids, out, n, v }) => {
+        fours(w, v, (j, four) => four.store(element(out, j), i32x4.const(-1)));
+        w.range(0, n, 1, (done) => {
+          const i = w.let(i32.sub(i32.sub(n, 1), done));
+          const id = w.let(i32.load(element(ids, i)));
+          w.if(i32.ltU(id, v), () => w.store(element(out, id), i));
+        });
+      },
+    });
+  },
   vjp: null,
   samples: [sample('[9]', { v: 7 }), sample('[70]', { v: 6 })],
   domains: [{ kind: 'index', below: 6 }],
@@ -134,11 +153,46 @@ const nextIndexOp: KernelOp<NoAttrs> = defineOp({
         seen.set(ids[i], i);
       }
     },
+  wasm([ids], [output]) {
+    const n = size(ids.shape);
+    const bits = Math.ceil(Math.log2(2 * n + 1));
+    return wasmKernel({
+      name: 'nextIndex',
+      in: { ids },
+      out: { out: output },
+      params: { n, places: 2 ** bits, shift: 32 - bits },
+      items: 1,
+      cost: 8 * n,
+      temporary: 4 * 2 ** bits,
+      // A hash table of the ids that were seen, with open addressing: a place is 0, or 1 more than where its id is.
+      body: (w, { ids, out, n, places, shift, temporary }) => {
+        w.zero(temporary, i32.shl(places, 2));
+        w.range(0, n, 1, (done) => {
+          const i = w.let(i32.sub(i32.sub(n, 1), done));
+          const id = w.let(i32.load(element(ids, i)));
+          const hash = w.let(i32.shrU(i32.mul(id, goldenRatio), shift));
+          const place = w.let(element(temporary, hash));
+          const seen = w.let(i32.load(place));
+          const otherId = i32.ne(i32.load(element(ids, i32.sub(seen, 1))), id);
+          w.while(i32.and(i32.ne(seen, 0), otherId), () => {
+            w.set(hash, i32.and(i32.add(hash, 1), i32.sub(places, 1)));
+            w.set(place, element(temporary, hash));
+            w.set(seen, i32.load(place));
+          });
+          w.store(element(out, i), i32.sub(seen, 1));
+          w.store(place, i32.add(i, 1));
+        });
+      },
+    });
+  },
   vjp: null,
   samples: [sample('[1]', {}), sample('[9]', {}), sample('[70]', {})],
   domains: [{ kind: 'index', below: 6 }],
   known: [known('[2, 0, 2, 2, 1]', [2, -1, 3, -1, -1], {})],
 });
+
+/** 2³² over the golden ratio: products with it spread neighbours over the whole range (Knuth, TAOCP 6.4). */
+const goldenRatio = 0x9e3779b9;
 
 /** For each target the first place from `start` on where ids hold it, or −1; four ids a step. */
 function search(name: string, ids: Spec, output: Spec, target: string, start: string): Kernel {
@@ -196,6 +250,32 @@ const addListsOp: KernelOp<NoAttrs> = {
         out[cell] = sum;
       }
     };
+  },
+  wasm([g, first, next], [output]) {
+    const [n, e] = g.shape;
+    const [v] = first.shape;
+    return wasmKernel({
+      name: 'addLists',
+      in: { gs: g, first, next },
+      out: { out: output },
+      params: { e },
+      items: v,
+      cost: 5 + (e / 8) * (1 + n / v),
+      body: (w, { gs, first, next, out, e }) =>
+        w.range(w.from, w.to, 1, (row) => {
+          const to = w.let(element(out, i32.mul(row, e)));
+          w.zero(to, i32.shl(e, 2));
+          const i = w.let(i32.load(element(first, row)));
+          w.while(i32.geS(i, 0), () => {
+            const from = w.let(element(gs, i32.mul(i, e)));
+            fours(w, e, (j, four) => {
+              const at = w.let(element(to, j));
+              four.store(at, f32x4.add(v128.load(at), v128.load(element(from, j))));
+            });
+            w.set(i, i32.load(element(next, i)));
+          });
+        }),
+    });
   },
   vjp: null,
   samples: [],

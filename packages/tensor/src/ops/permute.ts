@@ -1,7 +1,7 @@
 import { ShapeError } from '../errors.ts';
 import { defineOp, type KernelOp, known, sample } from '../op.ts';
 import { type Shape, show, strides } from '../shape.ts';
-import { checkStrided, type StridedView, stridedHost, stridedWgsl } from '../strided.ts';
+import { checkStrided, type StridedView, stridedHost, stridedWasm, stridedWgsl } from '../strided.ts';
 import { apply, type Tensor } from '../tensor.ts';
 
 interface PermuteAttrs {
@@ -27,6 +27,7 @@ const permuteOp: KernelOp<PermuteAttrs> = defineOp({
   },
   wgsl: ([x], [output], { axes }) => stridedWgsl('permute', x, output, permutedView(x.shape, axes)),
   host: ([x], [output], { axes }) => stridedHost(output, permutedView(x.shape, axes)),
+  wasm: ([x], [output], { axes }) => stridedWasm('permute', x, output, permutedView(x.shape, axes)),
   vjp: ([g], _inputs, _outputs, { axes }) => [
     () =>
       permute(

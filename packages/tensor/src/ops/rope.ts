@@ -3,6 +3,7 @@ import { f32, kernel } from '../kernel-record.ts';
 import { defineOp, type KernelOp, known, sample } from '../op.ts';
 import { showAll, size } from '../shape.ts';
 import { apply, type Tensor } from '../tensor.ts';
+import { element, f32x4, fours, i32, v128, wasmKernel } from '../wasm/index.ts';
 
 interface RopeAttrs {
   /** Position of the first token. */
@@ -65,6 +66,38 @@ const ropeOp: KernelOp<RopeAttrs> = defineOp({
         }
       }
     };
+  },
+  wasm([x, cosines, sines], [output], { offset, direction }) {
+    const [b, tokens, heads, d] = x.shape;
+    return wasmKernel({
+      name: 'rope',
+      in: { xs: x, cosines, sines },
+      out: { out: output },
+      params: { half: d / 2, heads, tokens, offset, direction: f32(direction) },
+      items: b * tokens,
+      cost: 10 + (heads * d) / 4,
+      body: (w, { xs, cosines, sines, out, half, heads, tokens, offset, direction }) => {
+        const sign = w.let(f32x4.splat(direction));
+        const bytes = w.let(i32.shl(half, 2));
+        w.range(w.from, w.to, 1, (token) => {
+          const angle = w.let(i32.mul(i32.add(i32.remU(token, tokens), offset), half));
+          const [cosine, sine] = [w.let(element(cosines, angle)), w.let(element(sines, angle))];
+          const first = w.let(i32.mul(token, heads));
+          w.range(first, w.let(i32.add(first, heads)), 1, (head) => {
+            const vector = w.let(i32.mul(head, i32.shl(bytes, 1)));
+            fours(w, half, (j, four) => {
+              const at = w.let(element(vector, j));
+              const [from, to] = [w.let(i32.add(xs, at)), w.let(i32.add(out, at))];
+              const [x, y] = [w.let(v128.load(from)), w.let(v128.load(i32.add(from, bytes)))];
+              const c = w.let(v128.load(element(cosine, j)));
+              const s = w.let(f32x4.mul(sign, v128.load(element(sine, j))));
+              four.store(to, f32x4.sub(f32x4.mul(x, c), f32x4.mul(y, s)));
+              four.store(i32.add(to, bytes), f32x4.add(f32x4.mul(y, c), f32x4.mul(x, s)));
+            });
+          });
+        });
+      },
+    });
   },
   vjp: ([g], [, cos, sin], _, { offset, direction }) => [
     () => apply(ropeOp, [g, cos, sin], { offset, direction: -direction }),

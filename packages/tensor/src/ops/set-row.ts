@@ -3,6 +3,7 @@ import { kernel, wide } from '../kernel-record.ts';
 import { defineOp, type KernelOp, known, sample } from '../op.ts';
 import { showAll, size } from '../shape.ts';
 import { apply, type Donated, type Tensor } from '../tensor.ts';
+import { copyRow, element, i32, wasmKernel } from '../wasm/index.ts';
 
 type NoAttrs = Readonly<Record<string, never>>;
 
@@ -53,6 +54,29 @@ const setRowOp: KernelOp<NoAttrs> = defineOp({
         if (at[i] >= 0 && at[i] < n) out.set(ys.subarray(i * e, (i + 1) * e), (i * n + at[i]) * e);
       }
     };
+  },
+  wasm([x, y, at], [output], _attrs, [taken]) {
+    const [r, n, e] = x.shape;
+    const inPlace = taken === 0;
+    return wasmKernel({
+      name: 'setRow',
+      in: { xs: x, ys: y, at },
+      out: { out: output },
+      params: { n, e },
+      items: r,
+      cost: 10 + ((inPlace ? 1 : n) * e) / 8,
+      variant: [inPlace],
+      body: (w, { xs, ys, at, out, n, e }) =>
+        w.range(w.from, w.to, 1, (i) => {
+          const row = w.let(i32.load(element(at, i)));
+          const start = w.let(i32.mul(i, i32.mul(n, e)));
+          if (!inPlace) w.copy(element(out, start), element(xs, start), i32.shl(i32.mul(n, e), 2));
+          w.if(i32.ltU(row, n), () => {
+            const to = w.let(element(out, i32.add(start, i32.mul(row, e))));
+            copyRow(w, to, w.let(element(ys, i32.mul(i, e))), e);
+          });
+        }),
+    });
   },
   donates: () => [[0]],
   vjp: null,

@@ -3,6 +3,7 @@ import { kernel, wide } from '../kernel-record.ts';
 import { defineOp, type KernelOp, known, sample, type ViewOp } from '../op.ts';
 import { axisIndex, bytesPerElement, type Shape, type Spec, show, showAll, size } from '../shape.ts';
 import { apply, type Tensor } from '../tensor.ts';
+import { copyRow, element, i32, wasmKernel } from '../wasm/index.ts';
 import { storageType } from '../wgsl.ts';
 import { reshape } from './reshape.ts';
 
@@ -53,6 +54,29 @@ const windowOp: KernelOp<WindowAttrs> = defineOp({
         out.set(xs.subarray(row * n + from, row * n + to), row * width + from - start);
       }
     };
+  },
+  wasm([x], [output], { start, width }) {
+    const [rows, n] = x.shape;
+    // A row is zeros, what there is of the input, and zeros again.
+    const from = Math.min(n, Math.max(0, start));
+    const before = Math.min(width, Math.max(0, -start));
+    const count = Math.max(0, Math.min(n - from, width - before));
+    return wasmKernel({
+      name: 'window',
+      in: { xs: x },
+      out: { out: output },
+      params: { n, width, from, before, count, after: width - before - count },
+      items: rows,
+      cost: 10 + width / 8,
+      body: (w, { xs, out, n, width, from, before, count, after }) =>
+        w.range(w.from, w.to, 1, (row) => {
+          const to = w.let(element(out, i32.mul(row, width)));
+          const there = w.let(element(to, before));
+          w.zero(to, i32.shl(before, 2));
+          copyRow(w, there, w.let(element(xs, i32.add(i32.mul(row, n), from))), count);
+          w.zero(element(there, count), i32.shl(after, 2));
+        }),
+    });
   },
   vjp: ([g], [x], _, { start }) => [() => apply(windowOp, [g], { start: -start, width: x.shape[1] })],
   samples: [
@@ -167,6 +191,24 @@ const concatOp: KernelOp<NoAttrs> = defineOp({
         out.set(ys.subarray(row * m, (row + 1) * m), row * (n + m) + n);
       }
     };
+  },
+  wasm([x, y], [output]) {
+    const [rows, n] = x.shape;
+    const m = y.shape[1];
+    return wasmKernel({
+      name: 'concat',
+      in: { xs: x, ys: y },
+      out: { out: output },
+      params: { n, m },
+      items: rows,
+      cost: 10 + (n + m) / 8,
+      body: (w, { xs, ys, out, n, m }) =>
+        w.range(w.from, w.to, 1, (row) => {
+          const to = w.let(element(out, i32.mul(row, i32.add(n, m))));
+          copyRow(w, to, w.let(element(xs, i32.mul(row, n))), n);
+          copyRow(w, w.let(element(to, n)), w.let(element(ys, i32.mul(row, m))), m);
+        }),
+    });
   },
   vjp: ([g], [x, y]) => [
     () => windowAlong(g, 1, 0, x.shape[1]),

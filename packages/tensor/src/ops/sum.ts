@@ -3,7 +3,7 @@ import { operand, reduced } from '../expr.ts';
 import { defineOp, type KernelOp, known, sample } from '../op.ts';
 import { reductionOp } from '../reduction.ts';
 import { axisIndex, broadcastShapes, type Shape, sameShape, show, size } from '../shape.ts';
-import { broadcastView, checkStrided, stridedHost, stridedWgsl } from '../strided.ts';
+import { broadcastView, checkStrided, stridedHost, stridedWasm, stridedWgsl } from '../strided.ts';
 import { apply, type Tensor } from '../tensor.ts';
 import { reshape } from './reshape.ts';
 
@@ -30,6 +30,7 @@ const broadcastOp: KernelOp<BroadcastAttrs> = defineOp({
   },
   wgsl: ([x], [output]) => stridedWgsl('broadcast', x, output, broadcastView(x.shape, output.shape)),
   host: ([x], [output]) => stridedHost(output, broadcastView(x.shape, output.shape)),
+  wasm: ([x], [output]) => stridedWasm('broadcast', x, output, broadcastView(x.shape, output.shape)),
   vjp: ([g], [x]) => [() => sumTo(g, x.shape)],
   samples: [
     sample('[]', { shape: [3] }),

@@ -1,5 +1,5 @@
-// WebAssembly's binary format, as far as kernels need it: a module of one function over an imported shared memory.
-// WebAssembly Core Specification 2.0, chapter 5.
+// WebAssembly's binary format, as far as kernels need it: a module of one function over an imported shared
+// memory. WebAssembly Core Specification 2.0, chapter 5.
 
 /** Bytes, nested so that putting code together copies nothing. */
 export type Code = number | readonly Code[];

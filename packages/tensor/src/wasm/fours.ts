@@ -1,5 +1,5 @@
 import type { Body } from './body.ts';
-import { type I32, i32, i32x4, type V128, v128 } from './values.ts';
+import { type I32, i32, i32x4, shuffle32, type V128, v128 } from './values.ts';
 
 /** Four elements of a row, or in its last turn those that there are. */
 export interface Four {
@@ -42,3 +42,20 @@ export function firstOf(w: Body, count: I32): Four {
 
 /** The address of element i of four-byte elements. */
 export const element = (array: I32, i: I32): I32 => i32.add(array, i32.shl(i, 2));
+
+/** Copies n elements of four bytes from one place to another that does not overlap it. */
+export function copyRow(w: Body, to: I32, from: I32, n: I32): void {
+  fours(w, n, (j, four) => four.store(element(to, j), v128.load(element(from, j))));
+}
+
+/** The columns of a matrix of four rows, which must have names. */
+export function transpose4(w: Body, [x, y, z, u]: readonly V128[]): readonly V128[] {
+  const halves = [
+    [0, 4, 1, 5],
+    [2, 6, 3, 7],
+  ];
+  return halves.flatMap((lanes) => {
+    const [above, below] = [w.let(shuffle32(x, y, lanes)), w.let(shuffle32(z, u, lanes))];
+    return [shuffle32(above, below, [0, 1, 4, 5]), shuffle32(above, below, [2, 3, 6, 7])];
+  });
+}

@@ -1,4 +1,4 @@
-import { Worker } from 'node:worker_threads';
+import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
 import { DeviceError } from '../../errors.ts';
 import type { Run, WasmMemory, WasmModule } from '../../wasm/engine.ts';
 
@@ -24,7 +24,7 @@ const words = {
 const spins = 20_000;
 
 export interface Job {
-  /** The number of the kernel, from 0, and its module for threads that have not seen it. */
+  /** The number of the kernel, and its module for threads that have not seen it. */
   readonly kernel: number;
   readonly module: WasmModule;
   readonly run: Run;
@@ -35,8 +35,8 @@ export interface Job {
 }
 
 /**
- * Threads that share the items of one job after the other. The calling thread works with them and returns when
- * all is done; the others start with the first job, and none of them keeps the process alive.
+ * Threads that share the items of one job after the other. The calling thread works with them and returns when all
+ * is done; the others start with the first job, and none of them keeps the process alive.
  */
 export class Crew {
   readonly #control = new Int32Array(new SharedArrayBuffer(64));
@@ -44,19 +44,19 @@ export class Crew {
   /** Of each thread, the calling one first. */
   readonly #scratch: readonly number[];
   readonly #known = new Set<number>();
-  #workers: Worker[] = [];
+  #helpers: { readonly worker: Worker; readonly port: MessagePort }[] = [];
 
   constructor(memory: WasmMemory, scratch: readonly number[]) {
     this.#memory = memory;
     this.#scratch = scratch;
   }
 
-  /** Runs a job on all threads. Throws DeviceError when one of them fails, which only a wrong kernel makes it do. */
+  /** Runs a job on all threads. Throws DeviceError when one fails, which only a wrong kernel makes it do. */
   run({ kernel, module, run, items, share, args }: Job): void {
     const control = this.#control;
-    if (this.#workers.length === 0) this.#start();
+    if (this.#helpers.length === 0) this.#start();
     if (!this.#known.has(kernel)) {
-      for (const worker of this.#workers) worker.postMessage({ index: kernel, module });
+      for (const { port } of this.#helpers) port.postMessage({ index: kernel, module });
       this.#known.add(kernel);
     }
     control[words.items] = items;
@@ -76,7 +76,7 @@ export class Crew {
     } finally {
       this.#close();
     }
-    if (Atomics.load(control, words.failed) === 1) throw new DeviceError('wasm: a thread failed');
+    if (Atomics.exchange(control, words.failed, 0) === 1) throw this.#complaint();
   }
 
   /** Lets no thread begin any more, and waits for those at work. */
@@ -92,17 +92,28 @@ export class Crew {
 
   #start(): void {
     const source = new URL('./worker.mjs', import.meta.url);
-    this.#workers = this.#scratch.slice(1).map((scratch) => {
-      const workerData = { control: this.#control, memory: this.#memory, scratch, words, spins };
-      const worker = new Worker(source, { workerData, execArgv: [] });
+    this.#helpers = this.#scratch.slice(1).map((scratch) => {
+      const { port1: port, port2 } = new MessageChannel();
+      const shared = { control: this.#control, memory: this.#memory, scratch, words, spins };
+      const workerData = { ...shared, port: port2 };
+      // It holds a few functions and no data: the smallest heap will do.
+      const resourceLimits = { maxOldGenerationSizeMb: 16, maxYoungGenerationSizeMb: 1 };
+      const worker = new Worker(source, { workerData, transferList: [port2], execArgv: [], resourceLimits });
       worker.unref();
-      return worker;
+      port.unref();
+      return { worker, port };
     });
+  }
+
+  /** What a thread said when it failed. */
+  #complaint(): DeviceError {
+    const said = this.#helpers.flatMap(({ port }) => receiveMessageOnPort(port)?.message ?? []);
+    return new DeviceError(`wasm: a thread failed: ${said.join('; ')}`);
   }
 
   /** Ends the threads. */
   async end(): Promise<void> {
-    await Promise.all(this.#workers.map((worker) => worker.terminate()));
-    this.#workers = [];
+    await Promise.all(this.#helpers.map(({ worker }) => worker.terminate()));
+    this.#helpers = [];
   }
 }

@@ -1,12 +1,14 @@
 import { availableParallelism } from 'node:os';
+import { setImmediate } from 'node:timers/promises';
 import { type Backend, countLive, type DeviceBuffer, newStats } from '../../backend.ts';
 import { float16BitsToFloat32, toFloat16Bits } from '../../half-floats.ts';
-import type { HostArray, KernelOp } from '../../op.ts';
+import { type HostArray, isList, type KernelOp } from '../../op.ts';
 import { bytesPerElement, type Spec, show, size } from '../../shape.ts';
 import type { Tensor } from '../../tensor.ts';
 import { Instance, Module, type Run, type WasmModule } from '../../wasm/engine.ts';
 import { scratchBytes, type WasmKernel } from '../../wasm-kernel.ts';
 import { runOnHost } from '../reference.ts';
+import type { KernelTime } from '../webgpu/adapter-info.ts';
 import { Crew } from './crew.ts';
 import { Heap } from './heap.ts';
 
@@ -15,6 +17,14 @@ export interface WasmOptions {
   readonly threads?: number;
   /** The most bytes that tensors may have. Left out: 4 GiB, all that WebAssembly can address. */
   readonly maxBytes?: number;
+  /** Whether the time of each op is kept for `kernelTimes`. */
+  readonly profile?: boolean;
+}
+
+/** A wasm backend tells besides where its time went. */
+export interface WasmBackend extends Backend {
+  /** Time by op since the last call; empty unless opened with `profile`. */
+  kernelTimes(): Promise<readonly KernelTime[]>;
 }
 
 interface Piece {
@@ -43,11 +53,14 @@ const bytesOf = (spec: Spec) => size(spec.shape) * bytesPerElement[spec.dtype];
 const addressOf = (t: Tensor) => (t.buffer as Piece).address + t.offset * bytesPerElement[t.dtype];
 
 /**
- * The CPU engine: WebAssembly with SIMD in one memory, on several threads. An op runs when it is called, so its
- * results are there at once and what is freed can be used again at once. Ops without WebAssembly of their own run
- * as loops in JavaScript.
+ * The CPU engine: WebAssembly with SIMD in one memory, on several threads. An op has run when its call returns,
+ * and what is freed can be used again at once. Ops without WebAssembly of their own run as loops in JavaScript.
  */
-export function openWasm({ threads = availableParallelism(), maxBytes }: WasmOptions = {}): Backend {
+export function openWasm({
+  threads = availableParallelism(),
+  maxBytes,
+  profile = false,
+}: WasmOptions = {}): WasmBackend {
   const stats = newStats();
   const reserved = argsAt + argsBytes + threads * scratchBytes;
   const heap = new Heap(reserved, maxBytes);
@@ -57,6 +70,7 @@ export function openWasm({ threads = availableParallelism(), maxBytes }: WasmOpt
   const words = new Uint32Array(memory.buffer, argsAt, argsBytes / 4);
   const reals = new Float32Array(memory.buffer, argsAt, argsBytes / 4);
   const compiled = new Map<string, Compiled>();
+  const times = new Map<string, KernelTime>();
 
   /** The elements of a piece of memory as they lie there: the bits of f16. */
   const viewOf = (address: number, { shape, dtype }: Spec) => {
@@ -101,6 +115,24 @@ export function openWasm({ threads = availableParallelism(), maxBytes }: WasmOpt
     crew.run({ kernel: index, module, run, items, share, args: argsAt });
   };
 
+  /** Runs an op's kernels one after the other, with memory between them where they want some. */
+  const runKernels = (
+    label: string,
+    kernels: readonly WasmKernel[],
+    inputs: readonly Tensor[],
+    buffers: readonly DeviceBuffer[],
+  ): void => {
+    const bytes = Math.max(...kernels.map(({ temporary }) => temporary));
+    const temporary = bytes > 0 ? heap.take(bytes + readable, `${label} between its steps`) : 0;
+    const outputs = buffers.map((buffer) => (buffer as Piece).address);
+    const addresses = [...inputs.map(addressOf), ...outputs, temporary];
+    try {
+      for (const kernel of kernels) dispatch(label, kernel, addresses);
+    } finally {
+      if (bytes > 0) heap.give(temporary, bytes + readable);
+    }
+  };
+
   const runInJavaScript = (
     op: KernelOp<object>,
     inputs: readonly Tensor[],
@@ -143,31 +175,33 @@ export function openWasm({ threads = availableParallelism(), maxBytes }: WasmOpt
     async read({ buffer, offset, spec }) {
       const address = (buffer as Piece).address + offset * bytesPerElement[spec.dtype];
       const view = viewOf(address, spec);
-      return view instanceof Uint16Array ? float16BitsToFloat32(view) : copyOf(view);
+      const values = view instanceof Uint16Array ? float16BitsToFloat32(view) : copyOf(view);
+      // Nothing else waits here: without this, signals and timers would wait for the whole program.
+      await setImmediate();
+      return values;
     },
     run(op, inputs, outputs, attrs, taken) {
+      const started = profile ? performance.now() : 0;
       const buffers = outputs.map((output, k) => inputs[taken[k]]?.buffer ?? this.allocate(output));
       stats.dispatches++;
       const made = op.wasm?.(inputs, outputs, attrs, taken);
-      if (!made) runInJavaScript(op, inputs, outputs, attrs, buffers);
-      else {
-        const kernels: readonly WasmKernel[] = Array.isArray(made) ? made : [made];
-        const temporary = Math.max(...kernels.map((kernel) => kernel.temporary));
-        const between = temporary > 0 ? heap.take(temporary + readable, `${op.name} between its steps`) : 0;
-        const addresses = [
-          ...inputs.map(addressOf),
-          ...buffers.map((buffer) => (buffer as Piece).address),
-          between,
-        ];
-        try {
-          for (const kernel of kernels) dispatch(op.name, kernel, addresses);
-        } finally {
-          if (temporary > 0) heap.give(between, temporary + readable);
-        }
+      if (made) runKernels(op.name, isList(made) ? made : [made], inputs, buffers);
+      else runInJavaScript(op, inputs, outputs, attrs, buffers);
+      if (profile) {
+        const { count = 0, milliseconds = 0 } = times.get(op.name) ?? {};
+        const more = performance.now() - started;
+        times.set(op.name, { name: op.name, count: count + 1, milliseconds: milliseconds + more });
       }
       return buffers;
     },
-    async sync() {},
+    async sync() {
+      await setImmediate();
+    },
+    async kernelTimes() {
+      const all = [...times.values()].sort((x, y) => y.milliseconds - x.milliseconds);
+      times.clear();
+      return all;
+    },
     resetPeak() {
       stats.peakBytes = stats.liveBytes;
     },

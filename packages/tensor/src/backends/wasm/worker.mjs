@@ -1,13 +1,13 @@
-// A thread of the wasm backend (crew.ts): sleeps until there is a job, takes items of it until none are left, and
-// learns kernels that it does not know from its port, where they were put before the job.
-import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+// A thread of the wasm backend (crew.ts): sleeps until there is a job, takes items of it until none are left,
+// and learns kernels that it does not know from its port, where they were put before the job.
+import { receiveMessageOnPort, workerData } from 'node:worker_threads';
 
-const { control, memory, scratch, words, spins } = workerData;
+const { control, memory, scratch, words, spins, port } = workerData;
 const kernels = [];
 
 function kernelOf(index) {
   while (!kernels[index]) {
-    const { message } = receiveMessageOnPort(parentPort);
+    const { message } = receiveMessageOnPort(port);
     const instance = new WebAssembly.Instance(message.module, { kernel: { memory } });
     kernels[message.index] = instance.exports.run;
   }
@@ -30,7 +30,7 @@ for (;;) {
   try {
     if (Atomics.load(control, words.open) === 1) work();
   } catch (error) {
-    parentPort.postMessage(String(error));
+    port.postMessage(String(error));
     Atomics.store(control, words.failed, 1);
   }
   if (Atomics.sub(control, words.active, 1) === 1) Atomics.notify(control, words.active);

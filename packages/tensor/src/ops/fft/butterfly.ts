@@ -1,3 +1,6 @@
+import { type Body, f32x4, type I32, type Index, i32, type KernelBody, v128 } from '../../wasm/index.ts';
+import { type Complex, minus, named, pairAt, plus, product } from './complex-lanes.ts';
+
 // A butterfly is the DFT of a few points, y_q = Σ_r x_r·e^(−2πi·qr/R). R is a power of two up to `largestPower`,
 // or odd, up to `largestOdd`.
 
@@ -33,40 +36,35 @@ export function* rootsOf(radix: number): Generator<[number, number]> {
   for (let q = 1; q <= half; q++) for (let r = 1; r <= half; r++) yield rootOfUnity(q * r, radix);
 }
 
+/** even + w·odd and even − w·odd with w = e^(−2πi·k/n), 0 ≤ k < n/2, of numbers as a language has them. */
+type Join<T> = (even: T, odd: T, k: number, n: number) => readonly [T, T];
+
+/** The butterfly of a power of two: even and odd points by themselves, as far as that goes, then joined. */
+function joinedButterfly<T>(n: number, point: (r: number) => T, join: Join<T>): T[] {
+  if (n === 1) return [point(0)];
+  const even = joinedButterfly(n / 2, (r) => point(2 * r), join);
+  const odd = joinedButterfly(n / 2, (r) => point(2 * r + 1), join);
+  const pairs = even.map((value, k) => join(value, odd[k], k, n));
+  return [0, 1].flatMap((half) => pairs.map((pair) => pair[half]));
+}
+
 /** WGSL statements of a butterfly of a power of two on x0 … x(R−1) (vec2f), and the names of its results. */
 export function powerButterflyWgsl(radix: number): {
   readonly lines: string;
   readonly outputs: readonly string[];
 } {
   const lines: string[] = [];
-  const points = Array.from({ length: radix }, (_, r) => `x${r}`);
-  const outputs = powerWgsl(points, lines);
+  const outputs = joinedButterfly(
+    radix,
+    (r) => `x${r}`,
+    (even, odd, k, n) => {
+      const at = lines.length;
+      lines.push(`  let t${at} = ${turnedWgsl(odd, k, n)};`);
+      lines.push(`  let y${at} = ${even} + t${at};`, `  let z${at} = ${even} - t${at};`);
+      return [`y${at}`, `z${at}`];
+    },
+  );
   return { lines: lines.join('\n'), outputs };
-}
-
-/** Splits even from odd points, as far as it goes. Appends statements; returns the names of the results. */
-function powerWgsl(points: readonly string[], lines: string[]): string[] {
-  const n = points.length;
-  if (n === 1) return [...points];
-  const even = powerWgsl(
-    points.filter((_, i) => i % 2 === 0),
-    lines,
-  );
-  const odd = powerWgsl(
-    points.filter((_, i) => i % 2 === 1),
-    lines,
-  );
-  const at = lines.length;
-  const turned = odd.map((value, k) => {
-    lines.push(`  let t${at}_${k} = ${turnedWgsl(value, k, n)};`);
-    return `t${at}_${k}`;
-  });
-  const names = [...even, ...odd].map((_, k) => `y${at}_${k}`);
-  even.forEach((value, k) => {
-    lines.push(`  let ${names[k]} = ${value} + ${turned[k]};`);
-    lines.push(`  let ${names[k + n / 2]} = ${value} - ${turned[k]};`);
-  });
-  return names;
 }
 
 /** value·e^(−2πi·k/n), 0 ≤ k < n/2. */
@@ -78,6 +76,57 @@ function turnedWgsl(value: string, k: number, n: number): string {
 }
 
 /**
+ * The same butterfly in WebAssembly. Of the processor's registers four points fill half, so more are joined in
+ * fours: y_(q+4p) = Σ_a e^(−2πi·ap/A)·e^(−2πi·aq/R)·Σ_r e^(−2πi·qr/4)·x_(a+rA) with A = R/4, what is right of a's
+ * sum being kept in the thread's memory.
+ */
+export function powerButterflyWasm(
+  w: KernelBody,
+  radix: number,
+  point: (r: number) => Complex,
+  store: (q: number, value: Complex) => void,
+): void {
+  const join = joinWasm(w);
+  if (radix <= 4) {
+    for (const [q, y] of joinedButterfly(radix, point, join).entries()) store(q, y);
+    return;
+  }
+  const fours = radix / 4;
+  const place = (a: number, q: number) => 32 * (4 * a + q);
+  for (let a = 0; a < fours; a++) {
+    const sums = joinedButterfly(4, (r) => point(a + fours * r), join);
+    for (const [q, sum] of sums.entries()) {
+      const { re, im } = turnedWasm(w, sum, a * q, radix);
+      w.store(w.scratch, re, place(a, q));
+      w.store(w.scratch, im, place(a, q) + 16);
+    }
+  }
+  for (let q = 0; q < 4; q++) {
+    const kept = (a: number) =>
+      named(w, v128.load(w.scratch, place(a, q)), v128.load(w.scratch, place(a, q) + 16));
+    for (const [p, y] of joinedButterfly(fours, kept, join).entries()) store(q + 4 * p, y);
+  }
+}
+
+/** value·e^(−2πi·k/n). */
+function turnedWasm(w: Body, value: Complex, k: number, n: number): Complex {
+  if (k === 0) return value;
+  if (4 * k === n) return { re: value.im, im: w.let(f32x4.neg(value.re)) };
+  const [re, im] = rootOfUnity(k, n).map((part) => f32x4.const(part));
+  return product(w, value, { re, im });
+}
+
+const joinWasm =
+  (w: Body): Join<Complex> =>
+  (even, odd, k, n) => {
+    const turned = turnedWasm(w, odd, k, n);
+    return [plus(w, even, turned), minus(w, even, turned)];
+  };
+
+/** Results of an odd butterfly that are summed up at a time, to share what they read. */
+const sums = [0, 1, 2];
+
+/**
  * WGSL statements of a butterfly of p.radix points, odd, for x(0) given by `first`, x(r) by `point(r)`, and y(q)
  * taken by `store(q, value)`. y_q and y_(R−q) share Σ cos·(x_r + x_(R−r)) and Σ sin·(x_r − x_(R−r)): a quarter of
  * the products. One text does for every radix, and three sums at a time share the reads.
@@ -87,7 +136,6 @@ export function oddButterflyWgsl(
   point: (r: string) => string,
   store: (q: string, value: string) => string,
 ): string {
-  const sums = [0, 1, 2];
   return `  let half = (p.radix - 1u) / 2u;
   var pairs: array<vec4f, ${(largestOdd - 1) / 2}>;
   let x0 = ${first};
@@ -117,6 +165,59 @@ ${sums
   )
   .join('\n')}
   }`;
+}
+
+/** The same butterfly in WebAssembly; `roots` is where the table of `rootsOf` begins. */
+export function oddButterflyWasm(
+  w: KernelBody,
+  radix: I32,
+  roots: I32,
+  point: (r: Index) => Complex,
+  store: (q: Index, value: Complex) => void,
+): void {
+  const half = w.let(i32.shrU(i32.sub(radix, 1), 1));
+  const x0 = point(0);
+  const y0 = named(w, x0.re, x0.im);
+  /** x_r + x_(R−r) and x_r − x_(R−r), their real and imaginary parts, a vector each. */
+  const pairs = (r: I32) => i32.add(w.scratch, i32.shl(r, 6));
+  w.range(0, half, 1, (r) => {
+    const x = point(w.let(i32.add(r, 1)));
+    const y = point(w.let(i32.sub(i32.sub(radix, 1), r)));
+    const [sum, difference] = [plus(w, x, y), minus(w, x, y)];
+    const to = w.let(pairs(r));
+    for (const [i, part] of [sum.re, sum.im, difference.re, difference.im].entries())
+      w.store(to, part, 16 * i);
+    w.set(y0.re, f32x4.add(y0.re, sum.re));
+    w.set(y0.im, f32x4.add(y0.im, sum.im));
+  });
+  store(0, y0);
+  w.range(0, half, sums.length, (first) => {
+    const rows = sums.map((i) => {
+      const q = w.let(i32.min(w.let(i32.add(first, i)), w.let(i32.sub(half, 1))));
+      return { q, roots: w.let(pairAt(roots, i32.mul(q, half))) };
+    });
+    /** For each q from `start` on Σ_r cos·(x_r + x_(R−r)), or Σ_r sin·(x_r − x_(R−r)). */
+    const sumsOf = (part: 0 | 1, start: Complex) => {
+      const all = rows.map(() => named(w, start.re, start.im));
+      w.range(0, half, 1, (r) => {
+        const from = w.let(pairs(r));
+        const [re, im] = [0, 16].map((offset) => w.let(v128.load(from, 32 * part + offset)));
+        for (const [i, sum] of all.entries()) {
+          const root = w.let(v128.load32Splat(pairAt(rows[i].roots, r), 4 * part));
+          w.set(sum.re, f32x4.add(sum.re, f32x4.mul(root, re)));
+          w.set(sum.im, f32x4.add(sum.im, f32x4.mul(root, im)));
+        }
+      });
+      return all;
+    };
+    const cosines = sumsOf(0, x0);
+    const sines = sumsOf(1, { re: f32x4.const(0), im: f32x4.const(0) });
+    rows.forEach(({ q }, i) => {
+      const [c, s] = [cosines[i], sines[i]];
+      store(i32.add(q, 1), { re: f32x4.sub(c.re, s.im), im: f32x4.add(c.im, s.re) });
+      store(i32.sub(i32.sub(radix, 1), q), { re: f32x4.add(c.re, s.im), im: f32x4.sub(c.im, s.re) });
+    });
+  });
 }
 
 /** A butterfly in f64, in place. `roots` begins with those of `rootsOf`. */

@@ -36,7 +36,10 @@ export function cachedTable(backend: Backend, key: string, make: () => Float64Ar
   return table;
 }
 
-/** Factors of n in the order of the passes, each with a butterfly; null where a prime factor has none. */
+/**
+ * Factors of n in the order of the passes, each with a butterfly; null where a prime factor has none. The largest
+ * is first: the first pass has no twiddles, and the columns of all others then lie in runs of that length at least.
+ */
 export function radicesOf(n: number): number[] | null {
   const radices: number[] = [];
   let rest = n;
@@ -52,7 +55,7 @@ export function radicesOf(n: number): number[] | null {
     radices.push(2 ** share);
     twos -= share;
   }
-  return radices;
+  return radices.sort((a, b) => b - a);
 }
 
 /** The steps of the DFT Σ_j x_j·e^(−2πi·jk/n) along the middle axis. f32 [count, n, 2] → [count, n, 2]. */

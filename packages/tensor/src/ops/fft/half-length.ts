@@ -2,7 +2,9 @@ import { ShapeError } from '../../errors.ts';
 import { f32, type Kernel, kernel } from '../../kernel-record.ts';
 import { defineOp, type KernelOp, known, sample } from '../../op.ts';
 import { type Spec, showAll } from '../../shape.ts';
+import { f32x4, i32, i32x4, v128, type WasmKernel, wasmKernel } from '../../wasm/index.ts';
 import { rootOfUnity } from './butterfly.ts';
+import { ComplexLanes, lanesFor, named, pairAt, product } from './complex-lanes.ts';
 import { checkComplex, pairs, turnWgsl } from './pass.ts';
 
 // A real vector x of even length n = 2m read as complex, z_j = x_2j + i·x_(2j+1), has a spectrum Z of m bins:
@@ -52,6 +54,75 @@ ${body}`,
   });
 }
 
+/**
+ * Both directions for the CPU: with e = x_k + x*_(m−k) and d = (x_k − x*_(m−k))·u, u being −i·w_k to bins and its
+ * conjugate from them, they are e + d and (e − d)*, halved. An item is four pairs of a row, the last four where
+ * fewer are left.
+ */
+function pairKernelWasm(
+  name: 'halfToBins' | 'binsToHalf',
+  [xs, roots]: readonly Spec[],
+  [out]: readonly Spec[],
+  { scale, inner }: BinWeights,
+): WasmKernel {
+  const toBins = name === 'halfToBins';
+  const [count, m] = (toBins ? xs : out).shape;
+  const pairs = pairsOf(m);
+  const lanes = lanesFor(pairs);
+  const fours = Math.ceil(pairs / lanes);
+  return wasmKernel({
+    name,
+    in: { xs, roots },
+    out: { out },
+    // Number 0 is made of the real parts of two bins: they are not halved.
+    params: { m, pairs, fours, atZero: f32(toBins ? scale / 2 : scale), elsewhere: f32((scale * inner) / 2) },
+    items: count * fours,
+    cost: 7,
+    variant: [lanes],
+    body: (w, { xs, roots, out, m, pairs, fours, atZero, elsewhere }) => {
+      const complex = new ComplexLanes(w, lanes);
+      w.range(w.from, w.to, 1, (item) => {
+        const row = w.let(i32.divU(item, fours));
+        const at = w.let(i32.mul(i32.sub(item, i32.mul(row, fours)), lanes));
+        const k = w.let(i32.min(at, w.let(i32.sub(pairs, lanes))));
+        const back = w.let(i32.sub(m, k));
+        const half = w.let(pairAt(toBins ? xs : out, i32.mul(row, m)));
+        const bins = w.let(pairAt(toBins ? out : xs, i32.mul(row, i32.add(m, 1))));
+        const halfBack = [pairAt(half, i32.select(back, 0, k)), pairAt(half, back)] as const;
+        const binsBack = [pairAt(bins, back), pairAt(bins, back)] as const;
+        const isZero = w.let(i32x4.eq(i32x4.splat(k), i32x4.const(0, -1, -2, -3)));
+        const root = complex.load(pairAt(roots, k));
+
+        const given = [
+          complex.load(pairAt(toBins ? half : bins, k)),
+          complex.loadBackwards(...(toBins ? halfBack : binsBack)),
+        ];
+        const [x, y] = toBins ? given : given.map(({ re, im }) => named(w, re, v128.andnot(im, isZero)));
+        const even = named(w, f32x4.add(x.re, y.re), f32x4.sub(x.im, y.im));
+        const difference = named(w, f32x4.sub(x.re, y.re), f32x4.add(x.im, y.im));
+        const turn = { re: root.im, im: toBins ? w.let(f32x4.neg(root.re)) : root.re };
+        const odd = product(w, difference, turn);
+        const weight = w.let(v128.bitselect(f32x4.splat(atZero), f32x4.splat(elsewhere), isZero));
+        const sum = {
+          re: f32x4.mul(weight, f32x4.add(even.re, odd.re)),
+          im: f32x4.mul(weight, f32x4.add(even.im, odd.im)),
+        };
+        const rest = {
+          re: f32x4.mul(weight, f32x4.sub(even.re, odd.re)),
+          im: f32x4.mul(weight, f32x4.sub(odd.im, even.im)),
+        };
+        if (toBins) {
+          complex.store(pairAt(bins, k), sum);
+          complex.storeBackwards(...binsBack, rest);
+        } else {
+          complex.storeBackwards(...halfBack, sum);
+          complex.store(pairAt(half, k), rest);
+        }
+      });
+    },
+  });
+}
+
 /** Weighted bins of real vectors. f32 Z [count, m, 2], table [⌊m/2⌋ + 1, 2] → [count, m + 1, 2]. */
 export const halfToBinsOp: KernelOp<BinWeights> = defineOp({
   kind: 'kernel',
@@ -75,6 +146,7 @@ export const halfToBinsOp: KernelOp<BinWeights> = defineOp({
   out[bins + k] = weight * (even + odd);
   out[bins + p.m - k] = weight * conj(even - odd);`,
     ),
+  wasm: (inputs, outputs, weights) => pairKernelWasm('halfToBins', inputs, outputs, weights),
   host([z], _, { scale, inner }) {
     const [count, m] = z.shape;
     return ([zs, table], [out]) => {
@@ -137,6 +209,7 @@ export const binsToHalfOp: KernelOp<BinWeights> = defineOp({
   out[half + p.m - k] = weight * (even + odd);
   out[half + k] = weight * conj(even - odd);`,
     ),
+  wasm: (inputs, outputs, weights) => pairKernelWasm('binsToHalf', inputs, outputs, weights),
   host(_, [output], { scale, inner }) {
     const [count, m] = output.shape;
     return ([xs, table], [out]) => {

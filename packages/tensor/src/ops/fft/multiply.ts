@@ -2,6 +2,8 @@ import { ShapeError } from '../../errors.ts';
 import { kernel } from '../../kernel-record.ts';
 import { defineOp, type KernelOp, known, sample } from '../../op.ts';
 import { showAll, size } from '../../shape.ts';
+import { i32, wasmKernel } from '../../wasm/index.ts';
+import { ComplexLanes, lanesFor, pairAt, product } from './complex-lanes.ts';
 import { checkComplex, pairs, turnWgsl } from './pass.ts';
 
 interface MultiplyAttrs {
@@ -10,6 +12,9 @@ interface MultiplyAttrs {
   /** Whether element k is product −k mod length, so that a DFT after it is an inverse one. */
   readonly reversed: boolean;
 }
+
+/** Elements of a row that are an item on the CPU. */
+const block = 256;
 
 /** x_k·t_k for each row of complex numbers. f32 x [count, n, 2], t [m ≤ n, 2] → [count, length, 2]. */
 export const complexMultiplyOp: KernelOp<MultiplyAttrs> = defineOp({
@@ -42,6 +47,43 @@ export const complexMultiplyOp: KernelOp<MultiplyAttrs> = defineOp({
   }
   out[flat] = product;`,
     }),
+  wasm([x, t], [output], { length, reversed }) {
+    const [count, n] = x.shape;
+    const m = t.shape[0];
+    const lanes = lanesFor(m);
+    const blocks = Math.ceil(length / block);
+    return wasmKernel({
+      name: 'complexMultiply',
+      in: { xs: x, ts: t },
+      out: { out: output },
+      params: { n, m, length, blocks },
+      items: count * blocks,
+      cost: block,
+      variant: [lanes, reversed],
+      body: (w, { xs, ts, out, n, m, length, blocks }) => {
+        const complex = new ComplexLanes(w, lanes);
+        w.range(w.from, w.to, 1, (item) => {
+          const row = w.let(i32.divU(item, blocks));
+          const start = w.let(i32.mul(i32.sub(item, i32.mul(row, blocks)), block));
+          const end = w.let(i32.min(w.let(i32.add(start, block)), length));
+          const from = w.let(pairAt(xs, i32.mul(row, n)));
+          const to = w.let(pairAt(out, i32.mul(row, length)));
+          w.range(start, w.let(i32.min(end, m)), lanes, (at) => {
+            const k = w.let(i32.min(at, w.let(i32.sub(m, lanes))));
+            const value = product(w, complex.load(pairAt(from, k)), complex.load(pairAt(ts, k)));
+            const back = w.let(i32.sub(length, k));
+            if (!reversed) complex.store(pairAt(to, k), value);
+            else complex.storeBackwards(pairAt(to, i32.select(back, 0, k)), pairAt(to, back), value);
+          });
+          const zeros = w.let(i32.select(start, m, i32.gtS(start, m)));
+          w.if(i32.ltS(zeros, end), () => {
+            const first = reversed ? i32.add(i32.sub(length, end), 1) : zeros;
+            w.zero(pairAt(to, first), i32.shl(i32.sub(end, zeros), 3));
+          });
+        });
+      },
+    });
+  },
   host([x, t], _, { length, reversed }) {
     const [count, n] = x.shape;
     const m = t.shape[0];

@@ -2,15 +2,19 @@ import { DTypeError, ShapeError } from '../../errors.ts';
 import { type Binding, kernel } from '../../kernel-record.ts';
 import { defineOp, type KernelOp, known, sample } from '../../op.ts';
 import { type Spec, showAll } from '../../shape.ts';
+import { type Index, i32, type WasmKernel, wasmKernel } from '../../wasm/index.ts';
 import {
   butterflyOf,
   hasButterfly,
+  oddButterflyWasm,
   oddButterflyWgsl,
+  powerButterflyWasm,
   powerButterflyWgsl,
   rootCount,
   rootOfUnity,
   rootsOf,
 } from './butterfly.ts';
+import { type Complex, ComplexLanes, lanesFor, pairAt, product } from './complex-lanes.ts';
 
 interface PassAttrs {
   /** R: this pass's factor of the length. */
@@ -89,6 +93,58 @@ const oddBody = () =>
   );
 
 /**
+ * The pass for the CPU. Columns whose results are neighbours make a run, L of them, or in the first pass all of a
+ * row; an item is four columns of a run, the last four where fewer are left.
+ */
+function passKernel(x: Spec, table: Spec, output: Spec, { radix, done }: PassAttrs): WasmKernel {
+  const [count, n] = x.shape;
+  const columns = n / radix;
+  const first = done === 1;
+  const run = first ? columns : done;
+  const lanes = lanesFor(run);
+  const fours = Math.ceil(run / lanes);
+  const even = radix % 2 === 0;
+  return wasmKernel({
+    name: 'fftPass',
+    in: { xs: x, table },
+    out: { out: output },
+    params: { radix, done, columns, run, fours, runsOfRow: columns / run },
+    items: ((count * columns) / run) * fours,
+    cost: even ? 4 * radix : radix * (4 + radix / 5),
+    variant: [even ? radix : 'odd', first, lanes],
+    body: (w, { xs, table, out, radix: points, done, columns, run, fours, runsOfRow }) => {
+      const complex = new ComplexLanes(w, lanes);
+      const others = w.let(i32.sub(points, 1));
+      const half = i32.shrU(others, 1);
+      const twiddles = even ? table : w.let(pairAt(table, i32.mul(half, half)));
+      w.range(w.from, w.to, 1, (item) => {
+        const whole = w.let(i32.divU(item, fours));
+        const at = i32.mul(i32.sub(item, i32.mul(whole, fours)), lanes);
+        const j = w.let(i32.min(w.let(at), w.let(i32.sub(run, lanes))));
+        const column = w.let(i32.add(i32.mul(whole, run), j));
+        const row = first ? whole : i32.divU(whole, runsOfRow);
+        const from = w.let(pairAt(xs, i32.add(column, i32.mul(i32.mul(row, columns), others))));
+        const point = (r: Index): Complex => {
+          const value = complex.load(pairAt(from, i32.mul(columns, r)));
+          if (first || r === 0) return value;
+          const twiddle = pairAt(twiddles, i32.add(j, i32.mul(done, i32.sub(r, 1))));
+          return product(w, value, complex.load(twiddle));
+        };
+        // A column of the first pass has its results together, one of the others L apart.
+        const to = w.let(pairAt(out, i32.sub(i32.mul(column, points), first ? 0 : i32.mul(j, others))));
+        const ofLanes = [0, 1, 2, 3].map((lane) => w.let(pairAt(to, i32.mul(points, lane))));
+        const store = (q: Index, value: Complex) => {
+          if (first) complex.scatter((lane) => pairAt(ofLanes[lane], q), value);
+          else complex.store(pairAt(to, i32.mul(done, q)), value);
+        };
+        if (even) powerButterflyWasm(w, radix, point, store);
+        else oddButterflyWasm(w, points, table, point, store);
+      });
+    },
+  });
+}
+
+/**
  * A Stockham stage of the DFT along the middle axis, for j < L and p < M = n/(RL):
  * y[j + L(q + Rp)] = Σ_r e^(−2πi·r(j + Lq)/(RL))·x[j + L(p + Mr)].
  * f32 x [count, n, 2], table [tableLength, 2] → [count, n, 2].
@@ -127,6 +183,7 @@ export const fftPassOp: KernelOp<PassAttrs> = defineOp({
       body: () => (even ? evenBody(radix) : oddBody()),
     });
   },
+  wasm: ([x, table], [output], attrs) => passKernel(x, table, output, attrs),
   host([x], _, { radix, done }) {
     const [count, n] = x.shape;
     const columns = n / radix;

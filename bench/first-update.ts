@@ -1,0 +1,12 @@
+// Started by train-step.ts in a process of its own: from its first import to the first loss, and its memory.
+// tsx first-update.ts --device cpu|webgpu|gpujs [--threads N]
+const started = performance.now();
+const { openDevice } = await import('./device.ts');
+const { benchOptions } = await import('./harness.ts');
+const { loraUpdates, microOn } = await import('./lora-update.ts');
+const backend = await openDevice(benchOptions({}));
+await loraUpdates(microOn(backend), 'first')();
+const seconds = (performance.now() - started) / 1000;
+await backend.close();
+const max_rss_mib = Math.round(process.resourceUsage().maxRSS / 1024);
+console.log(JSON.stringify({ import_to_loss_seconds: seconds, max_rss_mib }));
