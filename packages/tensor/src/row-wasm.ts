@@ -272,7 +272,7 @@ function bodyOf(
   }
   for (const node of needs) outer.declare(node);
   const asStored = (value: V128, k: number) =>
-    w.let(outputs[k].dtype === 'i32' ? i32x4.truncSatF32x4S(value) : value);
+    outputs[k].dtype === 'i32' ? i32x4.truncSatF32x4S(value) : value;
   if (!byElement) {
     outer.write(values).forEach((value, k) => void layout.storeRows(names[`out${k}`], asStored(value, k)));
     return;
