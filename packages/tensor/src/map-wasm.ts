@@ -72,7 +72,7 @@ function newKernel({ name, values }: MapProgram, inputs: readonly Spec[], output
     out: Object.fromEntries(values.map((_, k) => [`out${k}`, output])),
     params,
     items: 0,
-    cost: 0.5 + 0.5 * inputs.length + costOf(values),
+    cost: 0.2 * inputs.length + costOf(values),
     variant: [
       numbers.map((number) => (number === null ? 't' : 'n')).join(''),
       ...accesses.map((a) => a.kind),

@@ -109,7 +109,7 @@ interface Layout {
   readonly seen: I32;
   /** How many of them a vector has: four of one row, or one of each of four. */
   readonly step: 1 | 4;
-  /** Which lanes there are where a vector is in the row as a whole, and in its last vector. */
+  /** The lanes of a vector that lies in the row as a whole, and of the row's last one, at i. */
   readonly inside: Four;
   last(i: I32): Four;
   /** The place of element i among all elements. */
