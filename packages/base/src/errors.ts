@@ -7,3 +7,10 @@ export class ConfigError extends Error {
 export class DataError extends Error {
   override readonly name = 'DataError';
 }
+
+/**
+ * No safe sandbox can be made here. The message is one line that names the cure; commands exit with code 3.
+ */
+export class SandboxError extends Error {
+  override readonly name = 'SandboxError';
+}

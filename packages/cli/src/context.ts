@@ -2,6 +2,7 @@ import { printable } from '@flex/base';
 import chalk, { chalkStderr } from 'chalk';
 import type { Command } from 'commander';
 import { environment } from './environment.ts';
+import { threads } from './option-values.ts';
 
 /** Options every command has. */
 export interface CommonOptions {
@@ -51,13 +52,15 @@ export function withCommonOptions(command: Command): Command {
     .option('--verbose', 'stack traces of errors');
 }
 
-/** Adds --device to a command that computes. FLEX_DEVICE changes its default. */
+/** Adds --device and --threads to a command that computes. FLEX_DEVICE changes the default of the first. */
 export function withDevice(command: Command): Command {
-  return command.option(
-    '--device <name>',
-    'auto (WebGPU, else gpu.js), webgpu or cpu (gpu.js)',
-    environment.device,
-  );
+  return command
+    .option(
+      '--device <name>',
+      'auto (webgpu on a GPU, else cpu, else gpujs), webgpu, cpu (WebAssembly) or gpujs',
+      environment.device,
+    )
+    .option('--threads <n>', 'of --device cpu; else one a core. Results do not depend on it', threads);
 }
 
 export const bold = chalk.bold;

@@ -1,5 +1,4 @@
-import { ConfigError, DataError, printable } from '@flex/base';
-import { SandboxError } from '@flex/judge';
+import { ConfigError, DataError, printable, SandboxError } from '@flex/base';
 import { CommanderError } from 'commander';
 
 /** Exit codes of every command. */

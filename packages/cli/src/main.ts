@@ -1,16 +1,20 @@
 import { chalkStderr } from 'chalk';
 import { Command } from 'commander';
-import { auditNumberCommand } from './commands/audit-number.ts';
-import { compareCommand } from './commands/compare.ts';
-import { doctorCommand } from './commands/doctor.ts';
-import { evalCommand } from './commands/eval.ts';
-import { generateCommand } from './commands/generate.ts';
-import { logitsCommand } from './commands/logits.ts';
-import { mergeCommand } from './commands/merge.ts';
-import { spectrumCommand } from './commands/spectrum.ts';
-import { trainCommand } from './commands/train.ts';
-import { verifyMergeCommand } from './commands/verify-merge.ts';
 import { exitCodeOf, messageOf } from './failure.ts';
+
+/** The commands in the order of the help. Each is loaded when it is needed: most starts need one. */
+const commands = {
+  train: async () => (await import('./commands/train.ts')).trainCommand(),
+  generate: async () => (await import('./commands/generate.ts')).generateCommand(),
+  logits: async () => (await import('./commands/logits.ts')).logitsCommand(),
+  merge: async () => (await import('./commands/merge.ts')).mergeCommand(),
+  'verify-merge': async () => (await import('./commands/verify-merge.ts')).verifyMergeCommand(),
+  spectrum: async () => (await import('./commands/spectrum.ts')).spectrumCommand(),
+  eval: async () => (await import('./commands/eval.ts')).evalCommand(),
+  compare: async () => (await import('./commands/compare.ts')).compareCommand(),
+  'audit-number': async () => (await import('./commands/audit-number.ts')).auditNumberCommand(),
+  doctor: async () => (await import('./commands/doctor.ts')).doctorCommand(),
+} as const satisfies Record<string, () => Promise<Command>>;
 
 /** Commander's complaints as one line, like all others. */
 const oneLine = {
@@ -23,25 +27,19 @@ const oneLine = {
     ),
 };
 
-/** The whole command line. Errors are thrown; `main` turns them into a line and an exit code. */
-function program(): Command {
+/**
+ * The command line, with the one command that the arguments begin with, or with all where that names none. Errors
+ * are thrown; `main` turns them into a line and an exit code.
+ */
+async function program([name]: readonly string[]): Promise<Command> {
   const flex = new Command('flex')
     .description('Fine-tunes Llama models with LoRA and a Fourier penalty, on WebGPU or without a GPU.')
     .showSuggestionAfterError()
     .exitOverride()
     .configureOutput(oneLine);
-  for (const command of [
-    trainCommand(),
-    generateCommand(),
-    logitsCommand(),
-    mergeCommand(),
-    verifyMergeCommand(),
-    spectrumCommand(),
-    evalCommand(),
-    compareCommand(),
-    auditNumberCommand(),
-    doctorCommand(),
-  ]) {
+  const named = Object.entries(commands).filter(([key]) => key === name);
+  for (const [, load] of named.length > 0 ? named : Object.entries(commands)) {
+    const command = await load();
     flex.addCommand(command.exitOverride().showSuggestionAfterError().configureOutput(oneLine));
   }
   return flex;
@@ -51,7 +49,7 @@ function program(): Command {
 export async function main(args: readonly string[]): Promise<number> {
   try {
     let code = 0;
-    const flex = program();
+    const flex = await program(args);
     flex.hook('postAction', (_, action) => {
       code = Number(action.getOptionValue('exitCode') ?? 0);
     });

@@ -4,15 +4,14 @@ import type { StorageType } from '@flex/peft';
 import type { Backend } from '@flex/tensor';
 import { type AdapterChoice, onlyAdapter, withChosenAdapters } from './adapter-option.ts';
 import type { Output } from './context.ts';
-import { openBackend } from './device.ts';
+import { type DeviceOptions, openBackend } from './device.ts';
 import { loadMerged } from './merged-model.ts';
 
-export interface ModelOptions {
+export interface ModelOptions extends DeviceOptions {
   readonly model: string;
   readonly adapter?: readonly AdapterChoice[];
   /** Whether the adapter is folded into the weights; a storage type rounds these to its values. */
   readonly merged?: boolean | StorageType;
-  readonly device: string;
   /** f32, f16, or auto: f32 for a checkpoint in f32, else f16 for what fits in it. */
   readonly dtype: string;
 }
@@ -30,7 +29,7 @@ export interface RunnableModel {
  */
 export async function openModel(options: ModelOptions, output: Output): Promise<RunnableModel> {
   const dtype = dtypeOf(options);
-  const backend = await openBackend(options.device, output.note);
+  const backend = await openBackend(options, output.note);
   const { model: dir, adapter, merged } = options;
   const close = () => backend.close();
   if (adapter !== undefined && merged) {

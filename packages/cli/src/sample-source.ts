@@ -14,17 +14,17 @@ import type { StorageType } from '@flex/peft';
 import { digestModel } from '@flex/train';
 import { type AdapterChoice, onlyAdapter } from './adapter-option.ts';
 import type { Output } from './context.ts';
+import type { DeviceOptions } from './device.ts';
 import type { EvalProgress } from './eval-progress.ts';
 import { openModel, type RunnableModel } from './open-model.ts';
 import { checkSampling } from './sampling-options.ts';
 
 /** Where `flex eval` takes its samples from: a file, or a model. */
-export interface SampleOptions {
+export interface SampleOptions extends DeviceOptions {
   readonly samples?: string;
   readonly model?: string;
   readonly adapter?: readonly AdapterChoice[];
   readonly merged?: boolean | StorageType;
-  readonly device: string;
   readonly dtype?: string;
   readonly n?: number;
   readonly temperature?: number;
@@ -76,6 +76,7 @@ const modelOnly = {
   maxNewTokens: '--max-new-tokens',
   seed: '--seed',
   batchSize: '--batch-size',
+  threads: '--threads',
 } as const satisfies Partial<Record<keyof SampleOptions, string>>;
 
 function fromFile(options: SampleOptions, path: string): SampleSource {

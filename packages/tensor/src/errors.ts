@@ -10,5 +10,10 @@ export class DTypeError extends Error {
 
 /** The device is missing, lost, or too small for what was asked. */
 export class DeviceError extends Error {
-  override readonly name = 'DeviceError';
+  override readonly name: string = 'DeviceError';
+}
+
+/** The device has not the memory that was asked of it, and goes on. The message names what needs how much. */
+export class OutOfMemoryError extends DeviceError {
+  override readonly name = 'OutOfMemoryError';
 }

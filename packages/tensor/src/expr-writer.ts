@@ -47,10 +47,7 @@ export const javaScript = (lines: string[]): Language<string> => ({
   },
 });
 
-/**
- * WebAssembly on f32x4; its statements are added to the body. Every value has a name from the start, and a truth is
- * a mask.
- */
+/** WebAssembly on f32x4, in statements of the body. Every value has a name already; a truth is a mask. */
 export const webAssembly = (w: Body): Language<V128> => ({
   constant: (value) => f32x4.const(value),
   call: (of, args) => w.let(of.wasm!(args, w)),

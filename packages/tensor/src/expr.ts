@@ -4,8 +4,9 @@ import { f32x4, type V128, v128 } from './wasm/values.ts';
 
 /**
  * Scalar expressions: what an elementwise op or a row program computes, written once. From one expression
- * come the WGSL of a kernel, its WebAssembly, the gpu.js text, the f64 definition and the derivative. Ops called
- * with expressions compose them, so a chain of ops is fused by calling them with an `Expr` in place of a tensor.
+ * come the WGSL of a kernel, its WebAssembly, the gpu.js text, the f64 definition and the derivative. Ops
+ * called with expressions compose them, so a chain of ops is fused by calling them with an `Expr` in place of
+ * a tensor.
  */
 
 type Text = (...args: readonly string[]) => string;
@@ -20,8 +21,8 @@ export interface Primitive {
   readonly wgsl: (args: readonly string[], c: (x: number) => string) => string;
   readonly js: Text;
   /**
-   * On f32x4 that have names, so that each can be used more than once; `w` takes statements. Left out: ops of it run
-   * as JavaScript where there is no GPU.
+   * On f32x4 that have names, so that each can be used more than once; `w` takes statements. Left out: the CPU
+   * engine runs ops of it as JavaScript.
    */
   readonly wasm?: (args: readonly V128[], w: Body) => V128;
   /** d/d(args) from g = d/d(result), null where it is 0; `y` is the result. */
@@ -169,13 +170,13 @@ const infix = (
 const unary = (
   name: string,
   texts: { readonly wgsl: string; readonly js: string },
-  wasm: (x: V128, w: Body) => V128,
+  wasm: (w: Body, x: V128) => V128,
   gradients: Primitive['gradients'],
 ): Primitive => ({
   name,
   wgsl: ([x]) => `${texts.wgsl}(${x})`,
   js: (x) => `${texts.js}(${x})`,
-  wasm: ([x], w) => wasm(x, w),
+  wasm: ([x], w) => wasm(w, x),
   gradients,
 });
 
@@ -198,25 +199,19 @@ export const div: Primitive = infix('div', '/', (g, [, y], quotient) => [
 export const neg: Primitive = unary(
   'neg',
   { wgsl: '-', js: '-' },
-  (x) => f32x4.neg(x),
+  (_, x) => f32x4.neg(x),
   (g) => [call(neg, g)],
 );
-export const exp: Primitive = unary(
-  'exp',
-  { wgsl: 'exp', js: 'Math.exp' },
-  (x, w) => math.exp(w, x),
-  (g, _, y) => [times(g, y)],
-);
-export const log: Primitive = unary(
-  'log',
-  { wgsl: 'log', js: 'Math.log' },
-  (x, w) => math.log(w, x),
-  (g, [x]) => [call(div, g, x)],
-);
+export const exp: Primitive = unary('exp', { wgsl: 'exp', js: 'Math.exp' }, math.exp, (g, _, y) => [
+  times(g, y),
+]);
+export const log: Primitive = unary('log', { wgsl: 'log', js: 'Math.log' }, math.log, (g, [x]) => [
+  call(div, g, x),
+]);
 export const sqrt: Primitive = unary(
   'sqrt',
   { wgsl: 'sqrt', js: 'Math.sqrt' },
-  (x) => f32x4.sqrt(x),
+  (_, x) => f32x4.sqrt(x),
   (g, _, y) => [times(call(div, g, y), constant(0.5))],
 );
 export const rsqrt: Primitive = {
@@ -255,7 +250,7 @@ export const pow: Primitive = {
 export const abs: Primitive = unary(
   'abs',
   { wgsl: 'abs', js: 'Math.abs' },
-  (x) => f32x4.abs(x),
+  (_, x) => f32x4.abs(x),
   (g, [x]) => [times(g, call(sign, x))],
 );
 export const sign: Primitive = {

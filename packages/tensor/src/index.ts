@@ -5,6 +5,7 @@ export { checked } from './backends/checked.ts';
 export { openGpuJs } from './backends/gpujs.ts';
 export { openReference } from './backends/reference.ts';
 export { openWasm, type WasmBackend, type WasmOptions } from './backends/wasm/wasm.ts';
+export { whyNoWasm } from './backends/wasm/why-no-wasm.ts';
 export * from './backends/webgpu/webgpu.ts';
 export type { Operand } from './elementwise.ts';
 export * from './errors.ts';

@@ -20,8 +20,8 @@ import {
 } from './wasm/index.ts';
 
 /**
- * A map for the CPU engine, whose items are four elements each; undefined where a function of its expressions has no
- * instructions. Of each way to store and read the operands one kernel is made and kept.
+ * A map for the CPU engine, whose items are four elements each; undefined where a function of its
+ * expressions has no instructions. Of each way to store and read the operands one kernel is made and kept.
  */
 export function mapWasm(
   program: MapProgram,
@@ -60,15 +60,17 @@ function newKernel({ name, values }: MapProgram, inputs: readonly Spec[], output
   const tensors = numbers.flatMap((number, place) => (number === null ? [place] : []));
   const scalars = numbers.flatMap((number, place) => (number === null ? [] : [place]));
   const accesses = inputs.map(({ shape }) => accessOf(shape, output.shape)!);
-  const lengths = accesses.flatMap(({ n }, i) => (n > 0 ? [[`n${tensors[i]}`, n] as const] : []));
+  // Sizes and numbers are those of a call.
+  const params: Record<string, Immediate> = {};
+  accesses.forEach(({ n }, i) => {
+    if (n > 0) params[`n${tensors[i]}`] = 0;
+  });
+  for (const place of scalars) params[`x${place}`] = f32(0);
   return wasmKernel({
     name,
     in: Object.fromEntries(inputs.map((spec, i) => [`x${tensors[i]}`, spec])),
     out: Object.fromEntries(values.map((_, k) => [`out${k}`, output])),
-    params: {
-      ...Object.fromEntries(lengths),
-      ...Object.fromEntries(scalars.map((place) => [`x${place}`, f32(numbers[place]!)])),
-    } as Record<string, Immediate>,
+    params,
     items: 0,
     cost: 0.5 + 0.5 * inputs.length + costOf(values),
     variant: [

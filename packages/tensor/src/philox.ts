@@ -4,6 +4,7 @@
  */
 
 import {
+  element,
   type I32,
   type Index,
   i32,
@@ -76,15 +77,20 @@ fn philox(counter: vec4u, key: vec2u) -> vec4u {
   return c;
 }`;
 
+/** Elements that an item of a kernel with `philoxWasm` has: the words of four counters. */
+export const drawnTogether = 16;
+
 /**
- * The same in WebAssembly, of four counters at once: (first + lane, c1, c2, c3) for each lane. What it gives writes
- * their sixteen words to `w.scratch`, one counter after the other; the keys of the rounds are computed before.
+ * The same in WebAssembly: the statements for each four of n elements, of which element i takes word i mod 4 of the
+ * counter (⌊i/4⌋, c1, c2, c3). `at` is where the four begin, in bytes.
  */
 export function philoxWasm(
   w: KernelBody,
+  n: I32,
   key: readonly [I32, I32],
   [c1, c2, c3]: readonly [I32, I32, Index],
-) {
+  statements: (at: I32, words: V128) => void,
+): void {
   const keys = Array.from({ length: rounds }, (_, round) =>
     key.map((k, i) => w.let(i32x4.splat(i32.add(k, Math.imul(round, keySteps[i]) as Index)))),
   );
@@ -94,9 +100,12 @@ export function philoxWasm(
   /** The high words of the products, in lanes 0, 2, 1, 3: shifts and masks are cheaper than a shuffle of any kind. */
   const high = (x: V128, m: V128) =>
     v128.or(i64x2.shrU(i64x2.extmulLowI32x4U(x, m), 32), v128.and(i64x2.extmulHighI32x4U(x, m), odd));
-  return (first: I32): void => {
-    let [x0, x1, x2, x3]: V128[] = [w.let(i32x4.add(i32x4.splat(first), i32x4.const(0, 1, 2, 3))), ...others];
-    // Words 0 and 2 change the order of their lanes every round, and words 1 and 3 are a round behind.
+  w.range(w.from, w.to, 1, (item) => {
+    // A counter in each lane. Words 0 and 2 change the order of lanes every round; words 1 and 3 are a round behind.
+    let [x0, x1, x2, x3]: V128[] = [
+      w.let(i32x4.add(i32x4.splat(i32.shl(item, 2)), i32x4.const(0, 1, 2, 3))),
+      ...others,
+    ];
     for (const [k0, k1] of keys) {
       [x0, x1, x2, x3] = [
         v128.xor(high(x2, m1), v128.xor(x1, k0)),
@@ -106,8 +115,14 @@ export function philoxWasm(
       ].map((x) => w.let(x));
     }
     const [y1, y3] = [x1, x3].map((x) => w.let(shuffle32(x, x, [0, 2, 1, 3])));
+    // Through memory, for V8 would compute them anew in every branch that uses them.
     transpose4(w, [x0, y1, x2, y3]).forEach((words, k) => {
       w.store(w.scratch, words, 16 * k);
     });
-  };
+    const start = w.let(i32.mul(item, drawnTogether));
+    const count = w.let(i32.min(i32.const(drawnTogether), w.let(i32.sub(n, start))));
+    w.range(0, count, 4, (j) =>
+      statements(w.let(i32.shl(i32.add(start, j), 2)), w.let(v128.load(element(w.scratch, j)))),
+    );
+  });
 }

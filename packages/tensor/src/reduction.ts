@@ -3,6 +3,7 @@ import type { Expr } from './expr.ts';
 import { defineOp, type KernelOp, type Known, sample, type Vjp } from './op.ts';
 import type { RowProgram } from './row-plan.ts';
 import { rowKernel, rowLoop } from './row-program.ts';
+import { rowWasm } from './row-wasm.ts';
 import { type Spec, show } from './shape.ts';
 
 type NoAttrs = Readonly<Record<string, never>>;
@@ -34,6 +35,7 @@ export function reductionOp(
       return { shape: [x.shape[0], x.shape[2]], dtype: 'f32' };
     },
     wgsl: ([x], outputs, _, device) => rowKernel(program, rowsOf(x), [x], outputs, device),
+    wasm: ([x], outputs) => rowWasm(program, rowsOf(x), [x], outputs),
     host: ([x]) => rowLoop(program, rowsOf(x)),
     vjp,
     samples: ['[1, 1, 1]', '[3, 7, 1]', '[2, 70, 1]', '[2, 3, 5]', '[1, 9, 4]'].map((x) => sample(x, {})),

@@ -83,7 +83,7 @@ export interface RowPlan {
   readonly stash: Expr | null;
 }
 
-export function planOf({ kinds, values }: RowProgram): RowPlan {
+export function planOf({ kinds, values }: Pick<RowProgram, 'kinds' | 'values'>): RowPlan {
   const elements = elementNodes(kinds, values);
   const byElement = elements.has(values[0]);
   /** The largest parts of an expression that are of the row. */

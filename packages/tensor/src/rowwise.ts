@@ -6,6 +6,7 @@ import { reshape } from './ops/reshape.ts';
 import { broadcastTo } from './ops/sum.ts';
 import { isElementwise, type OperandKind, type RowProgram, type Rows } from './row-plan.ts';
 import { rowKernel, rowLoop } from './row-program.ts';
+import { rowWasm } from './row-wasm.ts';
 import { type Shape, type Spec, sameShape, showAll, size } from './shape.ts';
 import { applyAll, type Tensor } from './tensor.ts';
 
@@ -100,10 +101,10 @@ function rowOp(
     index: (x) => x.slice(0, -1),
     number: () => [],
   };
-  const rowsOf = (inputs: readonly Spec[], attrs: RowwiseAttrs): Rows => {
+  const rowsOf = (inputs: readonly Spec[], { numbers, period, offset }: RowwiseAttrs): Rows => {
     const { shape } = inputs[lead];
     const n = shape.at(-1)!;
-    return { ...attrs, outer: size(shape.slice(0, -1)), n, inner: 1 };
+    return { outer: size(shape) / n, n, inner: 1, numbers, period, offset };
   };
   const composes = !prefix && options.result === undefined;
   return {
@@ -130,6 +131,7 @@ function rowOp(
     },
     wgsl: (inputs, outputs, attrs, device) =>
       rowKernel(program, rowsOf(inputs, attrs), inputs, outputs, device),
+    wasm: (inputs, outputs, attrs) => rowWasm(program, rowsOf(inputs, attrs), inputs, outputs),
     host: (inputs, _, attrs) => rowLoop(program, rowsOf(inputs, attrs)),
     vjp: options.vjp ?? (options.vjp === undefined && composes ? 'composed' : null),
     indices: (inputs) => {

@@ -139,7 +139,9 @@ export function stridedWasm(name: string, input: Spec, output: Spec, view: Strid
     rise: 4 * (column?.write ?? 0),
   };
   outer.forEach(({ size, read, write }, k) => {
-    Object.assign(params, { [`size${k}`]: size, [`read${k}`]: 4 * read, [`write${k}`]: 4 * write });
+    params[`size${k}`] = size;
+    params[`read${k}`] = 4 * read;
+    params[`write${k}`] = 4 * write;
   });
   const width = way === 'turn' ? lineElements * row.size : row.size;
   return wasmKernel({

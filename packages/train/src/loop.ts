@@ -1,11 +1,12 @@
 import { join } from 'node:path';
 import type { Optimizer } from '@flex/optim';
 import { lowRankOf, withAdapter, writeAdapter } from '@flex/peft';
-import { eachTensor, keep } from '@flex/tensor';
+import { eachTensor, keep, OutOfMemoryError } from '@flex/tensor';
 import type { Callback } from './callback.ts';
 import { saveCheckpoint } from './checkpoint.ts';
 import type { TrainConfig } from './config.ts';
 import { estimateCurvature } from './curvature.ts';
+import { doesNotFit } from './does-not-fit.ts';
 import { meanLoss } from './evaluate.ts';
 import { type PreparedRun, type PrepareOptions, prepare } from './prepare.ts';
 import { regularizerColumns } from './regularizer-columns.ts';
@@ -26,10 +27,12 @@ export interface TrainOptions extends PrepareOptions {
  * Fine-tunes an adapter as the configuration says, and writes the run's folder. The same configuration gives
  * the same adapter, to the bit, on one device, whether interrupted and resumed or not. Throws ConfigError or
  * DataError, before anything is written, for what is wrong with the configuration, the model, the adapter or
- * the data.
+ * the data. Throws OutOfMemoryError where an update does not fit the device, with those before it saved.
  */
 export async function train(config: TrainConfig, options: TrainOptions): Promise<RunSummary> {
-  const prepared = await prepare(config, options);
+  const prepared = await prepare(config, options).catch((error) => {
+    throw doesNotFit(error, config, 'no update was made');
+  });
   return 'status' in prepared ? prepared : run(prepared, options);
 }
 
@@ -63,22 +66,41 @@ async function run(
     return evaluate();
   };
 
-  for (const callback of callbacks) await callback.onStart?.(context);
-  const before = await evaluate();
-  let after = before;
-  while (state.step < plan.steps && state.stopped === null && !signal?.aborted) {
-    const made = await oneUpdate(prepared, state.step + 1);
-    state.beginLine({ ...made, ...warningsOf(setup.optimizer, made, state.history) });
-    const last = state.step === plan.steps;
-    const timely = last || (evalEvery > 0 && state.step % evalEvery === 0);
-    if (timely) after = await examine();
-    for (const callback of callbacks) await callback.onUpdate?.(context);
-    if (state.stopped !== null && !timely) after = await examine();
+  const keepLine = () => {
     const line = state.endLine();
     folder.appendMetrics(line);
-    for (const callback of callbacks) await callback.onLine?.(context, line);
-    if (saveEvery > 0 && state.step % saveEvery === 0 && !last) await save();
-  }
+    return line;
+  };
+  const updates = async () => {
+    for (const callback of callbacks) await callback.onStart?.(context);
+    const before = await evaluate();
+    let after = before;
+    while (state.step < plan.steps && state.stopped === null && !signal?.aborted) {
+      const made = await oneUpdate(prepared, state.step + 1);
+      state.beginLine({ ...made, ...warningsOf(setup.optimizer, made, state.history) });
+      const last = state.step === plan.steps;
+      const timely = last || (evalEvery > 0 && state.step % evalEvery === 0);
+      if (timely) after = await examine();
+      for (const callback of callbacks) await callback.onUpdate?.(context);
+      if (state.stopped !== null && !timely) after = await examine();
+      const line = keepLine();
+      for (const callback of callbacks) await callback.onLine?.(context, line);
+      if (saveEvery > 0 && state.step % saveEvery === 0 && !last) await save();
+    }
+    return { before, after };
+  };
+  /** Saves what is done before memory ran out, and gives the error to end with. */
+  const failed = async (error: unknown) => {
+    if (error instanceof OutOfMemoryError && state.step > 0) {
+      if (state.line !== null && state.line !== state.history.at(-1)) keepLine();
+      await save();
+    }
+    return doesNotFit(error, config, `${state.step} updates are saved`);
+  };
+
+  const { before, after } = await updates().catch(async (error) => {
+    throw await failed(error);
+  });
   const interrupted = state.step < plan.steps && state.stopped === null;
   if (interrupted) await save();
   await writeAdapter(join(config.out, 'adapter'), trainee.params, setup.lora.config, {

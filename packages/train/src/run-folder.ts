@@ -205,7 +205,9 @@ function decisive(config: TrainConfig, modules: readonly ModuleDigest[]): object
   const plain = plainConfig(moved as unknown as TrainConfig);
   const { data, lora, optimizer, schedule, regularizer, dtype, train } = plain;
   const { source: _, ...reading } = data as Section;
-  const { eval_every: _e, save_every: _s, spectrum_every: _p, ...training } = train as Section;
+  const { eval_every: _e, save_every: _s, spectrum_every: _p, ...others } = train as Section;
+  // Recomputed activations are the bits of kept ones.
+  const { checkpoint_activations: _c, ...training } = others;
   return { data: reading, lora, optimizer, schedule, regularizer, dtype, train: training };
 }
 

@@ -8,6 +8,7 @@ vi.mock('@flex/tensor', async (original) => ({
   ...(await original<typeof import('@flex/tensor')>()),
   findAdapter: async () => null,
 }));
+vi.mock('../measure-device.ts', () => ({ measureDevice: async (device: string) => measured[device] }));
 /** As on a machine without Racket. */
 vi.mock('@flex/judge', async (original) => {
   const real = await original<typeof import('@flex/judge')>();
@@ -19,6 +20,19 @@ vi.mock('@flex/judge', async (original) => {
       (await real.allToolchains()).map((tool) => (tool.language === 'rkt' ? without(tool) : tool)),
   };
 });
+
+const unknown = { description: null, product_gflops: null, block_milliseconds: null };
+const measured: Record<string, object> = {
+  webgpu: { device: 'webgpu', missing: 'webgpu: no adapter', ...unknown },
+  cpu: {
+    device: 'cpu',
+    missing: null,
+    description: 'wasm (2)',
+    product_gflops: 41.27,
+    block_milliseconds: 4.004,
+  },
+  gpujs: { device: 'gpujs', missing: null, description: 'gpu.js', product_gflops: 2, block_milliseconds: 90 },
+};
 
 afterEach(() => vi.restoreAllMocks());
 
@@ -34,6 +48,19 @@ async function doctor(...args: string[]): Promise<{ code: number; stdout: string
 const refusal = 'sandbox: bubblewrap is not installed; install it with: apt-get install bubblewrap';
 
 describe('doctor', () => {
+  test('shows every device with its speed, or why it is not there, and what auto takes and why', async () => {
+    sandbox.open = boxed;
+    const { devices, auto } = JSON.parse((await doctor('--json')).stdout);
+    expect(devices).toEqual([measured.webgpu, measured.cpu, measured.gpujs]);
+    expect(auto).toEqual({ device: 'cpu', why: 'no WebGPU adapter was found' });
+    const { stdout } = await doctor();
+    const row = (name: string) => stdout.split('\n').find((line) => line.includes(` ${name} `));
+    expect(row('webgpu')).toContain('webgpu: no adapter');
+    expect(row('cpu')).toMatch(/ 41\.3 GFLOP\/s .* 4\.00 ms .* wasm \(2\) /);
+    expect(row('gpujs')).toMatch(/ 2\.00 GFLOP\/s .* 90\.0 ms .* gpu\.js /);
+    expect(stdout).toContain('--device auto takes cpu: no WebGPU adapter was found');
+  });
+
   test('tells how programs are judged, language by language', async () => {
     sandbox.open = boxed;
     const { code, stdout } = await doctor('--json');

@@ -1,9 +1,11 @@
 import { availableParallelism, cpus, totalmem } from 'node:os';
 import { allToolchains, openSandbox, SandboxError, type Toolchain } from '@flex/judge';
-import { type AdapterInfo, findAdapter } from '@flex/tensor';
+import { type AdapterInfo, findAdapter, whyNoWasm } from '@flex/tensor';
 import chalk from 'chalk';
 import { Command } from 'commander';
 import { type CommonOptions, outputOf, withCommonOptions } from '../context.ts';
+import { chooseDevice, devices } from '../device.ts';
+import { type MeasuredDevice, measureDevice } from '../measure-device.ts';
 import { newTable } from '../table.ts';
 
 /** Limits that decide which tensors fit. */
@@ -24,6 +26,9 @@ export function doctorCommand(): Command {
 async function run(options: CommonOptions): Promise<void> {
   const output = outputOf(options);
   const [info, evaluation] = await Promise.all([findAdapter(), lookAtEvaluation()]);
+  const measured: MeasuredDevice[] = [];
+  for (const device of devices) measured.push(await measureDevice(device));
+  const auto = chooseDevice(info, whyNoWasm());
   const advice = adviceFor(info);
   const machine = {
     node: process.version,
@@ -32,7 +37,7 @@ async function run(options: CommonOptions): Promise<void> {
     cores: availableParallelism(),
     memory_bytes: totalmem(),
   };
-  output.emit({ machine, adapter: info, advice, evaluation });
+  output.emit({ machine, adapter: info, devices: measured, auto, advice, evaluation });
   const table = newTable();
   table.push(
     ['Node', machine.node],
@@ -48,12 +53,35 @@ async function run(options: CommonOptions): Promise<void> {
     table.push(['subgroup sizes', info.subgroupSizes.join(' to ')], ['features', wrap(info.features)]);
     for (const name of shownLimits) table.push([name, showLimit(info.limits[name])]);
   } else {
-    table.push(['WebGPU adapter', chalk.yellow('none: commands run on gpu.js, without a GPU')]);
+    table.push(['WebGPU adapter', chalk.yellow('none')]);
   }
   output.print(table.toString());
+  output.print(devicesTable(measured));
+  output.print('products of 512 × 512 matrices; a feed-forward block of 512 tokens, forward and backward');
+  output.print(`--device auto takes ${auto.device}: ${auto.why}`);
   for (const line of advice) output.print(line);
   output.print('\nevaluation');
   output.print(evaluationTable(evaluation));
+}
+
+/** A row a device: its speed, or why it is not there. */
+function devicesTable(measured: readonly MeasuredDevice[]): string {
+  const table = newTable({
+    head: ['--device', 'products', 'block', ''],
+    colAligns: ['left', 'right', 'right', 'left'],
+  });
+  for (const { device, description, missing, product_gflops, block_milliseconds } of measured) {
+    const gflops = product_gflops === null ? '' : `${product_gflops.toPrecision(3)} GFLOP/s`;
+    const block = block_milliseconds === null ? '' : `${block_milliseconds.toPrecision(3)} ms`;
+    const narrow = (text: string) => wrap(text.split(' '), 32);
+    table.push([
+      device,
+      gflops,
+      block,
+      missing === null ? narrow(description!) : chalk.yellow(narrow(missing)),
+    ]);
+  }
+  return table.toString();
 }
 
 /** What judging programs needs. */
@@ -99,7 +127,7 @@ function adviceFor(info: AdapterInfo | null): string[] {
   }
   const lines: string[] = [];
   if (info.software)
-    lines.push('This adapter is software: right, but slower than a GPU by a factor of a thousand or so.');
+    lines.push('This adapter is software: slower than a GPU by a factor of a thousand or so.');
   if (!info.features.includes('subgroups'))
     lines.push('No subgroup operations: the slower portable kernels run.');
   return lines;
@@ -109,11 +137,11 @@ const gib = (bytes: number) =>
   bytes < 2 ** 30 ? `${(bytes / 2 ** 20).toFixed(0)} MiB` : `${(bytes / 2 ** 30).toFixed(1)} GiB`;
 const showLimit = (value: number) => (value >= 2 ** 20 ? `${gib(value)} (${value} bytes)` : `${value}`);
 
-/** Names in lines of about 60 characters. */
-function wrap(names: readonly string[]): string {
+/** Names in lines of about so many characters. */
+function wrap(names: readonly string[], width = 60): string {
   const lines: string[] = [''];
   for (const name of names) {
-    if (lines[lines.length - 1].length + name.length > 60) lines.push('');
+    if (lines[lines.length - 1].length + name.length > width) lines.push('');
     lines[lines.length - 1] += `${name} `;
   }
   return lines.join('\n');

@@ -7,7 +7,7 @@ import { readManifest, readSpectra, respellSection, spectrumFile } from '@flex/t
 import { Command, Option } from 'commander';
 import { oneAdapter } from '../adapter-option.ts';
 import { type CommonOptions, type Output, outputOf, withCommonOptions, withDevice } from '../context.ts';
-import { openBackend } from '../device.ts';
+import { type DeviceOptions, openBackend } from '../device.ts';
 import { draws, shareAboveZero } from '../option-values.ts';
 import {
   type AdapterSpectra,
@@ -28,11 +28,10 @@ import {
   totalsTable,
 } from '../spectrum/spectrum-tables.ts';
 
-interface SpectrumCommandOptions extends CommonOptions {
+interface SpectrumCommandOptions extends CommonOptions, DeviceOptions {
   readonly adapter?: string;
   readonly against?: string;
   readonly run?: string;
-  readonly device: string;
   readonly norm?: FourierOptions['norm'];
   readonly threshold?: number;
   readonly permutations?: number;
@@ -84,13 +83,13 @@ async function run(options: SpectrumCommandOptions): Promise<void> {
 
 async function ofAdapters(
   dir: string,
-  { against, device, norm, threshold, permutations = 39, svg }: SpectrumCommandOptions,
+  { against, device, threads, norm, threshold, permutations = 39, svg }: SpectrumCommandOptions,
   output: Output,
 ): Promise<void> {
   const folder = runOf(dir);
   const penalty = optionsOf(folder, { norm, threshold, against }, output);
   const options = { ...penalty, permutations };
-  const backend = await openBackend(device, output.note);
+  const backend = await openBackend({ device, threads }, output.note);
   const first = open(backend, dir, output);
   const second = against === undefined ? null : { dir: against, adapter: open(backend, against, output) };
   if (permutations > 0) output.note(`noise: ${permutations} permutations of the indices, seeds from 0`);

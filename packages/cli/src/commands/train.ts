@@ -14,15 +14,14 @@ import {
 import chalk from 'chalk';
 import { Command } from 'commander';
 import { type CommonOptions, type Output, outputOf, withCommonOptions, withDevice } from '../context.ts';
-import { openBackend } from '../device.ts';
+import { type DeviceOptions, openBackend } from '../device.ts';
 import { exitCode } from '../failure.ts';
 import { flexCommand } from '../flex-command.ts';
 import { duration, newProgress, type Progress } from '../progress.ts';
 import { quickstart } from '../quickstart.ts';
 import { newTable } from '../table.ts';
 
-interface TrainCommandOptions extends CommonOptions {
-  readonly device: string;
+interface TrainCommandOptions extends CommonOptions, DeviceOptions {
   readonly resume?: boolean;
   readonly overwrite?: boolean;
   readonly printConfig?: boolean;
@@ -55,7 +54,7 @@ async function run(args: readonly string[], options: TrainCommandOptions, comman
     else process.stdout.write(printConfig(config));
     return;
   }
-  const backend = await openBackend(options.device, output.note);
+  const backend = await openBackend(options, output.note);
   const progress = newProgress(options.quiet ?? false);
   const interrupt = new AbortController();
   const onSignal = () => {

@@ -14,7 +14,7 @@ import { type StorageType, storageTypes } from '@flex/peft';
 import { Command, InvalidArgumentError } from 'commander';
 import { oneAdapter } from '../adapter-option.ts';
 import { bold, type CommonOptions, dim, outputOf, withCommonOptions, withDevice } from '../context.ts';
-import { openBackend } from '../device.ts';
+import { type DeviceOptions, openBackend } from '../device.ts';
 import { shareText } from '../layer-errors.ts';
 import { positive } from '../option-values.ts';
 import { quickstart } from '../quickstart.ts';
@@ -27,7 +27,7 @@ import {
 import { newTable } from '../table.ts';
 import { type StorageAgreement, verifyMerge } from '../verify-merge.ts';
 
-interface VerifyMergeOptions extends CommonOptions {
+interface VerifyMergeOptions extends CommonOptions, DeviceOptions {
   readonly model: string;
   readonly adapter: string;
   readonly dtype: readonly StorageType[];
@@ -37,7 +37,6 @@ interface VerifyMergeOptions extends CommonOptions {
   readonly benchmark?: string;
   readonly maxNewTokens?: number;
   readonly out?: string;
-  readonly device: string;
 }
 
 /** Tokens of a text at most. */
@@ -73,7 +72,7 @@ async function run(options: VerifyMergeOptions, command: Command): Promise<void>
   if (benchmark !== undefined)
     await requireBenchmark({ ...options, benchmark, settings: [], prompt: undefined });
   const texts = await textsOf(options);
-  const backend = await openBackend(options.device, output.note);
+  const backend = await openBackend(options, output.note);
   const found = await verifyMerge(backend, { model, adapter, storages, texts, warn: output.warn });
   await backend.close();
   output.print(agreementTable(found));
@@ -151,7 +150,7 @@ function known(where: string, ids: number[], { vocabSize }: LlamaConfig): number
  */
 async function compareOn(
   benchmark: string,
-  { model, adapter, device, dtype: storages, data, split, maxNewTokens, out }: VerifyMergeOptions,
+  { model, adapter, device, threads, dtype: storages, data, split, maxNewTokens, out }: VerifyMergeOptions,
   context: EvaluationContext,
 ): Promise<Map<StorageType, Comparison>> {
   const evaluated = async (merged: StorageType | undefined) => {
@@ -164,6 +163,7 @@ async function compareOn(
       model,
       adapter: choice,
       device,
+      threads,
       maxNewTokens,
       merged,
       out: folder,

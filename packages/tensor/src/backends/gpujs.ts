@@ -1,4 +1,5 @@
-import { GPU, type IKernelRunShortcut } from 'gpu.js';
+import { createRequire } from 'node:module';
+import type { IKernelRunShortcut } from 'gpu.js';
 import { type Backend, countLive, type Located, newStats } from '../backend.ts';
 import { float16BitsToFloat32 } from '../half-floats.ts';
 import type { HostArray, HostKernel } from '../op.ts';
@@ -40,6 +41,7 @@ const bytes = (spec: Spec) => size(spec.shape) * Math.max(4, bytesPerElement[spe
  * waits.
  */
 export function openGpuJs(mode: 'webasm' | 'cpu' = 'webasm'): Backend {
+  const { GPU } = createRequire(import.meta.url)('gpu.js') as typeof import('gpu.js');
   const gpu = new GPU({ mode });
   const stats = newStats();
   const kernels = new Map<string, IKernelRunShortcut>();

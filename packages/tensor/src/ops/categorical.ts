@@ -1,10 +1,11 @@
 import { DTypeError } from '../errors.ts';
 import { kernel, wide } from '../kernel-record.ts';
 import { defineOp, type KernelOp, sample } from '../op.ts';
-import { philox, philoxWgsl } from '../philox.ts';
+import { drawnTogether, philox, philoxWasm, philoxWgsl } from '../philox.ts';
 import { gumbelStream, type RandomOptions } from '../random.ts';
 import { show, size } from '../shape.ts';
 import { apply, scope, type Tensor, withoutRecorders } from '../tensor.ts';
+import { f32x4, i32, i32x4, math, v128, wasmKernel } from '../wasm/index.ts';
 import { argmax } from './argmax.ts';
 
 type NoiseAttrs = Required<RandomOptions>;
@@ -40,6 +41,27 @@ const addGumbelOp: KernelOp<NoiseAttrs> = defineOp({
         out[i] = xs[i] - Math.log(-Math.log1p(-u));
       }
     };
+  },
+  wasm([x], [output], { key: [k0, k1], counter: [c1, c2] }) {
+    const n = size(x.shape);
+    const of = (value: number) => f32x4.const(value);
+    const { add, sub, mul } = f32x4;
+    return wasmKernel({
+      name: 'addGumbel',
+      in: { xs: x },
+      out: { out: output },
+      params: { n, k0, k1, c1, c2 },
+      items: Math.ceil(n / drawnTogether),
+      cost: 6 * drawnTogether,
+      body: (w, { xs, out, n, k0, k1, c1, c2 }) =>
+        philoxWasm(w, n, [k0, k1], [c1, c2, gumbelStream], (at, words) => {
+          const u = w.let(mul(add(f32x4.convertI32x4U(i32x4.shrU(words, 9)), of(0.5)), of(2 ** -23)));
+          const series = [1 / 3, 1 / 2, 1].reduce((sum, c) => add(of(c), mul(u, sum)), of(1 / 4));
+          const large = f32x4.neg(math.log(w, sub(of(1), u)));
+          const drawn = v128.bitselect(mul(u, series), large, f32x4.lt(u, of(0.03125)));
+          w.store(i32.add(out, at), sub(v128.load(i32.add(xs, at)), math.log(w, drawn)));
+        }),
+    });
   },
   vjp: ([g]) => [() => g],
   samples: [

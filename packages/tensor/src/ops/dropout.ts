@@ -2,10 +2,10 @@ import { ConfigError } from '@flex/base';
 import { DTypeError } from '../errors.ts';
 import { f32, kernel, wide } from '../kernel-record.ts';
 import { defineOp, type KernelOp, known, sample } from '../op.ts';
-import { philox, philoxWasm, philoxWgsl } from '../philox.ts';
+import { drawnTogether, philox, philoxWasm, philoxWgsl } from '../philox.ts';
 import { show, size } from '../shape.ts';
 import { apply, type Tensor } from '../tensor.ts';
-import { element, f32x4, i32, i32x4, v128, wasmKernel } from '../wasm/index.ts';
+import { f32x4, i32, i32x4, v128, wasmKernel } from '../wasm/index.ts';
 
 export interface DropoutOptions {
   /** Share of the elements set to zero, in [0, 1). */
@@ -55,21 +55,13 @@ const dropoutOp: KernelOp<DropoutOptions> = defineOp({
       in: { xs: x },
       out: { out: output },
       params: { n, last: lastDropped(rate), scale: f32(1 / (1 - rate)), k0, k1, c1, c2 },
-      items: Math.ceil(n / 16),
-      cost: 30,
-      // An item is what four counters are for.
-      body: (w, { xs, out, n, last, scale, k0, k1, c1, c2 }) => {
-        const draw = philoxWasm(w, [k0, k1], [c1, c2, 0]);
+      items: Math.ceil(n / drawnTogether),
+      cost: 2 * drawnTogether,
+      body(w, { xs, out, n, last, scale, k0, k1, c1, c2 }) {
         const [scales, limit] = [w.let(f32x4.splat(scale)), w.let(i32x4.splat(last))];
-        w.range(w.from, w.to, 1, (item) => {
-          draw(i32.shl(item, 2));
-          const start = w.let(i32.shl(item, 4));
-          const count = w.let(i32.min(i32.const(16), w.let(i32.sub(n, start))));
-          w.range(0, count, 4, (j) => {
-            const at = w.let(i32.shl(i32.add(start, j), 2));
-            const kept = i32x4.gtU(v128.load(element(w.scratch, j)), limit);
-            w.store(i32.add(out, at), v128.and(f32x4.mul(scales, v128.load(i32.add(xs, at))), kept));
-          });
+        philoxWasm(w, n, [k0, k1], [c1, c2, 0], (at, words) => {
+          const value = f32x4.mul(scales, v128.load(i32.add(xs, at)));
+          w.store(i32.add(out, at), v128.and(value, i32x4.gtU(words, limit)));
         });
       },
     });

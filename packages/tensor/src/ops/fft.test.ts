@@ -1,8 +1,10 @@
+import { setTimeout } from 'node:timers/promises';
 import { ConfigError } from '@flex/base';
 import fc from 'fast-check';
 import FFT from 'fft.js';
 import { describe, expect, test } from 'vitest';
 import type { Backend } from '../backend.ts';
+import { openWasm } from '../backends/wasm/wasm.ts';
 import { DTypeError, ShapeError } from '../errors.ts';
 import type { HostArray } from '../op.ts';
 import type { Shape } from '../shape.ts';
@@ -346,6 +348,30 @@ describe('long vectors', () => {
   });
 });
 
+test('one, two, three threads of the CPU engine transform to the same bits', async () => {
+  const bytesOf = async (threads: number) => {
+    const backend = openWasm({ threads });
+    const all: Buffer[] = [];
+    // Starts the threads, and gives them time to.
+    await transform(backend, new Float32Array(131072), [131072]);
+    await setTimeout(150);
+    for (const [count, n] of [
+      [1, 131072],
+      [3, 88064],
+      [5, 1009],
+      [700, 86],
+    ]) {
+      const x = numbers(count * n, randomFrom(n));
+      const X = await transform(backend, x, [count, n]);
+      all.push(...[X, await inverse(backend, X, n)].map(({ buffer }) => Buffer.from(buffer)));
+    }
+    await backend.close();
+    return Buffer.concat(all);
+  };
+  const one = await bytesOf(1);
+  for (const threads of [2, 3]) expect((await bytesOf(threads)).equals(one)).toBe(true);
+});
+
 describeEachBackend(
   (backend) => {
     test('new lengths compile no kernel once the radices are known', () => {
@@ -357,7 +383,7 @@ describeEachBackend(
       expect(backend().stats.pipelines).toBe(before);
     });
   },
-  allBackends.filter(({ label }) => label === '[webgpu]'),
+  allBackends.filter(({ label }) => label === '[webgpu]' || label === 'wasm'),
 );
 
 function roundTrips(backend: Backend, n: number): void {

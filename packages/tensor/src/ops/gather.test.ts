@@ -79,8 +79,8 @@ describe('gather and scatterAdd', () => {
         const added = scatterAdd(tensor(backend(), g, [n, e]), tensor(backend(), ids, [n], 'i32'), v);
         expect(await added.data()).toEqual(addedInOrder(g, ids, v, e));
       });
-      // The loops of gpu.js add in f64 before they round, so only the device is held to f32.
+      // The loops of gpu.js add in f64 before they round, so they are not held to f32.
     },
-    deviceBackends.filter(({ label }) => label === '[webgpu]'),
+    deviceBackends.filter(({ label }) => label === '[webgpu]' || label === 'wasm'),
   );
 });

@@ -5,6 +5,7 @@ import { apply, type Tensor } from '../tensor.ts';
 import { choose, kernelOf } from './matmul/choose.ts';
 import { type MatmulAttrs, problemOf } from './matmul/problem.ts';
 import { textKernel } from './matmul/text.ts';
+import { productKernel } from './matmul/wasm/choose.ts';
 import { reshape } from './reshape.ts';
 import { broadcastTo, sumTo } from './sum.ts';
 
@@ -44,6 +45,7 @@ const matmulOp: KernelOp<MatmulAttrs> = defineOp({
     return kernelOf(choose(device, problem), device, problem);
   },
   host: (inputs, [output], attrs) => textKernel(problemOf(inputs, output, attrs)),
+  wasm: (inputs, [output], attrs) => productKernel(problemOf(inputs, output, attrs), inputs, output),
   vjp: ([g], [a, b], _, { transposeA: ta, transposeB: tb }) => [
     () =>
       sumTo(

@@ -97,10 +97,7 @@ export function checkForward<A extends object>(definition: Op<A>, { runs = 12 }:
         twoDraws((samples) => checkViews(backend(), op, samples)));
       if (typeVariants(op).length > 0) {
         test('takes other element types where infer says so', () =>
-          twoDraws((samples) => {
-            const variants = typeVariants(op).map(({ sample, dtypes }) => inTypes(samples[sample], dtypes));
-            return checkAgainstReference(backend(), op, variants);
-          }));
+          twoDraws((samples) => checkAgainstReference(backend(), op, inOtherTypes(op, samples))));
       }
     }, deviceBackends);
     if (dependsOnDevice(op)) {
@@ -359,6 +356,11 @@ function typeVariants(op: AnyOp): TypeVariant[] {
     keys.delete(own.join());
     return [...keys].map((key) => ({ sample, dtypes: key.split(',') as DType[] }));
   });
+}
+
+/** The samples in other element types, where infer takes them. */
+export function inOtherTypes(op: AnyOp, samples: readonly DrawnSample[]): DrawnSample[] {
+  return typeVariants(op).map(({ sample, dtypes }) => inTypes(samples[sample], dtypes));
 }
 
 function inTypes({ inputs, attrs }: DrawnSample, dtypes: readonly DType[]): DrawnSample {

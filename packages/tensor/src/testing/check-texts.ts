@@ -1,6 +1,7 @@
 import type { Kernel } from '../kernel-record.ts';
-import { type AnyOp, outputsOf, type Sample, type WgslDevice } from '../op.ts';
+import { type AnyOp, isList, type KernelOp, outputsOf, type Sample, type WgslDevice } from '../op.ts';
 import type { Spec } from '../shape.ts';
+import type { WasmKernel } from '../wasm-kernel.ts';
 import { specsOf } from './arbitrary.ts';
 
 const wgslDevices: readonly WgslDevice[] = [
@@ -59,72 +60,124 @@ interface Call {
   readonly attrs: object;
 }
 
+/** What an op has for a call; equal keys mean equal texts. */
+interface Written {
+  readonly key: string;
+  readonly text: string;
+}
+
+/** A language that kernels are written in; null for a call that the op has only a plain loop for. */
+interface Language {
+  readonly name: string;
+  readonly write: (call: Call) => Written | null;
+}
+
 /**
  * Throws when an op writes a size or a scalar into its kernel text. A text may depend on a size, as where a
  * tile is chosen by it; but then some other size gives the same text. So each size of each sample is replaced
  * by others that infer takes, and one of them must leave the text as it is; likewise each number that is not
- * whole in attrs.
+ * whole in attrs. Where none of these calls makes new WGSL, none makes new WebAssembly.
  */
 export function checkTexts(op: AnyOp): void {
-  for (const sample of op.samples as readonly Sample<object>[]) {
-    const call: Call = { specs: specsOf(op, sample), attrs: sample.attrs };
-    for (const [kind, textOf] of textsOf(op)) {
-      const text = textOf(call);
-      if (text === null) continue;
+  if (op.kind !== 'kernel') return;
+  const samples = op.samples as readonly Sample<object>[];
+  const calls = samples.map((sample): Call => ({ specs: specsOf(op, sample), attrs: sample.attrs }));
+  const growing = languagesOf(op).filter(({ name, write }) => {
+    const keys = new Set(calls.map((call) => write(call)?.key));
+    let grows = false;
+    const compare = (call: Call, others: readonly Call[], what: string) => {
+      const text = write(call)?.text;
+      const written = others.filter((other) => isTaken(op, other)).map(write);
+      if (text !== undefined && written.length > 0 && written.every((other) => other?.text !== text)) {
+        throw new Error(`${op.name}: its ${name} text holds the ${what}:\n${text}`);
+      }
+      grows ||= written.some((other) => !keys.has(other?.key));
+    };
+    for (const call of calls) {
       for (const n of sizesOf(call)) {
-        const others = otherSizes.flatMap((f) => withSize(call, n, f(n))).map(textOf);
-        requireSame(text, others, `${op.name}: its ${kind} text holds the size ${n}`);
+        const others = otherSizes.flatMap((f) => withSize(call, n, f(n)));
+        compare(call, others, `size ${n}`);
       }
       for (const x of scalarsOf(call.attrs)) {
-        const others = [{ specs: call.specs, attrs: replaced(call.attrs, x, 1.25 * x) }].map(textOf);
-        requireSame(text, others, `${op.name}: its ${kind} text holds the scalar ${x}`);
+        compare(call, [{ ...call, attrs: replaced(call.attrs, x, 1.25 * x) }], `scalar ${x}`);
       }
     }
+    return grows;
+  });
+  const names = growing.map(({ name }) => name);
+  if (names.includes('WebAssembly') && !names.some((name) => name.startsWith('WGSL'))) {
+    throw new Error(`${op.name}: other sizes or scalars make new WebAssembly, where they make no new WGSL`);
   }
 }
 
-/**
- * The text of a call by kind, null where there is none: the op does not take the call, or it is a plain loop.
- */
-function textsOf(op: AnyOp): [string, (call: Call) => string | null][] {
-  const orNull =
-    <T>(f: (call: Call) => T) =>
-    (call: Call): T | null => {
-      try {
-        return f(call);
-      } catch {
-        return null; // the op refuses the call, so it says nothing of the text
-      }
-    };
-  if (op.kind !== 'kernel') return [];
-  const host = orNull(({ specs, attrs }) => {
-    const kernel = op.host(specs, outputsOf(op, specs, attrs), attrs);
-    return typeof kernel === 'function' ? null : kernel.code;
-  });
-  const keys = new Map<string, string>();
-  const wgsl = wgslDevices.map((device): [string, (call: Call) => string | null] => [
-    `WGSL (${device.subgroupSize} lanes)`,
-    (call) => {
-      const kernel = orNull((taken) => kernelOf(op, taken, device))(call);
-      if (!kernel) return null;
-      const text = kernel.text();
-      // Backends build a text once a key, so two texts of one key would be one of them for both.
-      if (text !== (keys.get(kernel.key) ?? text)) {
-        throw new Error(
-          `${op.name}: two texts have the key "${kernel.key}": a size stands in the text, which belongs into ` +
-            'params, or the text depends on what its variant does not say',
-        );
-      }
-      keys.set(kernel.key, text);
-      return text;
-    },
-  ]);
-  return [['gpu.js', host], ...wgsl];
+function isTaken(op: AnyOp, { specs, attrs }: Call): boolean {
+  try {
+    outputsOf(op, specs, attrs);
+    return true;
+  } catch {
+    return false; // the op refuses the call, so it says nothing of the text
+  }
 }
 
-function requireSame(text: string, others: readonly (string | null)[], message: string): void {
-  const taken = others.filter((other) => other !== null);
-  if (taken.length > 0 && !taken.includes(text)) throw new Error(`${message}:\n${text}`);
+function languagesOf(op: KernelOp<object>): Language[] {
+  const wgsl = wgslDevices.map((device): Language => {
+    const once = oneTextAKey(op);
+    return {
+      name: `WGSL (${device.subgroupSize} lanes)`,
+      write(call) {
+        const kernel = kernelOf(op, call, device);
+        return once(kernel.key, kernel.text());
+      },
+    };
+  });
+  const once = oneTextAKey(op);
+  return [
+    {
+      name: 'gpu.js',
+      write({ specs, attrs }) {
+        const kernel = op.host(specs, outputsOf(op, specs, attrs), attrs);
+        return typeof kernel === 'function' ? null : { key: kernel.code, text: kernel.code };
+      },
+    },
+    ...wgsl,
+    {
+      name: 'WebAssembly',
+      write(call) {
+        const written = wasmOf(op, call)?.map(({ key, module }) =>
+          once(key, Buffer.from(module()).toString('hex')),
+        );
+        if (!written) return null;
+        const all = (part: keyof Written) => written.map((one) => one[part]).join('\n');
+        return { key: all('key'), text: all('text') };
+      },
+    },
+  ];
+}
+
+function wasmOf(op: KernelOp<object>, { specs, attrs }: Call): readonly WasmKernel[] | undefined {
+  const outputs = outputsOf(op, specs, attrs);
+  const made = op.wasm?.(
+    specs,
+    outputs,
+    attrs,
+    outputs.map(() => -1),
+  );
+  return made === undefined || isList(made) ? made : [made];
+}
+
+/** Throws for a text whose key had another one: backends compile one text a key, so it would stand for both. */
+function oneTextAKey(op: AnyOp): (key: string, text: string) => Written {
+  const texts = new Map<string, string>();
+  return (key, text) => {
+    if (text !== (texts.get(key) ?? text)) {
+      throw new Error(
+        `${op.name}: two texts have the key "${key}": a size stands in the text, which belongs into ` +
+          'params, or the text depends on what its variant does not say',
+      );
+    }
+    texts.set(key, text);
+    return { key, text };
+  };
 }
 
 /** The call with a size replaced wherever it occurs, in the shapes alone and in attrs too. */

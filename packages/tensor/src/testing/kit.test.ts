@@ -4,6 +4,7 @@ import { float16BitsToFloat32, toFloat16Bits } from '../half-floats.ts';
 import { kernel } from '../kernel-record.ts';
 import type { KernelOp, Op } from '../op.ts';
 import type { Spec } from '../shape.ts';
+import { i32, wasmKernel } from '../wasm/index.ts';
 import { arbitrarySamples, asType } from './arbitrary.ts';
 import { checkTexts } from './check-texts.ts';
 import { expectClose, relativeError } from './compare.ts';
@@ -76,6 +77,33 @@ describe('checkTexts', () => {
       });
     const wrong: Op<Attrs> = { ...op, wgsl: ([x], [out]) => keyed(x, out) };
     expect(() => checkTexts(wrong)).toThrow('two texts have the key');
+  });
+
+  test('finds the same in WebAssembly, and kernels for sizes that WGSL has none for', () => {
+    const scaleWasm = (holds: (n: number) => number, variant = holds): Op<Attrs> => ({
+      ...(scaleOp(() => '') as KernelOp<Attrs>),
+      wasm: ([x], [out]) =>
+        wasmKernel({
+          name: 'scale',
+          in: { x },
+          out: { out },
+          items: 1,
+          cost: 1,
+          variant: [variant(x.shape[0])],
+          body: (w, { out }) => w.store(out, i32.const(holds(x.shape[0]))),
+        }),
+    });
+    expect(() => checkTexts(scaleWasm(() => 1))).not.toThrow();
+    expect(() => checkTexts(scaleWasm((n) => n))).toThrow('scale: its WebAssembly text holds the size 3');
+    expect(() =>
+      checkTexts(
+        scaleWasm(
+          (n) => n,
+          () => 1,
+        ),
+      ),
+    ).toThrow('two texts have the key');
+    expect(() => checkTexts(scaleWasm((n) => (n > 16 ? 1 : 0)))).toThrow('make new WebAssembly');
   });
 
   test('lets a text depend on a class of sizes', () => {

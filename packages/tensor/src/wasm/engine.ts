@@ -21,5 +21,7 @@ interface WasmEngine {
 /** What a module of `moduleBytes` exports, as kernels use it: see `KernelBody`. */
 export type Run = (from: number, to: number, args: number, scratch: number) => void;
 
-export const { Memory, Module, Instance, validate } = (globalThis as unknown as { WebAssembly: WasmEngine })
-  .WebAssembly;
+const { WebAssembly } = globalThis as unknown as { WebAssembly?: WasmEngine };
+
+/** Undefined where there is no WebAssembly, which `whyNoWasm` tells. */
+export const { Memory, Module, Instance, validate } = WebAssembly ?? ({} as WasmEngine);

@@ -9,26 +9,35 @@ export interface Four {
   only(value: V128, otherwise: V128): V128;
 }
 
+/** All four of them. */
+export const wholeFour = (w: Body): Four => ({
+  store: (address, value) => w.store(address, value),
+  only: (value) => value,
+});
+
 /** For j = 0, 4, 8, … below n: the statements, written once for whole fours and once for the rest. */
 export function fours(w: Body, n: I32, statements: (j: I32, four: Four) => void): void {
   const whole = w.let(i32.and(n, -4));
-  w.range(0, whole, 4, (j) =>
-    statements(j, { store: (address, value) => w.store(address, value), only: (value) => value }),
-  );
-  w.if(i32.ltS(whole, n), () => {
-    const rest = w.let(i32.and(n, 3));
-    const there = w.let(i32x4.ltS(i32x4.const(0, 1, 2, 3), i32x4.splat(rest)));
-    statements(whole, {
-      store(address, value) {
-        const [at, four] = [w.let(address), w.let(value)];
+  w.range(0, whole, 4, (j) => statements(j, wholeFour(w)));
+  w.if(i32.ltS(whole, n), () => statements(whole, firstOf(w, w.let(i32.and(n, 3)))));
+}
+
+/** The first of four elements: as many as `count` says, 1 or more. */
+export function firstOf(w: Body, count: I32): Four {
+  const there = w.let(i32x4.ltS(i32x4.const(0, 1, 2, 3), i32x4.splat(count)));
+  return {
+    store(address, value) {
+      const [at, four] = [w.let(address), w.let(value)];
+      const lanes = () => {
         w.storeLane32(at, four, 0);
         for (const lane of [1, 2]) {
-          w.if(i32.gtS(rest, lane), () => w.storeLane32(at, four, lane, 4 * lane));
+          w.if(i32.gtS(count, lane), () => w.storeLane32(at, four, lane, 4 * lane));
         }
-      },
-      only: (value, otherwise) => v128.bitselect(value, otherwise, there),
-    });
-  });
+      };
+      w.if(i32.gtS(count, 3), () => w.store(at, four), lanes);
+    },
+    only: (value, otherwise) => v128.bitselect(value, otherwise, there),
+  };
 }
 
 /** The address of element i of four-byte elements. */

@@ -1,21 +1,24 @@
 import type { Body } from './body.ts';
 import { f32x4, type I32, i32x4, type V128, v128 } from './values.ts';
 
-/**
- * Four f16 at an address as f32x4, exactly: bits moved into place make 2⁻¹¹² of the number, subnormal ones
- * among them; infinities and NaN keep all ones for an exponent.
- */
-export function loadF16(address: I32, offset = 0): V128 {
-  return widened(v128.load16x4U(address, offset));
-}
+/** Four f16 at an address as f32x4, exactly. */
+export const loadF16 = (address: I32, offset = 0): V128 => rescaled(loadShifted(address, offset));
 
-/** Four f16, each in the low half of its lane, as f32x4. `bits` is used three times: give it a name first. */
-export function widened(bits: V128): V128 {
-  const magnitude = v128.and(bits, i32x4.const(0x7fff));
-  const number = f32x4.mul(i32x4.shl(magnitude, 13), f32x4.const(2 ** 112));
-  const special = v128.and(i32x4.gtS(magnitude, i32x4.const(0x7bff)), i32x4.const(0x7f800000));
-  const sign = i32x4.shl(v128.and(bits, i32x4.const(0x8000)), 16);
-  return v128.or(v128.or(number, special), sign);
+/** Four f16, each in the low half of its lane, as f32x4, exactly. `bits` is used twice: give it a name first. */
+export const widened = (bits: V128): V128 => rescaled(i32x4.shrS(i32x4.shl(bits, 16), 3));
+
+/** Four f16 at an address, their exponents and fractions where those of f32 are and their signs copied above. */
+export const loadShifted = (address: I32, offset = 0): V128 => i32x4.shl(v128.load16x4S(address, offset), 13);
+
+/**
+ * What `loadShifted` gave as f32x4: without the copies it is 2⁻¹¹² of the number, subnormal ones among them;
+ * infinities and NaN get all ones for an exponent. `bits` is used twice: give it a name first.
+ */
+export function rescaled(bits: V128): V128 {
+  const exponent = i32x4.const(0x0f800000);
+  const number = f32x4.mul(v128.and(bits, i32x4.const(0x8fffe000)), f32x4.const(2 ** 112));
+  const special = i32x4.eq(v128.and(bits, exponent), exponent);
+  return v128.or(number, v128.and(special, i32x4.const(0x7f800000)));
 }
 
 /**

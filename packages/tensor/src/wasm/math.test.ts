@@ -51,7 +51,7 @@ function bitsFrom(seed: number): () => number {
   };
 }
 
-/** Mantissas 0, 1, the largest and 253 more for each exponent and sign: subnormal ones, ±∞ and NaN among them. */
+/** Mantissas 0, 1, the largest and 253 more for each exponent and sign, subnormal ones, ±∞ and NaN too. */
 function fillWithAll(bits: Uint32Array): number {
   const next = bitsFrom(7);
   const mantissa = (i: number) => [0, 1, 0x7fffff][i] ?? next() & 0x7fffff;

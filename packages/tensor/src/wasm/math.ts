@@ -2,9 +2,9 @@ import type { Body } from './body.ts';
 import { f32x4, f64x2, i32x4, i64x2, shuffle32, type V128, v128 } from './values.ts';
 
 // Functions of f32x4, called while a body is written: `const y = math.exp(w, x)` adds statements to it that
-// compute the result and what it is made of once, and gives its name. Their polynomials have the least maximal error
-// (Remez) on the interval that is left after reduction. All numbers are taken, subnormal results are rounded once:
-// within 1 ulp of the real number, sigmoid within 2.
+// compute the result and what it is made of once, and gives its name. Their polynomials have the least
+// maximal error (Remez) on the interval that is left after reduction. Subnormal numbers are taken and given:
+// results are within 1 ulp of the real number rounded to f32, those of sigmoid within 2.
 
 const { add, sub, mul, div } = f32x4;
 const splat = (value: number) => f32x4.const(value);

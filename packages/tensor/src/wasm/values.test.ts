@@ -180,6 +180,14 @@ describe('lanes are what the instruction is named for', () => {
     expect(f32s(lanesOf((x) => f32x4.replaceLane(x, 2, f32x4.extractLane(x, 1)), [1, 2, 3, 4]))).toEqual([
       1, 2, 2, 4,
     ]);
+    for (const [lane, want] of [
+      [5, 6, 3, 4],
+      [1, 2, 5, 6],
+    ].entries()) {
+      const second = i32.const(operandAt(1));
+      const got = lanesOf((x) => v128.load64Lane(second, x, lane), [1, 2, 3, 4], [5, 6, 7, 8]);
+      expect(f32s(got)).toEqual(want);
+    }
     expect(f32s(lanesOf((x, y) => v128.bitselect(x, y, f32x4.lt(x, y)), [1, 9, 3, 9], [5, 5, 5, 5]))).toEqual(
       [1, 5, 3, 5],
     );

@@ -124,6 +124,7 @@ export const v128 = {
   load64Splat: loads('v128', simd(10), 3),
   load32Zero: loads('v128', simd(92), 2),
   load64Zero: loads('v128', simd(93), 3),
+  load16x4S: loads('v128', simd(3), 3),
   load16x4U: loads('v128', simd(4), 3),
   /** x with one lane of eight bytes from memory. */
   load64Lane: (address: I32, x: V128, lane: number): V128 =>

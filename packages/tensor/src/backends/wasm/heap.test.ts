@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { DeviceError } from '../../errors.ts';
+import { OutOfMemoryError } from '../../errors.ts';
 import { Heap } from './heap.ts';
 
 const mib = 2 ** 20;
@@ -58,7 +58,7 @@ test('what does not fit is refused by its name, and the memory stays usable', ()
   const heap = new Heap(reserved, 8 * mib);
   const first = heap.take(6 * mib, 'f32[1536, 1024]');
   expect(() => heap.take(3 * mib, 'f32[768, 1024]')).toThrow(
-    new DeviceError(
+    new OutOfMemoryError(
       'wasm: f32[768, 1024] needs 3 MiB, more than is left of the 8 MiB that WebAssembly can have',
     ),
   );

@@ -1,4 +1,4 @@
-import { DeviceError } from '../../errors.ts';
+import { OutOfMemoryError } from '../../errors.ts';
 import { maxPages } from '../../wasm/encode.ts';
 import { Memory, type WasmMemory } from '../../wasm/engine.ts';
 
@@ -41,7 +41,7 @@ export class Heap {
     return this.#end;
   }
 
-  /** The address of so many bytes, of any content. Throws DeviceError, of `what`, when they cannot be had. */
+  /** The address of so many bytes, of any content. Throws OutOfMemoryError, of `what`, when they cannot be had. */
   take(bytes: number, what: string): number {
     const wanted = rounded(bytes);
     let best = this.#smallest(wanted);
@@ -100,11 +100,11 @@ export class Heap {
     const bytes = Math.min(steps, this.#limit - this.#end);
     const [mib, all] = [wanted, this.#limit].map((n) => (n / 2 ** 20).toFixed(n < 2 ** 20 ? 3 : 0));
     const full = `wasm: ${what} needs ${mib} MiB, more than is left of the ${all} MiB that WebAssembly can have`;
-    if (bytes < missing) throw new DeviceError(full);
+    if (bytes < missing) throw new OutOfMemoryError(full);
     try {
       this.memory.grow(bytes / pageBytes);
     } catch (error) {
-      throw new DeviceError(`wasm: ${what} needs ${mib} MiB, and the system gives no more memory`, {
+      throw new OutOfMemoryError(`wasm: ${what} needs ${mib} MiB, and the system gives no more memory`, {
         cause: error,
       });
     }

@@ -1,4 +1,3 @@
-import { create, globals } from 'webgpu';
 import { DeviceError } from '../../errors.ts';
 import type { WgslDevice } from '../../op.ts';
 import type { AdapterInfo } from './adapter-info.ts';
@@ -27,18 +26,19 @@ export interface OpenDevice {
 
 let dawn: GPU | undefined;
 
-/** Dawn's entry. One a process, never collected: Node aborts when it is. */
-function instance(): GPU {
+/** Dawn's entry, loaded when it is asked for. One a process, never collected: Node aborts when it is. */
+async function instance(): Promise<GPU> {
   if (!dawn) {
+    const { create, globals } = await import('webgpu');
     Object.assign(globalThis, globals);
-    dawn = create([...dawnOptions]);
+    dawn ??= create([...dawnOptions]);
   }
   return dawn;
 }
 
 /** The adapter Dawn would take, or null where there is none. */
 export async function requestAdapter(): Promise<GPUAdapter | null> {
-  return instance().requestAdapter({ powerPreference: 'high-performance' });
+  return (await instance()).requestAdapter({ powerPreference: 'high-performance' });
 }
 
 export function describeAdapter(adapter: GPUAdapter): AdapterInfo {

@@ -1,5 +1,5 @@
 import type { Stats } from '../../backend.ts';
-import { DeviceError } from '../../errors.ts';
+import { OutOfMemoryError } from '../../errors.ts';
 
 /** A buffer of the pool, which a tensor owns while it lives. */
 export interface PooledBuffer {
@@ -28,11 +28,11 @@ export class BufferPool {
     this.#stats = stats;
   }
 
-  /** Throws DeviceError when one binding cannot hold that many bytes. */
+  /** Throws OutOfMemoryError when one binding cannot hold that many bytes. */
   take(bytes: number): PooledBuffer {
     const { maxStorageBufferBindingSize: limit } = this.#device.limits;
     if (bytes > limit) {
-      throw new DeviceError(
+      throw new OutOfMemoryError(
         `webgpu: a tensor of ${bytes} bytes is more than this adapter binds (${limit} bytes)`,
       );
     }

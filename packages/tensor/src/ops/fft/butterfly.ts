@@ -1,5 +1,5 @@
 import { type Body, f32x4, type I32, type Index, i32, type KernelBody, v128 } from '../../wasm/index.ts';
-import { type Complex, named, pairAt, product } from './complex-lanes.ts';
+import { type Complex, minus, named, pairAt, plus, product } from './complex-lanes.ts';
 
 // A butterfly is the DFT of a few points, y_q = Σ_r x_r·e^(−2πi·qr/R). R is a power of two up to `largestPower`,
 // or odd, up to `largestOdd`.
@@ -75,23 +75,56 @@ function turnedWgsl(value: string, k: number, n: number): string {
   return `turn(${value}, vec2f(${c}, ${s}))`;
 }
 
-/** The same butterfly in WebAssembly: its results. A point is asked for where it is used first. */
-export function powerButterflyWasm(w: Body, radix: number, point: (r: number) => Complex): Complex[] {
-  return joinedButterfly(radix, point, (even, odd, k, n) => {
-    if (4 * k === n) {
-      return [
-        named(w, f32x4.add(even.re, odd.im), f32x4.sub(even.im, odd.re)),
-        named(w, f32x4.sub(even.re, odd.im), f32x4.add(even.im, odd.re)),
-      ];
+/**
+ * The same butterfly in WebAssembly. Of the processor's registers four points fill half, so more are joined in
+ * fours: y_(q+4p) = Σ_a e^(−2πi·ap/A)·e^(−2πi·aq/R)·Σ_r e^(−2πi·qr/4)·x_(a+rA) with A = R/4, what is right of a's
+ * sum being kept in the thread's memory.
+ */
+export function powerButterflyWasm(
+  w: KernelBody,
+  radix: number,
+  point: (r: number) => Complex,
+  store: (q: number, value: Complex) => void,
+): void {
+  const join = joinWasm(w);
+  if (radix <= 4) {
+    for (const [q, y] of joinedButterfly(radix, point, join).entries()) store(q, y);
+    return;
+  }
+  const fours = radix / 4;
+  const place = (a: number, q: number) => 32 * (4 * a + q);
+  for (let a = 0; a < fours; a++) {
+    const sums = joinedButterfly(4, (r) => point(a + fours * r), join);
+    for (const [q, sum] of sums.entries()) {
+      const { re, im } = turnedWasm(w, sum, a * q, radix);
+      w.store(w.scratch, re, place(a, q));
+      w.store(w.scratch, im, place(a, q) + 16);
     }
-    const [c, s] = rootOfUnity(k, n).map((part) => f32x4.const(part));
-    const { re, im } = k === 0 ? odd : product(w, odd, { re: c, im: s });
-    return [
-      named(w, f32x4.add(even.re, re), f32x4.add(even.im, im)),
-      named(w, f32x4.sub(even.re, re), f32x4.sub(even.im, im)),
-    ];
-  });
+  }
+  for (let q = 0; q < 4; q++) {
+    const kept = (a: number) =>
+      named(w, v128.load(w.scratch, place(a, q)), v128.load(w.scratch, place(a, q) + 16));
+    for (const [p, y] of joinedButterfly(fours, kept, join).entries()) store(q + 4 * p, y);
+  }
 }
+
+/** value·e^(−2πi·k/n). */
+function turnedWasm(w: Body, value: Complex, k: number, n: number): Complex {
+  if (k === 0) return value;
+  if (4 * k === n) return { re: value.im, im: w.let(f32x4.neg(value.re)) };
+  const [re, im] = rootOfUnity(k, n).map((part) => f32x4.const(part));
+  return product(w, value, { re, im });
+}
+
+const joinWasm =
+  (w: Body): Join<Complex> =>
+  (even, odd, k, n) => {
+    const turned = turnedWasm(w, odd, k, n);
+    return [plus(w, even, turned), minus(w, even, turned)];
+  };
+
+/** Results of an odd butterfly that are summed up at a time, to share what they read. */
+const sums = [0, 1, 2];
 
 /**
  * WGSL statements of a butterfly of p.radix points, odd, for x(0) given by `first`, x(r) by `point(r)`, and y(q)
@@ -103,7 +136,6 @@ export function oddButterflyWgsl(
   point: (r: string) => string,
   store: (q: string, value: string) => string,
 ): string {
-  const sums = [0, 1, 2];
   return `  let half = (p.radix - 1u) / 2u;
   var pairs: array<vec4f, ${(largestOdd - 1) / 2}>;
   let x0 = ${first};
@@ -145,44 +177,46 @@ export function oddButterflyWasm(
 ): void {
   const half = w.let(i32.shrU(i32.sub(radix, 1), 1));
   const x0 = point(0);
-  const [y0re, y0im] = [w.let(x0.re), w.let(x0.im)];
+  const y0 = named(w, x0.re, x0.im);
   /** x_r + x_(R−r) and x_r − x_(R−r), their real and imaginary parts, a vector each. */
   const pairs = (r: I32) => i32.add(w.scratch, i32.shl(r, 6));
   w.range(0, half, 1, (r) => {
     const x = point(w.let(i32.add(r, 1)));
     const y = point(w.let(i32.sub(i32.sub(radix, 1), r)));
-    const sum = named(w, f32x4.add(x.re, y.re), f32x4.add(x.im, y.im));
+    const [sum, difference] = [plus(w, x, y), minus(w, x, y)];
     const to = w.let(pairs(r));
-    const parts = [sum.re, sum.im, f32x4.sub(x.re, y.re), f32x4.sub(x.im, y.im)];
-    parts.forEach((part, i) => {
+    for (const [i, part] of [sum.re, sum.im, difference.re, difference.im].entries())
       w.store(to, part, 16 * i);
-    });
-    w.set(y0re, f32x4.add(y0re, sum.re));
-    w.set(y0im, f32x4.add(y0im, sum.im));
+    w.set(y0.re, f32x4.add(y0.re, sum.re));
+    w.set(y0.im, f32x4.add(y0.im, sum.im));
   });
-  store(0, { re: y0re, im: y0im });
-  w.range(0, half, 2, (q) => {
-    const sums = [q, w.let(i32.min(i32.add(q, 1), i32.sub(half, 1)))].map((q) => ({
-      q,
-      row: w.let(pairAt(roots, i32.mul(q, half))),
-      parts: [x0.re, x0.im, f32x4.const(0), f32x4.const(0)].map((part) => w.let(part)),
-    }));
-    w.range(0, half, 1, (r) => {
-      const from = w.let(pairs(r));
-      const four = [0, 16, 32, 48].map((offset) => w.let(v128.load(from, offset)));
-      for (const { row, parts } of sums) {
-        const at = w.let(pairAt(row, r));
-        const [cos, sin] = [w.let(v128.load32Splat(at)), w.let(v128.load32Splat(at, 4))];
-        [cos, cos, sin, sin].forEach((root, i) => {
-          w.set(parts[i], f32x4.add(parts[i], f32x4.mul(root, four[i])));
-        });
-      }
+  store(0, y0);
+  w.range(0, half, sums.length, (first) => {
+    const rows = sums.map((i) => {
+      const q = w.let(i32.min(w.let(i32.add(first, i)), w.let(i32.sub(half, 1))));
+      return { q, roots: w.let(pairAt(roots, i32.mul(q, half))) };
     });
-    for (const { q, parts } of sums) {
-      const [x, y, z, t] = parts;
-      store(i32.add(q, 1), { re: f32x4.sub(x, t), im: f32x4.add(y, z) });
-      store(i32.sub(i32.sub(radix, 1), q), { re: f32x4.add(x, t), im: f32x4.sub(y, z) });
-    }
+    /** For each q from `start` on Σ_r cos·(x_r + x_(R−r)), or Σ_r sin·(x_r − x_(R−r)). */
+    const sumsOf = (part: 0 | 1, start: Complex) => {
+      const all = rows.map(() => named(w, start.re, start.im));
+      w.range(0, half, 1, (r) => {
+        const from = w.let(pairs(r));
+        const [re, im] = [0, 16].map((offset) => w.let(v128.load(from, 32 * part + offset)));
+        for (const [i, sum] of all.entries()) {
+          const root = w.let(v128.load32Splat(pairAt(rows[i].roots, r), 4 * part));
+          w.set(sum.re, f32x4.add(sum.re, f32x4.mul(root, re)));
+          w.set(sum.im, f32x4.add(sum.im, f32x4.mul(root, im)));
+        }
+      });
+      return all;
+    };
+    const cosines = sumsOf(0, x0);
+    const sines = sumsOf(1, { re: f32x4.const(0), im: f32x4.const(0) });
+    rows.forEach(({ q }, i) => {
+      const [c, s] = [cosines[i], sines[i]];
+      store(i32.add(q, 1), { re: f32x4.sub(c.re, s.im), im: f32x4.add(c.im, s.re) });
+      store(i32.sub(i32.sub(radix, 1), q), { re: f32x4.add(c.re, s.im), im: f32x4.sub(c.im, s.re) });
+    });
   });
 }
 

@@ -6,8 +6,15 @@ export interface Complex {
   readonly im: V128;
 }
 
-/** Computes both parts here, once. */
-export const named = (w: Body, re: V128, im: V128): Complex => ({ re: w.let(re), im: w.let(im) });
+/** Computes both parts here, once, and names them. */
+export const named = (w: Body, re: V128, im: V128) => ({ re: w.let(re), im: w.let(im) }) satisfies Complex;
+
+/** x + y. */
+export const plus = (w: Body, x: Complex, y: Complex): Complex =>
+  named(w, f32x4.add(x.re, y.re), f32x4.add(x.im, y.im));
+/** x − y. */
+export const minus = (w: Body, x: Complex, y: Complex): Complex =>
+  named(w, f32x4.sub(x.re, y.re), f32x4.sub(x.im, y.im));
 
 /** x·y. */
 export const product = (w: Body, x: Complex, y: Complex): Complex =>
@@ -57,11 +64,11 @@ export class ComplexLanes {
   }
 
   /** Writes each lane to an address of its own. */
-  scatter(addresses: readonly I32[], { re, im }: Complex): void {
+  scatter(address: (lane: number) => I32, { re, im }: Complex): void {
     const pairs = [shuffle32(re, im, [0, 4, 1, 5]), shuffle32(re, im, [2, 6, 3, 7])].map((x) =>
       this.#w.let(x),
     );
-    for (let i = 0; i < this.#lanes; i++) this.#w.storeLane64(addresses[i], pairs[i >> 1], i % 2);
+    for (let i = 0; i < this.#lanes; i++) this.#w.storeLane64(address(i), pairs[i >> 1], i % 2);
   }
 
   /** Lane 0 from `first`, and lane i from the i-th pair before `end`. */

@@ -77,7 +77,7 @@ function pairKernelWasm(
     // Number 0 is made of the real parts of two bins: they are not halved.
     params: { m, pairs, fours, atZero: f32(toBins ? scale / 2 : scale), elsewhere: f32((scale * inner) / 2) },
     items: count * fours,
-    cost: 10,
+    cost: 7,
     variant: [lanes],
     body: (w, { xs, roots, out, m, pairs, fours, atZero, elsewhere }) => {
       const complex = new ComplexLanes(w, lanes);

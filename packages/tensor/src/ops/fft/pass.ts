@@ -110,11 +110,10 @@ function passKernel(x: Spec, table: Spec, output: Spec, { radix, done }: PassAtt
     out: { out: output },
     params: { radix, done, columns, run, fours, runsOfRow: columns / run },
     items: ((count * columns) / run) * fours,
-    cost: even ? 8 * radix : radix * (5 + radix / 2),
+    cost: even ? 4 * radix : radix * (4 + radix / 5),
     variant: [even ? radix : 'odd', first, lanes],
-    body: (w, { xs, table, out, radix: odd, done, columns, run, fours, runsOfRow }) => {
+    body: (w, { xs, table, out, radix: points, done, columns, run, fours, runsOfRow }) => {
       const complex = new ComplexLanes(w, lanes);
-      const points = even ? i32.const(radix) : odd;
       const others = w.let(i32.sub(points, 1));
       const half = i32.shrU(others, 1);
       const twiddles = even ? table : w.let(pairAt(table, i32.mul(half, half)));
@@ -131,19 +130,15 @@ function passKernel(x: Spec, table: Spec, output: Spec, { radix, done }: PassAtt
           const twiddle = pairAt(twiddles, i32.add(j, i32.mul(done, i32.sub(r, 1))));
           return product(w, value, complex.load(twiddle));
         };
-        const start = first ? i32.mul(column, points) : i32.sub(i32.mul(column, points), i32.mul(j, others));
-        const to = w.let(pairAt(out, start));
+        // A column of the first pass has its results together, one of the others L apart.
+        const to = w.let(pairAt(out, i32.sub(i32.mul(column, points), first ? 0 : i32.mul(j, others))));
         const ofLanes = [0, 1, 2, 3].map((lane) => w.let(pairAt(to, i32.mul(points, lane))));
         const store = (q: Index, value: Complex) => {
-          if (first)
-            complex.scatter(
-              ofLanes.map((to) => pairAt(to, q)),
-              value,
-            );
+          if (first) complex.scatter((lane) => pairAt(ofLanes[lane], q), value);
           else complex.store(pairAt(to, i32.mul(done, q)), value);
         };
-        if (even) for (const [q, value] of powerButterflyWasm(w, radix, point).entries()) store(q, value);
-        else oddButterflyWasm(w, odd, table, point, store);
+        if (even) powerButterflyWasm(w, radix, point, store);
+        else oddButterflyWasm(w, points, table, point, store);
       });
     },
   });

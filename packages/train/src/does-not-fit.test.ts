@@ -1,0 +1,80 @@
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { temporaryFolder } from '@flex/base/testing';
+import { OutOfMemoryError, openWasm } from '@flex/tensor';
+import { expect, test } from 'vitest';
+import { type Callback, loadConfig, train } from './index.ts';
+
+const micro = join(import.meta.dirname, '../../cli/assets/micro');
+const mib = 2 ** 20;
+
+/** Rows of so many tokens, an update each. */
+async function configure(out: string, lengths: readonly number[], overrides: readonly string[] = []) {
+  const source = `${out}.jsonl`;
+  const rows = lengths.map((n) => ({ input_ids: Array.from({ length: n }, (_, i) => 5 + (i % 300)) }));
+  writeFileSync(source, rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
+  const keys = ['data.shuffle=false', 'train.batch_size=1', 'train.epochs=1', 'train.save_every=0'];
+  return loadConfig({
+    overrides: [`model=${micro}`, `data.source=${source}`, `out=${out}`, ...keys, ...overrides],
+  });
+}
+
+/** The updates that a run's metrics have a line of. */
+const stepsOf = (out: string) =>
+  readFileSync(join(out, 'metrics.jsonl'), 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => (JSON.parse(line) as { step: number }).step);
+
+test('an update that does not fit ends the run with what is done saved; another one goes on to the same bytes', async () => {
+  const folder = temporaryFolder();
+  const out = join(folder, 'run');
+  const lengths = [8, 8, 256, 8];
+  const small = openWasm({ threads: 1, maxBytes: 24 * mib });
+  const backend = openWasm();
+  const ended = await train(await configure(out, lengths), { backend: small }).catch(
+    (error: unknown) => error,
+  );
+  expect(ended).toBeInstanceOf(OutOfMemoryError);
+  expect((ended as Error).message).toMatch(
+    /^wasm: .* needs [0-9.]+ MiB, more than is left of the 24 MiB .*; 2 updates are saved\. Less is needed with train\.checkpoint_activations=true \(--resume goes on\), or a smaller train\.batch_size with .*, or a smaller data\.max_length$/,
+  );
+  expect(stepsOf(out)).toEqual([1, 2]);
+  expect(readdirSync(join(out, 'checkpoints'))).toEqual(['step-2']);
+  expect(existsSync(join(out, 'summary.json'))).toBe(false);
+
+  const less = await configure(out, lengths, ['train.checkpoint_activations=true']);
+  expect((await train(less, { backend: small, resume: true })).status).toBe('done');
+  expect(stepsOf(out)).toEqual([1, 2, 3, 4]);
+  const whole = join(folder, 'whole');
+  await train(await configure(whole, lengths), { backend });
+  const [a, b] = [out, whole].map((dir) => readFileSync(join(dir, 'adapter/adapter_model.safetensors')));
+  expect(a.equals(b)).toBe(true);
+  await Promise.all([small.close(), backend.close()]);
+});
+
+test('memory that runs out after an update, as in a callback, leaves the line of that update too', async () => {
+  const out = join(temporaryFolder(), 'run');
+  const backend = openWasm();
+  const greedy: Callback = {
+    onUpdate({ step }) {
+      if (step === 2) throw new OutOfMemoryError('mine needs 9 GiB');
+    },
+  };
+  const ended = train(await configure(out, [8, 8, 8]), { backend, callbacks: [greedy] });
+  await expect(ended).rejects.toThrow(/^mine needs 9 GiB; 2 updates are saved\./);
+  expect(stepsOf(out)).toEqual([1, 2]);
+  expect(readdirSync(join(out, 'checkpoints'))).toEqual(['step-2']);
+  await backend.close();
+});
+
+test('where the first update does not fit nothing is begun, and recomputing is not advised to who does it', async () => {
+  const out = join(temporaryFolder(), 'run');
+  const backend = openWasm({ threads: 1, maxBytes: 16 * mib });
+  const config = await configure(out, [512], ['train.checkpoint_activations=true']);
+  await expect(train(config, { backend })).rejects.toThrow(
+    /; no update was made\. Less is needed with a smaller train\.batch_size /,
+  );
+  expect(existsSync(out)).toBe(false);
+  await backend.close();
+});

@@ -1,0 +1,14 @@
+import { OutOfMemoryError } from '@flex/tensor';
+import type { TrainConfig } from './config.ts';
+
+/** What to throw where a run failed: an OutOfMemoryError with what is saved, and what would help; others as they are. */
+export function doesNotFit(error: unknown, { train }: TrainConfig, saved: string): unknown {
+  if (!(error instanceof OutOfMemoryError)) return error;
+  const ways = [
+    ...(train.checkpointActivations === true ? [] : ['train.checkpoint_activations=true (--resume goes on)']),
+    'a smaller train.batch_size with more train.grad_accumulation',
+    'a smaller data.max_length',
+  ];
+  const message = `${error.message}; ${saved}. Less is needed with ${ways.join(', or ')}`;
+  return new OutOfMemoryError(message, { cause: error });
+}
