@@ -11,7 +11,8 @@ import { blobsAreFiles } from './workers.mjs';
 
 const threads = os.availableParallelism();
 setWasmPaths(`${dirname(createRequire(import.meta.url).resolve('@tensorflow/tfjs-backend-wasm'))}/`);
-if (process.argv[2] === 'threads') {
+const threaded = process.argv[2] === 'threads';
+if (threaded) {
   // Names that its bundle for Node has around a worker's text; and of the processors it takes half at most.
   const names = { require$$0: 'fs', require$$1: 'path', require$$3: 'perf_hooks', require$$4: 'os' };
   const required = Object.entries(names).map(
@@ -38,7 +39,8 @@ const ofOne =
 /** Of facts, what a case computes once. */
 const computations = {
   matmul({ a, b, transposeA, transposeB, type }) {
-    if (type !== 'f32') return null;
+    // Threads know transposed operands no more than its fast kernel does.
+    if (type !== 'f32' || (threaded && (transposeA || transposeB))) return null;
     const [x, y] = [given(a), given(b)];
     return () => tf.matMul(x, y, transposeA, transposeB);
   },
