@@ -105,7 +105,7 @@ await bench(options, {
   cases: products.flat(),
   limits: limitsOf(options),
   warmUps: 1,
-  rounds: 7,
+  rounds: 5,
   roundMs: 20,
   peers: [
     ['gemm.py'],
@@ -113,6 +113,7 @@ await bench(options, {
     ['js/tfjs.mjs', 'threads'],
     ['js/jax.mjs', 'wasm'],
     ['js/jax.mjs', 'threads'],
+    ...(options.beside.includes('webgpu') ? [['js/jax.mjs', 'webgpu']] : []),
   ],
 });
 await backend.close();

@@ -53,7 +53,7 @@ const limitOp = (name: string, body: RowBody): KernelOp<{ readonly times: number
     }),
 });
 
-/** Values under way at once: as many as hide what an instruction takes and, with x and y, fit in 16 registers. */
+/** Values under way at once: enough to wait for none, and with x and y no more than 16 registers hold. */
 const lanes = 12;
 type Step = (value: V128, x: V128, y: V128, i: number) => V128;
 const turns = (name: string, step: Step) =>

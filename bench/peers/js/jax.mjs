@@ -21,8 +21,8 @@ if (device === 'webgpu') {
 }
 const { blockUntilReady, defaultDevice, init, jit, nn, numpy: np, tree } = await import('@jax-js/jax');
 const backend = device === 'webgpu' ? 'webgpu' : 'wasm';
-if (!(await init(backend)).includes(backend)) throw new Error(`jax-js has no ${backend} here`);
-defaultDevice(backend);
+const started = (await init(backend)).includes(backend);
+if (started) defaultDevice(backend);
 
 const given = (shape) => np.array(randoms(shape)).reshape(shape);
 
@@ -71,7 +71,7 @@ const { version } = JSON.parse(
   readFileSync(new URL('node_modules/@jax-js/jax/package.json', import.meta.url), 'utf8'),
 );
 await servePeer(`jax-js ${version} ${backend}, threads: ${threads}`, (facts) => {
-  const made = computations[facts.op]?.(facts);
+  const made = started ? computations[facts.op]?.(facts) : null;
   if (!made) return null;
   const [f, ...args] = [jit(made[0]), ...made.slice(1)];
   return async (count) => {
