@@ -65,7 +65,7 @@ describe('donate', () => {
     });
 
     test('setRow in place is setRow on a copy, as often as one likes', async () => {
-      const places = [3, 0, -1, 3, 2];
+      const places = [3, 0, -1, 3, 2, 4];
       let cache = tensor(backend(), new Float32Array(2 * 4 * 3), [2, 4, 3]);
       let copied = tensor(backend(), new Float32Array(2 * 4 * 3), [2, 4, 3]);
       for (const [i, place] of places.entries()) {

@@ -81,8 +81,8 @@ fn philox(counter: vec4u, key: vec2u) -> vec4u {
 export const drawnTogether = 16;
 
 /**
- * The same in WebAssembly: the statements for each four of n elements, of which element i takes word i mod 4 of the
- * counter (⌊i/4⌋, c1, c2, c3). `at` is where the four begin, in bytes.
+ * The same in WebAssembly: the statements for each four of n elements, of which element i takes word i mod 4
+ * of the counter (⌊i/4⌋, c1, c2, c3). `at` is where the four begin, in bytes.
  */
 export function philoxWasm(
   w: KernelBody,
@@ -97,11 +97,11 @@ export function philoxWasm(
   const others = [c1, c2, c3].map((c) => w.let(i32x4.splat(c)));
   const [m0, m1] = multipliers.map((m) => i32x4.const(m));
   const odd = i64x2.splatConst(-(2n ** 32n));
-  /** The high words of the products, in lanes 0, 2, 1, 3: shifts and masks are cheaper than a shuffle of any kind. */
+  /** The high words of the products, those of lanes 0, 2, 1, 3. */
   const high = (x: V128, m: V128) =>
     v128.or(i64x2.shrU(i64x2.extmulLowI32x4U(x, m), 32), v128.and(i64x2.extmulHighI32x4U(x, m), odd));
   w.range(w.from, w.to, 1, (item) => {
-    // A counter in each lane. Words 0 and 2 change the order of lanes every round; words 1 and 3 are a round behind.
+    // A counter in each lane. Words 0 and 2 change the order of lanes every round, and 1 and 3 a round later.
     let [x0, x1, x2, x3]: V128[] = [
       w.let(i32x4.add(i32x4.splat(i32.shl(item, 2)), i32x4.const(0, 1, 2, 3))),
       ...others,

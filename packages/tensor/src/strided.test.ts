@@ -24,8 +24,8 @@ interface View {
 }
 
 /**
- * Axes in any order of their strides, with gaps between their elements or without, or stretched; of sizes around
- * those of vectors and cache lines.
+ * Axes in any order of their strides, with gaps between their elements or without, or stretched; of sizes
+ * around those of vectors and cache lines.
  */
 const views: fc.Arbitrary<View> = fc
   .array(

@@ -122,8 +122,8 @@ function loopsOf(shape: Shape, view: StridedView): Loop[] {
 const lineElements = 16;
 
 /**
- * The same in WebAssembly, by how a row of the output lies in the input: a run of neighbours; one element again and
- * again; a column, of which as many neighbours as a cache line has are turned at once; or with any step.
+ * The same in WebAssembly, by how a row of the output lies in the input: a run of neighbours; one element
+ * again and again; a column, of which as many as a cache line has are turned at once; or with any step.
  */
 export function stridedWasm(name: string, input: Spec, output: Spec, view: StridedView): WasmKernel {
   const loops = loopsOf(output.shape, view);

@@ -52,7 +52,7 @@ const addGumbelOp: KernelOp<NoiseAttrs> = defineOp({
       out: { out: output },
       params: { n, k0, k1, c1, c2 },
       items: Math.ceil(n / drawnTogether),
-      cost: 6 * drawnTogether,
+      cost: 9 * drawnTogether,
       body: (w, { xs, out, n, k0, k1, c1, c2 }) =>
         philoxWasm(w, n, [k0, k1], [c1, c2, gumbelStream], (at, words) => {
           const u = w.let(mul(add(f32x4.convertI32x4U(i32x4.shrU(words, 9)), of(0.5)), of(2 ** -23)));

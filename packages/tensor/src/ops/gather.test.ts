@@ -1,5 +1,7 @@
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { checked, gather, mul, ShapeError, scatterAdd, sum, type Tensor, tensor, uniform } from '../index.ts';
+import { apply, opTable } from '../kernel.ts';
 import { describeEachBackend, deviceBackends, expectClose } from '../testing/index.ts';
 
 const key = [5, 6] as const;
@@ -38,6 +40,35 @@ describe('gather and scatterAdd', () => {
       const ids = tensor(backend(), manyIds(n, v), [n], 'i32');
       const inner = (x: Tensor, y: Tensor) => sum(mul(x, y)).item();
       expectClose([await inner(gather(table, ids), g)], [await inner(table, scatterAdd(g, ids, v))], 1e-5);
+    });
+
+    test('firstIndex and nextIndex find any ids, of all 32 bits, in their order', async () => {
+      const arbitraryId = fc.oneof(fc.integer({ min: -2, max: 9 }), fc.integer());
+      await fc.assert(
+        fc.asyncProperty(
+          fc.array(arbitraryId, { maxLength: 200 }),
+          fc.integer({ min: 1, max: 9 }),
+          async (ids, v) => {
+            const list = tensor(backend(), ids, [ids.length], 'i32');
+            const found = (name: string, attrs: object) => apply(opTable.get(name)!, [list], attrs).data();
+            const firsts = Array.from({ length: v }, (_, id) => ids.indexOf(id));
+            expect(Array.from(await found('firstIndex', { v }))).toEqual(firsts);
+            const nexts = ids.map((id, i) => ids.indexOf(id, i + 1));
+            expect(Array.from(await found('nextIndex', {}))).toEqual(nexts);
+          },
+        ),
+        { numRuns: 40 },
+      );
+    });
+
+    test('nextIndex finds ids that multiplicative hashing puts into one place, the last of its table', async () => {
+      const inverse = 0x144cbc89; // of 2³² over the golden ratio, modulo 2³²
+      const ids = Int32Array.from({ length: 600 }, (_, i) => Math.imul(-1 - (i % 300), inverse));
+      const list = tensor(backend(), ids, [600], 'i32');
+      // Memory that is free now holds no zeros.
+      tensor(backend(), new Float32Array(10_000).fill(Number.NaN), [10_000]).dispose();
+      const found = apply(opTable.get('nextIndex')!, [list], {});
+      expect(Array.from(await found.data())).toEqual(Array.from(ids, (_, i) => (i < 300 ? i + 300 : -1)));
     });
 
     test('an id of 2³¹ − 1 or −2³¹ has no row', async () => {

@@ -164,7 +164,8 @@ const nextIndexOp: KernelOp<NoAttrs> = defineOp({
       items: 1,
       cost: 8 * n,
       temporary: 4 * 2 ** bits,
-      // A hash table of the ids that were seen, with open addressing: a place is 0, or 1 more than where its id is.
+      // A hash table of the ids that were seen, with open addressing: a place holds 0, or 1 more than where
+      // its id is. Of 0, the word before the ids is read and not looked at.
       body: (w, { ids, out, n, places, shift, temporary }) => {
         w.zero(temporary, i32.shl(places, 2));
         w.range(0, n, 1, (done) => {

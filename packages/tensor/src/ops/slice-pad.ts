@@ -58,7 +58,7 @@ const windowOp: KernelOp<WindowAttrs> = defineOp({
   wasm([x], [output], { start, width }) {
     const [rows, n] = x.shape;
     // A row is zeros, what there is of the input, and zeros again.
-    const from = Math.min(n, Math.max(0, start));
+    const from = Math.max(0, start);
     const before = Math.min(width, Math.max(0, -start));
     const count = Math.max(0, Math.min(n - from, width - before));
     return wasmKernel({

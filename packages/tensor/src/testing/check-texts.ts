@@ -165,7 +165,7 @@ function wasmOf(op: KernelOp<object>, { specs, attrs }: Call): readonly WasmKern
   return made === undefined || isList(made) ? made : [made];
 }
 
-/** Throws for a text whose key had another one: backends compile one text a key, so it would stand for both. */
+/** Throws for a text whose key had another: backends compile one a key, which would stand for both. */
 function oneTextAKey(op: AnyOp): (key: string, text: string) => Written {
   const texts = new Map<string, string>();
   return (key, text) => {

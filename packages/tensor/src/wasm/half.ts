@@ -22,8 +22,8 @@ export function rescaled(bits: V128): V128 {
 }
 
 /**
- * The f16 nearest to each of four f32, ties to even, in the low halves of the lanes: from 65,520 on infinite, and a
- * NaN stays one. `x` must have a name.
+ * The f16 nearest to each of four f32, ties to even, in the low halves of the lanes: from 65,520 on infinite,
+ * and a NaN stays one. `x` must have a name.
  */
 export function halved(w: Body, x: V128): V128 {
   const magnitude = w.let(v128.and(x, i32x4.const(0x7fffffff)));

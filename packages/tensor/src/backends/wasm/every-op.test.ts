@@ -6,7 +6,7 @@ import { opTable } from '../../kernel.ts';
 import { arbitrarySamples, inOtherTypes, runOpAll } from '../../testing/index.ts';
 import { openWasm } from './wasm.ts';
 
-/** Ops that ran, of which some have no WebAssembly for a call: they are slow, but right, so only this tells. */
+/** Ops without WebAssembly for a call that was made: they are slow, but right, so only this tells. */
 const inJavaScript = new Set<string>();
 let backend: Backend;
 
