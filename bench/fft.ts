@@ -1,4 +1,5 @@
-// Batches of real vectors to their spectra and back: the work of the Fourier penalty, against NumPy, PyTorch.
+// Batches of real vectors to their spectra and back: the work of the Fourier penalty, against NumPy, PyTorch
+// and jax-js; tfjs has none on WebAssembly.
 // tsx fft.ts and the options of harness.ts
 import { irfft, openReference, rfft, scope, tensor } from '@flex/tensor';
 import { relativeError } from '@flex/tensor/testing';
@@ -41,7 +42,7 @@ function cases([wanted, n]: readonly [number, number]): Case[] {
     (_, i) => Math.sin(i * i) + ((i * 7919) % 101) / 101 - 0.5,
   );
   const x = tensor(backend, numbers, [count, n]);
-  const facts = { count, n };
+  const facts = { op: 'rfft', count, n };
   const repeated = (f: () => void) => async (times: number) => {
     for (let i = 0; i < times; i++) scope(f);
     await backend.sync();
@@ -71,10 +72,11 @@ await bench(options, {
   what: `FLeX, ${backend.description}`,
   cases: shapes.flatMap(cases),
   warmUps: 1,
-  rounds: 9,
+  rounds: 7,
   peers: [
     ['fft.py', 'numpy'],
     ['fft.py', 'torch'],
+    ['js/jax.mjs', 'threads'],
   ],
 });
 await backend.close();

@@ -1,5 +1,5 @@
-// Products at the shapes of training and decoding, through the public API, against PyTorch, tfjs and jax-js in
-// f32; with what part of the machine's multiply-adds each makes.
+// Products at the shapes of training and decoding, through the public API, against PyTorch, tfjs and jax-js
+// in f32; with what part of the machine's multiply-adds each makes.
 // tsx gemm.ts and the options of harness.ts
 import { type DType, matmul, scope, size, type Tensor, tensor } from '@flex/tensor';
 import { openDevice } from './device.ts';
@@ -105,14 +105,15 @@ await bench(options, {
   cases: products.flat(),
   limits: limitsOf(options),
   warmUps: 1,
-  rounds: 7,
-  roundMs: 40,
+  rounds: 5,
+  roundMs: 20,
   peers: [
     ['gemm.py'],
     ['js/tfjs.mjs'],
     ['js/tfjs.mjs', 'threads'],
     ['js/jax.mjs', 'wasm'],
     ['js/jax.mjs', 'threads'],
+    ...(options.beside.includes('webgpu') ? [['js/jax.mjs', 'webgpu']] : []),
   ],
 });
 await backend.close();

@@ -1,6 +1,6 @@
-// Measures cases side by side, round by round: this process and, in the same run, whatever else can do them:
-// the same bench on other devices, peers in JavaScript and Python, another checkout of this repository, and the
-// machine's own limits. README.md says how to run which; every bench has these options, and what it asks for itself:
+// Measures cases side by side, round by round: this process and, in the same run, whatever else can do them
+// (the same bench on other devices, peers in JavaScript and Python, another checkout of this repository) and
+// the machine's own limits. README.md says how to run which. Every bench has these options, and its own:
 //   --device cpu|webgpu|gpujs   whose rows come first, and whose name the record has; cpu is the CPU engine
 //   --threads N                 of the CPU engine and of the limits; left out, one a core
 //   --beside DEVICE,DEVICE      the same bench on other devices
@@ -99,7 +99,7 @@ export async function bench(options: Options, plan: Bench): Promise<readonly Row
   const all = [...cases, ...limits];
   const contestants = [
     inThisProcess({ ...plan, cases: all }),
-    ...(await Promise.all([...others(options), ...peers({ ...plan, cases })])),
+    ...(await Promise.all([...beside(options), ...against(options), ...peers({ ...plan, cases })])).flat(),
   ];
   const rounds = Number(options.rounds || plan.rounds);
   const rows = ofLimits(await compete(rounds, all, contestants), all);
@@ -114,20 +114,34 @@ export async function bench(options: Options, plan: Bench): Promise<readonly Row
   return rows;
 }
 
-/** This bench on other devices and in another checkout, started with the same options. */
-function others({ device, beside, against, save: _, serve: __, ...same }: Options): Promise<Contestant>[] {
+/** This bench in the checkout of a folder `bench`, with the same options but on a device of its own. */
+function another(folder: string, device: string, options: Options): Promise<Contestant> {
+  const { device: _, beside, against, save, serve, ...same } = options;
   const given = Object.entries(same).flatMap(([name, value]) => (value ? [`--${name}=${value}`] : []));
-  const start = (folder: string, device: string) => {
-    const script = join(folder, basename(process.argv[1]));
-    const args = ['--import', 'tsx', script, ...given, `--device=${device}`, '--serve'];
-    return inProcess(process.execPath, args, folder);
-  };
-  const started = beside.split(',').flatMap((other) => (other ? [start(import.meta.dirname, other)] : []));
-  if (against) {
-    const other = start(resolve(against, 'bench'), device);
-    started.push(other.then((contestant) => ({ ...contestant, what: `${against}: ${contestant.what}` })));
-  }
-  return started;
+  const script = join(folder, basename(process.argv[1]));
+  const args = ['--import', 'tsx', script, ...given, `--device=${device}`, '--serve'];
+  return inProcess(process.execPath, args, folder);
+}
+
+/** This bench on the other devices, started; one that this machine lacks says why and is left out. */
+function beside(options: Options): Promise<readonly Contestant[]>[] {
+  const names = options.beside.split(',').filter((device) => device !== '');
+  return names.map(async (device) => {
+    try {
+      return [await another(import.meta.dirname, device, options)];
+    } catch {
+      console.log(`nothing beside on ${device}: it did not start`);
+      return [];
+    }
+  });
+}
+
+/** This bench in another checkout, started. */
+function against(options: Options): Promise<Contestant>[] {
+  const { against: folder, device } = options;
+  if (!folder) return [];
+  const other = another(resolve(folder, 'bench'), device, options);
+  return [other.then((contestant) => ({ ...contestant, what: `${folder}: ${contestant.what}` }))];
 }
 
 /** The peers that this machine has, started. */

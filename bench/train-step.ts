@@ -1,5 +1,5 @@
-// One LoRA update of the bundled model, batch 4 × 128, against PyTorch + PEFT; and a process of its own up to its
-// first update. tsx train-step.ts and the options of harness.ts, and
+// One LoRA update of the bundled model, batch 4 × 128, against PyTorch + PEFT; and a process of its own up to
+// its first update. tsx train-step.ts and the options of harness.ts, and
 //   --before DIR   a checkout of commit fdbccb9 with its packages installed, whose gpu.js runs beside:
 //                  git worktree add ../before fdbccb9 && pnpm --dir ../before install --frozen-lockfile
 import { spawn } from 'node:child_process';
@@ -21,7 +21,7 @@ function training(name: string, regularizer?: Regularizer): Case {
   let peak = 0;
   return {
     name,
-    facts: { lambda: regularizer ? lambda : 0, penalty: regularizer ? name : null },
+    facts: { lambda: regularizer ? lambda : 0 },
     async run(count) {
       for (let i = 0; i < count; i++) {
         backend.resetPeak();
@@ -56,8 +56,8 @@ function firstUpdate(): Case {
   };
 }
 
+// gpu.js would take half a minute a round for these, which show nothing of it that λ does not.
 const others: readonly Case[] =
-  // Half a minute a round, and nothing that λ does not show.
   options.device === 'gpujs'
     ? []
     : [
@@ -65,6 +65,7 @@ const others: readonly Case[] =
         training('dct', dctPenalty()),
         training('matched-l2', await matchedL2({}, freshAdapters(model))),
         training('matched-l2 kept', await matchedL2({ match: 'gradient', factor: 'kept' })),
+        firstUpdate(),
       ];
 const sizes = [String(batch), String(tokens)];
 
@@ -72,9 +73,9 @@ await bench(options, {
   name: `train-step-${options.device}`,
   what: `FLeX, ${backend.description}`,
   facts: () => ({ batch, tokens }),
-  cases: [training('λ=0'), training('fourier', fourier()), ...others, firstUpdate()],
-  warmUps: 3,
-  rounds: 9,
+  cases: [training('λ=0'), training(`λ=${lambda}`, fourier()), ...others],
+  warmUps: 2,
+  rounds: 7,
   peers: [
     ['train_step.py', micro, ...sizes],
     ...(options.before ? [['fdbccb9.mjs', resolve(options.before), ...sizes]] : []),

@@ -24,8 +24,8 @@ const ids = Int32Array.from(
 );
 const batches = [{ b: batch, t: tokens, input_ids: ids, labels: ids }];
 
-await servePeer(`fdbccb9, ${backend.description}`, ({ lambda, penalty }) => {
-  if (lambda !== 0 && penalty !== 'fourier') return null;
+await servePeer(`fdbccb9, ${backend.description}`, ({ lambda }, name) => {
+  if (name !== `λ=${lambda}`) return null;
   const setup = {
     ...{ model, lora, optimizer, maxGradNorm: 1, checkpointActivations: false, gradAccumulation: 1, seed: 0 },
     regularizers: lambda > 0 ? [{ regularizer: fourier(), lambda, enters: 'loss' }] : [],

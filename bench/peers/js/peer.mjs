@@ -1,12 +1,12 @@
-// The other side of harness.ts for peers in JavaScript: says which cases it has, then answers a request a line.
+// The other side of harness.ts for peers in JavaScript: which cases it has, then an answer a request.
 import { inThisProcess, serve } from '../../contestant.ts';
 
-/** make(facts) gives what does a case `count` times, or null for a case it lacks. */
+/** make(facts, name) gives what does a case `count` times, or null for a case it lacks. */
 export async function servePeer(what, make) {
   const { cases, warm_ups, round_ms } = JSON.parse(process.argv.at(-1));
   const mine = [];
   for (const { name, facts } of cases) {
-    const run = await make(facts);
+    const run = await make(facts, name);
     if (run) mine.push({ name, facts, run });
   }
   await serve(inThisProcess({ what, cases: mine, warmUps: warm_ups, roundMs: round_ms ?? undefined }));

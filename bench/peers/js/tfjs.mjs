@@ -1,5 +1,6 @@
-// TensorFlow.js on WebAssembly: tfjs.mjs [threads]. Its package leaves its threads out where it sees Node, so alone
-// it runs its SIMD variant on one thread; with `threads` it is told that it may, and given workers.
+// TensorFlow.js on WebAssembly: tfjs.mjs [threads]. Its package uses no threads where it sees Node
+// (tensorflow/tfjs#3830): left alone it runs its SIMD variant on one; with `threads` it is given workers and runs
+// its threaded SIMD variant.
 import { createRequire, syncBuiltinESMExports } from 'node:module';
 import os from 'node:os';
 import { dirname } from 'node:path';
@@ -10,8 +11,9 @@ import { blobsAreFiles } from './workers.mjs';
 
 const threads = os.availableParallelism();
 setWasmPaths(`${dirname(createRequire(import.meta.url).resolve('@tensorflow/tfjs-backend-wasm'))}/`);
-if (process.argv[2] === 'threads') {
-  // Names that its bundle for Node has around the text of a worker; and it uses half of the processors it sees.
+const threaded = process.argv[2] === 'threads';
+if (threaded) {
+  // Names that its bundle for Node has around a worker's text; and of the processors it takes half at most.
   const names = { require$$0: 'fs', require$$1: 'path', require$$3: 'perf_hooks', require$$4: 'os' };
   const required = Object.entries(names).map(
     ([name, module]) => `globalThis.${name} = require('${module}');`,
@@ -37,7 +39,8 @@ const ofOne =
 /** Of facts, what a case computes once. */
 const computations = {
   matmul({ a, b, transposeA, transposeB, type }) {
-    if (type !== 'f32') return null;
+    // Threads know transposed operands no more than its fast kernel does.
+    if (type !== 'f32' || (threaded && (transposeA || transposeB))) return null;
     const [x, y] = [given(a), given(b)];
     return () => tf.matMul(x, y, transposeA, transposeB);
   },

@@ -1,5 +1,5 @@
-// Web workers for libraries that start theirs from a Blob's text, which Node does not: a Blob is a file here, and
-// its URL the file's path. Nothing else that makes a Blob works then.
+// Workers for libraries of the web that start theirs from a Blob's text, which Node does not: a Blob is a
+// file here, and its URL the file's path. Nothing else that makes a Blob works then.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -60,13 +60,13 @@ export const webAssembly = (w: Body): Language<V128> => ({
 export const hasWebAssembly = (values: readonly Expr[]): boolean =>
   nodesOf(values).every(({ of }) => typeof of === 'string' || of.wasm !== undefined);
 
-/** About how many nanoseconds four elements of the expressions take: one for each 100 bytes of code. */
+/** About how many nanoseconds four elements of the expressions take: one for each 150 bytes of code. */
 export function costOf(values: readonly Expr[]): number {
   const w = new Body([]);
   const leaves = nodesOf(values).filter(({ of }) => typeof of === 'string' && of !== 'constant');
   const given = w.local('v128');
   new Writer(webAssembly(w), new Map(leaves.map((leaf) => [leaf, given]))).write(values);
-  return w.module().length / 100;
+  return w.module().length / 150;
 }
 
 /**

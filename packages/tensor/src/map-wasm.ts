@@ -72,7 +72,7 @@ function newKernel({ name, values }: MapProgram, inputs: readonly Spec[], output
     out: Object.fromEntries(values.map((_, k) => [`out${k}`, output])),
     params,
     items: 0,
-    cost: 0.5 + 0.5 * inputs.length + costOf(values),
+    cost: 0.2 * inputs.length + costOf(values),
     variant: [
       numbers.map((number) => (number === null ? 't' : 'n')).join(''),
       ...accesses.map((a) => a.kind),
@@ -94,8 +94,8 @@ function newKernel({ name, values }: MapProgram, inputs: readonly Spec[], output
       w.range(w.from, w.to, 1, (i) => {
         const writer = new Writer(webAssembly(w), ofAll);
         reads.forEach((read, k) => void writer.names.set(operand(tensors[k]), w.let(read(i))));
-        // All is computed before anything is stored: a result may lie in the memory of an operand.
-        const results = writer.write(values).map((value) => w.let(value));
+        // All has been computed before anything is stored: a result may lie in the memory of an operand.
+        const results = writer.write(values);
         results.forEach((result, k) => void w.store(element(variables[`out${k}`], i32.shl(i, 2)), result));
       });
     },

@@ -4,15 +4,15 @@ import { f32x4, type I32, i32x4, type V128, v128 } from './values.ts';
 /** Four f16 at an address as f32x4, exactly. */
 export const loadF16 = (address: I32, offset = 0): V128 => rescaled(loadShifted(address, offset));
 
-/** Four f16, each in the low half of its lane, as f32x4, exactly. `bits` is used twice: give it a name first. */
+/** Four f16, each in the low half of its lane, as f32x4, exactly. `bits` must have a name. */
 export const widened = (bits: V128): V128 => rescaled(i32x4.shrS(i32x4.shl(bits, 16), 3));
 
-/** Four f16 at an address, their exponents and fractions where those of f32 are and their signs copied above. */
+/** Four f16 at an address, their exponents and fractions where those of f32 are, their signs copied above. */
 export const loadShifted = (address: I32, offset = 0): V128 => i32x4.shl(v128.load16x4S(address, offset), 13);
 
 /**
  * What `loadShifted` gave as f32x4: without the copies it is 2⁻¹¹² of the number, subnormal ones among them;
- * infinities and NaN get all ones for an exponent. `bits` is used twice: give it a name first.
+ * infinities and NaN get all ones for an exponent. `bits` must have a name.
  */
 export function rescaled(bits: V128): V128 {
   const exponent = i32x4.const(0x0f800000);

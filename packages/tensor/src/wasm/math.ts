@@ -1,4 +1,5 @@
 import type { Body } from './body.ts';
+import { multiplyAdd } from './multiply-add.ts';
 import { f32x4, f64x2, i32x4, i64x2, shuffle32, type V128, v128 } from './values.ts';
 
 // Functions of f32x4, called while a body is written: `const y = math.exp(w, x)` adds statements to it that
@@ -10,9 +11,13 @@ const { add, sub, mul, div } = f32x4;
 const splat = (value: number) => f32x4.const(value);
 const bits = (value: number) => i32x4.const(value);
 
-/** c₀ + c₁x + c₂x² + … */
-const horner = (of: typeof f32x4 | typeof f64x2, x: V128, coefficients: readonly number[]): V128 =>
-  coefficients.map((c) => of.const(c)).reduceRight((sum, c) => of.add(of.mul(sum, x), c));
+/** c₀ + c₁x + c₂x² + … in f32x4. */
+const series = (x: V128, coefficients: readonly number[]): V128 =>
+  coefficients.map(splat).reduceRight((sum, c) => multiplyAdd(sum, x, c));
+
+/** The same in f64x2. */
+const wideSeries = (x: V128, coefficients: readonly number[]): V128 =>
+  coefficients.map((c) => f64x2.const(c)).reduceRight((sum, c) => f64x2.add(f64x2.mul(sum, x), c));
 
 /** Added to a small number, it leaves that rounded to a whole one, in the low bits too. */
 const rounder = { f32: 1.5 * 2 ** 23, f64: 1.5 * 2 ** 52 };
@@ -23,17 +28,18 @@ const ln2 = { high: 0.693145751953125, low: 1.428606765330187e-6 };
 export function exp(w: Body, x: V128): V128 {
   // NUMERICS: beyond these bounds eˣ is 0 or ∞ in f32 all the same; NaN passes both.
   const bounded = w.let(f32x4.pmin(f32x4.pmax(x, splat(-104)), splat(89)));
-  const shifted = w.let(add(mul(bounded, splat(Math.LOG2E)), splat(rounder.f32)));
-  const n = w.let(sub(shifted, splat(rounder.f32)));
-  const r = w.let(sub(sub(bounded, mul(n, splat(ln2.high))), mul(n, splat(ln2.low))));
+  // NUMERICS: 2ⁿ in two factors, so that subnormal results are rounded once. The low bits of `shifted` are n and
+  // twice the bias of an exponent, of which each factor takes half.
+  const shift = splat(rounder.f32 + 2 * 127);
+  const shifted = w.let(multiplyAdd(bounded, splat(Math.LOG2E), shift));
+  const n = w.let(sub(shifted, shift));
+  const r = w.let(multiplyAdd(n, splat(-ln2.low), multiplyAdd(n, splat(-ln2.high), bounded)));
   // (eʳ − 1 − r) / r² on |r| ≤ ln 2 / 2.
-  const tail = horner(f32x4, r, [0.5, 0.16666518, 0.041666206, 0.008368903, 0.0013950515]);
-  const power = add(add(mul(mul(r, r), tail), r), splat(1));
-  // NUMERICS: 2ⁿ in two factors, so that subnormal results are rounded once.
-  const whole = w.let(i32x4.sub(shifted, i32x4.splat(floatBits(rounder.f32))));
-  const half = w.let(i32x4.shrS(whole, 1));
-  const twoTo = (k: V128) => i32x4.shl(i32x4.add(k, bits(127)), 23);
-  return w.let(mul(mul(power, twoTo(half)), twoTo(i32x4.sub(whole, half))));
+  const tail = series(r, [0.5, 0.16666518, 0.041666206, 0.008368903, 0.0013950515]);
+  const power = add(multiplyAdd(mul(r, r), tail, r), splat(1));
+  const half = w.let(i32x4.shrU(shifted, 1));
+  const factors = [half, i32x4.sub(shifted, half)].map((exponent) => i32x4.shl(exponent, 23));
+  return w.let(mul(mul(power, factors[0]), factors[1]));
 }
 
 const floatBits = (value: number): number => new Int32Array(Float32Array.of(value).buffer)[0];
@@ -51,10 +57,10 @@ export function log(w: Body, x: V128): V128 {
   // ln(1 + f) = f − f²/2 + s·(f²/2 + R(s²)) with s = f / (2 + f), as in fdlibm (Sun Microsystems 1993).
   const s = w.let(div(f, add(f, splat(2))));
   const z = w.let(mul(s, s));
-  const rest = mul(z, horner(f32x4, z, [0.6666678, 0.39977083, 0.29885137]));
+  const rest = mul(z, series(z, [0.6666678, 0.39977083, 0.29885137]));
   const square = w.let(mul(mul(f, f), splat(0.5)));
-  const low = add(mul(s, add(square, rest)), mul(k, splat(ln2.low)));
-  const finite = add(mul(k, splat(ln2.high)), sub(f, sub(square, low)));
+  const low = multiplyAdd(s, add(square, rest), mul(k, splat(ln2.low)));
+  const finite = multiplyAdd(k, splat(ln2.high), sub(f, sub(square, low)));
   const atZero = v128.bitselect(splat(-Infinity), splat(NaN), f32x4.eq(given, splat(0)));
   const outside = v128.bitselect(given, atZero, f32x4.gt(given, splat(0)));
   const isInside = v128.and(f32x4.gt(given, splat(0)), f32x4.lt(given, splat(Infinity)));
@@ -67,8 +73,8 @@ export function tanh(w: Body, x: V128): V128 {
   const size = w.let(f32x4.abs(given));
   const square = w.let(mul(size, size));
   // (tanh √z / √z − 1) / z on z ≤ 0.625².
-  const series = [-0.33333284, 0.13331491, -0.0537435, 0.020650592, -0.0057170503];
-  const near = add(size, mul(size, mul(square, horner(f32x4, square, series))));
+  const coefficients = [-0.33333284, 0.13331491, -0.0537435, 0.020650592, -0.0057170503];
+  const near = multiplyAdd(mul(size, square), series(square, coefficients), size);
   const far = sub(splat(1), div(splat(2), add(exp(w, add(size, size)), splat(1))));
   const value = v128.bitselect(near, far, f32x4.lt(size, splat(0.625)));
   return w.let(v128.or(value, v128.and(given, bits(0x80000000))));
@@ -114,8 +120,8 @@ function powOfPairs(w: Body, size: V128, power: V128): V128 {
   // ln m = 2s + s·z·P(z) with s = (m − 1) / (m + 1), z = s².
   const s = w.let(div(sub(m, splat(1)), add(m, splat(1))));
   const z = w.let(mul(s, s));
-  const series = [0.666666666763, 0.399999954427, 0.285721300564, 0.221752431558, 0.195987163224];
-  const lnM = mul(s, add(splat(2), mul(z, horner(f64x2, z, series))));
+  const coefficients = [0.666666666763, 0.399999954427, 0.285721300564, 0.221752431558, 0.195987163224];
+  const lnM = mul(s, add(splat(2), mul(z, wideSeries(z, coefficients))));
   const lnOfFinite = add(mul(k, splat(Math.LN2)), lnM);
   const lnOfLarge = v128.bitselect(lnOfFinite, x, f64x2.lt(x, splat(Infinity)));
   const ln = v128.bitselect(splat(-Infinity), lnOfLarge, f64x2.eq(x, splat(0)));
@@ -124,8 +130,7 @@ function powOfPairs(w: Body, size: V128, power: V128): V128 {
   const shifted = w.let(add(mul(bounded, splat(Math.LOG2E)), splat(rounder.f64)));
   const n = sub(shifted, splat(rounder.f64));
   const r = w.let(sub(bounded, mul(n, splat(Math.LN2))));
-  const e = horner(
-    f64x2,
+  const e = wideSeries(
     r,
     [1, 1, 0.5, 0.166666669964, 0.0416662177619, 0.00833324855115, 0.00139486150119, 0.000199242158599],
   );

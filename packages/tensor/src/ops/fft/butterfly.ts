@@ -1,4 +1,13 @@
-import { type Body, f32x4, type I32, type Index, i32, type KernelBody, v128 } from '../../wasm/index.ts';
+import {
+  type Body,
+  f32x4,
+  type I32,
+  type Index,
+  i32,
+  type KernelBody,
+  multiplyAdd,
+  v128,
+} from '../../wasm/index.ts';
 import { type Complex, minus, named, pairAt, plus, product } from './complex-lanes.ts';
 
 // A butterfly is the DFT of a few points, y_q = Σ_r x_r·e^(−2πi·qr/R). R is a power of two up to `largestPower`,
@@ -76,9 +85,9 @@ function turnedWgsl(value: string, k: number, n: number): string {
 }
 
 /**
- * The same butterfly in WebAssembly. Of the processor's registers four points fill half, so more are joined in
- * fours: y_(q+4p) = Σ_a e^(−2πi·ap/A)·e^(−2πi·aq/R)·Σ_r e^(−2πi·qr/4)·x_(a+rA) with A = R/4, what is right of a's
- * sum being kept in the thread's memory.
+ * The same butterfly in WebAssembly. Four points fill half of a processor's registers, so more are joined in
+ * fours: with A = R/4, y_(q+4p) = Σ_a e^(−2πi·ap/A)·z_aq, z_aq = e^(−2πi·aq/R)·Σ_r e^(−2πi·qr/4)·x_(a+rA).
+ * The z_aq are kept in the thread's memory.
  */
 export function powerButterflyWasm(
   w: KernelBody,
@@ -204,8 +213,8 @@ export function oddButterflyWasm(
         const [re, im] = [0, 16].map((offset) => w.let(v128.load(from, 32 * part + offset)));
         for (const [i, sum] of all.entries()) {
           const root = w.let(v128.load32Splat(pairAt(rows[i].roots, r), 4 * part));
-          w.set(sum.re, f32x4.add(sum.re, f32x4.mul(root, re)));
-          w.set(sum.im, f32x4.add(sum.im, f32x4.mul(root, im)));
+          w.set(sum.re, multiplyAdd(root, re, sum.re));
+          w.set(sum.im, multiplyAdd(root, im, sum.im));
         }
       });
       return all;

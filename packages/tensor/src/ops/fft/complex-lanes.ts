@@ -31,7 +31,7 @@ export const pairAt = (pairs: I32, i: Index): I32 => i32.add(pairs, i32.shl(i, 3
 export type Lanes = 4 | 1;
 export const lanesFor = (n: number): Lanes => (n >= 4 ? 4 : 1);
 
-/** Neighbours in memory, (re, im) pairs of f32, as complex numbers in lanes. With one lane the rest is anything. */
+/** Neighbours in memory, (re, im) pairs of f32, as complex numbers in lanes; the lanes past `lanes` mean nothing. */
 export class ComplexLanes {
   readonly #w: Body;
   readonly #lanes: Lanes;

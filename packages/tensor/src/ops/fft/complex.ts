@@ -37,8 +37,8 @@ export function cachedTable(backend: Backend, key: string, make: () => Float64Ar
 }
 
 /**
- * Factors of n in the order of the passes, each with a butterfly; null where a prime factor has none. The largest
- * is first: the first pass has no twiddles, and the columns of all others then lie in runs of that length at least.
+ * Factors of n in the order of the passes, each with a butterfly; null where a prime factor has none. The
+ * largest is first: the first pass has no twiddles, and all others columns in runs of that length or more.
  */
 export function radicesOf(n: number): number[] | null {
   const radices: number[] = [];

@@ -55,9 +55,9 @@ ${body}`,
 }
 
 /**
- * Both directions for the CPU: with e = x_k + x*_(m−k) and d = (x_k − x*_(m−k))·u, u being −i·w_k to bins and its
- * conjugate from them, they are e + d and (e − d)*, halved. An item is four pairs of a row, the last four where
- * fewer are left.
+ * Both directions for the CPU: with e = x_k + x*_(m−k) and d = (x_k − x*_(m−k))·u, u being −i·w_k to bins and
+ * its conjugate from them, they are e + d and (e − d)*, halved. An item is four pairs of a row, the last four
+ * where fewer are left.
  */
 function pairKernelWasm(
   name: 'halfToBins' | 'binsToHalf',
@@ -97,10 +97,13 @@ function pairKernelWasm(
           complex.load(pairAt(toBins ? half : bins, k)),
           complex.loadBackwards(...(toBins ? halfBack : binsBack)),
         ];
+        // From bins, neither the imaginary parts nor the root count at 0.
         const [x, y] = toBins ? given : given.map(({ re, im }) => named(w, re, v128.andnot(im, isZero)));
+        const turn = toBins
+          ? named(w, root.im, f32x4.neg(root.re))
+          : named(w, v128.andnot(root.im, isZero), v128.bitselect(f32x4.const(1), root.re, isZero));
         const even = named(w, f32x4.add(x.re, y.re), f32x4.sub(x.im, y.im));
         const difference = named(w, f32x4.sub(x.re, y.re), f32x4.add(x.im, y.im));
-        const turn = { re: root.im, im: toBins ? w.let(f32x4.neg(root.re)) : root.re };
         const odd = product(w, difference, turn);
         const weight = w.let(v128.bitselect(f32x4.splat(atZero), f32x4.splat(elsewhere), isZero));
         const sum = {

@@ -104,7 +104,7 @@ export const complexMultiplyOp: KernelOp<MultiplyAttrs> = defineOp({
   samples: [
     sample('[3, 5, 2] [5, 2]', { length: 9, reversed: false }),
     sample('[3, 7, 2] [7, 2]', { length: 7, reversed: true }),
-    sample('[2, 8, 2] [3, 2]', { length: 3, reversed: false }),
+    sample('[2, 8, 2] [1, 2]', { length: 3, reversed: false }),
   ],
   known: [known('[[[1, 2], [3, 5]]] [[1, 0], [0, 1]]', [1, 2, 0, 0, -5, 3], { length: 3, reversed: true })],
 });

@@ -93,8 +93,8 @@ const oddBody = () =>
   );
 
 /**
- * The pass for the CPU. Columns whose results are neighbours make a run, L of them, or in the first pass all of a
- * row; an item is four columns of a run, the last four where fewer are left.
+ * The pass for the CPU. Columns whose results are neighbours make a run, L of them, or in the first pass all
+ * of a row; an item is four columns of a run, the last four where fewer are left.
  */
 function passKernel(x: Spec, table: Spec, output: Spec, { radix, done }: PassAttrs): WasmKernel {
   const [count, n] = x.shape;
@@ -118,11 +118,11 @@ function passKernel(x: Spec, table: Spec, output: Spec, { radix, done }: PassAtt
       const half = i32.shrU(others, 1);
       const twiddles = even ? table : w.let(pairAt(table, i32.mul(half, half)));
       w.range(w.from, w.to, 1, (item) => {
-        const whole = w.let(i32.divU(item, fours));
-        const at = i32.mul(i32.sub(item, i32.mul(whole, fours)), lanes);
+        const nth = w.let(i32.divU(item, fours));
+        const at = i32.mul(i32.sub(item, i32.mul(nth, fours)), lanes);
         const j = w.let(i32.min(w.let(at), w.let(i32.sub(run, lanes))));
-        const column = w.let(i32.add(i32.mul(whole, run), j));
-        const row = first ? whole : i32.divU(whole, runsOfRow);
+        const column = w.let(i32.add(i32.mul(nth, run), j));
+        const row = first ? nth : i32.divU(nth, runsOfRow);
         const from = w.let(pairAt(xs, i32.add(column, i32.mul(i32.mul(row, columns), others))));
         const point = (r: Index): Complex => {
           const value = complex.load(pairAt(from, i32.mul(columns, r)));
@@ -132,9 +132,8 @@ function passKernel(x: Spec, table: Spec, output: Spec, { radix, done }: PassAtt
         };
         // A column of the first pass has its results together, one of the others L apart.
         const to = w.let(pairAt(out, i32.sub(i32.mul(column, points), first ? 0 : i32.mul(j, others))));
-        const ofLanes = [0, 1, 2, 3].map((lane) => w.let(pairAt(to, i32.mul(points, lane))));
         const store = (q: Index, value: Complex) => {
-          if (first) complex.scatter((lane) => pairAt(ofLanes[lane], q), value);
+          if (first) complex.scatter((lane) => pairAt(to, i32.add(q, i32.mul(points, lane))), value);
           else complex.store(pairAt(to, i32.mul(done, q)), value);
         };
         if (even) powerButterflyWasm(w, radix, point, store);
@@ -219,7 +218,8 @@ export const fftPassOp: KernelOp<PassAttrs> = defineOp({
   // Only whole transforms are recorded; their adjoint is a whole transform too.
   vjp: null,
   samples: [
-    ...[2, 4, 8, 16, 3, 5, 43].map((radix) => ({ radix, done: 1, rest: 3 })),
+    ...[2, 4, 8, 16, 3, 43].flatMap((radix) => [1, 6].map((rest) => ({ radix, done: 1, rest }))),
+    { radix: 5, done: 3, rest: 2 },
     { radix: 4, done: 6, rest: 1 },
     { radix: 16, done: 5, rest: 2 },
     { radix: 7, done: 4, rest: 2 },

@@ -6,8 +6,8 @@ import { inPlaceKernel } from './in-place.ts';
 import { panelsKernel } from './panels.ts';
 
 /**
- * The kernel for a product on the CPU engine. For few rows, copying b costs more than reading it as it lies: measured
- * up to 2 rows where k lies along its rows, and up to 8 where it does not and nothing is to be widened.
+ * The kernel for a product on the CPU engine. For few rows, copying b costs more than reading it as it lies:
+ * measured up to 2 rows where k lies along its rows, up to 8 where it does not and nothing is to be widened.
  */
 export function productKernel(p: Problem, inputs: readonly Spec[], output: Spec): WasmKernel {
   if (p.m <= 2 && !p.transposeA && p.transposeB) return dotsKernel(p, inputs, output);

@@ -4,8 +4,8 @@ import type { Problem } from '../problem.ts';
 import { tile } from './tile.ts';
 
 /**
- * The product of few rows with b [k, n], both f32: the micro-kernel on what lies in memory, b being read once for
- * every four rows. One row makes tiles of 16 columns, more of them tiles of 8.
+ * The product of few rows with b [k, n], both f32: the micro-kernel on what lies in memory, b being read once
+ * for every four rows. One row makes tiles of 16 columns, more of them tiles of 8.
  */
 export function inPlaceKernel(p: Problem, [a, b]: readonly Spec[], c: Spec): WasmKernel {
   const [rows, vectors] = p.m === 1 ? [1, 4] : [4, 2];

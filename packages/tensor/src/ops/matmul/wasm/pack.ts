@@ -1,4 +1,4 @@
-import { type Body, type I32, i32, type Local, shuffle32 } from '../../../wasm/index.ts';
+import { type Body, type I32, i32, transpose4 } from '../../../wasm/index.ts';
 import { type Elements, indices, rowPointers } from './elements.ts';
 
 /** A part of an input. `along` is true where k lies along its rows, `step` bytes apart; else k counts its rows. */
@@ -26,7 +26,7 @@ export function pack(w: Body, part: Part, lanes: 4 | 8, to: I32): void {
     w.range(0, part.k, 4, () => {
       for (const four of fours) {
         const square = rows.slice(4 * four, 4 * four + 4).map((row) => load(w, row));
-        for (const [q, row] of transposed(w, square).entries()) {
+        for (const [q, row] of transpose4(w, square).entries()) {
           w.store(panel, row, q * rowBytes + 16 * four);
         }
       }
@@ -46,16 +46,4 @@ export function pack(w: Body, part: Part, lanes: 4 | 8, to: I32): void {
     });
     w.set(panel, i32.add(panel, rowBytes));
   });
-}
-
-/** The columns of a square of four rows. */
-function transposed(w: Body, [p, q, r, s]: readonly Local<'v128'>[]): Local<'v128'>[] {
-  const halves = [
-    [0, 4, 1, 5],
-    [2, 6, 3, 7],
-  ].map((lanes) => [w.let(shuffle32(p, q, lanes)), w.let(shuffle32(r, s, lanes))]);
-  return halves.flatMap(([pq, rs]) => [
-    w.let(shuffle32(pq, rs, [0, 1, 4, 5])),
-    w.let(shuffle32(pq, rs, [2, 3, 6, 7])),
-  ]);
 }

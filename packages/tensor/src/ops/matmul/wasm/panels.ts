@@ -13,7 +13,7 @@ const block = 256;
 const groupColumns = 16;
 const tileRows = 4;
 const tileColumns = 8;
-/** Columns of the output from which a is packed, too: as it lies its rows may share few lines of the caches. */
+/** Columns of the output from which a is packed, too: as it lies, its rows may share few lines of a cache. */
 const packFrom = 64;
 /** Items that a product should have, for the threads. */
 const wanted = 8;

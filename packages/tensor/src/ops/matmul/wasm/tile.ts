@@ -30,8 +30,9 @@ export interface TilePlace {
 }
 
 /**
- * The micro-kernel: c [rows, columns] (+)= a [rows, k] · b [k, columns] in f32, its sums in registers. A step along k
- * spreads one element of each row of a over a vector, and multiplies it with the vectors of one row of b.
+ * The micro-kernel: c [rows, columns] (+)= a [rows, k] · b [k, columns] in f32, its sums in registers. A
+ * step along k spreads one element of each row of a over a vector, and multiplies it with the vectors of one
+ * row of b.
  */
 export function tile(w: Body, { rows: count, vectors, transposeA }: TileForm, place: TilePlace): void {
   const rows = indices(count);
@@ -61,8 +62,8 @@ export function tile(w: Body, { rows: count, vectors, transposeA }: TileForm, pl
       const columnOfA = rows.map((i) =>
         w.let(transposeA ? v128.load32Splat(a[0], 4 * i) : v128.load32Splat(a[i], 4 * q)),
       );
-      // The `if` also bounds what V8 may reorder: left to itself it puts all loads first, then all products, then
-      // all sums, and runs out of registers.
+      // The `if` also bounds what V8 may reorder: left to itself it puts all loads first, then all products,
+      // then all sums, and runs out of registers.
       forVectorsThere((v) => {
         const y = w.let(v128.load(b, q * rowOfB + 16 * v));
         for (const i of rows) w.set(sums[i][v], multiplyAdd(columnOfA[i], y, sums[i][v]));
