@@ -123,7 +123,7 @@ export function openWasm({
     buffers: readonly DeviceBuffer[],
   ): void => {
     const bytes = Math.max(...kernels.map(({ temporary }) => temporary));
-    const temporary = bytes > 0 ? heap.take(bytes + readable, `${label} between its steps`) : 0;
+    const temporary = bytes > 0 ? heap.take(bytes + readable, () => `${label} between its steps`) : 0;
     const outputs = buffers.map((buffer) => (buffer as Piece).address);
     const addresses = [...inputs.map(addressOf), ...outputs, temporary];
     try {
@@ -160,7 +160,7 @@ export function openWasm({
     stats,
     viewAlignment: 4,
     allocate(spec) {
-      const address = heap.take(bytesOf(spec) + readable, show(spec));
+      const address = heap.take(bytesOf(spec) + readable, () => show(spec));
       countLive(stats, bytesOf(spec));
       stats.reservedBytes = heap.bytes;
       return { address } satisfies Piece;
