@@ -11,7 +11,7 @@
 // ../shared/data beside the repository. About half an hour on two cores.
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { openGpuJs, openWebGpu } from '@flex/tensor';
+import { openWasm, openWebGpu } from '@flex/tensor';
 import { loadConfig, type Recipe, type RunSummary, readMetrics, train } from '@flex/train';
 
 const root = resolve(import.meta.dirname, '..');
@@ -30,7 +30,7 @@ const optimizers = ['adamw', 'sophia-g'] as const;
 const rates = [3e-4, 1e-3, 3e-3, 1e-2, 3e-2];
 const seeds = [1, 2, 3];
 const most = Number(options.updates);
-const backend = options.device === 'cpu' ? openGpuJs() : await openWebGpu();
+const backend = options.device === 'cpu' ? openWasm() : await openWebGpu();
 
 type OptimizerName = (typeof optimizers)[number];
 

@@ -28,8 +28,8 @@ const oneLine = {
 };
 
 /**
- * The command line, with the one command that the arguments begin with, or with all where that names none. Errors
- * are thrown; `main` turns them into a line and an exit code.
+ * The command line, with the one command that the arguments begin with, or with all where that names none.
+ * Errors are thrown; `main` turns them into a line and an exit code.
  */
 async function program([name]: readonly string[]): Promise<Command> {
   const flex = new Command('flex')

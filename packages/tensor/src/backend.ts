@@ -36,7 +36,8 @@ export interface Backend {
   /** What the first byte of a view must be a multiple of. */
   readonly viewAlignment: number;
   /**
-   * Memory for a tensor; its content is undefined until written. Throws OutOfMemoryError when it cannot be had.
+   * Memory for a tensor; its content is undefined until written. Throws OutOfMemoryError when it cannot be
+   * had.
    */
   allocate(spec: Spec): DeviceBuffer;
   /** Gives memory back; kernels already recorded still see it. */

@@ -1,7 +1,7 @@
 import { OutOfMemoryError } from '@flex/tensor';
 import type { TrainConfig } from './config.ts';
 
-/** What to throw where a run failed: an OutOfMemoryError with what is saved, and what would help; others as they are. */
+/** What to throw where a run failed: an OutOfMemoryError with what is saved and what helps, or the error. */
 export function doesNotFit(error: unknown, { train }: TrainConfig, saved: string): unknown {
   if (!(error instanceof OutOfMemoryError)) return error;
   const ways = [

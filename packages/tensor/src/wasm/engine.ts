@@ -24,4 +24,7 @@ export type Run = (from: number, to: number, args: number, scratch: number) => v
 const { WebAssembly } = globalThis as unknown as { WebAssembly?: WasmEngine };
 
 /** Undefined where there is no WebAssembly, which `whyNoWasm` tells. */
-export const { Memory, Module, Instance, validate } = WebAssembly ?? ({} as WasmEngine);
+export const { Memory, Module, Instance } = WebAssembly ?? ({} as WasmEngine);
+
+/** Whether a module can be compiled here: not where there is no WebAssembly. */
+export const validate = (bytes: Uint8Array<ArrayBuffer>): boolean => WebAssembly?.validate(bytes) ?? false;
