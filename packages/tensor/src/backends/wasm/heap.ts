@@ -14,8 +14,8 @@ interface Free {
 }
 
 /**
- * The memory that all tensors and threads share, and which pieces of it are free: the smallest free piece that
- * is large enough is taken, and neighbours that are free become one.
+ * The memory that all tensors and threads share, and which pieces of it are free: the smallest free piece
+ * that is large enough is taken, and neighbours that are free become one.
  */
 export class Heap {
   readonly memory: WasmMemory;

@@ -53,8 +53,9 @@ const bytesOf = (spec: Spec) => size(spec.shape) * bytesPerElement[spec.dtype];
 const addressOf = (t: Tensor) => (t.buffer as Piece).address + t.offset * bytesPerElement[t.dtype];
 
 /**
- * The CPU engine: WebAssembly with SIMD in one memory, on several threads. An op has run when its call returns,
- * and what is freed can be used again at once. Ops without WebAssembly of their own run as loops in JavaScript.
+ * The CPU engine: WebAssembly with SIMD in one memory, on several threads. An op has run when its call
+ * returns, and what is freed can be used again at once. Ops without WebAssembly of their own run as loops in
+ * JavaScript.
  */
 export function openWasm({
   threads = availableParallelism(),
