@@ -35,8 +35,8 @@ export interface Job {
 }
 
 /**
- * Threads that share the items of one job after the other. The calling thread works with them and returns when all
- * is done; the others start with the first job, and none of them keeps the process alive.
+ * Threads that share the items of one job after the other. The calling thread works with them and returns
+ * when all is done; the others start with the first job, and none of them keeps the process alive.
  */
 export class Crew {
   readonly #control = new Int32Array(new SharedArrayBuffer(64));

@@ -22,7 +22,7 @@ test('pieces never overlap, lie in the memory, and all memory is free again in t
       const out: { start: number; bytes: number }[] = [];
       for (const step of all) {
         if ('take' in step) {
-          const start = heap.take(step.take, 'a piece');
+          const start = heap.take(step.take, () => 'a piece');
           expect(start % 64).toBe(0);
           expect(start).toBeGreaterThanOrEqual(reserved);
           expect(start + step.take).toBeLessThanOrEqual(heap.memory.buffer.byteLength);
@@ -40,7 +40,7 @@ test('pieces never overlap, lie in the memory, and all memory is free again in t
       for (const { start, bytes } of out) heap.give(start, bytes);
       const before = heap.bytes;
       // Were it in pieces, this would make the memory grow.
-      heap.take(before - 64 * Math.ceil(reserved / 64), 'all of it');
+      heap.take(before - 64 * Math.ceil(reserved / 64), () => 'all of it');
       expect(heap.bytes).toBe(before);
     }),
     { numRuns: 40 },
@@ -48,20 +48,20 @@ test('pieces never overlap, lie in the memory, and all memory is free again in t
 
 test('the smallest piece that is large enough is taken', () => {
   const heap = new Heap(reserved);
-  const places = [448, 64, 192, 64, 320, 64].map((n) => heap.take(n, 'a piece'));
+  const places = [448, 64, 192, 64, 320, 64].map((n) => heap.take(n, () => 'a piece'));
   for (const [i, bytes] of [448, 192, 320].entries()) heap.give(places[2 * i], bytes);
-  expect(heap.take(250, 'a piece')).toBe(places[4]);
-  expect(heap.take(192, 'a piece')).toBe(places[2]);
+  expect(heap.take(250, () => 'a piece')).toBe(places[4]);
+  expect(heap.take(192, () => 'a piece')).toBe(places[2]);
 });
 
 test('what does not fit is refused by its name, and the memory stays usable', () => {
   const heap = new Heap(reserved, 8 * mib);
-  const first = heap.take(6 * mib, 'f32[1536, 1024]');
-  expect(() => heap.take(3 * mib, 'f32[768, 1024]')).toThrow(
+  const first = heap.take(6 * mib, () => 'f32[1536, 1024]');
+  expect(() => heap.take(3 * mib, () => 'f32[768, 1024]')).toThrow(
     new OutOfMemoryError(
       'wasm: f32[768, 1024] needs 3 MiB, more than is left of the 8 MiB that WebAssembly can have',
     ),
   );
   heap.give(first, 6 * mib);
-  expect(heap.take(7 * mib, 'f32[1792, 1024]')).toBeGreaterThan(0);
+  expect(heap.take(7 * mib, () => 'f32[1792, 1024]')).toBeGreaterThan(0);
 });

@@ -14,8 +14,8 @@ interface Free {
 }
 
 /**
- * The memory that all tensors and threads share, and which pieces of it are free: the smallest free piece that
- * is large enough is taken, and neighbours that are free become one.
+ * The memory that all tensors and threads share, and which pieces of it are free: the smallest free piece
+ * that is large enough is taken, and neighbours that are free become one.
  */
 export class Heap {
   readonly memory: WasmMemory;
@@ -42,7 +42,7 @@ export class Heap {
   }
 
   /** The address of so many bytes, of any content. Throws OutOfMemoryError, of `what`, when they cannot be had. */
-  take(bytes: number, what: string): number {
+  take(bytes: number, what: () => string): number {
     const wanted = rounded(bytes);
     let best = this.#smallest(wanted);
     if (!best) {
@@ -93,18 +93,18 @@ export class Heap {
     return low;
   }
 
-  #grow(wanted: number, what: string): void {
+  #grow(wanted: number, what: () => string): void {
     const last = this.#free.at(-1);
     const missing = last?.end === this.#end ? wanted - (last.end - last.start) : wanted;
     const steps = growthBytes * Math.ceil(missing / growthBytes);
     const bytes = Math.min(steps, this.#limit - this.#end);
     const [mib, all] = [wanted, this.#limit].map((n) => (n / 2 ** 20).toFixed(n < 2 ** 20 ? 3 : 0));
-    const full = `wasm: ${what} needs ${mib} MiB, more than is left of the ${all} MiB that WebAssembly can have`;
+    const full = `wasm: ${what()} needs ${mib} MiB, more than is left of the ${all} MiB that WebAssembly can have`;
     if (bytes < missing) throw new OutOfMemoryError(full);
     try {
       this.memory.grow(bytes / pageBytes);
     } catch (error) {
-      throw new OutOfMemoryError(`wasm: ${what} needs ${mib} MiB, and the system gives no more memory`, {
+      throw new OutOfMemoryError(`wasm: ${what()} needs ${mib} MiB, and the system gives no more memory`, {
         cause: error,
       });
     }

@@ -53,8 +53,9 @@ const bytesOf = (spec: Spec) => size(spec.shape) * bytesPerElement[spec.dtype];
 const addressOf = (t: Tensor) => (t.buffer as Piece).address + t.offset * bytesPerElement[t.dtype];
 
 /**
- * The CPU engine: WebAssembly with SIMD in one memory, on several threads. An op has run when its call returns,
- * and what is freed can be used again at once. Ops without WebAssembly of their own run as loops in JavaScript.
+ * The CPU engine: WebAssembly with SIMD in one memory, on several threads. An op has run when its call
+ * returns, and what is freed can be used again at once. Ops without WebAssembly of their own run as loops in
+ * JavaScript.
  */
 export function openWasm({
   threads = availableParallelism(),
@@ -123,7 +124,7 @@ export function openWasm({
     buffers: readonly DeviceBuffer[],
   ): void => {
     const bytes = Math.max(...kernels.map(({ temporary }) => temporary));
-    const temporary = bytes > 0 ? heap.take(bytes + readable, `${label} between its steps`) : 0;
+    const temporary = bytes > 0 ? heap.take(bytes + readable, () => `${label} between its steps`) : 0;
     const outputs = buffers.map((buffer) => (buffer as Piece).address);
     const addresses = [...inputs.map(addressOf), ...outputs, temporary];
     try {
@@ -160,7 +161,7 @@ export function openWasm({
     stats,
     viewAlignment: 4,
     allocate(spec) {
-      const address = heap.take(bytesOf(spec) + readable, show(spec));
+      const address = heap.take(bytesOf(spec) + readable, () => show(spec));
       countLive(stats, bytesOf(spec));
       stats.reservedBytes = heap.bytes;
       return { address } satisfies Piece;
