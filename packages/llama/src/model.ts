@@ -4,9 +4,11 @@ import {
   addRmsNorm,
   type Backend,
   crossEntropy,
+  DeviceError,
   gather,
   keep,
   matmul,
+  OutOfMemoryError,
   permute,
   type RopeTables,
   reshape,
@@ -74,7 +76,7 @@ export interface LoadOptions {
 
 /**
  * Loads a Hugging Face Llama directory, its matrices stored as `dtype` (see `loadWeights`). Throws DataError,
- * in one line, for anything missing or damaged in it.
+ * in one line, for anything missing or damaged in it, and DeviceError for weights that do not fit the device.
  */
 export function loadLlama(backend: Backend, dir: string, { dtype, checkpoint }: LoadOptions): LlamaModel {
   const config = readLlamaConfig(dir);
@@ -82,6 +84,9 @@ export function loadLlama(backend: Backend, dir: string, { dtype, checkpoint }: 
   let loaded: LoadedWeights;
   try {
     loaded = loadWeights(backend, source, config, dtype);
+  } catch (error) {
+    if (!(error instanceof OutOfMemoryError)) throw error;
+    throw new DeviceError(`${dir}: the weights do not fit the device: ${error.message}`, { cause: error });
   } finally {
     if (!checkpoint) source.close();
   }

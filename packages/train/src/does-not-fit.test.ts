@@ -71,12 +71,26 @@ test('memory that runs out after an update, as in a callback, leaves the line of
   await backend.close();
 });
 
-test('where the first update does not fit nothing is begun, and recomputing is not advised to who does it', async () => {
+// With batches of 64, `auto` recomputes.
+test.each(['train.checkpoint_activations=true', 'train.batch_size=64'])(
+  'where the first update does not fit nothing is begun, and recomputing is not advised to who does it: %s',
+  async (recomputing) => {
+    const out = join(temporaryFolder(), 'run');
+    const backend = openWasm({ threads: 1, maxBytes: 16 * mib });
+    const config = await configure(out, [512], [recomputing]);
+    await expect(train(config, { backend })).rejects.toThrow(
+      /; no update was made\. Less is needed with a smaller train\.batch_size /,
+    );
+    expect(existsSync(out)).toBe(false);
+    await backend.close();
+  },
+);
+
+test('weights that do not fit are no matter of batches', async () => {
   const out = join(temporaryFolder(), 'run');
-  const backend = openWasm({ threads: 1, maxBytes: 16 * mib });
-  const config = await configure(out, [512], ['train.checkpoint_activations=true']);
-  await expect(train(config, { backend })).rejects.toThrow(
-    /; no update was made\. Less is needed with a smaller train\.batch_size /,
+  const backend = openWasm({ threads: 1, maxBytes: 2 * mib });
+  await expect(train(await configure(out, [8]), { backend })).rejects.toThrow(
+    /micro: the weights do not fit the device: wasm: f16\[.*\] needs .* that WebAssembly can have$/,
   );
   expect(existsSync(out)).toBe(false);
   await backend.close();

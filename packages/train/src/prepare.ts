@@ -32,6 +32,7 @@ import { penaltyWarnings } from './penalty-warnings.ts';
 import { distinctLabels } from './regularizer-columns.ts';
 import type { RunInfo, RunSummary } from './run.ts';
 import { openRunFolder, type RunFolder } from './run-folder.ts';
+import { shouldCheckpoint } from './should-checkpoint.ts';
 import type { UpdateSetup } from './update.ts';
 
 export interface PrepareOptions {
@@ -112,7 +113,7 @@ export async function prepare(
     loraPlusRatio: config.optimizer.loraPlusRatio,
     regularizers,
     maxGradNorm: config.train.maxGradNorm,
-    checkpointActivations: shouldCheckpoint(config, model),
+    checkpointActivations: shouldCheckpoint(config),
     seed,
     gradAccumulation: config.train.gradAccumulation,
   };
@@ -238,18 +239,4 @@ async function startingAdapter(config: TrainConfig, model: LlamaModel): Promise<
     }
   }
   return { lora, params, whole, removed: null, warnings };
-}
-
-/** Bytes of kept activations above which `auto` recomputes them in the backward pass. */
-const activationBudget = 4 * 2 ** 30;
-
-/**
- * `auto`: when the activations of the largest batch would be over 4 GiB (f32, per layer ≈ 12e + 5f + 2·h·t a
- * token).
- */
-function shouldCheckpoint({ train, data }: TrainConfig, { config }: LlamaModel): boolean {
-  if (train.checkpointActivations !== 'auto') return train.checkpointActivations;
-  const { hiddenSize: e, intermediateSize: f, heads: h, layers } = config;
-  const t = data.maxLength;
-  return 4 * train.batchSize * t * layers * (12 * e + 5 * f + 2 * h * t) > activationBudget;
 }

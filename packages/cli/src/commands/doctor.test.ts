@@ -4,9 +4,10 @@ import { main } from '../main.ts';
 
 const boxed = async () => ({ mode: 'bubblewrap' });
 const sandbox = vi.hoisted((): { open: () => Promise<unknown> } => ({ open: async () => null }));
+const adapter = vi.hoisted((): { found: unknown } => ({ found: null }));
 vi.mock('@flex/tensor', async (original) => ({
   ...(await original<typeof import('@flex/tensor')>()),
-  findAdapter: async () => null,
+  findAdapter: async () => adapter.found,
 }));
 vi.mock('../measure-device.ts', () => ({ measureDevice: async (device: string) => measured[device] }));
 /** As on a machine without Racket. */
@@ -34,7 +35,10 @@ const measured: Record<string, object> = {
   gpujs: { device: 'gpujs', missing: null, description: 'gpu.js', product_gflops: 2, block_milliseconds: 90 },
 };
 
-afterEach(() => vi.restoreAllMocks());
+afterEach(() => {
+  vi.restoreAllMocks();
+  adapter.found = null;
+});
 
 async function doctor(...args: string[]): Promise<{ code: number; stdout: string }> {
   let stdout = '';
@@ -59,6 +63,16 @@ describe('doctor', () => {
     expect(row('cpu')).toMatch(/ 41\.3 GFLOP\/s .* 4\.00 ms .* wasm \(2\) /);
     expect(row('gpujs')).toMatch(/ 2\.00 GFLOP\/s .* 90\.0 ms .* gpu\.js /);
     expect(stdout).toContain('--device auto takes cpu: no WebGPU adapter was found');
+  });
+
+  test('a software adapter is no advice to use it', async () => {
+    sandbox.open = boxed;
+    expect(JSON.parse((await doctor('--json')).stdout).advice.at(-1)).toContain('nothing is missing');
+    const [features, subgroupSizes, limits] = [['subgroups'], [8, 8], {}];
+    adapter.found = { name: 'llvmpipe', driver: 'Mesa', software: true, features, subgroupSizes, limits };
+    const { advice, auto } = JSON.parse((await doctor('--json')).stdout);
+    expect(auto).toEqual({ device: 'cpu', why: 'llvmpipe is software, not a GPU' });
+    expect(advice).toEqual(['This adapter is software, for tests: only --device webgpu takes it.']);
   });
 
   test('tells how programs are judged, language by language', async () => {

@@ -122,12 +122,11 @@ function adviceFor(info: AdapterInfo | null): string[] {
     return [
       'To use a GPU, install its Vulkan driver (Linux), or run on macOS (Metal) or Windows (D3D12).',
       'NVIDIA: the driver package with its Vulkan part. AMD and Intel: mesa-vulkan-drivers, version 24 or later.',
-      'Without a GPU, Mesa 24 or later also gives software Vulkan: scripts/install-software-vulkan.sh (Debian 12).',
+      'Without a GPU nothing is missing; software Vulkan is for tests (scripts/install-software-vulkan.sh).',
     ];
   }
   const lines: string[] = [];
-  if (info.software)
-    lines.push('This adapter is software: slower than a GPU by a factor of a thousand or so.');
+  if (info.software) lines.push('This adapter is software, for tests: only --device webgpu takes it.');
   if (!info.features.includes('subgroups'))
     lines.push('No subgroup operations: the slower portable kernels run.');
   return lines;

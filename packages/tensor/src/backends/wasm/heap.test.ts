@@ -65,3 +65,13 @@ test('what does not fit is refused by its name, and the memory stays usable', ()
   heap.give(first, 6 * mib);
   expect(heap.take(7 * mib, () => 'f32[1792, 1024]')).toBeGreaterThan(0);
 });
+
+test('where the process has no addresses left, a new memory is refused in words', () => {
+  const heaps: Heap[] = [];
+  const fill = () => {
+    // Each could need 4 GiB, and a process has 2⁴⁷ bytes of addresses.
+    while (heaps.length < 2 ** 15) heaps.push(new Heap(reserved));
+  };
+  expect(fill).toThrow(OutOfMemoryError);
+  expect(fill).toThrow(/no range of addresses/);
+});

@@ -24,15 +24,21 @@ export class Heap {
   readonly #limit: number;
   #end: number;
 
-  /** The first `reserved` bytes are nobody's. `limit` is the most bytes that there may be. */
+  /**
+   * The first `reserved` bytes are nobody's. `limit` is the most bytes that there may be. Throws OutOfMemoryError
+   * where the process may not have as many addresses as the memory could need.
+   */
   constructor(reserved: number, limit = maxPages * pageBytes) {
     this.#limit = limit;
     this.#end = pageBytes * Math.ceil(reserved / pageBytes);
-    this.memory = new Memory({
-      initial: this.#end / pageBytes,
-      maximum: maxPages,
-      shared: true,
-    });
+    try {
+      this.memory = new Memory({ initial: this.#end / pageBytes, maximum: maxPages, shared: true });
+    } catch (error) {
+      throw new OutOfMemoryError(
+        'wasm: the system gives no range of addresses to grow in; `ulimit -v` says how many a process may have',
+        { cause: error },
+      );
+    }
     this.give(rounded(reserved), this.#end - rounded(reserved));
   }
 
