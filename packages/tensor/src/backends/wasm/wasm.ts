@@ -157,7 +157,7 @@ export function openWasm({
 
   return {
     name: 'wasm',
-    description: `wasm (${threads} thread${threads === 1 ? '' : 's'}, no GPU)`,
+    description: `cpu (WebAssembly, ${threads} thread${threads === 1 ? '' : 's'})`,
     stats,
     viewAlignment: 4,
     allocate(spec) {
