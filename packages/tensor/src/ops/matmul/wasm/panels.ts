@@ -11,6 +11,8 @@ const blockK = 256;
 const block = 256;
 /** Columns of b that are packed together: a cache line of the output. */
 const groupColumns = 16;
+/** Steps along k of which all columns of an item take no more memory. */
+const fewSteps = (groupColumns * blockK) / block;
 const tileRows = 4;
 const tileColumns = 8;
 /** Columns of the output from which a is packed, too: as it lies, its rows may share few lines of a cache. */
@@ -92,8 +94,10 @@ export function panelsKernel(p: Problem, [a, b, plus]: readonly Spec[], c: Spec)
               pack(w, part, tileRows, panelA(i));
             });
           }
-          w.range(firstColumn, endColumn, groupColumns, (group) => {
-            const endOfGroup = w.let(i32.min(endColumn, i32.add(group, groupColumns)));
+          // With few steps all columns of the item: rows of the output are then read and written as they lie.
+          const wide = w.let(i32.select(block, groupColumns, i32.leS(k, fewSteps)));
+          w.range(firstColumn, endColumn, wide, (group) => {
+            const endOfGroup = w.let(i32.min(endColumn, i32.add(group, wide)));
             const panelB = (j: I32) => at(panelsB, i32.mul(i32.sub(j, group), depth));
             w.range(group, endOfGroup, tileColumns, (j) => {
               const [rows, columns] = p.transposeB ? [j, q] : [q, j];
