@@ -166,8 +166,7 @@ export function withLora(
     const pair = adapters.get(path);
     if (!pair) return linear(x, path);
     const { scale, index, removed, squares } = moduleOf(lora, path);
-    const base = (z: Tensor) =>
-      removed ? addScaled(linear(z, path), productOf(z, removed), -scale) : linear(z, path);
+    const base = (z: Tensor) => (removed ? adapted(linear(z, path), z, removed, -scale) : linear(z, path));
     return scope(() => {
       const input =
         dropoutState && rate > 0
@@ -177,24 +176,24 @@ export function withLora(
               counter: [dropoutState.step, index],
             })
           : x;
-      const product = productOf(input, pair);
       const y = base(x);
       if (pair.magnitude && !squares)
         throw new ConfigError(`lora: DoRA on ${path} was resolved without the model's weights`);
       if (!pair.magnitude || !squares)
-        return addScaled(y, pair.bias ? add(product, pair.bias) : product, scale);
+        return adapted(pair.bias ? addScaled(y, pair.bias, scale) : y, input, pair, scale);
       const norms = withoutRecorders(() => adaptedNorms(pair, scale, squares, base(pair.a)));
       const gain = div(pair.magnitude, reshape(norms, pair.magnitude.shape));
       const seen = input === x ? y : base(input);
-      const adapted = mul(addScaled(seen, product, scale), gain);
-      return input === x ? adapted : add(y, sub(adapted, seen));
+      const whole = mul(adapted(seen, input, pair, scale), gain);
+      return input === x ? whole : add(y, sub(whole, seen));
     });
   };
 }
 
-/** x·aᵀ·bᵀ. x f32 [.., in] → f32 [.., out]. */
-function productOf(x: Tensor, { a, b }: AdapterPair): Tensor {
-  return matmul(matmul(x, a, { transposeB: true }), b, { transposeB: true });
+/** y + s·x·aᵀ·bᵀ. y f32 [.., out], x f32 [.., in] → f32 [.., out]. */
+function adapted(y: Tensor, x: Tensor, { a, b }: AdapterPair, s: number): Tensor {
+  const inner = matmul(x, a, { transposeB: true }); // [.., r]
+  return matmul(mul(inner, s), b, { transposeB: true, plus: y });
 }
 
 /** A module's scale and index. Throws ConfigError when it was not resolved. */

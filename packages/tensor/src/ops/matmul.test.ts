@@ -4,6 +4,7 @@ import {
   add,
   type DType,
   DTypeError,
+  donate,
   matmul,
   mul,
   type Shape,
@@ -51,6 +52,8 @@ interface Case extends MatmulAttrs {
   readonly batchB: Shape;
   readonly typeA: DType;
   readonly typeB: DType;
+  /** Whether a third input is added. */
+  readonly plus: boolean;
 }
 
 // Ones, primes, both sides of the kernels' blocks of 8 and tiles of 16 and 64, and many multiples of 8.
@@ -77,18 +80,24 @@ const cases: fc.Arbitrary<Case> = fc
     transposeB: fc.boolean(),
     typeA: fc.constantFrom<DType>('f32', 'f32', 'f32', 'f32', 'f32', 'f16'),
     typeB: fc.constantFrom<DType>('f32', 'f16'),
+    plus: fc.boolean(),
   })
   .map(({ batch: [batchA, batchB], ...rest }) => ({ ...rest, batchA, batchB }));
 
 const shapeA = ({ batchA, m, k, transposeA }: Case): Shape => [...batchA, ...(transposeA ? [k, m] : [m, k])];
 const shapeB = ({ batchB, n, k, transposeB }: Case): Shape => [...batchB, ...(transposeB ? [n, k] : [k, n])];
 
-function draw(c: Case, random: () => number): [DrawnInput, DrawnInput] {
-  return [asType(drawUniform(shapeA(c), random), c.typeA), asType(drawUniform(shapeB(c), random), c.typeB)];
+const shapeOf = ({ batchA, batchB, m, n }: Case): Shape => [...(batchA.length > 0 ? batchA : batchB), m, n];
+
+function draw(c: Case, random: () => number): DrawnInput[] {
+  const [a, b] = [drawUniform(shapeA(c), random), drawUniform(shapeB(c), random)];
+  const plus = c.plus ? [drawUniform(shapeOf(c), random)] : [];
+  return [asType(a, c.typeA), asType(b, c.typeB), ...plus];
 }
 
-/** The definition, in f64: Σ over the inner axis, each batch axis stretched as NumPy does. */
-function product(a: DrawnInput, b: DrawnInput, { transposeA, transposeB }: MatmulAttrs): Float64Array {
+/** The definition, in f64: plus + Σ over the inner axis, each batch axis stretched as NumPy does. */
+function product(inputs: readonly DrawnInput[], { transposeA, transposeB }: MatmulAttrs): Float64Array {
+  const [a, b, plus] = inputs;
   const [batchA, batchB] = [a, b].map((t) => t.shape.slice(0, -2));
   const batch = broadcastShapes(
     'product',
@@ -102,7 +111,7 @@ function product(a: DrawnInput, b: DrawnInput, { transposeA, transposeB }: Matmu
       const place = batch.length - own.length + i;
       return at * axis + (axis === 1 ? 0 : Math.floor(index / steps[place]) % batch[place]);
     }, 0);
-  const out = new Float64Array(size(batch) * m * n);
+  const out = plus ? Float64Array.from(plus.data) : new Float64Array(size(batch) * m * n);
   for (let cell = 0; cell < out.length; cell++) {
     const [index, i, j] = [Math.floor(cell / (m * n)), Math.floor(cell / n) % m, cell % n];
     const startA = matrixOf(batchA, index) * m * k;
@@ -117,14 +126,14 @@ function product(a: DrawnInput, b: DrawnInput, { transposeA, transposeB }: Matmu
 
 /** Checks random products; `run` says how one is computed. */
 function checkProducts(
-  run: (a: DrawnInput, b: DrawnInput, attrs: MatmulAttrs) => Promise<{ readonly data: ArrayLike<number> }>,
+  run: (inputs: readonly DrawnInput[], attrs: MatmulAttrs) => Promise<{ readonly data: ArrayLike<number> }>,
   numRuns: number,
   takes: (c: Case) => boolean = () => true,
 ): Promise<void> {
   return fc.assert(
     fc.asyncProperty(cases.filter(takes), arbitraryRandom, async (c, random) => {
-      const [a, b] = draw(c, random);
-      expectClose((await run(a, b, c)).data, product(a, b, c), f32Error, 'matmul');
+      const inputs = draw(c, random);
+      expectClose((await run(inputs, c)).data, product(inputs, c), f32Error, 'matmul');
     }),
     { numRuns },
   );
@@ -137,7 +146,7 @@ describe('matmul', () => {
     const tensorOf = (shape: Shape, random: () => number) => upload(backend(), drawUniform(shape, random));
 
     test('is the sum over the inner axis, for every size, type and way of reading', () =>
-      checkProducts((a, b, attrs) => runOp(backend(), matmulOp as KernelOp<object>, [a, b], attrs), 20));
+      checkProducts((inputs, attrs) => runOp(backend(), matmulOp as KernelOp<object>, inputs, attrs), 20));
 
     test.each<[Shape, Shape, boolean]>([
       [[2, 3, 4], [5, 4], false],
@@ -161,7 +170,7 @@ describe('matmul', () => {
           [a, b].map(({ shape }) => ({ shape: shape.slice(0, -2), dtype: 'f32' })),
         );
         expect(result.shape).toEqual([...batch, 3 - Number(first.length === 5), second[second.length - 2]]);
-        expectClose(result.data, product(a, b, attrs), f32Error);
+        expectClose(result.data, product([a, b], attrs), f32Error);
       },
     );
 
@@ -207,7 +216,7 @@ describe('matmul', () => {
     test('its gradients are its adjoints, for every transpose and shared matrix', () =>
       fc.assert(
         fc.asyncProperty(cases, arbitraryRandom, async (c, random) => {
-          const plain: Case = { ...c, typeA: 'f32', typeB: 'f32' };
+          const plain: Case = { ...c, typeA: 'f32', typeB: 'f32', plus: false };
           const [a, b] = draw(plain, random).map((input) => upload(backend(), input));
           const output = apply(matmulOp, [a, b], c);
           const g = tensorOf(output.shape, random);
@@ -221,6 +230,44 @@ describe('matmul', () => {
         }),
         { numRuns: 6 },
       ));
+
+    test.each<[Shape, Shape]>([
+      [
+        [3, 4],
+        [5, 4],
+      ],
+      [
+        [2, 3, 4],
+        [5, 4],
+      ],
+      [
+        [2, 1, 3, 4],
+        [5, 5, 4],
+      ],
+      [
+        [1, 3, 4],
+        [1, 5, 4],
+      ],
+    ])('plus + %j · %j ᵀ lies in the memory of what is added, if that is given up', async (...shapes) => {
+      let state = 0;
+      const random = () => (state = (state + 0.618) % 1);
+      const [a, b] = shapes.map((shape) => tensorOf(shape, random));
+      const product = await matmul(a, b, { transposeB: true }).data();
+      const plus = matmul(a, b, { transposeB: true }); // which nobody else sees
+      const kept = matmul(a, b, { transposeB: true, plus });
+      const { buffer, shape } = plus;
+      const live = backend().stats.liveBytes;
+      const taken = matmul(a, b, { transposeB: true, plus: donate(plus) });
+      expect([taken.buffer === buffer, plus.disposed, taken.shape]).toEqual([true, true, shape]);
+      expect(backend().stats.liveBytes).toBe(live);
+      for (const sum of [kept, taken]) {
+        expectClose(
+          await sum.data(),
+          Float64Array.from(product, (x) => 2 * x),
+          f32Error,
+        );
+      }
+    });
 
     test('shapes and types it cannot take are refused by name', () => {
       const make = (shape: Shape, dtype: DType = 'f32') =>
@@ -239,6 +286,12 @@ describe('matmul', () => {
       );
       expect(() => matmul(make([2, 3], 'i32'), make([3, 5]))).toThrow(
         new DTypeError('matmul: needs f32 or f16, got i32[2, 3] and f32[3, 5]'),
+      );
+      expect(() => matmul(make([2, 3]), make([3, 5]), { plus: make([5]) })).toThrow(
+        new ShapeError('matmul: what is added must be f32[2, 5], got f32[5]'),
+      );
+      expect(() => matmul(make([2, 3]), make([3, 5]), { plus: donate(make([2, 5], 'f16')) })).toThrow(
+        new DTypeError('matmul: what is added must be f32[2, 5], got f16[2, 5]'),
       );
     });
   });
@@ -296,7 +349,7 @@ describe('matmul', () => {
               { shape: shapeA(c), dtype: c.typeA },
               { shape: shapeB(c), dtype: c.typeB },
             ],
-            { shape: [...(c.batchA.length > 0 ? c.batchA : c.batchB), c.m, c.n], dtype: 'f32' },
+            { shape: shapeOf(c), dtype: 'f32' },
             c,
           );
 
@@ -305,7 +358,7 @@ describe('matmul', () => {
           if (body === 'broadcast' && device.subgroupSize % 8 !== 0)
             skip('no subgroups of a known multiple of 8');
           await checkProducts(
-            (a, b, attrs) => runOp(backend(), forced(device), [a, b], attrs),
+            (inputs, attrs) => runOp(backend(), forced(device), inputs, attrs),
             numRuns,
             (c) => canRun(body, device, problem(c)),
           );
@@ -346,7 +399,7 @@ describe('matmul', () => {
             const { data } = await runOp(backend(), larger, [a, b], attrs);
             // The memory held NaN before.
             const untouched = new Float64Array(below * 18).fill(Number.NaN);
-            expectClose(data, [...product(a, b, attrs), ...untouched], f32Error, `m = ${m}`);
+            expectClose(data, [...product([a, b], attrs), ...untouched], f32Error, `m = ${m}`);
           }
         });
 
@@ -360,7 +413,7 @@ describe('matmul', () => {
           const random = () => (state = (state + 0.618) % 1);
           const [a, b] = [drawUniform([256, 17, 19], random), drawUniform([256, 18, 19], random)];
           const { data } = await runOp(backend(), forced(device), [a, b], attrs);
-          expectClose(data, product(a, b, attrs), f32Error);
+          expectClose(data, product([a, b], attrs), f32Error);
         });
       });
     },
@@ -382,6 +435,7 @@ describe('the choice of a body', () => {
     transposeB: true,
     typeA: 'f32',
     typeB: 'f16',
+    plus: false,
   });
 
   test('software Vulkan takes broadcast wherever its subgroups allow it', () => {

@@ -1,7 +1,8 @@
 import { DTypeError, ShapeError } from '../errors.ts';
-import { defineOp, type KernelOp, known, sample } from '../op.ts';
-import { broadcastShapes, type Shape, type Spec, sameShape, showAll, size } from '../shape.ts';
-import { apply, type Tensor } from '../tensor.ts';
+import { defineOp, type KernelOp, known, outputsOf, sample } from '../op.ts';
+import { broadcastShapes, type Shape, type Spec, sameShape, show, showAll, size } from '../shape.ts';
+import { apply, Donated, donate, isRecording, sameSpec, scope, type Tensor } from '../tensor.ts';
+import { add } from './arithmetic.ts';
 import { choose, kernelOf } from './matmul/choose.ts';
 import { type MatmulAttrs, problemOf } from './matmul/problem.ts';
 import { textKernel } from './matmul/text.ts';
@@ -10,8 +11,8 @@ import { reshape } from './reshape.ts';
 import { broadcastTo, sumTo } from './sum.ts';
 
 /** Checks types, ranks and the inner size. Returns the output's matrix and both inputs' batch axes. */
-function checkMatrices(inputs: readonly Spec[], { transposeA, transposeB }: MatmulAttrs) {
-  const [a, b] = inputs;
+function checkMatrices(a: Spec, b: Spec, { transposeA, transposeB }: MatmulAttrs) {
+  const inputs = [a, b];
   if (inputs.some((t) => t.dtype !== 'f32' && t.dtype !== 'f16')) {
     throw new DTypeError(`matmul: needs f32 or f16, got ${showAll(inputs)}`);
   }
@@ -29,15 +30,25 @@ function checkMatrices(inputs: readonly Spec[], { transposeA, transposeB }: Matm
   return { matrix: [m, n], batchA: a.shape.slice(0, -2), batchB: b.shape.slice(0, -2) };
 }
 
+/** Checks what is added to a product. */
+function checkPlus(plus: Spec, product: Spec): void {
+  if (sameSpec(plus, product)) return;
+  const message = `matmul: what is added must be ${show(product)}, got ${show(plus)}`;
+  throw plus.dtype === product.dtype ? new ShapeError(message) : new DTypeError(message);
+}
+
 const matmulOp: KernelOp<MatmulAttrs> = defineOp({
   kind: 'kernel',
   name: 'matmul',
   infer(inputs, attrs) {
-    const { matrix, batchA, batchB } = checkMatrices(inputs, attrs);
+    const [a, b, plus] = inputs;
+    const { matrix, batchA, batchB } = checkMatrices(a, b, attrs);
     if (batchA.length > 0 && batchB.length > 0 && !sameShape(batchA, batchB)) {
-      throw new ShapeError(`matmul: batch axes must be equal or absent, got ${showAll(inputs)}`);
+      throw new ShapeError(`matmul: batch axes must be equal or absent, got ${showAll([a, b])}`);
     }
-    return { shape: [...(batchA.length > 0 ? batchA : batchB), ...matrix], dtype: 'f32' };
+    const output: Spec = { shape: [...(batchA.length > 0 ? batchA : batchB), ...matrix], dtype: 'f32' };
+    if (plus) checkPlus(plus, output);
+    return output;
   },
   // NUMERICS: every body accumulates in f32, and in an order of its own.
   wgsl(inputs, [output], attrs, device) {
@@ -46,7 +57,12 @@ const matmulOp: KernelOp<MatmulAttrs> = defineOp({
   },
   host: (inputs, [output], attrs) => textKernel(problemOf(inputs, output, attrs)),
   wasm: (inputs, [output], attrs) => productKernel(problemOf(inputs, output, attrs), inputs, output),
-  vjp: ([g], [a, b], _, { transposeA: ta, transposeB: tb }) => [
+  donates: () => [[2]],
+  composed: ([a, b, plus], attrs) => {
+    const product = matmul(a, b, attrs);
+    return plus ? add(plus, product) : product;
+  },
+  vjp: ([g], [a, b, plus], _, { transposeA: ta, transposeB: tb }) => [
     () =>
       sumTo(
         ta ? matmul(b, g, { transposeA: tb, transposeB: true }) : matmul(g, b, { transposeB: !tb }),
@@ -57,6 +73,7 @@ const matmulOp: KernelOp<MatmulAttrs> = defineOp({
         tb ? matmul(g, a, { transposeA: true, transposeB: ta }) : matmul(a, g, { transposeA: !ta }),
         b.shape,
       ),
+    ...(plus ? [() => g] : []),
   ],
   samples: [
     ...[false, true].flatMap((transposeA) =>
@@ -70,39 +87,62 @@ const matmulOp: KernelOp<MatmulAttrs> = defineOp({
     sample('[3, 2] [2, 2, 4, 2]', { transposeA: false, transposeB: true }),
     sample('[9, 16] [17, 16]', { transposeA: false, transposeB: true }),
     sample('[9, 16] [16, 36]', { transposeA: false, transposeB: false }),
+    sample('[2, 5, 3] [4, 5] [2, 3, 4]', { transposeA: true, transposeB: true }),
+    sample('[2, 1, 9] [17, 9] [2, 1, 17]', { transposeA: false, transposeB: true }),
+    sample('[9, 16] [16, 17] [9, 17]', { transposeA: false, transposeB: false }),
   ],
   known: [
     known('[[1, 2], [3, 4]] [[5, 6], [7, 8]]', [19, 22, 43, 50], { transposeA: false, transposeB: false }),
     known('[[1], [2]] [[1, 0], [0, 1], [1, 1]]', [1, 2, 3], { transposeA: true, transposeB: true }),
+    known('[[1, 2]] [[3], [4]] [[5]]', [16], { transposeA: false, transposeB: false }),
   ],
 });
 
+export interface MatmulOptions extends Partial<MatmulAttrs> {
+  /** Added to the product, f32 of its shape. If it is given up (`donate`), the result takes its memory. */
+  readonly plus?: Tensor | Donated;
+}
+
 /**
- * a·b over the last two axes, accumulated in f32. a f32|f16 [.., m, k] ([.., k, m] with transposeA), b
- * f32|f16 [.., k, n] ([.., n, k] with transposeB) → f32 [.., m, n]. The axes before broadcast as in NumPy; an
- * input without them serves every matrix of the other without a copy; one that stretches in some of them is
- * copied, and must be f32. Throws ShapeError where inner sizes differ or batch axes do not broadcast,
- * DTypeError for other types.
+ * a·b over the last two axes, or plus + a·b, accumulated in f32. a f32|f16 [.., m, k] ([.., k, m] with
+ * transposeA), b f32|f16 [.., k, n] ([.., n, k] with transposeB) → f32 [.., m, n]. The axes before broadcast
+ * as in NumPy; an input without them serves every matrix of the other without a copy; one that stretches in
+ * some of them is copied, and must be f32. Throws ShapeError where inner sizes differ, batch axes do not
+ * broadcast or `plus` has another shape, DTypeError for other types.
  */
 export function matmul(
   a: Tensor,
   b: Tensor,
-  { transposeA = false, transposeB = false }: Partial<MatmulAttrs> = {},
+  { transposeA = false, transposeB = false, plus }: MatmulOptions = {},
 ): Tensor {
   const attrs = { transposeA, transposeB };
-  const { matrix, batchA, batchB } = checkMatrices([a, b], attrs);
+  const { matrix, batchA, batchB } = checkMatrices(a, b, attrs);
   const batch = broadcastShapes(
     'matmul: batch axes',
     [batchA, batchB].map((shape) => ({ shape, dtype: 'f32' })),
   );
-  const left = shareOrStretch(a, batch);
-  const right = shareOrStretch(b, batch);
-  // One matrix for many: the rows of the whole batch are the rows of one larger product.
-  const fold = !transposeA && right.shape.length === 2;
-  const rows = fold
-    ? reshape(left, [size(left.shape.slice(0, -1)), left.shape[left.shape.length - 1]])
-    : left;
-  return reshape(apply(matmulOp, [rows, right], attrs), [...batch, ...matrix]);
+  const shape = [...batch, ...matrix];
+  if (plus) checkPlus(plus instanceof Donated ? plus.tensor : plus, { shape, dtype: 'f32' });
+  return scope(() => {
+    const left = shareOrStretch(a, batch);
+    const right = shareOrStretch(b, batch);
+    // One matrix for many: the rows of the whole batch are the rows of one larger product.
+    const fold = !transposeA && right.shape.length === 2;
+    const rows = fold
+      ? reshape(left, [size(left.shape.slice(0, -1)), left.shape[left.shape.length - 1]])
+      : left;
+    const inputs: (Tensor | Donated)[] = [rows, right];
+    if (plus) inputs.push(reshaped(plus, outputsOf(matmulOp, [rows, right], attrs)[0].shape));
+    return reshape(apply(matmulOp, inputs, attrs), shape);
+  });
+}
+
+/** x under another shape, given up where x is. */
+function reshaped(x: Tensor | Donated, shape: Shape): Tensor | Donated {
+  if (!(x instanceof Donated)) return reshape(x, shape);
+  const view = reshape(x.tensor, shape);
+  if (view !== x.tensor && !isRecording()) x.tensor.dispose();
+  return donate(view);
 }
 
 /** x with the batch axes of the output, or with none where it is a single matrix. */

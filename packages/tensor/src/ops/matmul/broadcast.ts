@@ -1,7 +1,7 @@
 import { type Kernel, kernel } from '../../kernel-record.ts';
 import type { DType } from '../../shape.ts';
 import { load, load4, storageType } from '../../wgsl.ts';
-import type { Problem } from './problem.ts';
+import { type Problem, plusAt, plusBinding } from './problem.ts';
 
 /** What the text of the kernel is specialised on. */
 interface Variant {
@@ -18,6 +18,7 @@ interface Variant {
   /** Read several neighbours at once; needs sizes that divide. */
   readonly wideA: boolean;
   readonly wideB: boolean;
+  readonly plus: boolean;
 }
 
 /** Steps along k taken at once. 8 × 8 values of a lie spread over 8 lanes. */
@@ -47,6 +48,7 @@ function variantOf(p: Problem, lanes: number): Variant {
     typeB,
     wideA,
     wideB,
+    plus: p.plus,
   };
 }
 
@@ -63,7 +65,11 @@ export function broadcastKernel(p: Problem, lanes: number): Kernel {
   const tiles = across * down * p.batch;
   return kernel({
     name: 'matmul broadcast',
-    in: { a: { type: storageType(variant.typeA, variant.wideA ? 4 : 1) }, b: { type: elementB(variant) } },
+    in: {
+      a: { type: storageType(variant.typeA, variant.wideA ? 4 : 1) },
+      b: { type: elementB(variant) },
+      ...plusBinding(p),
+    },
     out: { out: { type: 'f32' } },
     params: { m, n, k, tiles, across, down, strideA, strideB },
     grid: { groups: tiles, workgroup: lanes },
@@ -232,7 +238,10 @@ function broadcastBody(variant: Variant): string {
   const stores = lines.map(
     (i) =>
       `  if (row + ${i}u < p.m) { ${each
-        .map((j) => `if (column${j} < p.n) { out[at + column${j}] = s${i}_${j}; }`)
+        .map((j) => {
+          const place = `at + column${j}`;
+          return `if (column${j} < p.n) { out[${place}] = ${plusAt(variant, place)}s${i}_${j}; }`;
+        })
         .join(' ')} } at += p.n;`,
   );
   return `  let tile = min(group.x + group.y * groups.x, p.tiles - 1u);

@@ -1,13 +1,13 @@
 import { type Kernel, kernel } from '../../kernel-record.ts';
 import { load, storageType } from '../../wgsl.ts';
-import type { Problem } from './problem.ts';
+import { type Problem, plusAt, plusBinding } from './problem.ts';
 
 /** One invocation a cell of the output: for products too small for anything else to pay. */
 export function cellKernel({ m, n, k, batch, strideA, strideB, ...variant }: Problem): Kernel {
   const { transposeA, transposeB, typeA, typeB } = variant;
   return kernel({
     name: 'matmul cell',
-    in: { a: { type: storageType(typeA, 1) }, b: { type: storageType(typeB, 1) } },
+    in: { a: { type: storageType(typeA, 1) }, b: { type: storageType(typeB, 1) }, ...plusBinding(variant) },
     out: { out: { type: 'f32' } },
     params: { m, n, k, strideA, strideB },
     grid: { cells: batch * m * n },
@@ -24,6 +24,6 @@ export function cellKernel({ m, n, k, batch, strideA, strideB, ...variant }: Pro
     atA += ${transposeA ? 'p.m' : '1u'};
     atB += ${transposeB ? '1u' : 'p.n'};
   }
-  out[flat] = sum;`,
+  out[flat] = ${plusAt(variant, 'flat')}sum;`,
   });
 }

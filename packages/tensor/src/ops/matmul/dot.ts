@@ -2,7 +2,7 @@ import { type Kernel, kernel } from '../../kernel-record.ts';
 import type { WgslDevice } from '../../op.ts';
 import type { DType } from '../../shape.ts';
 import { load, load4, storageType } from '../../wgsl.ts';
-import type { Problem } from './problem.ts';
+import { type Problem, plusAt, plusBinding } from './problem.ts';
 
 /** What the text of the kernel is specialised on. */
 interface Variant {
@@ -10,6 +10,7 @@ interface Variant {
   readonly typeB: DType;
   /** Eight neighbours along k at once; needs k % 8 = 0. */
   readonly wide: boolean;
+  readonly plus: boolean;
 }
 
 /** Output columns a workgroup: each part of a that is read serves them all. */
@@ -21,13 +22,13 @@ const columns = [0, 1, 2, 3];
  */
 export function dotKernel(p: Problem, device: WgslDevice): Kernel {
   const { typeA, typeB, m, n, k, strideA, strideB } = p;
-  const variant: Variant = { typeA, typeB, wide: k % 8 === 0 };
+  const variant: Variant = { typeA, typeB, wide: k % 8 === 0, plus: p.plus };
   const across = Math.ceil(n / columns.length);
   const unit = variant.wide ? 4 : 1;
   const typeOfB = variant.wide && typeB === 'f16' ? 'vec4u' : storageType(typeB, unit);
   return kernel({
     name: 'matmul dot',
-    in: { a: { type: storageType(typeA, unit) }, b: { type: typeOfB } },
+    in: { a: { type: storageType(typeA, unit) }, b: { type: typeOfB }, ...plusBinding(p) },
     out: { out: { type: 'f32' } },
     params: { m, n, k, across, strideA, strideB },
     grid: { rows: across * m * p.batch, device },
@@ -36,7 +37,8 @@ export function dotKernel(p: Problem, device: WgslDevice): Kernel {
   });
 }
 
-function dotBody({ typeA, typeB, wide }: Variant): string {
+function dotBody(variant: Variant): string {
+  const { typeA, typeB, wide } = variant;
   const halves = wide && typeB === 'f16';
   const terms = (j: number): string => {
     if (!wide) return `s${j} += x * ${load('b', typeB, `b${j} + k`)};`;
@@ -65,6 +67,11 @@ ${wide ? `    let y = ${load4('a', typeA, 'firstA + k + 1u')};\n` : ''}    ${col
 ${columns.map((j) => `  let sum${j} = reduceSum(s${j}, lane);`).join('\n')}
   let at = line * p.n + column;
   if (lane == 0u) {
-${columns.map((j) => `    if (column + ${j}u < p.n) { out[at + ${j}u] = sum${j}; }`).join('\n')}
+${columns
+  .map((j) => {
+    const sum = `${plusAt(variant, `at + ${j}u`)}sum${j}`;
+    return `    if (column + ${j}u < p.n) { out[at + ${j}u] = ${sum}; }`;
+  })
+  .join('\n')}
   }`;
 }

@@ -1,3 +1,4 @@
+import type { Binding } from '../../kernel-record.ts';
 import { type DType, type Spec, size } from '../../shape.ts';
 
 export interface MatmulAttrs {
@@ -19,13 +20,16 @@ export interface Problem extends MatmulAttrs {
   readonly strideB: number;
   readonly typeA: DType;
   readonly typeB: DType;
+  /** Whether a third input, f32 of the output's shape, is added. */
+  readonly plus: boolean;
 }
 
 /**
- * The problem of two inputs that `infer` has accepted. A single row of a and a single column of b lie in memory as
+ * The problem of inputs that `infer` has accepted. A single row of a and a single column of b lie in memory as
  * their transposes do; they are taken in the way that kernels read faster, along k.
  */
-export function problemOf([a, b]: readonly Spec[], output: Spec, attrs: MatmulAttrs): Problem {
+export function problemOf(inputs: readonly Spec[], output: Spec, attrs: MatmulAttrs): Problem {
+  const [a, b] = inputs;
   const [m, n] = output.shape.slice(-2);
   const k = a.shape[a.shape.length - (attrs.transposeA ? 2 : 1)];
   return {
@@ -39,5 +43,14 @@ export function problemOf([a, b]: readonly Spec[], output: Spec, attrs: MatmulAt
     strideB: b.shape.length > 2 ? k * n : 0,
     typeA: a.dtype,
     typeB: b.dtype,
+    plus: inputs.length > 2,
   };
 }
+
+/** How a kernel declares the input that is added, where there is one. */
+export const plusBinding = ({ plus }: Pick<Problem, 'plus'>): Readonly<Record<string, Binding>> =>
+  plus ? { plus: { type: 'f32' } } : {};
+
+/** Text that adds its element at an index to what follows: the same in WGSL and in gpu.js. */
+export const plusAt = ({ plus }: Pick<Problem, 'plus'>, index: string): string =>
+  plus ? `plus[${index}] + ` : '';

@@ -1,7 +1,7 @@
 import { type Kernel, kernel } from '../../kernel-record.ts';
 import type { DType } from '../../shape.ts';
 import { load, storageType } from '../../wgsl.ts';
-import type { Problem } from './problem.ts';
+import { type Problem, plusAt, plusBinding } from './problem.ts';
 
 /** What the text of the kernel is specialised on. */
 interface Variant {
@@ -11,6 +11,7 @@ interface Variant {
   readonly transposeB: boolean;
   readonly typeA: DType;
   readonly typeB: DType;
+  readonly plus: boolean;
 }
 
 /** 16 × 16 threads, and as many steps along k held in workgroup memory. */
@@ -30,10 +31,10 @@ export function tileKernel(p: Problem): Kernel {
   const each = across8 * down8 * p.batch >= manyTiles ? 8 : 4;
   const [across, down] = tilesOf(each);
   const tiles = across * down * p.batch;
-  const variant: Variant = { each, transposeA, transposeB, typeA, typeB };
+  const variant: Variant = { each, transposeA, transposeB, typeA, typeB, plus: p.plus };
   return kernel({
     name: 'matmul tile',
-    in: { a: { type: storageType(typeA, 1) }, b: { type: storageType(typeB, 1) } },
+    in: { a: { type: storageType(typeA, 1) }, b: { type: storageType(typeB, 1) }, ...plusBinding(p) },
     out: { out: { type: 'f32' } },
     params: { m, n, k, tiles, across, down, strideA, strideB },
     grid: { groups: tiles, workgroup: side * side },
@@ -49,7 +50,8 @@ export function tileKernel(p: Problem): Kernel {
 /** One more word a step: threads that write the same line's neighbouring steps then hit different banks. */
 const pitchOf = (each: number): number => side * each + 1;
 
-function tileBody({ each, transposeA, transposeB, typeA, typeB }: Variant): string {
+function tileBody(variant: Variant): string {
+  const { each, transposeA, transposeB, typeA, typeB } = variant;
   const width = side * each;
   const pitch = pitchOf(each);
   const cells = range(each);
@@ -90,9 +92,10 @@ ${fill('b', typeB, 'firstColumn', 'p.n', !transposeB)}
   }
 ${cells
   .map((i) => {
-    const stores = cells.map(
-      (j) => `if (column + ${j * side}u < p.n) { out[at + ${j * side}u] = s${i}_${j}; }`,
-    );
+    const stores = cells.map((j) => {
+      const place = `at + ${j * side}u`;
+      return `if (column + ${j * side}u < p.n) { out[${place}] = ${plusAt(variant, place)}s${i}_${j}; }`;
+    });
     return `  { let row = firstRow + y + ${i * side}u; let column = firstColumn + x;
     let at = (matrix * p.m + row) * p.n + column;
     if (row < p.m) { ${stores.join(' ')} } }`;

@@ -29,6 +29,8 @@ interface Case extends MatmulAttrs {
   /** Matrices of a and of b; 0 for a matrix without a batch axis. */
   readonly matrices: readonly [number, number];
   readonly types: readonly [DType, DType];
+  /** Whether a third input is added. */
+  readonly plus: boolean;
 }
 
 // Both sides of vectors, tiles, packed groups, and of the blocks of rows, columns and steps.
@@ -40,31 +42,35 @@ const arbitraryCase = (rows: readonly number[]): fc.Arbitrary<Case> =>
     k: fc.constantFrom(0, 1, 2, 3, 4, 5, 7, 8, 31, 64, 255, 256, 257, 515),
     matrices: fc.constantFrom<Case['matrices']>([0, 0], [0, 0], [3, 3], [0, 3], [3, 0]),
     types: fc.tuple(type, type),
+    plus: fc.boolean(),
     transposeA: fc.boolean(),
     transposeB: fc.boolean(),
   });
 
 function draw(
-  { m, n, k, matrices, types, transposeA, transposeB }: Case,
+  { m, n, k, matrices, types, plus, transposeA, transposeB }: Case,
   random: () => number,
 ): DrawnInput[] {
   const shapes: Shape[] = [transposeA ? [k, m] : [m, k], transposeB ? [n, k] : [k, n]];
-  return shapes.map((shape, i) =>
+  const inputs = shapes.map((shape, i) =>
     asType(drawUniform(matrices[i] > 0 ? [matrices[i], ...shape] : shape, random), types[i]),
   );
+  const batch = matrices.filter((count) => count > 0).slice(0, 1);
+  return plus ? [...inputs, drawUniform([...batch, m, n], random)] : inputs;
 }
 
 /**
  * Fails unless each element is the sum of its products to the bound of k roundings of products and of sums,
  * in any order, and is NaN or infinite where the sum is.
  */
-function expectProduct(got: ArrayLike<number>, [a, b]: readonly DrawnInput[], c: Case): void {
+function expectProduct(got: ArrayLike<number>, [a, b, plus]: readonly DrawnInput[], c: Case): void {
   const { m, n, k, matrices } = c;
   expect(got.length).toBe(Math.max(1, ...matrices) * m * n);
   for (let cell = 0; cell < got.length; cell++) {
     const [matrix, i, j] = [Math.floor(cell / (m * n)), Math.floor(cell / n) % m, cell % n];
     const [startA, startB] = [matrices[0] > 0 ? matrix * m * k : 0, matrices[1] > 0 ? matrix * k * n : 0];
-    let [sum, bound] = [0, 0];
+    let sum = plus ? plus.data[cell] : 0;
+    let bound = Math.abs(sum);
     for (let q = 0; q < k; q++) {
       const x = a.data[startA + (c.transposeA ? q * m + i : i * k + q)];
       const y = b.data[startB + (c.transposeB ? j * k + q : q * n + j)];

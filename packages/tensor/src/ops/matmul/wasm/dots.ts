@@ -13,19 +13,19 @@ import {
   wasmKernel,
 } from '../../../wasm/index.ts';
 import type { Problem } from '../problem.ts';
-import { elementsOf, indices, rowPointers } from './elements.ts';
+import { elementsOf, indices, inputsOf, rowPointers } from './elements.ts';
 
 /** Rows of b at a time: so many sums under way hide how long an addition takes. */
 const columns = 4;
 
 /** The product of one or two rows with bᵀ, b [n, k]: dot products along k with rows of b, each read once. */
-export function dotsKernel(p: Problem, [a, b]: readonly Spec[], c: Spec): WasmKernel {
+export function dotsKernel(p: Problem, [a, b, plus]: readonly Spec[], c: Spec): WasmKernel {
   const rows = p.m;
   const [elementsA, elementsB] = [elementsOf(a), elementsOf(b)];
   const strips = Math.ceil(p.n / columns);
   return wasmKernel({
     name: 'dots',
-    in: { a, b },
+    in: inputsOf(a, b, plus),
     out: { c },
     params: {
       n: p.n,
@@ -66,12 +66,16 @@ export function dotsKernel(p: Problem, [a, b]: readonly Spec[], c: Spec): WasmKe
         w.range(0, whole, 4, () => step((four) => four));
         w.if(rest, () => step((four) => w.let(v128.and(four, lanesOfRest))));
 
-        const rowOfC = w.let(i32.add(i32.add(v.c, i32.mul(i32.mul(matrix, rows), stepC)), i32.shl(j, 2)));
+        const place = w.let(i32.add(i32.mul(i32.mul(matrix, rows), stepC), i32.shl(j, 2)));
         for (const row of sums) {
           row.forEach((sum, j) => {
-            w.if(i32.gtS(there, j), () => w.storeLane32(rowOfC, sumOfLanes(w, sum), 0, 4 * j));
+            const total = () => {
+              const product = sumOfLanes(w, sum);
+              return p.plus ? f32x4.add(v128.load32Splat(i32.add(v.plus, place), 4 * j), product) : product;
+            };
+            w.if(i32.gtS(there, j), () => w.storeLane32(i32.add(v.c, place), total(), 0, 4 * j));
           });
-          w.set(rowOfC, i32.add(rowOfC, stepC));
+          w.set(place, i32.add(place, stepC));
         }
       });
     },

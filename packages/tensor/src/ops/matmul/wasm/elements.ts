@@ -20,6 +20,10 @@ const f16Elements: Elements = {
 
 export const elementsOf = ({ dtype }: Spec): Elements => (dtype === 'f16' ? f16Elements : f32Elements);
 
+/** The inputs by the names that a kernel's body has for them; the last only where there is one to add. */
+export const inputsOf = (a: Spec, b: Spec, plus: Spec | undefined) =>
+  ({ a, b, ...(plus && { plus }) }) as Readonly<Record<'a' | 'b' | 'plus', Spec>>;
+
 /** 0 … count − 1. */
 export const indices = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
 

@@ -1,7 +1,7 @@
 import type { Spec } from '../../../shape.ts';
 import { type I32, i32, type WasmKernel, wasmKernel } from '../../../wasm/index.ts';
 import type { Problem } from '../problem.ts';
-import { elementsOf } from './elements.ts';
+import { elementsOf, inputsOf } from './elements.ts';
 import { pack } from './pack.ts';
 import { tile } from './tile.ts';
 
@@ -11,6 +11,8 @@ const blockK = 256;
 const block = 256;
 /** Columns of b that are packed together: a cache line of the output. */
 const groupColumns = 16;
+/** Steps along k of which all columns of an item take no more memory. */
+const fewSteps = (groupColumns * blockK) / block;
 const tileRows = 4;
 const tileColumns = 8;
 /** Columns of the output from which a is packed, too: as it lies, its rows may share few lines of a cache. */
@@ -26,7 +28,7 @@ const blocks = (length: number, least: number, pieces: number) =>
  * The product in blocks of the output: b, and a where it is read often, are copied to panels that lie as the
  * micro-kernel reads them, 256 steps along k at a time.
  */
-export function panelsKernel(p: Problem, [a, b]: readonly Spec[], c: Spec): WasmKernel {
+export function panelsKernel(p: Problem, [a, b, plus]: readonly Spec[], c: Spec): WasmKernel {
   const columnBlocks = blocks(p.n, 64, wanted / p.batch / Math.ceil(p.m / block));
   const rowBlocks = blocks(p.m, 64, wanted / p.batch / columnBlocks);
   const rowsABlock = tileRows * Math.ceil(p.m / rowBlocks / tileRows);
@@ -35,7 +37,7 @@ export function panelsKernel(p: Problem, [a, b]: readonly Spec[], c: Spec): Wasm
   const packsA = p.n >= packFrom || a.dtype === 'f16';
   return wasmKernel({
     name: 'panels',
-    in: { a, b },
+    in: inputsOf(a, b, plus),
     out: { c },
     params: {
       m: p.m,
@@ -71,7 +73,7 @@ export function panelsKernel(p: Problem, [a, b]: readonly Spec[], c: Spec): Wasm
         const endColumn = w.let(i32.min(v.n, i32.add(firstColumn, v.columnsABlock)));
         const a = at(v.a, i32.mul(matrix, v.matrixA));
         const b = at(v.b, i32.mul(matrix, v.matrixB));
-        const c = at(v.c, i32.mul(i32.mul(matrix, v.m), stepC));
+        const matrixC = w.let(i32.mul(i32.mul(matrix, v.m), stepC));
 
         // Once at least: the sum over no steps is 0.
         w.range(0, i32.select(v.k, 1, v.k), blockK, (q) => {
@@ -92,8 +94,10 @@ export function panelsKernel(p: Problem, [a, b]: readonly Spec[], c: Spec): Wasm
               pack(w, part, tileRows, panelA(i));
             });
           }
-          w.range(firstColumn, endColumn, groupColumns, (group) => {
-            const endOfGroup = w.let(i32.min(endColumn, i32.add(group, groupColumns)));
+          // With few steps all columns of the item: rows of the output are then read and written as they lie.
+          const wide = w.let(i32.select(block, groupColumns, i32.leS(k, fewSteps)));
+          w.range(firstColumn, endColumn, wide, (group) => {
+            const endOfGroup = w.let(i32.min(endColumn, i32.add(group, wide)));
             const panelB = (j: I32) => at(panelsB, i32.mul(i32.sub(j, group), depth));
             w.range(group, endOfGroup, tileColumns, (j) => {
               const [rows, columns] = p.transposeB ? [j, q] : [q, j];
@@ -106,17 +110,19 @@ export function panelsKernel(p: Problem, [a, b]: readonly Spec[], c: Spec): Wasm
             w.range(firstRow, endRow, tileRows, (i) => {
               const a = packsA ? panelA(i) : partA(i);
               w.range(group, endOfGroup, tileColumns, (j) => {
+                const place = w.let(i32.add(matrixC, i32.add(i32.mul(i, stepC), i32.shl(j, 2))));
+                const c = at(v.c, place);
                 tile(w, form, {
                   a,
                   stepA: packsA ? rowOfPanelA : stepA,
                   b: panelB(j),
                   stepB: rowOfPanelB,
-                  c: at(c, i32.mul(i, stepC), i32.shl(j, 2)),
+                  c,
                   stepC,
                   rows: rowsFrom(i),
                   columns: columnsFrom(j),
                   k,
-                  more: q,
+                  start: i32.select(c, p.plus ? i32.add(v.plus, place) : 0, q),
                   row,
                 });
               });

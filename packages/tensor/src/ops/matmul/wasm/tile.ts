@@ -23,14 +23,14 @@ export interface TilePlace {
   readonly rows: I32;
   readonly columns: I32;
   readonly k: I32;
-  /** Not 0: c holds a sum to add to. */
-  readonly more: I32;
+  /** What the sums begin with, its rows `stepC` apart as those of c; 0: with 0. */
+  readonly start: I32;
   /** Memory for a row of the tile. */
   readonly row: I32;
 }
 
 /**
- * The micro-kernel: c [rows, columns] (+)= a [rows, k] · b [k, columns] in f32, its sums in registers. A
+ * The micro-kernel: c [rows, columns] = start + a [rows, k] · b [k, columns] in f32, its sums in registers. A
  * step along k spreads one element of each row of a over a vector, and multiplies it with the vectors of one
  * row of b.
  */
@@ -45,14 +45,16 @@ export function tile(w: Body, { rows: count, vectors, transposeA }: TileForm, pl
     for (const v of indices(vectors)) w.if(i32.gtS(place.columns, 4 * v), () => statements(v));
   };
 
-  const resume = () =>
+  const start = w.let(place.start);
+  const load = () =>
     forRowsThere((i) => {
-      forVectorsThere((v) => w.set(sums[i][v], v128.load(rowsOfC[i], 16 * v)));
+      const row = w.let(i32.add(start, i32.mul(place.stepC, i)));
+      forVectorsThere((v) => w.set(sums[i][v], v128.load(row, 16 * v)));
     });
-  const begin = () => {
+  const zero = () => {
     for (const sum of sums.flat()) w.set(sum, f32x4.const(0));
   };
-  w.if(place.more, resume, begin);
+  w.if(start, load, zero);
 
   const a = transposeA ? [w.let(place.a)] : rowPointers(w, count, place.a, place.stepA, place.rows);
   const b = w.let(place.b);
