@@ -65,3 +65,11 @@ test('what does not fit is refused by its name, and the memory stays usable', ()
   heap.give(first, 6 * mib);
   expect(heap.take(7 * mib, () => 'f32[1792, 1024]')).toBeGreaterThan(0);
 });
+
+test('a limit that ends within a page leaves that page out', () => {
+  const heap = new Heap(reserved, 2 * mib + 40_000);
+  heap.take(2 * mib - 1024, () => 'all of it');
+  expect(heap.memory.buffer.byteLength).toBe(2 * mib);
+  expect(heap.bytes).toBe(2 * mib);
+  expect(() => heap.take(30_000, () => 'more')).toThrow(OutOfMemoryError);
+});

@@ -24,9 +24,9 @@ export class Heap {
   readonly #limit: number;
   #end: number;
 
-  /** The first `reserved` bytes are nobody's. `limit` is the most bytes that there may be. */
+  /** The first `reserved` bytes are nobody's. `limit` is the most bytes that there may be, in whole pages. */
   constructor(reserved: number, limit = maxPages * pageBytes) {
-    this.#limit = limit;
+    this.#limit = pageBytes * Math.floor(limit / pageBytes);
     this.#end = pageBytes * Math.ceil(reserved / pageBytes);
     this.memory = new Memory({
       initial: this.#end / pageBytes,
