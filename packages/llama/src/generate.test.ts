@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ConfigError, DataError } from '@flex/base';
 import { describeShared, shared } from '@flex/fixtures';
-import { type Backend, openGpuJs, openReference } from '@flex/tensor';
+import { type Backend, openReference, openWasm } from '@flex/tensor';
 import { describeEachBackend, deviceBackends } from '@flex/tensor/testing';
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type GenerateRequest, generate, generateAll } from './generate.ts';
@@ -93,7 +93,7 @@ describeShared(micro, 'many prompts decoded together', () => {
   );
 
   test('refuse a batch of no size, and what `generate` refuses', async () => {
-    const model = loadLlama(openGpuJs('webasm'), shared(micro), { dtype: 'f16' });
+    const model = loadLlama(openWasm(), shared(micro), { dtype: 'f16' });
     const all = (prompt: number[], maxNewTokens: number, batchSize = 2) =>
       generateAll(
         model,

@@ -2,13 +2,13 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { temporaryFolder } from '@flex/base/testing';
 import { openPeftCase, readTensors } from '@flex/fixtures';
-import { openGpuJs } from '@flex/tensor';
+import { openWasm } from '@flex/tensor';
 import { relativeError } from '@flex/tensor/testing';
 import { beforeEach, expect, test } from 'vitest';
 import { type Callback, loadConfig, type TrainOptions, train } from './index.ts';
 
 const base = openPeftCase('dora').model;
-const backend = openGpuJs();
+const backend = openWasm();
 
 let folder: string;
 beforeEach(() => {

@@ -21,7 +21,7 @@ const assets = join(import.meta.dirname, '../../cli/assets');
 const tasks = join(assets, 'quickstart/tasks.jsonl');
 const mine = (name: string) => join(import.meta.dirname, 'testing/parts', `${name}.ts`);
 const earlyStopping = join(import.meta.dirname, '../../../recipes/early-stopping.ts');
-const devices = deviceBackends.filter(({ label }) => label === 'gpu.js webasm');
+const devices = deviceBackends.filter(({ label }) => label === 'wasm');
 
 test('every built-in part keeps the contract of parts', async () => {
   const reference = openReference();

@@ -20,7 +20,7 @@ import { penaltyWarnings } from './penalty-warnings.ts';
 import type { WeightedRegularizer } from './update.ts';
 
 const micro = join(import.meta.dirname, '../../cli/assets/micro');
-const devices = deviceBackends.filter(({ label }) => label === 'gpu.js webasm');
+const devices = deviceBackends.filter(({ label }) => label === 'wasm');
 
 describeEachBackend((backend: () => Backend) => {
   let model: LlamaModel;

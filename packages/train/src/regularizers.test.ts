@@ -9,7 +9,7 @@ import { type Callback, loadConfig, type StepMetrics, type TrainOptions, train }
 import { namedRegularizer } from './named-parts.ts';
 
 const assets = join(import.meta.dirname, '../../cli/assets');
-const devices = deviceBackends.filter(({ label }) => label === 'gpu.js webasm');
+const devices = deviceBackends.filter(({ label }) => label === 'wasm');
 
 describeEachBackend((backend: () => Backend) => {
   /** Trains the bundled model for two updates with these regularizers. */

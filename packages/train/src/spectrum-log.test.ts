@@ -2,7 +2,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { productSpectra, productsOf, readAdapterTensors, resolveLora, spectraOfAdapter } from '@flex/peft';
-import { type Backend, openGpuJs } from '@flex/tensor';
+import { type Backend, openWasm } from '@flex/tensor';
 import { relativeError } from '@flex/tensor/testing';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Callback, loadConfig, readSpectra, train } from './index.ts';
@@ -15,7 +15,7 @@ describe('a run', () => {
   let backend: Backend;
   beforeAll(() => {
     folder = mkdtempSync(join(tmpdir(), 'flex-spectrum-'));
-    backend = openGpuJs();
+    backend = openWasm();
   });
   afterAll(async () => {
     rmSync(folder, { recursive: true, force: true });

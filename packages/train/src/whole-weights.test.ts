@@ -3,11 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ConfigError } from '@flex/base';
 import { peftInputs, peftModel, readTensors } from '@flex/fixtures';
-import { openGpuJs } from '@flex/tensor';
+import { openWasm } from '@flex/tensor';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { loadConfig, type StepMetrics, type TrainOptions, train } from './index.ts';
 
-const backend = openGpuJs();
+const backend = openWasm();
 let folder: string;
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'flex-whole-'));

@@ -5,12 +5,12 @@ import { join, resolve } from 'node:path';
 import { openPeftCase, peftCases, peftInputs, peftModel } from '@flex/fixtures';
 import { forward, loadLlama, logits } from '@flex/llama';
 import { combineAdapters, openAdapter, resolveLora, withAdapter, writeAdapter } from '@flex/peft';
-import { openGpuJs, scope, tensor } from '@flex/tensor';
+import { openWasm, scope, tensor } from '@flex/tensor';
 import { writeSafetensors } from '@flex/tensor/safetensors';
 import { loadConfig, train } from '../index.ts';
 
 const out = resolve(process.argv[2]);
-const backend = openGpuJs();
+const backend = openWasm();
 const { input_ids, labels } = peftInputs();
 
 /** Leaves the logits beside an adapter that was written. */
