@@ -1,6 +1,8 @@
 import { spawnSync } from 'node:child_process';
-import { readdirSync } from 'node:fs';
+import { readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
+import { temporaryFolder } from '@flex/base/testing';
 import { describe, expect, test } from 'vitest';
 import type { Backend } from '../../backend.ts';
 import { DeviceError } from '../../errors.ts';
@@ -103,6 +105,21 @@ describe('threads', () => {
     expect(threadsOfProcess()).toBe(before);
   });
 
+  /** Runs a program beside the tests; `options` is what it has for NODE_OPTIONS. */
+  function runProgram(script: string, options = '') {
+    const { status, stdout, stderr } = spawnSync(
+      process.execPath,
+      ['--import', 'tsx', '--input-type=module', '-e', script],
+      {
+        cwd: import.meta.dirname,
+        encoding: 'utf8',
+        timeout: 30_000,
+        env: { ...process.env, NODE_OPTIONS: options },
+      },
+    );
+    return [stderr, stdout, status];
+  }
+
   test('that never were needed do not keep the process, nor do those that sleep', () => {
     const script = `
       import { add, gather, openWasm, tensor, zeros } from '@flex/tensor';
@@ -110,12 +127,22 @@ describe('threads', () => {
       const ids = zeros(backend, [40000], 'i32');
       const y = gather(tensor(backend, [1, 2, 3], [1, 3], 'f16'), ids);
       console.log((await y.data()).at(-1));`;
-    const { status, stdout, stderr } = spawnSync(
-      process.execPath,
-      ['--import', 'tsx', '--input-type=module', '-e', script],
-      { cwd: import.meta.dirname, encoding: 'utf8', timeout: 30_000 },
+    expect(runProgram(script)).toEqual(['', '3\n', 0]);
+  });
+
+  test('load nothing that NODE_OPTIONS has the program load: their memory is too small for it', () => {
+    const large = join(temporaryFolder(), 'large.cjs');
+    writeFileSync(
+      large,
+      'globalThis.kept = Array.from({ length: 300_000 }, (_, i) => ({ i, text: String(i) }));',
     );
-    expect([stderr, stdout, status]).toEqual(['', '3\n', 0]);
+    const script = `
+      import { matmul, openWasm, zeros } from '@flex/tensor';
+      const x = zeros(openWasm({ threads: 2 }), [256, 256]);
+      matmul(x, x);
+      for (const end = performance.now() + 1000; performance.now() < end; ) await matmul(x, x).data();
+      console.log('done');`;
+    expect(runProgram(script, `--require ${large}`)).toEqual(['', 'done\n', 0]);
   });
 
   test('see memory that was added after they had started', async () => {
