@@ -124,6 +124,14 @@ describe('large maps and rows', () => {
     expect(Number.isNaN((await max(x, { axes: [0] }).data())[37])).toBe(true);
   });
 
+  test('what an empty result was computed with computes others', async () => {
+    const shift = elementwise('test shift', (x, y) => add(x, y));
+    const column = drawn(alone, [5, 1]);
+    expect((await shift(drawn(alone, [5, 0]), column).data()).length).toBe(0);
+    const want = Array.from({ length: 20 }, (_, i) => numbers(20)[i] + numbers(5)[i >> 2]);
+    expect(Array.from(await shift(drawn(alone, [5, 4]), column).data())).toEqual(want);
+  });
+
   test('an operand that is given up is read before its memory is written', async () => {
     const [x, y] = [drawn(alone, [333, 41]), drawn(alone, [41], 2)];
     const want = await swiglu(x, y).data();
