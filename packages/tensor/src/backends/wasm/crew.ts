@@ -99,7 +99,7 @@ export class Crew {
       const { port1: port, port2 } = new MessageChannel();
       const shared = { control: this.#control, memory: this.#memory, scratch, words, spins };
       const workerData = { ...shared, port: port2 };
-      // It holds a few functions and no data: the smallest heap will do, and what NODE_OPTIONS loads is not for it.
+      // It holds a few functions and no data: the smallest heap will do, without what NODE_OPTIONS loads.
       const resourceLimits = { maxOldGenerationSizeMb: 16, maxYoungGenerationSizeMb: 1 };
       const bare = { execArgv: [], env: {}, resourceLimits };
       const worker = new Worker(source, { workerData, transferList: [port2], ...bare });
