@@ -155,7 +155,12 @@ function peers({ cases, peers = [], warmUps, roundMs }: Bench): Promise<Contesta
   const node = existsSync(join(folder, 'js', 'node_modules')) ? process.execPath : undefined;
   const kinds = [
     { ending: '.py', command: python, options: [], without: 'FLEX_PEER_PYTHON names no Python' },
-    { ending: '.mjs', command: node, options: ['--import', 'tsx'], without: '`pnpm bench-peers` installs them' },
+    {
+      ending: '.mjs',
+      command: node,
+      options: ['--import', 'tsx'],
+      without: '`pnpm bench-peers` installs them',
+    },
   ];
   return kinds.flatMap(({ ending, command, options, without }) => {
     const scripts = peers.filter(([script]) => script.endsWith(ending));

@@ -124,6 +124,26 @@ describe('large maps and rows', () => {
     expect(Number.isNaN((await max(x, { axes: [0] }).data())[37])).toBe(true);
   });
 
+  test('what an empty result was computed with computes others', async () => {
+    const shift = elementwise('test shift', (x, y) => add(x, y));
+    const column = drawn(alone, [5, 1]);
+    expect((await shift(drawn(alone, [5, 0]), column).data()).length).toBe(0);
+    const want = Array.from({ length: 20 }, (_, i) => numbers(20)[i] + numbers(5)[i >> 2]);
+    expect(Array.from(await shift(drawn(alone, [5, 4]), column).data())).toEqual(want);
+  });
+
+  test('rows of an empty matrix write nothing', async () => {
+    const around = Array.from({ length: 40 }, () => tensor(alone, new Float32Array(16).fill(5), [16]));
+    const kept = around.filter((_, i) => i % 2 === 0);
+    for (const t of around) if (!kept.includes(t)) t.dispose();
+    const x = tensor(alone, [], [100, 7, 0]);
+    for (let i = 0; i < 10; i++) {
+      expect(max(x, { axes: [1] }).shape).toEqual([100, 0]);
+      sum(x, { axes: [1] });
+    }
+    for (const t of kept) expect((await t.data()).every((value) => value === 5)).toBe(true);
+  });
+
   test('an operand that is given up is read before its memory is written', async () => {
     const [x, y] = [drawn(alone, [333, 41]), drawn(alone, [41], 2)];
     const want = await swiglu(x, y).data();

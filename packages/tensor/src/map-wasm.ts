@@ -36,7 +36,7 @@ export function mapWasm(
     if (number === null) {
       const input = inputs[next++];
       const { kind, n } = accessOf(input.shape, output.shape) ?? expandFirst(program.name, input, output);
-      if (n > 0) immediates.push(n);
+      if (hasRuns(kind)) immediates.push(n);
       way += `${input.dtype} ${kind} `;
     } else way += 'number ';
   }
@@ -56,14 +56,17 @@ export function mapWasm(
 
 const kernels = new WeakMap<MapProgram, Map<string, WasmKernel | null>>();
 
+/** Whether it is read in runs of n, which an empty output has too, n being 0. */
+const hasRuns = (kind: Access['kind']) => kind === 'suffix' || kind === 'prefix';
+
 function newKernel({ name, values }: MapProgram, inputs: readonly Spec[], output: Spec, numbers: Numbers) {
   const tensors = numbers.flatMap((number, place) => (number === null ? [place] : []));
   const scalars = numbers.flatMap((number, place) => (number === null ? [] : [place]));
   const accesses = inputs.map(({ shape }) => accessOf(shape, output.shape)!);
   // Sizes and numbers are those of a call.
   const params: Record<string, Immediate> = {};
-  accesses.forEach(({ n }, i) => {
-    if (n > 0) params[`n${tensors[i]}`] = 0;
+  accesses.forEach(({ kind }, i) => {
+    if (hasRuns(kind)) params[`n${tensors[i]}`] = 0;
   });
   for (const place of scalars) params[`x${place}`] = f32(0);
   return wasmKernel({

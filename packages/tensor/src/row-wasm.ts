@@ -49,7 +49,7 @@ export function rowWasm(
   if (isAcross) immediates.push(inner);
   if (program.prefix) immediates.push(period, offset);
   for (const number of numbers) immediates.push(f32(number));
-  const items = isAcross ? outer * Math.ceil(inner / 4) : outer;
+  const items = outer * (isAcross ? Math.ceil(inner / 4) : inner);
   const vectors = isAcross ? n : n / 4;
   return { ...made, items, cost: startCost + vectors * made.cost, immediates };
 }

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { temporaryFolder } from '@flex/base/testing';
-import { OutOfMemoryError, openWasm } from '@flex/tensor';
+import { type Backend, OutOfMemoryError, openWasm } from '@flex/tensor';
 import { expect, test } from 'vitest';
 import { type Callback, loadConfig, train } from './index.ts';
 
@@ -69,6 +69,46 @@ test('memory that runs out after an update, as in a callback, leaves the line of
   expect(stepsOf(out)).toEqual([1, 2]);
   expect(readdirSync(join(out, 'checkpoints'))).toEqual(['step-2']);
   await backend.close();
+});
+
+/** Options of a run whose memory runs out when update 3 moves the n-th parameter, counted from 0. */
+function fullAt(n: number) {
+  const backend = openWasm({ threads: 1 });
+  let [updates, moved] = [0, 0];
+  const full: Backend = {
+    ...backend,
+    run(op, ...rest) {
+      if (op.name === 'adamwUpdate' && updates === 2 && moved++ === n) {
+        throw new OutOfMemoryError('wasm: p needs 1 MiB');
+      }
+      return backend.run.call(this, op, ...rest);
+    },
+  };
+  const count: Callback = {
+    onUpdate({ step }) {
+      updates = step;
+    },
+  };
+  return { backend: full, callbacks: [count] };
+}
+
+test('memory that runs out in a part of the run, such as the optimizer, ends it with what is done saved', async () => {
+  const out = join(temporaryFolder(), 'run');
+  const options = fullAt(0);
+  const ended = train(await configure(out, [8, 8, 8]), options);
+  await expect(ended).rejects.toThrow(OutOfMemoryError);
+  await expect(ended).rejects.toThrow(/^optimizer "adamw", update 3: wasm: .*; 2 updates are saved\./);
+  expect(readdirSync(join(out, 'checkpoints'))).toEqual(['step-2']);
+  await options.backend.close();
+});
+
+test('where the optimizer has given up some of its state, the checkpoints before are what is left', async () => {
+  const out = join(temporaryFolder(), 'run');
+  const options = fullAt(1);
+  const ended = train(await configure(out, [8, 8, 8], ['train.save_every=1']), options);
+  await expect(ended).rejects.toThrow(/^optimizer "adamw", update 3: .*; update 3 had begun to replace the /);
+  expect(readdirSync(join(out, 'checkpoints'))).toContain('step-2');
+  await options.backend.close();
 });
 
 // With batches of 64, `auto` recomputes.

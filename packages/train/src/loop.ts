@@ -89,9 +89,14 @@ async function run(
     }
     return { before, after };
   };
+  /** Whether an update that did not end has given up tensors of the optimizer's state. */
+  const isTorn = () => [...trainee.state.values()].some((t) => t.disposed);
   /** Saves what is done before memory ran out, and gives the error to end with. */
   const failed = async (error: unknown) => {
-    if (error instanceof OutOfMemoryError && state.step > 0) {
+    if (!(error instanceof OutOfMemoryError)) return error;
+    const next = `update ${state.step + 1} had begun to replace the optimizer's state`;
+    if (isTorn()) return doesNotFit(error, config, `${next}, so what is saved are the checkpoints before it`);
+    if (state.step > 0) {
       if (state.line !== null && state.line !== state.history.at(-1)) keepLine();
       await save();
     }

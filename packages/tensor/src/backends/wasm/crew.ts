@@ -67,16 +67,19 @@ export class Crew {
     Atomics.store(control, words.open, 1);
     Atomics.add(control, words.job, 1);
     Atomics.notify(control, words.job);
+    const complaints: string[] = [];
     try {
       for (;;) {
         const from = Atomics.add(control, words.next, share);
         if (from >= items) break;
         run(from, Math.min(items, from + share), args, this.#scratch[0]);
       }
-    } finally {
-      this.#close();
+    } catch (error) {
+      complaints.push(String(error));
     }
-    if (Atomics.exchange(control, words.failed, 0) === 1) throw this.#complaint();
+    this.#close();
+    if (Atomics.exchange(control, words.failed, 0) === 1) complaints.push(...this.#complaints());
+    if (complaints.length > 0) throw new DeviceError(`wasm: a thread failed: ${complaints.join('; ')}`);
   }
 
   /** Lets no thread begin any more, and waits for those at work. */
@@ -96,19 +99,19 @@ export class Crew {
       const { port1: port, port2 } = new MessageChannel();
       const shared = { control: this.#control, memory: this.#memory, scratch, words, spins };
       const workerData = { ...shared, port: port2 };
-      // It holds a few functions and no data: the smallest heap will do.
+      // It holds a few functions and no data: the smallest heap will do, without what NODE_OPTIONS loads.
       const resourceLimits = { maxOldGenerationSizeMb: 16, maxYoungGenerationSizeMb: 1 };
-      const worker = new Worker(source, { workerData, transferList: [port2], execArgv: [], resourceLimits });
+      const bare = { execArgv: [], env: {}, resourceLimits };
+      const worker = new Worker(source, { workerData, transferList: [port2], ...bare });
       worker.unref();
       port.unref();
       return { worker, port };
     });
   }
 
-  /** What a thread said when it failed. */
-  #complaint(): DeviceError {
-    const said = this.#helpers.flatMap(({ port }) => receiveMessageOnPort(port)?.message ?? []);
-    return new DeviceError(`wasm: a thread failed: ${said.join('; ')}`);
+  /** What the threads said that failed. */
+  #complaints(): readonly string[] {
+    return this.#helpers.flatMap(({ port }) => receiveMessageOnPort(port)?.message ?? []);
   }
 
   /** Ends the threads. */

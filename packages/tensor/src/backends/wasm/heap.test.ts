@@ -75,3 +75,11 @@ test('where the process has no addresses left, a new memory is refused in words'
   expect(fill).toThrow(OutOfMemoryError);
   expect(fill).toThrow(/no range of addresses/);
 });
+
+test('a limit that ends within a page leaves that page out', () => {
+  const heap = new Heap(reserved, 2 * mib + 40_000);
+  heap.take(2 * mib - 1024, () => 'all of it');
+  expect(heap.memory.buffer.byteLength).toBe(2 * mib);
+  expect(heap.bytes).toBe(2 * mib);
+  expect(() => heap.take(30_000, () => 'more')).toThrow(OutOfMemoryError);
+});

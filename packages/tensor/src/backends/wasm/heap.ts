@@ -25,11 +25,11 @@ export class Heap {
   #end: number;
 
   /**
-   * The first `reserved` bytes are nobody's. `limit` is the most bytes that there may be. Throws OutOfMemoryError
-   * where the process may not have as many addresses as the memory could need.
+   * The first `reserved` bytes are nobody's. `limit` is the most bytes that there may be, in whole pages.
+   * Throws OutOfMemoryError where the process may not have as many addresses as the memory could need.
    */
   constructor(reserved: number, limit = maxPages * pageBytes) {
-    this.#limit = limit;
+    this.#limit = pageBytes * Math.floor(limit / pageBytes);
     this.#end = pageBytes * Math.ceil(reserved / pageBytes);
     try {
       this.memory = new Memory({ initial: this.#end / pageBytes, maximum: maxPages, shared: true });

@@ -1,12 +1,14 @@
 import { spawnSync } from 'node:child_process';
-import { readdirSync } from 'node:fs';
+import { readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
+import { temporaryFolder } from '@flex/base/testing';
 import { describe, expect, test } from 'vitest';
 import type { Backend } from '../../backend.ts';
 import { DeviceError } from '../../errors.ts';
 import type { KernelOp } from '../../op.ts';
 import { add } from '../../ops/arithmetic.ts';
-import { gather } from '../../ops/gather.ts';
+import { gather, scatterAdd } from '../../ops/gather.ts';
 import { size } from '../../shape.ts';
 import { apply, scope, type Tensor, tensor, zeros } from '../../tensor.ts';
 import { fours } from '../../wasm/fours.ts';
@@ -37,6 +39,8 @@ async function startThreads(backend: Backend): Promise<void> {
   await setTimeout(200);
 }
 
+const [noRow, everyRow] = [-1, -2];
+
 /** Doubles each element in rows of `n`; in row `bad` it reads beyond all memory. */
 const doubleOp: KernelOp<{ readonly bad: number }> = {
   kind: 'kernel',
@@ -60,7 +64,7 @@ const doubleOp: KernelOp<{ readonly bad: number }> = {
       body: (w, { xs, ys, n, bad }) =>
         w.range(w.from, w.to, 1, (row) => {
           const start = w.let(i32.shl(i32.mul(row, n), 2));
-          w.if(i32.eq(row, bad), () => w.set(start, i32.const(2 ** 31 - 64)));
+          w.if(i32.or(i32.eq(row, bad), i32.eq(bad, everyRow)), () => w.set(start, i32.const(2 ** 31 - 64)));
           fours(w, n, (j, four) => {
             const at = w.let(i32.add(start, i32.shl(j, 2)));
             const x = w.let(v128.load(i32.add(xs, at)));
@@ -101,6 +105,21 @@ describe('threads', () => {
     expect(threadsOfProcess()).toBe(before);
   });
 
+  /** Runs a program beside the tests; `options` is what it has for NODE_OPTIONS. */
+  function runProgram(script: string, options = '') {
+    const { status, stdout, stderr } = spawnSync(
+      process.execPath,
+      ['--import', 'tsx', '--input-type=module', '-e', script],
+      {
+        cwd: import.meta.dirname,
+        encoding: 'utf8',
+        timeout: 30_000,
+        env: { ...process.env, NODE_OPTIONS: options },
+      },
+    );
+    return [stderr, stdout, status];
+  }
+
   test('that never were needed do not keep the process, nor do those that sleep', () => {
     const script = `
       import { add, gather, openWasm, tensor, zeros } from '@flex/tensor';
@@ -108,12 +127,22 @@ describe('threads', () => {
       const ids = zeros(backend, [40000], 'i32');
       const y = gather(tensor(backend, [1, 2, 3], [1, 3], 'f16'), ids);
       console.log((await y.data()).at(-1));`;
-    const { status, stdout, stderr } = spawnSync(
-      process.execPath,
-      ['--import', 'tsx', '--input-type=module', '-e', script],
-      { cwd: import.meta.dirname, encoding: 'utf8', timeout: 30_000 },
+    expect(runProgram(script)).toEqual(['', '3\n', 0]);
+  });
+
+  test('load nothing that NODE_OPTIONS has the program load: their memory is too small for it', () => {
+    const large = join(temporaryFolder(), 'large.cjs');
+    writeFileSync(
+      large,
+      'globalThis.kept = Array.from({ length: 300_000 }, (_, i) => ({ i, text: String(i) }));',
     );
-    expect([stderr, stdout, status]).toEqual(['', '3\n', 0]);
+    const script = `
+      import { matmul, openWasm, zeros } from '@flex/tensor';
+      const x = zeros(openWasm({ threads: 2 }), [256, 256]);
+      matmul(x, x);
+      for (const end = performance.now() + 1000; performance.now() < end; ) await matmul(x, x).data();
+      console.log('done');`;
+    expect(runProgram(script, `--require ${large}`)).toEqual(['', 'done\n', 0]);
   });
 
   test('see memory that was added after they had started', async () => {
@@ -125,7 +154,7 @@ describe('threads', () => {
       new Float32Array(2 ** 22).map((_, i) => i % 1000),
       [4096, 1024],
     );
-    const y = await apply(doubleOp, [x], { bad: -1 }).data();
+    const y = await apply(doubleOp, [x], { bad: noRow }).data();
     expect(backend.stats.reservedBytes).toBeGreaterThan(before);
     expect(y.findIndex((value, i) => value !== 2 * (i % 1000))).toBe(-1);
     await backend.close();
@@ -138,9 +167,25 @@ describe('threads', () => {
     for (let i = 0; i < 20; i++) {
       expect(() => apply(doubleOp, [x], { bad })).toThrow(/memory access out of bounds/);
     }
-    const y = await apply(doubleOp, [x], { bad: -1 }).data();
+    const y = await apply(doubleOp, [x], { bad: noRow }).data();
     expect(y.every((value) => value === 2)).toBe(true);
     await backend.close();
+  });
+
+  test('whose errors come from several at once are of that op alone', async () => {
+    const backend = openWasm({ threads: 2 });
+    const x = tensor(backend, new Float32Array(2 ** 20).fill(1), [4096, 256]);
+    await startThreads(backend);
+    for (let i = 0; i < 20; i++) {
+      expect(() => apply(doubleOp, [x], { bad: everyRow })).toThrow(DeviceError);
+      const y = await apply(doubleOp, [x], { bad: noRow }).data();
+      expect(y.every((value) => value === 2)).toBe(true);
+    }
+    await backend.close();
+  });
+
+  test.each([0, -1, 1.5, Number.NaN])('are a whole number of at least one, not %d', (threads) => {
+    expect(() => openWasm({ threads })).toThrow(RangeError);
   });
 });
 
@@ -168,6 +213,17 @@ describe('memory', () => {
     await backend.close();
   });
 
+  test('of an op that does not fit is free again', async () => {
+    const backend = openWasm({ threads: 1, maxBytes: 8 * 2 ** 20 });
+    const [rows, ids] = [zeros(backend, [250_000, 4]), zeros(backend, [250_000], 'i32')];
+    const { liveBytes } = backend.stats;
+    for (let i = 0; i < 5; i++) {
+      expect(() => scatterAdd(rows, ids, 10)).toThrow(/nextIndex between its steps needs 2 MiB/);
+    }
+    expect(backend.stats.liveBytes).toBe(liveBytes);
+    await backend.close();
+  });
+
   test('beyond 2 GiB is as good as any', async () => {
     const backend = openWasm({ threads: 2 });
     const gaps = Array.from({ length: 5 }, () => backend.allocate({ shape: [2 ** 27], dtype: 'f32' }));
@@ -176,7 +232,7 @@ describe('memory', () => {
       new Float32Array(2 ** 20).map((_, i) => i % 1000),
       [1024, 1024],
     );
-    const y = await apply(doubleOp, [x], { bad: -1 }).data();
+    const y = await apply(doubleOp, [x], { bad: noRow }).data();
     expect(y.findIndex((value, i) => value !== 2 * (i % 1000))).toBe(-1);
     const sum = await add(x, x).data();
     expect(sum.at(-1)).toBe(2 * ((2 ** 20 - 1) % 1000));

@@ -55,13 +55,15 @@ const addressOf = (t: Tensor) => (t.buffer as Piece).address + t.offset * bytesP
 /**
  * The CPU engine: WebAssembly with SIMD in one memory, on several threads. An op has run when its call
  * returns, and what is freed can be used again at once. Ops without WebAssembly of their own run as loops in
- * JavaScript.
+ * JavaScript. Throws RangeError for a number of threads that is not whole or less than 1.
  */
 export function openWasm({
   threads = availableParallelism(),
   maxBytes,
   profile = false,
 }: WasmOptions = {}): WasmBackend {
+  if (!Number.isInteger(threads) || threads < 1)
+    throw new RangeError(`wasm: needs a whole number of threads, 1 or more, got ${threads}`);
   const stats = newStats();
   const reserved = argsAt + argsBytes + threads * scratchBytes;
   const heap = new Heap(reserved, maxBytes);
@@ -183,11 +185,21 @@ export function openWasm({
     },
     run(op, inputs, outputs, attrs, taken) {
       const started = profile ? performance.now() : 0;
-      const buffers = outputs.map((output, k) => inputs[taken[k]]?.buffer ?? this.allocate(output));
-      stats.dispatches++;
-      const made = op.wasm?.(inputs, outputs, attrs, taken);
-      if (made) runKernels(op.name, isList(made) ? made : [made], inputs, buffers);
-      else runInJavaScript(op, inputs, outputs, attrs, buffers);
+      const buffers: DeviceBuffer[] = [];
+      try {
+        outputs.forEach((output, k) => {
+          buffers.push(inputs[taken[k]]?.buffer ?? this.allocate(output));
+        });
+        stats.dispatches++;
+        const made = op.wasm?.(inputs, outputs, attrs, taken);
+        if (made) runKernels(op.name, isList(made) ? made : [made], inputs, buffers);
+        else runInJavaScript(op, inputs, outputs, attrs, buffers);
+      } catch (error) {
+        buffers.forEach((buffer, k) => {
+          if (taken[k] < 0) this.free(buffer, outputs[k]);
+        });
+        throw error;
+      }
       if (profile) {
         const { count = 0, milliseconds = 0 } = times.get(op.name) ?? {};
         const more = performance.now() - started;
