@@ -10,7 +10,7 @@ test('a device is opened, measured in a second or two, and closed', async () => 
   const started = performance.now();
   const found = await measureDevice('cpu');
   expect(found).toMatchObject({ device: 'cpu', missing: null });
-  expect(found.description).toMatch(/^wasm /);
+  expect(found.description).toMatch(/^cpu \(WebAssembly, /);
   expect(found.product_gflops).toBeGreaterThan(0.01);
   expect(found.product_gflops).toBeLessThan(10_000);
   expect(found.block_milliseconds).toBeGreaterThan(0.1);

@@ -28,7 +28,7 @@ const measured: Record<string, object> = {
   cpu: {
     device: 'cpu',
     missing: null,
-    description: 'wasm (2)',
+    description: 'cpu (WebAssembly, 2 threads)',
     product_gflops: 41.27,
     block_milliseconds: 4.004,
   },
