@@ -60,7 +60,7 @@ describe('doctor', () => {
     const { stdout } = await doctor();
     const row = (name: string) => stdout.split('\n').find((line) => line.includes(` ${name} `));
     expect(row('webgpu')).toContain('webgpu: no adapter');
-    expect(row('cpu')).toMatch(/ 41\.3 GFLOP\/s .* 4\.00 ms .* wasm \(2\) /);
+    expect(row('cpu')).toMatch(/ 41\.3 GFLOP\/s .* 4\.00 ms .* cpu \(WebAssembly, 2 threads\) /);
     expect(row('gpujs')).toMatch(/ 2\.00 GFLOP\/s .* 90\.0 ms .* gpu\.js /);
     expect(stdout).toContain('--device auto takes cpu: no WebGPU adapter was found');
   });
