@@ -5,7 +5,7 @@ const { openDevice } = await import('./device.ts');
 const { benchOptions } = await import('./harness.ts');
 const { loraUpdates, microOn } = await import('./lora-update.ts');
 const backend = await openDevice(benchOptions({}));
-await loraUpdates(microOn(backend), 'first')();
+await loraUpdates(await microOn(backend), 'first')();
 const seconds = (performance.now() - started) / 1000;
 await backend.close();
 const { maxRSS, userCPUTime, systemCPUTime } = process.resourceUsage();

@@ -2,7 +2,7 @@
 // on PyTorch.
 // tsx generate.ts and the options of harness.ts
 import { join } from 'node:path';
-import { generate, generateAll, loadLlama } from '@flex/llama';
+import { generate, generateAll, loadModel } from '@flex/llama';
 import { openDevice } from './device.ts';
 import { bench, benchOptions, type Case } from './harness.ts';
 
@@ -10,7 +10,7 @@ const micro = join(import.meta.dirname, '../packages/cli/assets/micro');
 const [count, maxNewTokens] = [8, 64];
 const options = benchOptions({});
 const backend = await openDevice(options);
-const model = loadLlama(backend, micro, { dtype: 'f16' });
+const model = await loadModel(backend, micro, { dtype: 'f16' });
 
 // Sampled so that every seed goes its own way; the ids are the peer's too.
 const requests = Array.from({ length: count }, (_, i) => ({

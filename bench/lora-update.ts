@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { type LlamaModel, loadLlama, type TokenBatch } from '@flex/llama';
+import { type CausalLM, loadModel, type TokenBatch } from '@flex/llama';
 import { adamw } from '@flex/optim';
 import {
   type Adapters,
@@ -10,7 +10,7 @@ import {
   resolveLora,
   resolveTargets,
 } from '@flex/peft';
-import { type Backend, eachTensor, keep } from '@flex/tensor';
+import { type Backend, eachTensor, keep, type Tensor } from '@flex/tensor';
 import { type UpdateSetup, update } from '@flex/train';
 
 export const micro = join(import.meta.dirname, '../packages/cli/assets/micro');
@@ -18,14 +18,14 @@ export const [batch, tokens] = [4, 128];
 export const lambda = 0.02;
 const lora: LoraConfig = { rank: 8, alpha: 16, dropout: 0.05, targets: 'mlp', scaling: 'alpha/r' };
 
-export const microOn = (backend: Backend): LlamaModel => loadLlama(backend, micro, { dtype: 'f16' });
+export const microOn = (backend: Backend): Promise<CausalLM> => loadModel(backend, micro, { dtype: 'f16' });
 
 /** Adapters of the bundled model before the first update. */
-export const freshAdapters = (model: LlamaModel): Adapters =>
+export const freshAdapters = (model: CausalLM): Adapters =>
   initLora(model.backend, lora, resolveTargets('mlp', model.linears), 0);
 
 /** Updates of adapters of their own, batch 4 × 128, with or without a penalty; each gives its loss. */
-export function loraUpdates(model: LlamaModel, label: string, regularizer?: Regularizer) {
+export function loraUpdates(model: CausalLM, label: string, regularizer?: Regularizer) {
   const ids = Int32Array.from(
     { length: batch * tokens },
     // The same as labels, as the peer has; deterministic.
@@ -38,9 +38,9 @@ export function loraUpdates(model: LlamaModel, label: string, regularizer?: Regu
     model,
     lora: resolveLora(lora, params),
     optimizer,
-    regularizers: regularizer ? [{ label, regularizer, lambda, enters: 'loss' }] : [],
+    regularizers: regularizer ? [{ label, title: label, regularizer, lambda, enters: 'loss' }] : [],
     maxGradNorm: 1,
-    checkpointActivations: false,
+    checkpointActivations: 0,
     gradAccumulation: 1,
     seed: 0,
   };
@@ -49,9 +49,11 @@ export function loraUpdates(model: LlamaModel, label: string, regularizer?: Regu
   return async (): Promise<number> => {
     step++;
     const result = keep(update(setup, { params, whole: new Map(), state, batches, step, lr: 2e-4 }));
-    const { loss, penalties, gradNorm } = result;
-    const [value] = await Promise.all([loss, gradNorm, ...penalties].map((number) => number.item()));
-    eachTensor([params, state, loss, penalties, gradNorm], (x) => x.dispose());
+    const { params: _, whole: _w, state: _s, ...told } = result;
+    const numbers: Tensor[] = [];
+    eachTensor([told.loss, told], (x) => numbers.push(x));
+    const [value] = await Promise.all(numbers.map((number) => number.item()));
+    eachTensor([params, state, told], (x) => x.dispose());
     ({ params, state } = result);
     return value;
   };

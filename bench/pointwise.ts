@@ -70,8 +70,8 @@ function loss(rows: number, classes: number): Case {
 }
 
 /** Parameters are read and written, and so are both means; gradients are read. */
-function optimizer(): Case {
-  const params = flattenAdapters(freshAdapters(microOn(backend)));
+async function optimizer(): Promise<Case> {
+  const params = flattenAdapters(freshAdapters(await microOn(backend)));
   const shapes = [...params.values()].map(({ shape }) => shape);
   const grads = new Map([...params].map(([name, { shape }]) => [name, given(shape)]));
   const { init, update } = adamw();
@@ -110,7 +110,7 @@ await bench(options, {
     norm(512, 128),
     norm(512, 4096),
     loss(512, 2048),
-    optimizer(),
+    await optimizer(),
   ],
   limits: limitsOf(options),
   warmUps: 2,

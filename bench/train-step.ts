@@ -13,7 +13,7 @@ import { batch, freshAdapters, lambda, loraUpdates, micro, microOn, tokens } fro
 
 const options = benchOptions({ before: '' });
 const backend = await openDevice(options);
-const model = microOn(backend);
+const model = await microOn(backend);
 const work = () => ({ tokens_per_second: batch * tokens });
 
 function training(name: string, regularizer?: Regularizer): Case {

@@ -61,7 +61,7 @@ describeEachBackend((backend) => {
 
   test('a gradient that two inputs share is freed only when neither has it any more', async () => {
     const [x, y] = [of(1, 2), of(3, 4)];
-    const both = () => sum(recompute(([a, b]) => square(add(a, b)), [x, y]));
+    const both = () => sum(recompute(() => square(add(x, y))));
     // x has a gradient already when the shared one comes: that is added to it, and y's must survive.
     const { grads } = pullback(() => add(both(), sum(square(x))), [x, y]);
     expect(await numbers(grads[0]!)).toEqual([8 + 2, 12 + 4]);
@@ -72,7 +72,7 @@ describeEachBackend((backend) => {
     test('after a pullback only the value and the gradients are left, run after run', async () => {
       const [x, y] = [waves(backend(), [20, 30]), waves(backend(), [30])];
       const { stats } = backend();
-      const step = () => pullback(() => recompute(([a, b]) => bumpy(a, b), [x, y]), [x, y]);
+      const step = () => pullback(() => recompute(() => bumpy(x, y)), [x, y]);
       let before = stats.liveBytes;
       const [value, gx, gy] = scope(() => [sum(square(x)), square(x), square(y)]);
       const results = stats.liveBytes - before;

@@ -12,37 +12,8 @@ import {
   Tensor,
   zeros,
 } from '@flex/tensor';
-import {
-  type AnyOp,
-  isList,
-  isRecording,
-  type Recorder,
-  type Thunks,
-  withRecorder,
-} from '@flex/tensor/kernel';
-
-interface Step {
-  readonly op: AnyOp;
-  readonly inputs: readonly Tensor[];
-  readonly outputs: readonly Tensor[];
-  readonly attrs: object;
-}
-
-/** Ops that ran, in order, of those whose result depends on the chosen tensors. */
-class Tape implements Recorder {
-  readonly steps: Step[] = [];
-  readonly active: Set<Tensor>;
-
-  constructor(roots: readonly Tensor[]) {
-    this.active = new Set(roots);
-  }
-
-  record(op: AnyOp, inputs: readonly Tensor[], outputs: readonly Tensor[], attrs: object): void {
-    if (!inputs.some((t) => this.active.has(t))) return;
-    for (const t of outputs) this.active.add(t);
-    this.steps.push({ op, inputs, outputs, attrs });
-  }
-}
+import { isList, isRecording, type Thunks, withRecorder } from '@flex/tensor/kernel';
+import { type Step, Tape } from './tape.ts';
 
 /** A tensor, or a list that begins with one and holds further results. */
 export type Value = Tensor | readonly [Tensor, ...unknown[]];
@@ -57,7 +28,7 @@ export function pullback<R extends Value>(
   v?: Tensor,
 ): { readonly value: R; readonly grads: readonly (Tensor | null)[] } {
   return scope(() => {
-    const tape = new Tape(xs);
+    const tape = new Tape(xs, thunksOf);
     const value = withRecorder(tape, f);
     const made: Value = value;
     const root = made instanceof Tensor ? made : made[0];
@@ -72,7 +43,7 @@ function one(root: Tensor): Tensor {
 
 /**
  * Walks the tape back from `root`. Frees each step's outputs and their gradients once used, unless someone
- * else records.
+ * else records; what the tape had freed is computed again where a gradient reads it.
  */
 function backward(tape: Tape, root: Tensor, xs: readonly Tensor[], v: Tensor, returned: unknown) {
   if (!sameShape(root.shape, v.shape)) {
@@ -85,11 +56,19 @@ function backward(tape: Tape, root: Tensor, xs: readonly Tensor[], v: Tensor, re
     if (!isRecording() && !kept.has(t)) t.dispose();
   };
   const grads = new Map([[root, v]]);
+  /** Zeros by shape, the gradient of outputs that the value does not depend on. */
+  const zerosOf = new Map<string, Tensor>();
+  const none = ({ backend, shape }: Tensor): Tensor => {
+    const made = zerosOf.get(`${shape}`) ?? zeros(backend, shape);
+    zerosOf.set(`${shape}`, made);
+    kept.add(made);
+    return made;
+  };
   for (let step = tape.steps.pop(); step; step = tape.steps.pop()) {
     const { inputs, outputs } = step;
     const gs = outputs.map((t) => grads.get(t));
     const done: Tensor[] = [];
-    for (const [i, g] of gradientsOf(step, gs, tape.active).entries()) {
+    for (const [i, g] of gradientsOf(step, gs, tape, none).entries()) {
       if (!g) continue;
       const before = grads.get(inputs[i]);
       grads.set(inputs[i], before ? add(before, g) : g);
@@ -98,7 +77,8 @@ function backward(tape: Tape, root: Tensor, xs: readonly Tensor[], v: Tensor, re
     for (const [k, t] of outputs.entries()) {
       const g = gs[k];
       if (g && !requested.has(t) && grads.delete(t)) done.push(g);
-      free(t);
+      if (step.wanted.includes(true)) free(t);
+      tape.forget(t);
     }
     // One tensor may be the gradient of several: add hands its own on to both its inputs.
     const held = [...grads.values()];
@@ -111,21 +91,20 @@ function backward(tape: Tape, root: Tensor, xs: readonly Tensor[], v: Tensor, re
 function gradientsOf(
   step: Step,
   gs: readonly (Tensor | undefined)[],
-  active: ReadonlySet<Tensor>,
+  tape: Tape,
+  none: (output: Tensor) => Tensor,
 ): readonly (Tensor | null)[] {
   if (gs.every((g) => !g)) return [];
-  return scope(() => {
-    const wanted = step.inputs.map((t) => active.has(t));
-    const all = gs.map((g, k) => g ?? zeros(step.outputs[k].backend, step.outputs[k].shape));
-    return thunksOf(step, all, wanted).map((thunk, i) => (wanted[i] && thunk ? thunk() : null));
-  });
+  const { inputs, outputs, wanted } = step;
+  const gone = [...inputs, ...outputs].some((t) => t.disposed);
+  const read = new Set(gone ? tape.readByGradient(step) : []);
+  const present = (t: Tensor) => (read.has(t) ? tape.present(t) : t);
+  const at = { ...step, inputs: inputs.map(present), outputs: outputs.map(present) };
+  const all = gs.map((g, k) => g ?? none(outputs[k]));
+  return scope(() => thunksOf(at, all).map((thunk, i) => (wanted[i] && thunk ? thunk() : null)));
 }
 
-function thunksOf(
-  { op, inputs, outputs, attrs }: Step,
-  gs: readonly Tensor[],
-  wanted: readonly boolean[],
-): Thunks {
+function thunksOf({ op, inputs, outputs, attrs, wanted }: Step, gs: readonly Tensor[]): Thunks {
   if (op.vjp === null) throw new Error(`${op.name} has no gradient`);
   if (op.vjp !== 'composed') return op.vjp(gs, inputs, outputs, attrs, wanted);
   const composed = op.kind === 'view' ? undefined : op.composed;

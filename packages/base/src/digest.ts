@@ -38,13 +38,18 @@ export function digestFile(path: string): FileDigest {
  * or is neither, and if it cannot be read.
  */
 export function digestAll(path: string, accepts: (file: string) => boolean = () => true): FileDigest[] {
-  return digestsOf(path, accepts, new Set());
+  return filesOf(path, accepts).map(digestFile);
 }
 
-function digestsOf(path: string, accepts: (file: string) => boolean, seen: Set<string>): FileDigest[] {
+/** The files that `digestAll` digests, in its order. Throws as it does. */
+export function filesOf(
+  path: string,
+  accepts: (file: string) => boolean,
+  seen: Set<string> = new Set(),
+): string[] {
   const stats = statSync(path, { throwIfNoEntry: false });
   if (!stats) throw new DataError(`${path}: no such file or folder`);
-  if (stats.isFile()) return [digestFile(path)];
+  if (stats.isFile()) return [path];
   if (!stats.isDirectory()) throw new DataError(`${path}: is neither a file nor a folder`);
   const folder = realpathSync(path);
   if (seen.has(folder)) return [];
@@ -54,7 +59,7 @@ function digestsOf(path: string, accepts: (file: string) => boolean, seen: Set<s
     .flatMap((entry) => {
       const inner = join(path, entry.name);
       const isFolder = statSync(inner, { throwIfNoEntry: false })?.isDirectory();
-      return isFolder || accepts(inner) ? digestsOf(inner, accepts, seen) : [];
+      return isFolder || accepts(inner) ? filesOf(inner, accepts, seen) : [];
     });
 }
 

@@ -1,8 +1,8 @@
-import { closeSync, ftruncateSync, readSync } from 'node:fs';
+import { closeSync, fsyncSync, ftruncateSync, readSync } from 'node:fs';
 import { DataError } from './errors.ts';
 import { maxTextBytes, maxTextSize, openOwnFile, openRegular } from './files.ts';
 import { parseJson } from './parse-json.ts';
-import { writeAll } from './write-atomic.ts';
+import { onDisk, writeAll } from './write-atomic.ts';
 
 /** A line of a file. */
 export interface Line {
@@ -85,6 +85,8 @@ function* valuesOf(lines: Iterable<Line>): Generator<JsonLine> {
 export interface JsonLog {
   /** Appends the values, a line each, to outlive this process. Once it has failed it only throws. */
   append(...values: readonly unknown[]): void;
+  /** Lets what was appended outlive a power cut too. */
+  sync(): void;
   close(): void;
 }
 
@@ -95,7 +97,7 @@ export interface JsonLog {
  * `readJsonLines` throw.
  */
 export function openJsonLog(path: string | null, read: (line: JsonLine) => unknown): JsonLog {
-  if (path === null) return { append() {}, close() {} };
+  if (path === null) return { append() {}, sync() {}, close() {} };
   const file = openOwnFile(path);
   try {
     let end = 0;
@@ -103,7 +105,7 @@ export function openJsonLog(path: string | null, read: (line: JsonLine) => unkno
       if (read(line) === false) break;
       end = line.end;
     }
-    ftruncateSync(file, end);
+    onDisk(path, () => ftruncateSync(file, end));
   } catch (error) {
     closeSync(file);
     throw error;
@@ -113,12 +115,13 @@ export function openJsonLog(path: string | null, read: (line: JsonLine) => unkno
     append(...values) {
       if (failure) throw failure;
       try {
-        writeAll(file, values.map((value) => `${JSON.stringify(value)}\n`).join(''));
+        onDisk(path, () => writeAll(file, values.map((value) => `${JSON.stringify(value)}\n`).join('')));
       } catch (error) {
         failure = error;
         throw error;
       }
     },
+    sync: () => onDisk(path, () => fsyncSync(file)),
     close: () => closeSync(file),
   };
 }

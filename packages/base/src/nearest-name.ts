@@ -1,10 +1,14 @@
 /**
- * The candidate that `word` was most likely meant to be: the nearest, if its edits are at most a third of the
- * word's letters (at least one). Undefined where none is that near.
+ * The candidate that `word` was most likely meant to be: the nearest, if its edits are at most `most`, unless
+ * given a third of the word's letters (at least one). Undefined where none is that near.
  */
-export function nearestName(word: string, candidates: Iterable<string>): string | undefined {
+export function nearestName(
+  word: string,
+  candidates: Iterable<string>,
+  most = Math.max(1, Math.floor(word.length / 3)),
+): string | undefined {
   const [best] = ranked(word, candidates);
-  return best?.edits <= Math.max(1, Math.floor(word.length / 3)) ? best.name : undefined;
+  return best?.edits <= most ? best.name : undefined;
 }
 
 /** The `count` candidates with the fewest edits from `word`, nearest first; the earlier wins a tie. */
@@ -15,12 +19,12 @@ export function nearestNames(word: string, candidates: Iterable<string>, count: 
 }
 
 /** No name is longer, nor are there more to choose from: the time is their number times their lengths. */
-const [longest, most] = [128, 10_000];
+const [longest, mostNames] = [128, 10_000];
 
 function ranked(word: string, candidates: Iterable<string>): { name: string; edits: number }[] {
   const found: { name: string; edits: number }[] = [];
   for (const name of candidates) {
-    found.push({ name, edits: found.length < most ? boundedDistance(word, name) : Infinity });
+    found.push({ name, edits: found.length < mostNames ? boundedDistance(word, name) : Infinity });
   }
   return found.sort((a, b) => a.edits - b.edits);
 }

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { oneLine, printable } from './one-line.ts';
+import { oneLine, printable, show } from './one-line.ts';
 
 test('any text becomes one short line without control characters, and stays as it is then', () => {
   fc.assert(
@@ -25,4 +25,10 @@ test('what could steer a terminal is printed as escapes, and all else as it is',
   expect(printable('\u001b[2J\u009b31m\u202e\u2028\n\u007fé\t😀')).toBe(
     '\\u{1b}[2J\\u{9b}31m\\u{202e}\\u{2028}\\u{a}\\u{7f}é\t😀',
   );
+});
+
+test('what is nested more deeply than JSON can be written is shown as its beginning', () => {
+  const deep = (open: string, close: string) =>
+    JSON.parse(`${open.repeat(100_000)}1${close.repeat(100_000)}`);
+  expect([show(deep('[', ']')), show(deep('{"a":', '}'))]).toEqual(['[...', '{...']);
 });

@@ -11,8 +11,18 @@ export function oneLine(text: string): string {
 
 /** A value as JSON in at most 60 characters, for messages. */
 export function show(value: unknown): string {
-  const text = typeof value === 'number' ? String(value) : (JSON.stringify(value) ?? String(value));
+  const text = typeof value === 'number' ? String(value) : (jsonOf(value) ?? String(value));
   return text.length <= 60 ? text : `${text.slice(0, 57)}...`;
+}
+
+/** What is nested more deeply than JSON can be written is shown as its beginning. */
+function jsonOf(value: unknown): string | undefined {
+  try {
+    return JSON.stringify(value);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    return Array.isArray(value) ? '[...' : '{...';
+  }
 }
 
 /**

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { ConfigError } from './errors.ts';
+import type { PathKind } from './locate.ts';
 import { nearestName } from './nearest-name.ts';
 import { show } from './one-line.ts';
 
@@ -20,9 +21,19 @@ export type Spell = (path: KeyPath) => KeyPath;
  * key, a value of the wrong type or out of range, and a missing key.
  */
 export function readOptions<S extends z.ZodType>(schema: S, given: z.input<S>, where: string): z.output<S> {
-  const problem = firstProblem(schema, given);
+  const { data, problem } = tryOptions(schema, given);
   if (problem) throw new ConfigError(`${where}: ${problem.message}`);
-  return schema.parse(given);
+  return data;
+}
+
+/** The options with their defaults, or the first thing wrong with them (see firstProblem). */
+export function tryOptions<S extends z.ZodType>(
+  schema: S,
+  given: unknown,
+  spell?: Spell,
+): { data: z.output<S>; problem?: undefined } | { data?: undefined; problem: OptionProblem } {
+  const { data, error } = schema.safeParse(given, { error: ruleOf });
+  return error ? { problem: problemOf(schema, given, error.issues, spell) } : { data: data! };
 }
 
 /**
@@ -31,15 +42,18 @@ export function readOptions<S extends z.ZodType>(schema: S, given: z.input<S>, w
  * description, if it has one, else its type, range or names. A message of the schema's own is a predicate,
  * whose subject is the path.
  */
-export function firstProblem(
+export function firstProblem(schema: z.ZodType, given: unknown, spell?: Spell): OptionProblem | undefined {
+  return tryOptions(schema, given, spell).problem;
+}
+
+function problemOf(
   schema: z.ZodType,
   given: unknown,
+  issues: readonly z.core.$ZodIssue[],
   spell: Spell = (path) => path,
-): OptionProblem | undefined {
-  const issues = schema.safeParse(given, { error: ruleOf }).error?.issues ?? [];
+): OptionProblem {
   const unknown = issues.find((issue) => issue.code === 'unrecognized_keys');
   const issue = unknown ?? issues[0];
-  if (!issue) return undefined;
   const json = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) as JsonSchema;
   if (unknown) {
     const path = [...unknown.path, unknown.keys[0]] as KeyPath;
@@ -48,6 +62,30 @@ export function firstProblem(
   const path = issue.path as KeyPath;
   const rule = issue.message || needed(schemaAt(json, path), valueAt(given, path));
   return { path, message: [dotted(spell(path)), rule].filter(Boolean).join(' ') };
+}
+
+/**
+ * The options with each text that the schema marks as a path (`pathTo`) as `change` gives it; the rest as it is.
+ */
+export function mapPaths(
+  schema: z.ZodType,
+  given: unknown,
+  change: (text: string, kind: PathKind, path: KeyPath) => string,
+): unknown {
+  const json = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) as JsonSchema;
+  const mapped = (value: unknown, here: JsonSchema, path: KeyPath): unknown => {
+    if (Array.isArray(value)) return value.map((entry, i) => mapped(entry, step(here, i), [...path, i]));
+    if (typeof value === 'string') {
+      const kind = [here, ...(here.anyOf ?? here.oneOf ?? [])].find((variant) => variant.path)?.path;
+      return kind ? change(value, kind, path) : value;
+    }
+    const isKnown = typeof value === 'object' && value !== null && Object.keys(here).length > 0;
+    if (!isKnown || Object.getPrototypeOf(value) !== Object.prototype) return value;
+    return Object.fromEntries(
+      Object.entries(value).map(([key, inner]) => [key, mapped(inner, step(here, key), [...path, key])]),
+    );
+  };
+  return mapped(given, json, []);
 }
 
 /** The path as it is written on the command line. */
@@ -77,6 +115,8 @@ interface JsonSchema {
   readonly maximum?: number;
   readonly exclusiveMinimum?: number;
   readonly exclusiveMaximum?: number;
+  /** Ours; see pathTo. */
+  readonly path?: PathKind;
 }
 
 /** Leaves to `needed` what it can say better, and says the rest in zod's words. */

@@ -23,6 +23,26 @@ export function parseJson(text: string, where: string): unknown {
   }
 }
 
+/** A key that one object of the JSON text has twice, of which JSON.parse keeps the last only. */
+export function duplicateKey(validJson: string): string | undefined {
+  const open: Set<string>[] = [];
+  for (let at = 0; at < validJson.length; at++) {
+    if (validJson[at] === '{') open.push(new Set());
+    else if (validJson[at] === '}') open.pop();
+    if (validJson[at] !== '"') continue;
+    const begin = at;
+    for (at++; validJson[at] !== '"'; at++) if (validJson[at] === '\\') at++;
+    let next = at + 1;
+    while (' \t\r\n'.includes(validJson[next] ?? '.')) next++;
+    if (validJson[next] !== ':') continue;
+    const key: string = JSON.parse(validJson.slice(begin, at + 1));
+    const keys = open[open.length - 1];
+    if (keys.has(key)) return key;
+    keys.add(key);
+  }
+  return undefined;
+}
+
 /** Whether a JSON text is nested deeper than this. */
 function isDeeper(text: string, most: number): boolean {
   const [quote, backslash] = [34, 92];

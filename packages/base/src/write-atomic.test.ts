@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { DataError } from './errors.ts';
 import { temporaryFolder } from './testing/temporary-folder.ts';
-import { writeAtomic } from './write-atomic.ts';
+import { removePartial, writeAtomic } from './write-atomic.ts';
 
 test('an atomic write replaces the content and leaves nothing beside it', () => {
   const folder = temporaryFolder();
@@ -42,4 +42,14 @@ test('a disk that refuses is told in one line with the path', () => {
   const path = join(temporaryFolder(), 'no', 'a.txt');
   expect(() => writeAtomic(path, '')).toThrow(DataError);
   expect(() => writeAtomic(path, '')).toThrow(`${path}: cannot be written: ENOENT`);
+});
+
+test('what a writer that was killed has left goes, and nothing else', () => {
+  const folder = temporaryFolder();
+  mkdirSync(join(folder, '.step-3.partial', 'adapter'), { recursive: true });
+  for (const name of ['.a.json.17.partial', 'b.partial', '.lock', 'c.json'])
+    writeFileSync(join(folder, name), '');
+  removePartial(folder);
+  expect(readdirSync(folder).sort()).toEqual(['.lock', 'b.partial', 'c.json']);
+  removePartial(join(folder, 'nowhere'));
 });

@@ -1,4 +1,13 @@
-import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { DataError } from './errors.ts';
 
@@ -31,8 +40,7 @@ export function writeAtomic(
   } finally {
     rmSync(beside, { force: true });
   }
-  // The new name lasts through a power cut only once its directory is synced, which Windows does by itself.
-  if (process.platform !== 'win32') onDisk(path, () => syncDirectory(dirname(path)));
+  onDisk(path, () => syncDirectory(dirname(path)));
 }
 
 /** Writes all of a piece to an open file, of which one call may write only some. */
@@ -43,7 +51,10 @@ export function writeAll(file: number, piece: string | Uint8Array): void {
   }
 }
 
-function syncDirectory(directory: string): void {
+/** Lets the names in a directory outlive a power cut. */
+export function syncDirectory(directory: string): void {
+  // Windows does so by itself.
+  if (process.platform === 'win32') return;
   const file = openSync(directory, 'r');
   try {
     fsyncSync(file);
@@ -52,10 +63,19 @@ function syncDirectory(directory: string): void {
   }
 }
 
-function onDisk<T>(path: string, action: () => T): T {
+/** What the action gives. Throws DataError, which names the path, where the disk refuses. */
+export function onDisk<T>(path: string, action: () => T): T {
   try {
     return action();
   } catch (cause) {
     throw new DataError(`${path}: cannot be written: ${(cause as Error).message}`, { cause });
+  }
+}
+
+/** Removes what writers that were killed left half-written in a folder: all that is named `.….partial`. */
+export function removePartial(folder: string): void {
+  const names = existsSync(folder) ? readdirSync(folder) : [];
+  for (const name of names.filter((name) => /^\..*\.partial$/.test(name))) {
+    onDisk(folder, () => rmSync(join(folder, name), { recursive: true, force: true }));
   }
 }

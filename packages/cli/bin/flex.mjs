@@ -15,7 +15,10 @@ register();
 if (nodeModule.registerHooks) nodeModule.registerHooks(await import('./recipe-hooks.mjs'));
 else nodeModule.register('./recipe-hooks.mjs', import.meta.url);
 
-const { main } = await import('@flex/cli');
-const code = await main(process.argv.slice(2));
-// Output to a pipe may still be on its way.
-process.stdout.write('', () => process.exit(code));
+const { main, tellFailure } = await import('@flex/cli');
+const args = process.argv.slice(2);
+// What is thrown in a callback is told as what a command throws.
+process.on('uncaughtException', (error) => process.exit(tellFailure(error, args)));
+const code = await main(args);
+// Output to a pipe may still be on its way, and that it could not be written is told after it is.
+process.stdout.write('', () => setImmediate(() => process.exit(code)));

@@ -49,9 +49,10 @@ test('a folder whose own name ends like a weight is that folder', async () => {
 
 test.each([
   [
-    ['runs/a@half'],
+    ['runs/a/b@half'],
     'It must be a folder, or a folder and its weight in the sum, such as runs/a/adapter@0.5.',
   ],
+  [['runs/a@half'], 'runs/a@half: is no folder here, and not in Hugging Face'],
   [['runs/a@'], 'It must be a folder, or a folder and its weight'],
   [[''], 'It must be a folder, or a folder and its weight'],
   [['@0.5'], 'It must be a folder, or a folder and its weight'],

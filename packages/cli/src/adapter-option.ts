@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
-import { ConfigError } from '@flex/base';
-import type { LlamaModel } from '@flex/llama';
+import { ConfigError, expandHome, locate } from '@flex/base';
+import type { CausalLM } from '@flex/llama';
 import { combineAdapters, openAdapter, resolveLora, type WeightedAdapter, withAdapter } from '@flex/peft';
 import { InvalidArgumentError, Option } from 'commander';
 
@@ -25,30 +25,35 @@ export function adapterOption(): Option {
 export function oneAdapter(text: string, before?: string): string {
   if (before !== undefined)
     throw new InvalidArgumentError('This command takes one adapter, and it was given before.');
-  if (/@[-+.\deE]+$/.test(text) && !existsSync(text))
+  if (/@[-+.\deE]+$/.test(text) && !existsSync(expandHome(text)))
     throw new InvalidArgumentError('This command takes an adapter without a weight.');
   if (text === '') throw new InvalidArgumentError('It must be the folder of a PEFT adapter.');
-  return text;
+  return locate(text, 'adapter');
 }
 
-/** A folder, or a folder, an @ and a factor; a folder whose own name is so comes first. */
+/**
+ * A folder or a hub's name, or one of them, an @ and a factor; a folder whose own name is so comes first.
+ * What could be a factor or a commit is a factor.
+ */
 function adapterChoice(text: string): AdapterChoice {
   const at = text.lastIndexOf('@');
-  if ((at < 0 && text !== '') || existsSync(text)) return { dir: text, weight: 1 };
   const weight = Number(text.slice(at + 1));
-  if (at <= 0 || text.endsWith('@') || !Number.isFinite(weight))
-    throw new InvalidArgumentError(
-      'It must be a folder, or a folder and its weight in the sum, such as runs/a/adapter@0.5.',
-    );
-  return { dir: text.slice(0, at), weight };
+  const isWeighted =
+    at > 0 && !text.endsWith('@') && Number.isFinite(weight) && !existsSync(expandHome(text));
+  const dir = locate(isWeighted ? text.slice(0, at) : text, 'adapter');
+  if (isWeighted) return { dir, weight };
+  if (text !== '' && (at < 0 || existsSync(dir))) return { dir, weight: 1 };
+  throw new InvalidArgumentError(
+    'It must be a folder, or a folder and its weight in the sum, such as runs/a/adapter@0.5.',
+  );
 }
 
 /** The model with one adapter as it is, or with the weighted sum of several. `warn` is told what they warn of. */
 export async function withChosenAdapters(
-  model: LlamaModel,
+  model: CausalLM,
   choices: readonly AdapterChoice[],
   warn: (line: string) => void,
-): Promise<LlamaModel> {
+): Promise<CausalLM> {
   const parts: WeightedAdapter[] = [];
   for (const { dir, weight } of choices) {
     const adapter = await openAdapter(model, dir);

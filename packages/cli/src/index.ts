@@ -1,1 +1,2 @@
+export { tellFailure } from './failure.ts';
 export { main } from './main.ts';

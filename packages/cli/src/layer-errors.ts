@@ -1,3 +1,4 @@
+import { quantizedModules } from '@flex/llama';
 import { type RoundingErrors, roundingErrors, type StorageType } from '@flex/peft';
 import type { MergedModel } from './merged-model.ts';
 
@@ -13,10 +14,10 @@ export interface StorageErrors {
 
 /** The errors by storage type, each weight read once. Throws what reading and rounding throw. */
 export function storageErrors<Storage extends StorageType>(
-  { base, changes }: MergedModel,
+  { base, changes, config }: MergedModel,
   storages: readonly Storage[],
 ): Map<Storage, StorageErrors> {
-  const found = [...roundingErrors(base, changes, storages)];
+  const found = [...roundingErrors(base, changes, storages, quantizedModules(config))];
   return new Map(storages.map((storage) => [storage, errorsOf(found, storage)]));
 }
 

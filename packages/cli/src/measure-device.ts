@@ -12,7 +12,8 @@ import {
   type Tensor,
   tensor,
 } from '@flex/tensor';
-import { type DeviceName, openDevice } from './device.ts';
+import { openDevice } from './device.ts';
+import type { DeviceName } from './device-names.ts';
 
 /** A device as it is here; null for what is not known of one that cannot be opened. */
 export interface MeasuredDevice {
@@ -36,6 +37,14 @@ export async function measureDevice(device: DeviceName): Promise<MeasuredDevice>
     const unknown = { description: null, product_gflops: null, block_milliseconds: null };
     return { device, missing: error.message, ...unknown };
   }
+  try {
+    return await measure(device, backend);
+  } finally {
+    await backend.close();
+  }
+}
+
+async function measure(device: DeviceName, backend: Backend): Promise<MeasuredDevice> {
   const random = (...shape: [number, number]) =>
     tensor(backend, normal(shape[0] * shape[1], { key: [0, 0] }), shape);
   const [a, b] = [random(512, 512), random(512, 512)];
@@ -48,11 +57,9 @@ export async function measureDevice(device: DeviceName): Promise<MeasuredDevice>
     return sum(square(matmul(swiglu(matmul(normed, gate), matmul(normed, up)), down)));
   };
   const block = await secondsEach(backend, () => valueAndGrad(loss, weights));
-  const { description } = backend;
-  await backend.close();
   return {
     device,
-    description,
+    description: backend.description,
     missing: null,
     product_gflops: (2 * 512 ** 3) / product / 1e9,
     block_milliseconds: 1000 * block,

@@ -1,15 +1,16 @@
 import {
   areTied,
+  type CausalLM,
   type Checkpoint,
-  type LlamaConfig,
-  type LlamaModel,
+  type LoadWeightsOptions,
   linearSizes,
-  loadLlama,
+  loadModel,
+  type ModelConfig,
   openCheckpoint,
-  readLlamaConfig,
+  quantizedModules,
+  readConfig,
   requireWeights,
   untied,
-  type WeightDType,
   weightShapes,
 } from '@flex/llama';
 import {
@@ -29,7 +30,7 @@ import { toFloat32 } from '@flex/tensor/safetensors';
 
 /** A model's weights and an adapter of it, merged as they are read. */
 export interface MergedModel {
-  readonly config: LlamaConfig;
+  readonly config: ModelConfig;
   /** The model's own weights. Closing them closes the merged ones, which read them. */
   readonly base: Checkpoint;
   readonly merged: Checkpoint;
@@ -51,7 +52,7 @@ const chunkBytes = 16 * 2 ** 20;
  * Throws DataError or ConfigError, one line, for what is wrong with either, and for what no weight can hold.
  */
 export async function openMerged(modelDir: string, adapterDir: string): Promise<MergedModel> {
-  const config = readLlamaConfig(modelDir);
+  const config = readConfig(modelDir);
   const checkpoint = openCheckpoint(modelDir);
   const host = openGpuJs('cpu');
   try {
@@ -67,7 +68,9 @@ export async function openMerged(modelDir: string, adapterDir: string): Promise<
       config,
       isTied,
     });
-    const changes = await weightChanges({ params, whole }, lora, { isTied });
+    const shapes = weightShapes(config);
+    const hasBias = (path: string) => shapes.has(`${path}.bias`);
+    const changes = await weightChanges({ params, whole }, lora, { isTied, hasBias });
     const isUntied = isTied && changes.get(embedding) !== changes.get(head);
     const base = isUntied ? untied(checkpoint) : checkpoint;
     // Of tied weights that change alike the checkpoint may have one.
@@ -83,7 +86,7 @@ export async function openMerged(modelDir: string, adapterDir: string): Promise<
 
 interface Opened {
   readonly checkpoint: Checkpoint;
-  readonly config: LlamaConfig;
+  readonly config: ModelConfig;
   readonly isTied: boolean;
 }
 
@@ -108,37 +111,60 @@ async function readForMerging(
   return { ...adapter, ...plainAdapter(params, removed, lora) };
 }
 
+/** An adapter in the host's memory, and the model that it is for. */
+interface HostAdapter {
+  readonly config: ModelConfig;
+  readonly isTied: boolean;
+  readonly adapter: Pick<Adapter, 'params' | 'whole' | 'config' | 'warnings'>;
+}
+
+/**
+ * What `use` makes of an adapter, as the plain one that it is; no weight of the model is read but what that
+ * needs. Throws what opening them throws.
+ */
+export async function withHostAdapter<T>(
+  modelDir: string,
+  adapterDir: string,
+  use: (opened: HostAdapter) => Promise<T>,
+): Promise<T> {
+  const config = readConfig(modelDir);
+  const checkpoint = openCheckpoint(modelDir);
+  const host = openGpuJs('cpu');
+  try {
+    requireWeights(checkpoint, config);
+    const isTied = areTied(checkpoint, config);
+    const adapter = await readForMerging(host, adapterDir, { checkpoint, config, isTied });
+    return await use({ config, isTied, adapter });
+  } finally {
+    checkpoint.close();
+    await host.close();
+  }
+}
+
 function loadWeight(host: Backend, checkpoint: Checkpoint, name: string): Tensor {
   const { dtype, shape } = checkpoint.spec(name);
   const pieces = [...checkpoint.readChunks(name, chunkBytes)].map((bytes) => toFloat32(dtype, bytes));
   return tensorFromChunks(host, { shape, dtype: 'f32' }, pieces);
 }
 
-export interface LoadMergedOptions {
+export interface LoadMergedOptions extends LoadWeightsOptions {
   readonly adapter: string;
   /** Whose numbers the weights are rounded to before they are loaded; f32 rounds nothing. */
   readonly storage: StorageType;
-  /** How they are loaded. */
-  readonly dtype: WeightDType | 'auto';
 }
 
 /** Loads a model with an adapter merged in. Throws what opening and loading throw. */
 export async function loadMerged(
   backend: Backend,
   dir: string,
-  { adapter, storage, dtype }: LoadMergedOptions,
-): Promise<LlamaModel> {
+  { adapter, storage, ...options }: LoadMergedOptions,
+): Promise<CausalLM> {
   const { config, merged, base, warnings } = await openMerged(dir, adapter);
   try {
     const checkpoint = roundedCheckpoint(merged, storage, quantizedModules(config));
-    const model = loadLlama(backend, dir, { dtype, checkpoint });
+    const model = await loadModel(backend, dir, { ...options, checkpoint });
     return { ...model, warnings: [...model.warnings, ...warnings] };
   } finally {
     base.close();
   }
-}
-
-/** The modules that int8 and nf4 are for: all linear layers but the head. */
-export function quantizedModules(config: LlamaConfig): string[] {
-  return [...linearSizes(config).keys()].filter((path) => path !== 'lm_head');
 }

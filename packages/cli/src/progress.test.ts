@@ -8,6 +8,7 @@ const line: StepMetrics = {
   lr: 1e-3,
   loss: 2.1044,
   penalty: 41.72,
+  task_grad_norm: 0.7,
   grad_norm: 0.81,
   update_ratio: 0.01,
   tokens: 100,
@@ -17,9 +18,11 @@ const line: StepMetrics = {
 };
 
 test('a step has one penalty, or each of several by its label', () => {
-  expect(describeStep(line, 60)).toBe('step 12/60  loss 2.104  penalty 41.7  grad 0.810  812 tok/s  212 MiB');
+  expect(describeStep(line, 60).join('  ')).toBe(
+    'step 12/60  loss 2.104  penalty 41.7  grad 0.810  812 tok/s  212 MiB',
+  );
   const several = { ...line, 'penalty.fourier': 1.62, 'penalty.l2-2': 40.1 };
-  expect(describeStep(several, 60)).toBe(
+  expect(describeStep(several, 60).join('  ')).toBe(
     'step 12/60  loss 2.104  fourier 1.62  l2-2 40.1  grad 0.810  812 tok/s  212 MiB',
   );
 });

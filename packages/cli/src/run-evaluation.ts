@@ -1,14 +1,28 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
-import { ConfigError, firstProblem, respell, sectionSchema } from '@flex/base';
+import {
+  ConfigError,
+  codeOf,
+  firstProblem,
+  type InputFiles,
+  locate,
+  mapPaths,
+  openInputFiles,
+  respell,
+  sectionSchema,
+  sourceOf,
+} from '@flex/base';
 import {
   type Benchmark,
   type BenchmarkPart,
   countNamed,
   evaluate,
+  fencedHint,
   findBenchmark,
   type Incomplete,
+  openEvaluationFolder,
   type Problem,
+  protocolParts,
   type Results,
 } from '@flex/eval';
 import { hiding, openSandbox, toolchainVersions } from '@flex/judge';
@@ -17,7 +31,7 @@ import type { Command } from 'commander';
 import type { Output } from './context.ts';
 import { environment } from './environment.ts';
 import { type EvalProgress, newEvalProgress } from './eval-progress.ts';
-import { exitCode } from './failure.ts';
+import { interruptible } from './interruption.ts';
 import { type SampleOptions, type SampleSource, sampleSource } from './sample-source.ts';
 
 /** What is evaluated, and how. */
@@ -31,6 +45,8 @@ export interface BenchmarkOptions extends SampleOptions {
   readonly k: readonly number[];
   readonly incomplete: Incomplete;
   readonly out?: string;
+  /** Whether the evaluation in `out` is replaced. */
+  readonly overwrite?: boolean;
   readonly timeout?: number;
   readonly jobs: number;
 }
@@ -39,6 +55,8 @@ export interface EvaluationContext {
   readonly output: Output;
   readonly progress: EvalProgress;
   readonly signal: AbortSignal;
+  /** The files that the command reads. */
+  readonly files: InputFiles;
 }
 
 /**
@@ -50,21 +68,16 @@ export async function untilInterrupted(
   { output, quiet = false }: { readonly output: Output; readonly quiet?: boolean },
   evaluateAll: (context: EvaluationContext) => Promise<void>,
 ): Promise<void> {
-  const interrupt = new AbortController();
-  const onSignal = () => interrupt.abort(new Error('interrupted'));
-  process.on('SIGINT', onSignal);
   const progress = newEvalProgress(quiet);
-  try {
-    await evaluateAll({ output, progress, signal: interrupt.signal });
-  } catch (error) {
-    if (!interrupt.signal.aborted) throw error;
-    progress.stop();
-    output.warn('interrupted: what is done is kept, and the same command goes on');
-    command.setOptionValue('exitCode', exitCode.interrupted);
-  } finally {
-    progress.stop();
-    process.off('SIGINT', onSignal);
-  }
+  await interruptible(command, progress, async (signal) => {
+    try {
+      await evaluateAll({ output, progress, signal, files: openInputFiles() });
+    } catch (error) {
+      if (!signal.aborted || error !== signal.reason) throw error;
+      progress.stop();
+      output.warn('interrupted: what is done is kept, and the same command goes on');
+    }
+  });
 }
 
 /**
@@ -73,9 +86,10 @@ export async function untilInterrupted(
  */
 export async function runEvaluation(
   options: BenchmarkOptions,
-  { output, progress, signal }: EvaluationContext,
-): Promise<{ results: Results; out: string }> {
-  const source = sampleSource(options);
+  { output, progress, signal, files }: EvaluationContext,
+): Promise<{ results: Results; out: string; hint: string | null }> {
+  const source = sampleSource(options, files);
+  const code = codeOf(join(import.meta.dirname, '..'));
   const { split, k, incomplete, jobs, n = null, timeout = null } = options;
   if (options.model !== undefined && Math.max(...k) > (n ?? 1)) {
     throw new ConfigError(
@@ -95,23 +109,43 @@ export async function runEvaluation(
   }
   const problems: Problem[] = [];
   for await (const problem of benchmark.problems()) problems.push(problem);
-  const { data, samples } = options;
-  const hidden = [environment.data, data, samples].filter((path) => path !== undefined);
+  const { paths = [] } = benchmark;
+  const hidden = [environment.data, ...paths, options.samples].filter((path) => path !== undefined);
   const sandbox = hiding(await openSandbox(), hidden);
-  await toolchainVersions(problems.map(({ language }) => language));
   signal.throwIfAborted();
   const settings = { k, incomplete, n, timeout };
-  const out = options.out ?? join('runs', 'eval', folderName(benchmark, source, settings));
-  const { results } = await evaluate({
-    ...source,
-    ...settings,
-    ...{ benchmark, problems, sandbox, out, jobs, signal },
-    samples: await source.samples({ problems, out, output, progress, signal }),
-    onProgress: progress.judged,
-    onNote: output.note,
-  });
-  progress.stop();
-  return { results, out };
+  const digest = optionsDigest(benchmark, source, settings);
+  const out = options.out ?? join('runs', 'eval', folderName(benchmark.name, digest));
+  const inputs = {
+    ...source.inputs,
+    data: paths.map((path) => ({
+      use: 'benchmark' as const,
+      ...sourceOf(path, files.digest(path)),
+    })),
+    modules: [],
+    options: digest,
+  };
+  const asked = { ...source, ...settings, benchmark, problems, sandbox };
+  const basis = { inputs, code, protocol: await protocolParts(asked) };
+  const folder = openEvaluationFolder(out, basis, options);
+  const onRead = (device: string | null) => {
+    files.requireUnchanged();
+    // Completions are kept in the folder as they are made.
+    if (device !== null) folder.begin(device);
+  };
+  try {
+    if (folder.note !== null) output.warn(folder.note);
+    const made = await source.samples({ problems, out, output, progress, signal, onRead });
+    const { results, rows } = await evaluate({
+      ...{ ...asked, folder, jobs, signal, samples: made },
+      onProgress: progress.judged,
+      onNote: output.note,
+    });
+    progress.stop();
+    return { results, out, hint: fencedHint(rows, source.truncation) };
+  } finally {
+    folder.release();
+  }
 }
 
 /**
@@ -143,18 +177,20 @@ function benchmarkOptions(
   const [schema, given] = [sectionSchema(part), respellSection(written)];
   const problem = firstProblem(schema, given, ([key = '', ...rest]) => [respell(String(key)), ...rest]);
   if (problem) throw new ConfigError(`--benchmark ${benchmark}: ${problem.message}`);
-  return schema.parse(given);
+  return schema.parse(mapPaths(schema, given, (text, kind) => locate(text, kind)));
 }
 
-/**
- * `humaneval-1a2b3c4d`: the same for the same benchmark, samples and settings, so that a second run goes on.
- */
-function folderName(
+/** `humaneval-1a2b3c4d`: the same for the same benchmark, samples and settings, so that a second run goes on. */
+function folderName(benchmark: string, asked: string): string {
+  return `${benchmark.replaceAll(/[^\w.+-]+/g, '-')}-${asked.slice(0, 8)}`;
+}
+
+/** SHA-256 of what was asked for. */
+function optionsDigest(
   { name, options }: Benchmark,
   { identity, decoding, truncation }: SampleSource,
   settings: Readonly<Record<string, unknown>>,
 ): string {
   const parts = JSON.stringify([name, options, identity, decoding, truncation, settings]);
-  const digest = createHash('sha256').update(parts).digest('hex');
-  return `${name.replaceAll(/[^\w.-]+/g, '-')}-${digest.slice(0, 8)}`;
+  return createHash('sha256').update(parts).digest('hex');
 }

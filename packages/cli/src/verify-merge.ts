@@ -1,9 +1,10 @@
 import {
   type Agreement,
+  type CausalLM,
   finiteLogits,
   forward,
-  type LlamaModel,
-  loadLlama,
+  type LoadProgress,
+  loadModel,
   logitAgreement,
   logits,
 } from '@flex/llama';
@@ -19,6 +20,8 @@ export interface VerifyOptions {
   readonly storages: readonly StorageType[];
   /** Token ids, a text each. */
   readonly texts: readonly (readonly number[])[];
+  /** Told how each of the models is loaded. */
+  readonly onProgress?: (progress: LoadProgress) => void;
   /** Takes what reading the model and the adapter warns of. */
   readonly warn: (line: string) => void;
 }
@@ -39,9 +42,9 @@ export type StorageAgreement = Agreement & {
  */
 export async function verifyMerge(
   backend: Backend,
-  { model: dir, adapter, storages, texts, warn }: VerifyOptions,
+  { model: dir, adapter, storages, texts, warn, onProgress }: VerifyOptions,
 ): Promise<StorageAgreement[]> {
-  const unmerged = loadLlama(backend, dir, { dtype: 'f32' });
+  const unmerged = await loadModel(backend, dir, { dtype: 'f32', onProgress });
   const { params, whole, config, warnings } = await openAdapter(unmerged, adapter);
   for (const line of [...unmerged.warnings, ...warnings]) warn(line);
   const adapted = withAdapter(unmerged, { params, whole }, resolveLora(config, params, unmerged));
@@ -53,7 +56,7 @@ export async function verifyMerge(
   opened.base.close();
   const found: StorageAgreement[] = [];
   for (const storage of storages) {
-    const model = await loadMerged(backend, dir, { adapter, storage, dtype: 'f32' });
+    const model = await loadMerged(backend, dir, { adapter, storage, dtype: 'f32', onProgress });
     const agreement = logitAgreement(expected, await logitsOf(model, texts), model.config.vocabSize);
     model.dispose();
     found.push({ storage, ...agreement, rounding: errors.get(storage)! });
@@ -62,7 +65,7 @@ export async function verifyMerge(
 }
 
 /** Logits of every position of each text, f32 [t, v]. Throws Error for one that is not finite. */
-async function logitsOf(model: LlamaModel, texts: readonly (readonly number[])[]): Promise<Float32Array[]> {
+async function logitsOf(model: CausalLM, texts: readonly (readonly number[])[]): Promise<Float32Array[]> {
   const { vocabSize } = model.config;
   const found: Float32Array[] = [];
   for (const [i, ids] of texts.entries()) {

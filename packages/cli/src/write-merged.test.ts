@@ -1,6 +1,7 @@
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { lockFolder } from '@flex/base';
 import {
   describeShared,
   goldenModels,
@@ -11,9 +12,9 @@ import {
   peftInputs,
 } from '@flex/fixtures';
 import {
+  type CausalLM,
   forward,
-  type LlamaModel,
-  loadLlama,
+  loadModel,
   logits,
   lossSum,
   openCheckpoint,
@@ -25,7 +26,7 @@ import { openSafetensors, toFloat32, writeSafetensors } from '@flex/tensor/safet
 import { relativeError } from '@flex/tensor/testing';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { loadMerged } from './merged-model.ts';
-import { mergeDTypes, writeMerged } from './write-merged.ts';
+import { mergeDTypes, ownDType, writeMerged } from './write-merged.ts';
 
 const merged = join(import.meta.dirname, '../../../fixtures/merge/merged.json');
 
@@ -44,11 +45,11 @@ function weightOf(dir: string, name: string): Float32Array {
   return values;
 }
 
-function open(dir: string): LlamaModel {
-  return loadLlama(openReference(), dir, { dtype: 'f32' });
+function open(dir: string): Promise<CausalLM> {
+  return loadModel(openReference(), dir, { dtype: 'f32' });
 }
 
-async function logitsOf(model: LlamaModel, rows: readonly (readonly number[])[]): Promise<Float32Array> {
+async function logitsOf(model: CausalLM, rows: readonly (readonly number[])[]): Promise<Float32Array> {
   const ids = tensor(model.backend, Int32Array.from(rows.flat()), [rows.length, rows[0].length], 'i32');
   return Float32Array.from(await scope(() => logits(model, forward(model, ids))).data());
 }
@@ -98,7 +99,8 @@ describeShared(goldens, 'a merged model of the reference values', () => {
       ] as const) {
         const out = join(folder, dtype);
         await writeMerged({ model, adapter, out, dtype });
-        const sum = await scope(() => lossSum(open(out), batch)).item();
+        const merged = await open(out);
+        const sum = await scope(() => lossSum(merged, batch)).item();
         expect(Math.abs(sum / scoredTokens(batch) - losses[`merged_${dtype}`]), dtype).toBeLessThan(within);
       }
     });
@@ -112,10 +114,10 @@ describe.each(peftCases.filter((name) => name !== 'lora-bias'))('PEFT’s %s', (
     const { dir: adapter, model, logits } = openPeftCase(name);
     const out = join(folder, 'merged');
     await writeMerged({ model, adapter, out, dtype: 'f32' });
-    const written = open(out);
+    const written = await open(out);
     expect(written.warnings).toEqual([]);
     expect(relativeError(await logitsOf(written, input_ids), logits)).toBeLessThan(2e-5);
-    const wasTied = open(model).config.tieWordEmbeddings;
+    const wasTied = (await open(model)).config.tieWordEmbeddings;
     const isCut = ['head-tied', 'embedding-tied', 'saved-head-tied', 'saved-tied'].includes(name);
     expect(written.config.tieWordEmbeddings).toBe(wasTied && !isCut);
     const loaded = await loadMerged(openReference(), model, { adapter, storage: 'f32', dtype: 'f32' });
@@ -166,7 +168,8 @@ describe('a merged folder', () => {
       rounded_to: null,
       changed: report.changed,
     });
-    expect(record.adapter.map(({ path }: { path: string }) => path)).toContain(
+    expect(record.provenance).toMatchObject({ merged: 'bf16', device: null, model: { path: source } });
+    expect(record.provenance.adapters[0].files.map(({ path }: { path: string }) => path)).toContain(
       join(adapter, 'adapter_config.json'),
     );
     expect(readdirSync(folder).sort()).toEqual(['out', 'source']);
@@ -183,13 +186,13 @@ describe('a merged folder', () => {
     writeFileSync(join(source, 'config.json'), JSON.stringify(rest));
     const out = join(folder, 'out');
     expect((await writeMerged({ model: source, adapter, out })).dtype).toBe('f32');
-    expect(open(out).config.torchDtype).toBe('f32');
+    expect((await open(out)).config.torchDtype).toBe('f32');
   });
 
   test('is whole or not there: a failure leaves nothing, and what one that was killed left goes', async () => {
     const out = join(folder, 'out');
-    mkdirSync(join(folder, '.out.partial'));
-    writeFileSync(join(folder, '.out.partial', 'config.json'), '{}');
+    mkdirSync(join(folder, 'out/.partial'), { recursive: true });
+    writeFileSync(join(folder, 'out/.partial/config.json'), '{}');
     const name = 'model.layers.0.mlp.up_proj.weight';
     const source = join(folder, 'source');
     cpSync(model, source, { recursive: true });
@@ -204,14 +207,21 @@ describe('a merged folder', () => {
     await expect(writeMerged({ model: source, adapter, out, dtype: 'f16' })).rejects.toThrow(
       `tensor "${name}" would hold 70000, and the largest f16 is 65504`,
     );
-    expect(readdirSync(folder)).toEqual(['source']);
+    expect(readdirSync(out)).toEqual([]);
+    const lock = lockFolder(out);
+    await expect(writeMerged({ model: source, adapter, out })).rejects.toThrow('is being written into by');
+    lock.release();
     expect((await writeMerged({ model: source, adapter, out, dtype: 'bf16' })).dtype).toBe('bf16');
   });
 
-  test('is the same, byte for byte, each time', async () => {
+  test('is the same, byte for byte, each time, and its record but for when', async () => {
     const outs = ['a', 'b'].map((name) => join(folder, name));
     for (const out of outs) await writeMerged({ model, adapter, out, dtype: 'f16' });
-    for (const name of readdirSync(outs[0])) {
+    const [digest, again] = outs.map(
+      (out) => JSON.parse(readFileSync(join(out, 'merge.json'), 'utf8')).provenance.digest,
+    );
+    expect(again).toBe(digest);
+    for (const name of readdirSync(outs[0]).filter((name) => name !== 'merge.json')) {
       const [a, b] = outs.map((out) => readFileSync(join(out, name)));
       expect(a.equals(b), name).toBe(true);
     }
@@ -223,7 +233,7 @@ describe('a merged folder', () => {
       const { rounding } = await writeMerged({ model, adapter, out, dtype: 'f32', roundTo });
       const loaded = await loadMerged(openReference(), model, { adapter, storage: roundTo, dtype: 'f32' });
       const { input_ids } = peftInputs();
-      expect(await logitsOf(open(out), input_ids)).toEqual(await logitsOf(loaded, input_ids));
+      expect(await logitsOf(await open(out), input_ids)).toEqual(await logitsOf(loaded, input_ids));
       const nf4 = new Set(weightOf(out, 'model.layers.0.self_attn.q_proj.weight').subarray(0, 64));
       expect(nf4.size).toBeLessThanOrEqual(roundTo === 'nf4' ? 16 : 64);
       expect(weightOf(out, 'lm_head.weight')).toEqual(weightOf(model, 'lm_head.weight'));
@@ -240,4 +250,13 @@ test('an adapter that no weight can hold is refused by its name', async () => {
   );
   expect(readdirSync(folder)).toEqual([]);
   expect(storageTypes).toContain('nf4');
+});
+
+test('what config.json names no dtype for is stored as the embedding, or the head where that stands for both', () => {
+  for (const only of ['model.embed_tokens.weight', 'lm_head.weight']) {
+    const spec = (name: string) => ({ dtype: name === only ? 'BF16' : 'F32', shape: [1], bytes: 2 });
+    const base = { has: (name: string) => name === only, spec };
+    const model = { config: { torchDtype: null }, base } as unknown as Parameters<typeof ownDType>[0];
+    expect(ownDType(model)).toBe('bf16');
+  }
 });

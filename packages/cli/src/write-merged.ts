@@ -1,11 +1,28 @@
-import { existsSync, mkdirSync, readdirSync, renameSync, rmdirSync, rmSync, statSync } from 'node:fs';
-import { basename, dirname, join, resolve } from 'node:path';
-import { ConfigError, DataError, makeFolder, readWhole, writeAtomic } from '@flex/base';
-import { type WrittenCheckpoint, writeCheckpoint } from '@flex/llama';
+import { mkdirSync, readdirSync, renameSync, rmdirSync, rmSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import {
+  beginProvenance,
+  ConfigError,
+  codeOf,
+  DataError,
+  digestJson,
+  finishProvenance,
+  type InputFiles,
+  type Inputs,
+  isLockFile,
+  lockFolder,
+  openInputFiles,
+  readWhole,
+  requireOwnFolder,
+  settingOf,
+  sourceOf,
+  writeAtomic,
+} from '@flex/base';
+import { quantizedModules, type WrittenCheckpoint, writeCheckpoint } from '@flex/llama';
 import { roundedCheckpoint } from '@flex/peft';
-import { digestModel, versions } from '@flex/train';
+import { decidesModel } from '@flex/train';
 import { type StorageErrors, storageErrors } from './layer-errors.ts';
-import { type MergedModel, openMerged, quantizedModules } from './merged-model.ts';
+import { type MergedModel, openMerged } from './merged-model.ts';
 
 /** A dtype's name in a command, in a file of weights, and in config.json. */
 const dtypes = {
@@ -52,34 +69,53 @@ const mostBytes = 1 << 27;
  * Writes a model with an adapter merged in, a Hugging Face folder that transformers loads: weights W + s·B·A,
  * each rounded once to the dtype, config.json, the tokenizer's files, and merge.json, which tells what it was
  * made of. With `roundTo`, the linear layers but the head are rounded to the values of int8 or nf4 first;
- * they are stored as the dtype all the same. The folder appears whole or not at all.
+ * they are stored as the dtype all the same. Nothing can be loaded from the folder before all of it is there,
+ * and no other process writes into it meanwhile.
  *
- * Throws ConfigError where `out` is there and not empty, DataError for what is wrong with the model or the
- * adapter, for a number that the dtype cannot hold, and where the disk refuses.
+ * Throws ConfigError where `out` is no folder of its own, is there and not empty, or is being written into by
+ * another process, DataError for what is wrong with the model or the adapter, for a number that the dtype
+ * cannot hold, and where the disk refuses.
  */
 export async function writeMerged(options: MergeOptions): Promise<MergeReport> {
+  const { model, adapter, out } = options;
+  requireOwnFolder('--out', out, [
+    { of: 'the model', path: model },
+    { of: 'the adapter', path: adapter },
+  ]);
+  if (statSync(out, { throwIfNoEntry: false })?.isFile()) {
+    throw new ConfigError(`--out: ${out} is a file; name a folder that is not there`);
+  }
+  const lock = lockFolder(out);
+  try {
+    const report = await writeLocked(options);
+    return { ...report, warnings: [lock.note, ...report.warnings].filter((line) => line !== null) };
+  } finally {
+    lock.release();
+  }
+}
+
+async function writeLocked(options: MergeOptions): Promise<MergeReport> {
   const { model, adapter, out, roundTo = null } = options;
-  requireFree(out);
+  requireEmpty(out);
+  const setting = settingOf(codeOf(join(import.meta.dirname, '..')), null);
   const opened = await openMerged(model, adapter);
   const { merged, base, config, changes, warnings } = opened;
   try {
     const dtype = options.dtype ?? ownDType(opened);
     const made = { dtype, rounded_to: roundTo, changed: changes.size };
     const rounding = roundTo && storageErrors(opened, [roundTo]).get(roundTo)!;
-    const record = {
-      kind: 'flex-merge',
-      ...made,
-      model: digestModel(model),
-      adapter: digestModel(adapter),
-      versions: versions(),
-    };
+    const files = openInputFiles();
+    const provenance = beginProvenance(inputsOf(options, dtype, files), setting);
     const weights = roundTo ? roundedCheckpoint(merged, roundTo, quantizedModules(config)) : merged;
     let written: WrittenCheckpoint | undefined;
-    wholeFolder(out, (folder) => {
+    fillWhole(out, (folder) => {
       written = writeCheckpoint(folder, weights, { dtype: dtypes[dtype].stored });
       copyCompanions(model, folder);
-      writeAtomic(join(folder, 'merge.json'), `${JSON.stringify(record, null, 2)}\n`);
       writeAtomic(join(folder, 'config.json'), configOf(model, dtype, opened));
+      // The weights were read as they were written.
+      files.requireUnchanged();
+      const record = { kind: 'flex-merge', ...made, provenance: finishProvenance(provenance) };
+      writeAtomic(join(folder, 'merge.json'), `${JSON.stringify(record, null, 2)}\n`);
     });
     return { out, ...made, ...written!, rounding, warnings };
   } finally {
@@ -87,10 +123,28 @@ export async function writeMerged(options: MergeOptions): Promise<MergeReport> {
   }
 }
 
+/** What goes into a merged model. */
+function inputsOf({ model, adapter, roundTo }: MergeOptions, dtype: MergeDType, files: InputFiles): Inputs {
+  const source = (folder: string) => sourceOf(folder, files.digest(folder, decidesModel));
+  return {
+    model: source(model),
+    adapters: [{ ...source(adapter), weight: 1 }],
+    merged: roundTo ?? dtype,
+    dtype,
+    samples: null,
+    data: [],
+    modules: [],
+    options: digestJson({ dtype, roundTo: roundTo ?? null }),
+    seeds: {},
+  };
+}
+
 /** The dtype that config.json names; where it names none, that of the embedding. */
-function ownDType({ config, base }: MergedModel): MergeDType {
+export function ownDType({ config, base }: Pick<MergedModel, 'config' | 'base'>): MergeDType {
   if (config.torchDtype) return config.torchDtype;
-  const { dtype } = base.spec('model.embed_tokens.weight');
+  // Tied, it may be there as the head alone.
+  const [embedding] = ['model.embed_tokens.weight', 'lm_head.weight'].filter(base.has);
+  const { dtype } = base.spec(embedding);
   return mergeDTypes.find((name) => dtypes[name].stored === dtype) ?? 'f32';
 }
 
@@ -121,32 +175,33 @@ function copyCompanions(model: string, folder: string): void {
   }
 }
 
-function requireFree(out: string): void {
-  if (out.trim() === '') throw new ConfigError('--out: is empty; name a folder that is not there');
-  const stats = statSync(out, { throwIfNoEntry: false });
-  if (!stats) return;
-  if (!stats.isDirectory()) throw new ConfigError(`--out: ${out} is a file; name a folder that is not there`);
-  if (readdirSync(out).length > 0) {
+/**
+ * Where a merge writes until all of it is there. One that was killed leaves it, and the next one removes it.
+ */
+const partial = '.partial';
+
+function requireEmpty(out: string): void {
+  if (readdirSync(out).some((name) => name !== partial && !isLockFile(name))) {
     throw new ConfigError(`--out: ${out} is not empty; name a folder that is not there`);
   }
 }
 
 /**
- * Makes a folder of what `fill` writes into it: under another name, which a run that stopped leaves and the
- * next one removes, until all of it is there.
+ * Gives an empty folder what `fill` writes: into another one in it, of which all comes out when all is there,
+ * config.json, without which nothing loads the rest, last. A failure leaves nothing.
  */
-function wholeFolder(out: string, fill: (folder: string) => void): void {
-  const path = resolve(out);
-  makeFolder(dirname(path));
-  const partial = join(dirname(path), `.${basename(path)}.partial`);
+function fillWhole(out: string, fill: (folder: string) => void): void {
+  const folder = join(out, partial);
+  let moved: string[] = [];
   try {
-    rmSync(partial, { recursive: true, force: true });
-    mkdirSync(partial);
-    fill(partial);
-    if (existsSync(path)) rmdirSync(path);
-    renameSync(partial, path);
+    rmSync(folder, { recursive: true, force: true });
+    mkdirSync(folder);
+    fill(folder);
+    moved = readdirSync(folder).sort((a, b) => Number(a === 'config.json') - Number(b === 'config.json'));
+    for (const name of moved) renameSync(join(folder, name), join(out, name));
+    rmdirSync(folder);
   } catch (cause) {
-    rmSync(partial, { recursive: true, force: true });
+    for (const name of [...moved, partial]) rmSync(join(out, name), { recursive: true, force: true });
     if (!(cause instanceof Error) || !('syscall' in cause)) throw cause;
     throw new DataError(`${out}: cannot be written: ${cause.message}`, { cause });
   }

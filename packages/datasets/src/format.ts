@@ -9,6 +9,16 @@ export interface Row {
   readonly part?: string | null;
 }
 
+/** The texts by which a row is recognised in another set, in whatever format it stands there. */
+export interface Passages {
+  /** What is asked, first as the format's template writes it, then a part of it that may stand by itself. */
+  readonly prompts: readonly string[];
+  /** The answers, the first of which is the one that is learnt; none where the row has no solution. */
+  readonly completions: readonly string[];
+  /** The programming language, where the row is of one. */
+  readonly language?: string | null;
+}
+
 /**
  * A way of writing tasks or examples as JSON objects, told apart by their keys: what such a row holds and,
  * where it has a solution, what a model learns from it.
@@ -35,6 +45,8 @@ export interface Format<R extends Row = Row> {
   matches(row: Members): boolean;
   /** What the row holds, checked. Throws DataError, which begins with the row's place. */
   read(row: RawRow): R;
+  /** The row's passages; left out where prompt and completion of the template are all. */
+  passages?(row: R): Passages;
   /**
    * What a model learns of the row; left out where the row is of token ids or a chat, or nothing to learn.
    */

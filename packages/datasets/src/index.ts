@@ -1,6 +1,7 @@
 export * from './file-rows.ts';
 export * from './format.ts';
 export type { AppsRow } from './formats/apps.ts';
+export type { EvalPlusRow } from './formats/eval-plus.ts';
 export type { HumanEvalRow } from './formats/human-eval.ts';
 export * as formats from './formats/index.ts';
 export type { MbppRow } from './formats/mbpp.ts';
@@ -8,6 +9,8 @@ export type { MbxpRow } from './formats/mbxp.ts';
 export type { Message } from './formats/messages.ts';
 export type { MultiplERow } from './formats/multipl-e.ts';
 export { decode, type JsonRow } from './json-rows.ts';
+export * from './known-formats.ts';
+export * from './overlap/index.ts';
 export * from './read-completions.ts';
 export * from './read-rows.ts';
 export * from './row.ts';

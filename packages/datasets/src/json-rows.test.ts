@@ -45,6 +45,30 @@ describe('rows of JSON', () => {
     );
   });
 
+  test('that Python wrote have null for its NaN, Infinity and -Infinity, and their own text beside', async () => {
+    const text = String.raw`{"a": [NaN, -Infinity, {"b": Infinity}], "c": "NaN, \"Infinity\" \\", "d": -1}`;
+    const [row] = await readAll(temporaryFile('rows.jsonl', `${text}\n`));
+    expect(row.value).toEqual({
+      a: [null, null, { b: null }],
+      c: 'NaN, "Infinity" \\',
+      d: -1,
+    });
+    expect(row.text).toBe(text);
+    const texts = fc
+      .array(fc.constantFrom('NaN', '-Infinity', '"', '\\', '\n', ' ', ',', 'x'))
+      .map((parts) => parts.join(''));
+    await fc.assert(
+      fc.asyncProperty(fc.array(texts), fc.boolean(), async (values, endsSo) => {
+        const json = `[${[...values.map((value) => JSON.stringify(value)), ...(endsSo ? ['NaN'] : [])].join(',')}]`;
+        expect(await valuesOf(`{"a":${json}}`)).toEqual([{ a: [...values, ...(endsSo ? [null] : [])] }]);
+      }),
+      { numRuns: 50 },
+    );
+    for (const wrong of ['{"a":NaNs}', '{"a":--Infinity}', '{"NaN":nan}', '{NaN:1}', '{"a":"NaN}']) {
+      await expect(valuesOf(wrong)).rejects.toThrow(DataError);
+    }
+  });
+
   test('larger than any chunk are read whole', async () => {
     const rows = Array.from({ length: 20 }, (_, i) => ({ i, text: 'é\u2028"\\'.repeat(20_000 + i) }));
     expect(await valuesOf(jsonl(...rows))).toEqual(rows);

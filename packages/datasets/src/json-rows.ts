@@ -7,7 +7,7 @@ import { isBlank, newLineSplitter } from './line-splitter.ts';
 export interface JsonRow {
   /** The path as it was given, and the line, or the row of Parquet, from 1: `data/mbpp.jsonl:12`. */
   readonly where: string;
-  /** The value's own JSON text. */
+  /** The value's own JSON text; Python writes NaN, Infinity and -Infinity into it, for which `value` has null. */
   readonly text: string;
   readonly value: unknown;
 }
@@ -21,8 +21,16 @@ export async function* jsonRows(content: Content, path: string): AsyncGenerator<
   for await (const { bytes, line } of split(content, path)) {
     const where = `${path}:${line}`;
     const text = decode(bytes, where);
-    yield { where, text, value: parseJson(text, where) };
+    yield { where, text, value: parseJson(withoutNonFinite(text), where) };
   }
+}
+
+/** The JSON with null for Python's numbers that are none, outside of its texts. */
+function withoutNonFinite(json: string): string {
+  if (!/NaN|Infinity/.test(json)) return json;
+  return json.replace(/"[^"\\]*(?:\\.[^"\\]*)*"|-?\b(?:NaN|Infinity)\b/g, (found) =>
+    found.startsWith('"') ? found : 'null',
+  );
 }
 
 /** The text of UTF-8. Throws DataError, which names the place. */

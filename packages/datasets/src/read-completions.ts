@@ -1,8 +1,9 @@
 import { ConfigError, DataError } from '@flex/base';
 import type { Format } from './format.ts';
-import * as formats from './formats/index.ts';
 import type { InputIdsRow } from './formats/input-ids.ts';
 import type { MessagesRow } from './formats/messages.ts';
+import { completionFormats } from './known-formats.ts';
+import { type PlacedId, type RowPrint, rowPrint } from './overlap/row-print.ts';
 import { type ReadRow, readRows } from './read-rows.ts';
 import { appsPart } from './source-rows.ts';
 import { areMbppTasks, haveParts, parseSplit, selectRows } from './split.ts';
@@ -29,19 +30,6 @@ export interface Chat extends Pick<MessagesRow, 'messages'> {
 /** What a model learns of a row. */
 export type Lesson = Completion | TokenIds | Chat;
 
-/** The formats of rows that completions come from, in the order in which `auto` tries them. */
-export const completionFormats: readonly Format[] = [
-  formats.inputIds,
-  formats.messages,
-  formats.mbpp,
-  formats.humanEval,
-  formats.mbxp,
-  formats.apps,
-  formats.codeSearchNet,
-  formats.promptCompletion,
-  formats.plainText,
-];
-
 export interface ReadCompletionsOptions {
   /**
    * See readSplit; of a folder in APPS's layout, also the part `train` or `test`. Null takes `train` of MBPP's
@@ -60,8 +48,10 @@ export interface Completions {
   /** The split that was taken. */
   readonly split: string;
   readonly completions: readonly Lesson[];
-  /** How many selected rows were left out because they have no solution. */
-  readonly withoutSolution: number;
+  /** What each of them is recognised by in other sets, in the same order. */
+  readonly prints: readonly RowPrint[];
+  /** The selected rows that were left out because they have no solution. */
+  readonly withoutSolution: readonly PlacedId[];
 }
 
 /**
@@ -85,12 +75,20 @@ export async function readCompletions(
   const usual = haveParts(rows) || areMbppTasks(rows, format) ? 'train' : 'all';
   const chosen = parseSplit(part === null ? (split ?? usual) : 'all');
   const selected = selectRows(rows, chosen, format, source);
-  const completions = selected.map((row) => completionOf(row, template)).filter((found) => found !== null);
+  const made = selected.map((row) => ({ row, lesson: completionOf(row, template) }));
+  const completions = made.map(({ lesson }) => lesson).filter((lesson) => lesson !== null);
   if (completions.length === 0) {
     throw new DataError(`${source}: no row of split ${part ?? chosen.text} has a solution`);
   }
-  const withoutSolution = selected.length - completions.length;
-  return { format: format.name, split: part ?? chosen.text, completions, withoutSolution };
+  return {
+    format: format.name,
+    split: part ?? chosen.text,
+    completions,
+    prints: made.flatMap(({ row, lesson }) => (lesson ? [rowPrint(row, source)] : [])),
+    withoutSolution: made.flatMap(({ row: { where, row }, lesson }) =>
+      lesson ? [] : [{ where, id: row.id }],
+    ),
+  };
 }
 
 function completionOf(

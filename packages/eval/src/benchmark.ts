@@ -31,4 +31,10 @@ export interface Benchmark {
   problems(): AsyncIterable<Problem>;
   /** Pure: no clock, no randomness, no files; equal completions give equal programs. */
   program(problem: Problem, completion: Completion): Program;
+  /**
+   * The same completion with the tests that the benchmark was first published with, where `program` has those
+   * that were added: a completion passes that passes both, and the score of these alone stands beside that.
+   * Pure, as `program`.
+   */
+  base?(problem: Problem, completion: Completion): Program;
 }

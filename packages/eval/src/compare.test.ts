@@ -4,11 +4,12 @@ import { join } from 'node:path';
 import { ConfigError } from '@flex/base';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { type Comparison, compare, protocolDifferences } from './compare.ts';
+import { type CompareOptions, type Comparison, compare, protocolDifferences } from './compare.ts';
+import { passDifference } from './pass-difference.ts';
 import { readResults } from './read-results.ts';
 import { protocolHash } from './results.ts';
-import { bootstrapMean } from './statistics/bootstrap.ts';
 import { detectableByMcnemar, detectableByMeans } from './statistics/detectable.ts';
+import { differenceInterval } from './statistics/difference-interval.ts';
 import { mcnemarP } from './statistics/mcnemar.ts';
 import { signFlipP } from './statistics/sign-flip.ts';
 import { wilsonInterval } from './statistics/wilson.ts';
@@ -27,25 +28,31 @@ function named(marks: readonly string[]): Marks {
   return Object.fromEntries(marks.map((word, i) => [`P${i}`, word]));
 }
 
-function compared(a: FolderSpec, b: FolderSpec, { force = false }: { force?: boolean } = {}): Comparison {
+function compared(a: FolderSpec, b: FolderSpec, options: Partial<CompareOptions> = {}): Comparison {
   const folders = [a, b].map((spec, i) => readResults(writeResultFolder(join(folder, 'AB'[i]), spec)));
-  return compare(folders[0], folders[1], { force });
+  return compare(folders[0], folders[1], { force: false, ...options });
 }
 
 const single = { a: ['+', '-', '+', '-', '-', '-'], b: ['+', '+', '-', '+', '-', '+'] };
 
 describe('a comparison of one sample a problem', () => {
-  test("is the difference, McNemar's exact test and the paired bootstrap", () => {
+  test("is the difference, its interval and McNemar's exact test", () => {
     const result = compared({ marks: named(single.a) }, { marks: named(single.b) });
-    expect(result).toMatchObject({ benchmark: 'humaneval', n: 6, left_out: 0, only_a: 1, only_b: 3 });
-    expect(result.difference).toBeCloseTo(2 / 6, 12);
-    expect(result.test).toEqual({ name: 'mcnemar', p: mcnemarP(1, 3) });
-    expect(result.ci95).toEqual(bootstrapMean([0, 1, -1, 1, 0, 1]));
-    expect(result.detectable).toEqual(detectableByMcnemar(6, 4));
+    expect(result).toMatchObject({ benchmark: 'humaneval', n: 6, left_out: 0, headline: 'pass@1' });
+    expect(result.differences).toEqual({
+      'pass@1': {
+        difference: 2 / 6,
+        ci95: differenceInterval([1, 0, 1, 0, 0, 0], [1, 1, 0, 1, 0, 1]),
+        test: { name: 'mcnemar', p: mcnemarP(1, 3) },
+        only_a: 1,
+        only_b: 3,
+        detectable: detectableByMcnemar(6, 4),
+      },
+    });
     expect(result.a).toMatchObject({
       folder: join(folder, 'A'),
       'pass@1': 2 / 6,
-      ci95: wilsonInterval(2, 6),
+      intervals: { 'pass@1': wilsonInterval(2, 6) },
     });
     expect(result.b['pass@1']).toBe(4 / 6);
     expect(result.protocol_differences).toEqual([]);
@@ -71,10 +78,13 @@ describe('a comparison of one sample a problem', () => {
     const turned = Object.fromEntries(Object.entries(named(single.b)).reverse());
     expect(compared({ marks: named(single.a) }, { marks: turned })).toEqual(inOrder);
   });
-  test('has no interval where no problem tells the two apart', () => {
-    const result = compared({ marks: named(single.a) }, { marks: named(single.a) });
-    expect(result).toMatchObject({ difference: 0, ci95: null, only_a: 0, only_b: 0, discordant: [] });
-    expect(result.test.p).toBe(1);
+  test('has an interval where no problem tells the two apart', () => {
+    const { differences, discordant } = compared({ marks: named(single.a) }, { marks: named(single.a) });
+    expect(discordant).toEqual([]);
+    expect(differences['pass@1']).toMatchObject({ difference: 0, only_a: 0, only_b: 0, test: { p: 1 } });
+    const [low, high] = differences['pass@1'].ci95;
+    expect(high).toBeGreaterThan(0.1);
+    expect(low).toBeCloseTo(-high, 12);
   });
   test('counts missing samples as failures, and says so', () => {
     const { discordant } = compared({ marks: { P0: '?', P1: '+' } }, { marks: { P0: '+', P1: '+' } });
@@ -85,8 +95,8 @@ describe('a comparison of one sample a problem', () => {
     const a = { marks: named(['+', '?', '-']), incomplete: 'drop', parts } as const;
     const b = { marks: named(['-', '+', '-']), incomplete: 'drop', parts } as const;
     const result = compared(a, b);
-    expect(result).toMatchObject({ n: 2, left_out: 1, only_a: 1, only_b: 0, difference: -0.5 });
-    expect(result.b['pass@1']).toBe(0);
+    expect(result).toMatchObject({ n: 2, left_out: 1, b: { 'pass@1': 0 } });
+    expect(result.differences['pass@1']).toMatchObject({ only_a: 1, only_b: 0, difference: -0.5 });
   });
 });
 
@@ -95,19 +105,33 @@ describe('a comparison of several samples a problem', () => {
   const b = { marks: named(['+++', '--+', '+--', '+--']) };
 
   test("takes each problem's mean, and a permutation test instead of McNemar's", () => {
-    const result = compared(a, b);
-    const gains = [1 - 2 / 3, 1 / 3, 0, 1 / 3];
+    const result = compared(a, b).differences['pass@1'];
+    const [meansA, meansB] = [
+      [2 / 3, 0, 1 / 3, 0],
+      [1, 1 / 3, 1 / 3, 1 / 3],
+    ];
+    const gains = meansB.map((mean, i) => mean - meansA[i]);
     expect(result.difference).toBeCloseTo(1 / 4, 12);
-    expect(result).toMatchObject({ only_a: 0, only_b: 3 });
+    expect(result).toMatchObject({ only_a: 0, only_b: 3, detectable: detectableByMeans(gains) });
     expect(result.test).toEqual({ name: 'sign-flip', p: signFlipP(gains) });
-    expect(result.ci95).toEqual(bootstrapMean(gains));
-    expect(result.detectable).toEqual(detectableByMeans(gains));
+    const right = differenceInterval(meansA, meansB);
+    for (const i of [0, 1]) expect(result.ci95[i]).toBeCloseTo(right[i], 12);
   });
   test('may have one sample on one side', () => {
     const one = { marks: named(['+', '-', '+', '-']) };
-    for (const result of [compared(one, b), compared(b, one)]) {
-      expect(result.test).toEqual({ name: 'sign-flip', p: signFlipP([0, 1 / 3, -2 / 3, 1 / 3]) });
+    for (const { differences } of [compared(one, b), compared(b, one)]) {
+      const p = signFlipP([0, 1 / 3, -2 / 3, 1 / 3]);
+      expect(differences['pass@1'].test).toEqual({ name: 'sign-flip', p });
     }
+  });
+  test('takes equal shares of unlike numbers of samples as equal', () => {
+    const [tenth, twentieth] = [10, 20].map((n) => ({
+      marks: named(Array.from({ length: 9 }, (_, i) => '+'.repeat((i * n) / 10).padEnd(n, '-'))),
+    }));
+    const result = compared(tenth, twentieth);
+    expect(result.discordant).toEqual([]);
+    expect(result.differences['pass@1']).toMatchObject({ only_a: 0, only_b: 0, test: { p: 1 } });
+    expect(Math.abs(result.differences['pass@1'].ci95[0])).toBeGreaterThan(0.01);
   });
   test('shows a sample that passed of the better and one that did not of the other', () => {
     const { discordant } = compared(b, a);
@@ -119,6 +143,55 @@ describe('a comparison of several samples a problem', () => {
   });
 });
 
+describe('a comparison for several k', () => {
+  const a = { marks: named(['++-', '---', '+--', '-?-']), k: [1, 2, 3] };
+  const b = { marks: named(['+++', '--+', '+--', '+--']), k: [1, 3] };
+  const counts = [
+    [2, 0, 1, 0],
+    [3, 1, 1, 1],
+  ].map((passes) => passes.map((c) => ({ n: 3, c })));
+
+  test('takes every k that both results have, 1 first', () => {
+    const { a: sideA, differences, headline } = compared(a, b);
+    expect(headline).toBe('pass@1');
+    expect(Object.keys(differences)).toEqual(['pass@1', 'pass@3']);
+    expect(Object.keys(sideA.intervals)).toEqual(['pass@1', 'pass@3']);
+    expect(sideA['pass@3']).toBe(0.5);
+    for (const k of [1, 3]) {
+      expect(differences[`pass@${k}`]).toEqual(passDifference(counts[0], counts[1], k));
+    }
+  });
+  test('or those asked for, and 1, and names the problems of the first', () => {
+    const { differences, headline, discordant } = compared(a, b, { k: [3, 2] });
+    expect(headline).toBe('pass@3');
+    expect(Object.keys(differences)).toEqual(['pass@1', 'pass@2', 'pass@3']);
+    expect(discordant.map(({ task_id }) => task_id)).toEqual(['P1', 'P3']);
+    expect(compared(a, b).discordant.map(({ task_id }) => task_id)).toEqual(['P0', 'P1', 'P3']);
+  });
+  test("is McNemar's where k is the number of samples, so that a problem is passed or not", () => {
+    expect(compared(a, b).differences['pass@3']).toMatchObject({
+      difference: 0.5,
+      test: { name: 'mcnemar', p: mcnemarP(0, 2) },
+      detectable: detectableByMcnemar(4, 2),
+    });
+  });
+  test('is refused for a k beyond the samples of a problem', () => {
+    const one = { marks: named(['+', '-', '+', '-']) };
+    expect(() => compared(a, one, { k: [2] })).toThrow(/pass@2 needs 2 samples a problem; P0 has 1 in .*B$/);
+    expect(() => compared(one, a, { k: [2] })).toThrow(ConfigError);
+  });
+  test('leaves out problems with too few samples where the protocol drops', () => {
+    const parts = { incomplete: 'drop' };
+    const [few, more] = [
+      { marks: named(['+-', '+?', '--']), incomplete: 'drop', parts },
+      { marks: named(['++', '-+', '+?']), incomplete: 'drop', parts },
+    ] as const;
+    expect(compared(few, more)).toMatchObject({ n: 3, left_out: 0 });
+    const result = compared(few, more, { k: [2] });
+    expect(result).toMatchObject({ n: 1, left_out: 2, a: { 'pass@2': 1 }, b: { 'pass@1': 1 } });
+  });
+});
+
 test('swapping the sides turns the difference round and changes nothing else', () => {
   const word = fc.string({ unit: fc.constantFrom('+', '-'), minLength: 2, maxLength: 2 });
   const pairs = fc.array(fc.tuple(word, word), { minLength: 1, maxLength: 8 });
@@ -126,11 +199,18 @@ test('swapping the sides turns the difference round and changes nothing else', (
     fc.property(pairs, fc.integer({ min: 1, max: 2 }), (list, length) => {
       const a = { marks: named(list.map(([x]) => x.slice(0, length))) };
       const b = { marks: named(list.map(([, x]) => x.slice(0, length))) };
-      const [forth, back] = [compared(a, b), compared(b, a)];
-      expect(back.difference).toBeCloseTo(-forth.difference, 12);
-      expect(back.test).toEqual(forth.test);
-      expect([back.only_a, back.only_b]).toEqual([forth.only_b, forth.only_a]);
-      expect(back.detectable.powered ?? -1).toBeCloseTo(forth.detectable.powered ?? -1, 9);
+      const k = [length];
+      const [forth, back] = [compared(a, b, { k }), compared(b, a, { k })];
+      expect(Object.keys(back.differences)).toEqual(Object.keys(forth.differences));
+      for (const [key, one] of Object.entries(forth.differences)) {
+        const other = back.differences[key as keyof typeof back.differences];
+        expect(other.difference).toBeCloseTo(-one.difference, 12);
+        expect(other.ci95[0]).toBeCloseTo(-one.ci95[1], 12);
+        expect(other.ci95[1]).toBeCloseTo(-one.ci95[0], 12);
+        expect(other.test).toEqual(one.test);
+        expect([other.only_a, other.only_b]).toEqual([one.only_b, one.only_a]);
+        expect(other.detectable.powered ?? -1).toBeCloseTo(one.detectable.powered ?? -1, 9);
+      }
       expect(back.discordant.map(({ a, b }) => [b, a])).toEqual(forth.discordant.map(({ a, b }) => [a, b]));
     }),
     { numRuns: 15 },
@@ -178,12 +258,14 @@ describe('refused with one line:', () => {
   test('one problem in two languages', () => {
     expect(() => compared({ marks }, { marks, language: 'java' })).toThrow(/P0 is py in .* and java in/);
   });
-  test('no problem that both have samples of', () => {
+  test('no problem that both have enough samples of', () => {
     const [a, b] = [
       { marks: { P0: '+', P1: '?' }, incomplete: 'drop' },
       { marks: { P0: '?', P1: '+' }, incomplete: 'drop' },
     ] as const;
-    expect(() => compared(a, b)).toThrow(/no problem that both have samples of/);
+    expect(() => compared(a, b)).toThrow(/no problem that both have enough samples of/);
+    const one = { marks: { P0: '+' }, incomplete: 'drop' } as const;
+    expect(() => compared(one, one, { force: false, k: [2] })).toThrow(/enough samples/);
   });
 });
 

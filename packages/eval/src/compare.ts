@@ -1,22 +1,21 @@
-import { ConfigError } from '@flex/base';
+import { ConfigError, type Provenance } from '@flex/base';
 import type { LanguageId, Verdict } from '@flex/judge';
 import type { Completion } from './benchmark.ts';
-import type { ProblemCount } from './pass-at-k.ts';
+import { leaves } from './leaves.ts';
+import { meanPassAtK, type ProblemCount } from './pass-at-k.ts';
+import { gainAtK, type PassDifference, passDifference } from './pass-difference.ts';
 import type { ResultFolder, ResultProblem } from './read-results.ts';
-import { passKeys, type SampleRow } from './results.ts';
+import { atEachK, type Interval, type PassKey, type PassMap, passDraws, type SampleRow } from './results.ts';
 import { passInterval, sampleCounts } from './score.ts';
-import { bootstrapMean } from './statistics/bootstrap.ts';
-import { type Detectable, detectableByMcnemar, detectableByMeans } from './statistics/detectable.ts';
-import { mcnemarP } from './statistics/mcnemar.ts';
-import { signFlipP } from './statistics/sign-flip.ts';
 
-/** One of the two systems, on the problems compared. */
-export interface ComparedSide {
+/** One of the two systems, its pass@k on the problems compared. */
+export interface ComparedSide extends PassMap<number> {
   readonly folder: string;
-  readonly 'pass@1': number;
-  readonly ci95: readonly [low: number, high: number];
+  readonly intervals: PassMap<Interval>;
   readonly samples_per_problem: number;
   readonly protocol: string;
+  /** Null where the results are from before it was recorded. */
+  readonly provenance: Provenance | null;
 }
 
 /** A part of the protocol that differs, by its key path; undefined where a side lacks it. */
@@ -33,7 +32,7 @@ export interface ProblemSide extends ProblemCount {
   readonly answer: Completion | null;
 }
 
-/** A problem on which the shares of samples that passed differ. */
+/** A problem on which the two's pass@k differ. */
 export interface DiscordantProblem {
   readonly task_id: string;
   readonly language: LanguageId;
@@ -46,33 +45,38 @@ export interface Comparison {
   readonly benchmark: string;
   /** Problems compared. */
   readonly n: number;
-  /** Problems that a side has no sample of and its protocol drops: no part of the comparison. */
+  /** Problems that a side has too few samples of and its protocol drops: no part of the comparison. */
   readonly left_out: number;
   readonly a: ComparedSide;
   readonly b: ComparedSide;
-  /** pass@1 of b less that of a. */
-  readonly difference: number;
-  /** The paired bootstrap's 95 % interval of the difference; null where no problem tells the two apart. */
-  readonly ci95: readonly [low: number, high: number] | null;
-  /**
-   * `mcnemar`, exact, for one sample a problem; else `sign-flip`, the paired permutation test over problems.
-   */
-  readonly test: { readonly name: 'mcnemar' | 'sign-flip'; readonly p: number };
-  /** Problems on which the share of a, or of b, is the larger. */
-  readonly only_a: number;
-  readonly only_b: number;
-  readonly detectable: Detectable;
+  readonly differences: PassMap<PassDifference>;
+  /** The k that matters most: the discordant problems are those of its difference. */
+  readonly headline: PassKey;
   /** Empty unless forced. */
   readonly protocol_differences: readonly ProtocolDifference[];
   readonly discordant: readonly DiscordantProblem[];
 }
 
+export interface CompareOptions {
+  /** Compare in spite of different protocols. */
+  readonly force: boolean;
+  /**
+   * The k of pass@k, the headline first; 1 is always among them. Else all that both results have, and 1
+   * first.
+   */
+  readonly k?: readonly number[];
+}
+
 /**
- * Compares two evaluations problem by problem. Throws ConfigError for different benchmarks or problems, and,
- * unless `force`, for different protocols: the line names the parts that differ.
+ * Compares two evaluations problem by problem. Throws ConfigError for different benchmarks or problems, for a
+ * k that is more than the samples of a problem, and, unless `force`, for different protocols: the line names
+ * the parts that differ.
  */
-export function compare(a: ResultFolder, b: ResultFolder, { force }: { force: boolean }): Comparison {
-  const pairs = paired(a, b);
+export function compare(a: ResultFolder, b: ResultFolder, { force, k }: CompareOptions): Comparison {
+  const shared = passDraws(a.results).filter((draws) => passDraws(b.results).includes(draws));
+  const [headline, ...others] = k ?? shared;
+  const ks = [...new Set([1, headline, ...others])].sort((x, y) => x - y);
+  const pairs = paired(a, b, Math.max(...ks));
   const differences = protocolDifferences(a.results.protocol_parts, b.results.protocol_parts);
   if (differences.length > 0 && !force) {
     throw new ConfigError(
@@ -83,44 +87,32 @@ export function compare(a: ResultFolder, b: ResultFolder, { force }: { force: bo
   const counted = pairs.flatMap(({ a: problemA, b: problemB, countA, countB }) =>
     countA === null || countB === null ? [] : [{ a: problemA, b: problemB, countA, countB }],
   );
-  if (counted.length === 0) throw new ConfigError('compare: there is no problem that both have samples of');
-  const gains = counted.map(({ countA, countB }) => countB.c / countB.n - countA.c / countA.n);
-  const onlyA = gains.filter((gain) => gain < 0).length;
-  const onlyB = gains.filter((gain) => gain > 0).length;
-  const isSingle = counted.every(({ countA, countB }) => countA.n === 1 && countB.n === 1);
+  if (counted.length === 0)
+    throw new ConfigError('compare: there is no problem that both have enough samples of');
+  const countsA = counted.map(({ countA }) => countA);
+  const countsB = counted.map(({ countB }) => countB);
   return {
     benchmark: a.results.benchmark,
     n: counted.length,
     left_out: pairs.length - counted.length,
-    a: sideOf(
-      a,
-      counted.map(({ countA }) => countA),
-    ),
-    b: sideOf(
-      b,
-      counted.map(({ countB }) => countB),
-    ),
-    difference: mean(gains),
-    ci95: onlyA + onlyB === 0 ? null : bootstrapMean(gains),
-    test: isSingle
-      ? { name: 'mcnemar', p: mcnemarP(onlyA, onlyB) }
-      : { name: 'sign-flip', p: signFlipP(gains) },
-    only_a: onlyA,
-    only_b: onlyB,
-    detectable: isSingle ? detectableByMcnemar(counted.length, onlyA + onlyB) : detectableByMeans(gains),
+    a: sideOf(a, countsA, ks),
+    b: sideOf(b, countsB, ks),
+    differences: atEachK(ks, (draws) => passDifference(countsA, countsB, draws)),
+    headline: `pass@${headline}`,
     protocol_differences: differences,
-    discordant: counted.flatMap(({ a, b, countA, countB }, i) =>
-      gains[i] === 0
+    discordant: counted.flatMap(({ a, b, countA, countB }) => {
+      const gain = gainAtK(countA, countB, headline);
+      return gain === 0
         ? []
         : [
             {
               task_id: a.id,
               language: a.language,
-              a: problemSide(a, countA, gains[i] < 0),
-              b: problemSide(b, countB, gains[i] > 0),
+              a: problemSide(a, countA, gain < 0),
+              b: problemSide(b, countB, gain > 0),
             },
-          ],
-    ),
+          ];
+    }),
   };
 }
 
@@ -131,21 +123,18 @@ interface Pair {
   readonly countB: ProblemCount | null;
 }
 
-/** The problems of both, in a's order. Throws ConfigError unless they are the same ones. */
-function paired(a: ResultFolder, b: ResultFolder): Pair[] {
+/**
+ * The problems of both, in a's order, with their counts for pass@k up to `largest`. Throws ConfigError unless
+ * they are the same ones and have samples enough.
+ */
+function paired(a: ResultFolder, b: ResultFolder, largest: number): Pair[] {
   if (a.results.benchmark !== b.results.benchmark) {
     throw new ConfigError(
       `compare: different benchmarks: ${a.results.benchmark} in ${a.folder}, ` +
         `${b.results.benchmark} in ${b.folder}`,
     );
   }
-  const [countsA, countsB] = [a, b].map(({ results, problems }) =>
-    sampleCounts(problems, {
-      n: results.samples_per_problem,
-      incomplete: results.incomplete,
-      least: Math.max(...passKeys(results).map((key) => Number(key.slice('pass@'.length)))),
-    }),
-  );
+  const [countsA, countsB] = [a, b].map((side) => countsOf(side, largest));
   const indicesB = new Map(b.problems.map(({ id }, i) => [id, i]));
   const onlyA = a.problems.filter(({ id }) => !indicesB.has(id));
   const idsA = new Set(a.problems.map(({ id }) => id));
@@ -170,6 +159,18 @@ function paired(a: ResultFolder, b: ResultFolder): Pair[] {
   });
 }
 
+/** The counts of a side's problems. Throws ConfigError where one that is scored has fewer than `largest`. */
+function countsOf({ folder, results, problems }: ResultFolder, largest: number): (ProblemCount | null)[] {
+  const { samples_per_problem: n, incomplete } = results;
+  const counts = sampleCounts(problems, { n, incomplete, least: Math.max(largest, ...passDraws(results)) });
+  const short = counts.findIndex((count) => count !== null && count.n < largest);
+  if (short === -1) return counts;
+  throw new ConfigError(
+    `compare: pass@${largest} needs ${largest} samples a problem; ${problems[short].id} has ` +
+      `${counts[short]!.n} in ${folder}`,
+  );
+}
+
 /**
  * The parts of two protocols that differ, by key path, such as `limits.wallSeconds` or `k[1]`, in the order
  * of their names. None exactly where the protocols' hashes are equal.
@@ -185,19 +186,6 @@ export function protocolDifferences(
     .filter(({ a, b }) => JSON.stringify(a) !== JSON.stringify(b));
 }
 
-/** The values in a JSON value that hold no others, by key path; an empty array or object is such a value. */
-function leaves(value: unknown, path: string): Map<string, unknown> {
-  if (typeof value !== 'object' || value === null) return new Map([[path, value]]);
-  const entries = Object.entries(value);
-  if (entries.length === 0) return new Map(path === '' ? [] : [[path, value]]);
-  const step = (key: string) => {
-    if (Array.isArray(value)) return `${path}[${key}]`;
-    const name = /^[\w-]+$/.test(key) ? key : JSON.stringify(key);
-    return path === '' ? name : `${path}.${name}`;
-  };
-  return new Map(entries.flatMap(([key, item]) => [...leaves(item, step(key))]));
-}
-
 /** `limits.wallSeconds: 10 against 3`. */
 export function differenceText({ part, a, b }: ProtocolDifference): string {
   const shown = (value: unknown) => (value === undefined ? 'nothing' : JSON.stringify(value));
@@ -210,14 +198,19 @@ function listed(names: readonly string[]): string {
   return `${names.slice(0, 5).join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
 }
 
-function sideOf({ folder, results }: ResultFolder, counts: readonly ProblemCount[]): ComparedSide {
+function sideOf(
+  { folder, results }: ResultFolder,
+  counts: readonly ProblemCount[],
+  ks: readonly number[],
+): ComparedSide {
   const { samples_per_problem, protocol } = results;
   return {
     folder,
-    'pass@1': mean(counts.map(({ n, c }) => c / n)),
-    ci95: passInterval(counts),
+    ...atEachK(ks, (k) => meanPassAtK(counts, k)),
+    intervals: atEachK(ks, (k) => passInterval(counts, k)),
     samples_per_problem,
     protocol,
+    provenance: results.provenance ?? null,
   };
 }
 
@@ -232,8 +225,4 @@ function completionOf({ completion, program, solution }: SampleRow): Completion 
   if (completion !== undefined) return { kind: 'completion', text: completion };
   const text = program ?? solution;
   return text === undefined ? null : { kind: 'program', text };
-}
-
-function mean(values: readonly number[]): number {
-  return values.reduce((sum, value) => sum + value, 0) / values.length;
 }

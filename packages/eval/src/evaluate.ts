@@ -1,5 +1,6 @@
+import { createHash } from 'node:crypto';
 import { join } from 'node:path';
-import { makeFolder, writeAtomic } from '@flex/base';
+import type { Provenance } from '@flex/base';
 import {
   boxProcessors,
   hiding,
@@ -15,6 +16,7 @@ import {
   toolchainVersions,
 } from '@flex/judge';
 import type { Benchmark, Problem } from './benchmark.ts';
+import type { EvaluationFolder } from './evaluation-folder.ts';
 import {
   encodeResults,
   encodeSample,
@@ -22,7 +24,6 @@ import {
   missingRow,
   protocolHash,
   type Results,
-  resultFiles,
   type SampleRow,
   sampleRow,
 } from './results.ts';
@@ -37,7 +38,7 @@ export interface EvaluationOptions {
   readonly samples: readonly Sample[];
   readonly sandbox: Sandbox;
   /** Where results and judgements go; null keeps them in memory. */
-  readonly out: string | null;
+  readonly folder: EvaluationFolder | null;
   /** Samples a problem should have; null takes the most that any has. */
   readonly n: number | null;
   /** The k of pass@k. */
@@ -57,6 +58,18 @@ export interface EvaluationOptions {
   readonly onNote?: (line: string) => void;
 }
 
+/** What of them the protocol follows from. */
+export type ProtocolOptions = Pick<
+  EvaluationOptions,
+  'benchmark' | 'problems' | 'truncation' | 'incomplete' | 'decoding' | 'sandbox' | 'timeout'
+>;
+
+export interface ProtocolParts {
+  /** The version of each language's toolchain. */
+  readonly toolchains: Readonly<Partial<Record<LanguageId, string>>>;
+  readonly [part: string]: unknown;
+}
+
 export interface Evaluation {
   readonly results: Results;
   /** One a sample, by the benchmark's order of problems, then the order in which the samples came. */
@@ -67,15 +80,14 @@ export interface Evaluation {
 const judgementsFile = 'judgements.jsonl';
 
 /**
- * Judges samples of a benchmark's problems and scores them. With `out`, every judgement is kept there as it is
- * made, so that an evaluation that was interrupted goes on, and samples.jsonl and results.json are written,
- * whole, at the end. Throws ConfigError where a language's toolchain is missing, and what `judgeAll` and
- * `score` throw.
+ * Judges samples of a benchmark's problems and scores them. With a folder, every judgement is kept there as
+ * it is made, so that an evaluation that was interrupted goes on, and samples.jsonl and results.json are
+ * written, whole, at the end. Throws ConfigError where a language's toolchain is missing, and what `judgeAll`
+ * and `score` throw.
  */
 export async function evaluate(options: EvaluationOptions): Promise<Evaluation> {
-  const { benchmark, problems, samples, out, n, k, incomplete } = options;
-  const languages = [...new Set(problems.map(({ language }) => language))];
-  const toolchains = await toolchainVersions(languages);
+  const { benchmark, problems, samples, folder, n, k, incomplete } = options;
+  const parts = await protocolParts(options);
   const scoreOf = (rowsOf: ReadonlyMap<string, readonly ScoredRow[]>) =>
     score(
       problems.map(({ id, language }) => ({ id, language, samples: rowsOf.get(id) ?? [] })),
@@ -83,32 +95,52 @@ export async function evaluate(options: EvaluationOptions): Promise<Evaluation> 
     );
   // What cannot be scored is refused before anything is judged.
   scoreOf(byProblem(samples, () => unjudged));
-  if (out !== null) makeFolder(out);
+  folder?.begin(null);
+  const out = folder?.path ?? null;
   const sandbox = hiding(options.sandbox, out === null ? [] : [out]);
   const cache = openJudgementCache(out === null ? null : join(out, judgementsFile));
   let judgements: Judgement[];
   try {
-    const jobs = samples.map((sample) => jobOf(sample, options));
-    judgements = await judgeAll(jobs, { ...options, sandbox, lanes: options.jobs, toolchains, cache });
+    const jobs = samples.flatMap((sample) => jobsOf(sample, options));
+    judgements = await judgeAll(jobs, {
+      ...options,
+      sandbox,
+      lanes: options.jobs,
+      toolchains: parts.toolchains,
+      cache,
+    });
   } finally {
     cache.close();
   }
-  const rowsOf = byProblem(samples, ({ row, problem }, i) => sampleRow(row, problem, judgements[i]));
+  const rowsOf = byProblem(samples, ({ row, problem }, i) =>
+    benchmark.base
+      ? sampleRow(row, problem, judgements[2 * i], judgements[2 * i + 1])
+      : sampleRow(row, problem, judgements[i]),
+  );
   const scored = scoreOf(rowsOf);
   const { samples_per_problem } = scored;
-  const protocol_parts = { ...protocolParts(options, languages, toolchains), samples_per_problem };
+  // The samples that `drop` asks of a problem decide which problems count.
+  const dropped = incomplete === 'drop' ? { least_samples: Math.max(1, ...k) } : {};
+  const protocol_parts = { ...parts, samples_per_problem, ...dropped };
   const protocol = protocolHash(protocol_parts);
-  const results = { ...scored, benchmark: benchmark.name, protocol, protocol_parts };
   const rows = problems.flatMap((problem) => {
-    const judged = rowsOf.get(problem.id) ?? [];
-    const missing = Array.from({ length: samples_per_problem - judged.length }, () => missingRow(problem));
-    return [...judged, ...missing];
+    const present = rowsOf.get(problem.id) ?? [];
+    const absent = missingRow(problem, { hasBase: benchmark.base !== undefined });
+    return [...present, ...Array(samples_per_problem - present.length).fill(absent)];
   });
-  if (out !== null) {
-    writeAtomic(join(out, resultFiles.samples), rows.map(encodeSample));
-    writeAtomic(join(out, resultFiles.results), encodeResults(results));
-  }
-  return { results, rows };
+  const lines = rows.map(encodeSample);
+  const results: Results = {
+    ...scored,
+    benchmark: benchmark.name,
+    protocol,
+    protocol_parts,
+    samples_sha256: createHash('sha256').update(lines.join('')).digest('hex'),
+  };
+  if (folder === null) return { results, rows };
+  const provenance = folder.finish(lines, (made: Provenance) =>
+    encodeResults({ ...results, provenance: made }),
+  );
+  return { results: { ...results, provenance }, rows };
 }
 
 /** A value for each sample, by its problem's id, in the samples' order. */
@@ -120,12 +152,21 @@ function byProblem<T>(samples: readonly Sample[], value: (sample: Sample, i: num
 
 const unjudged: ScoredRow = { verdict: 'failed', failure: null, assurance: null };
 
-/** Everything but the model that can change a score. */
-function protocolParts(
-  { benchmark, truncation, incomplete, decoding, sandbox, timeout }: EvaluationOptions,
-  languages: readonly LanguageId[],
-  toolchains: Readonly<Partial<Record<LanguageId, string>>>,
-): Record<string, unknown> {
+/**
+ * Everything but the model that can change a score, but for the samples a problem has and needs, which the
+ * results add.
+ * Throws ConfigError where a language's toolchain is missing.
+ */
+export async function protocolParts({
+  benchmark,
+  problems,
+  truncation,
+  incomplete,
+  decoding,
+  sandbox,
+  timeout,
+}: ProtocolOptions): Promise<ProtocolParts> {
+  const languages = [...new Set(problems.map(({ language }) => language))];
   return {
     judge: judgeVersion,
     benchmark: benchmark.name,
@@ -138,15 +179,18 @@ function protocolParts(
     architecture: process.arch,
     processors: boxProcessors,
     limits: Object.fromEntries(languages.map((language) => [language, { ...limitsOf(language, timeout) }])),
-    toolchains,
+    toolchains: await toolchainVersions(languages),
   };
 }
 
-function jobOf({ problem, completion }: Sample, { benchmark, truncation }: EvaluationOptions): Job {
+/** What is judged of a sample: with the benchmark's tests, and where there are some with its base tests. */
+function jobsOf({ problem, completion }: Sample, { benchmark, truncation }: EvaluationOptions): Job[] {
+  const text = truncateCompletion(completion, problem, truncation);
   const { canonical } = problem;
-  return {
-    program: benchmark.program(problem, truncateCompletion(completion, problem, truncation)),
-    canonical:
-      canonical === null ? null : benchmark.program(problem, { kind: 'completion', text: canonical }),
-  };
+  const solution = canonical === null ? null : ({ kind: 'completion', text: canonical } as const);
+  const programs = [benchmark.program, benchmark.base].filter((program) => program !== undefined);
+  return programs.map((program) => ({
+    program: program.call(benchmark, problem, text),
+    canonical: solution && program.call(benchmark, problem, solution),
+  }));
 }

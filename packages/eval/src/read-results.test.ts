@@ -2,8 +2,10 @@ import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DataError } from '@flex/base';
+import { someInputs } from '@flex/base/testing';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { readResults } from './read-results.ts';
+import type { Results } from './results.ts';
 import { writeResultFolder } from './testing/result-folder.ts';
 
 let folder: string;
@@ -49,7 +51,7 @@ describe('a result folder', () => {
     expect(problems[0].samples[1].completion).toBe('\u2028HumanEval/0\r\n-1\n');
   });
   test('may have whole programs by either name, ids that are numbers, empty lines, and further keys', () => {
-    writeResultFolder(folder, { marks: { 11: '+', 12: '-' } });
+    writeResultFolder(folder, { marks: { 11: '+', 12: '-' }, provenance: null });
     const path = join(folder, 'samples.jsonl');
     const [first, second] = readFileSync(path, 'utf8').trim().split('\n');
     const program = first.replace('"task_id":"11","completion"', '"x":[1],"task_id":11,"program"');
@@ -57,6 +59,20 @@ describe('a result folder', () => {
     const { problems } = readResults(folder);
     expect(problems[0]).toMatchObject({ id: '11', samples: [{ x: [1], program: '11 + 0' }] });
     expect(problems[1].samples[0].solution).toBe('12 - 0');
+  });
+  test('from before every k had an interval has those that its samples give', () => {
+    writeResultFolder(folder, { marks, k: [2] });
+    const { results } = readResults(folder);
+    edit((old) => {
+      delete old.intervals;
+      Object.assign(old, { ci95: [0.1, 0.2], languages: { py: { n: 3, 'pass@1': 0.5 } } });
+    });
+    expect(readResults(folder).results).toEqual(results);
+  });
+  test('from before provenance was recorded has none', () => {
+    expect(readResults(writeResultFolder(folder, { marks })).results.provenance).toMatchObject(someInputs);
+    const { results } = readResults(writeResultFolder(folder, { marks, provenance: null }));
+    expect(results).not.toHaveProperty('provenance');
   });
   test('with drop is read as it was scored', () => {
     writeResultFolder(folder, { marks: { a: '+', b: '?' }, incomplete: 'drop' });
@@ -133,6 +149,30 @@ describe('is refused with one line that says where:', () => {
     });
     expectRefused(folder, 'results.json: pass@1 is 0.75, but', 'give 0.5');
   });
+  test.each([
+    ['ci95[0]', ({ ci95 }: Results) => ({ ci95: [0, ci95[1]] })],
+    ['intervals.pass@2[0]', ({ intervals }: Results) => ({ intervals: { ...intervals, 'pass@2': [0, 1] } })],
+    ['intervals.pass@2[0]', ({ intervals }: Results) => ({ intervals: { 'pass@1': intervals['pass@1'] } })],
+    ['intervals.pass@9[0]', ({ intervals }: Results) => ({ intervals: { ...intervals, 'pass@9': [0, 1] } })],
+    ['languages.py.n', ({ languages: { py } }: Results) => ({ languages: { py: { ...py, n: 9 } } })],
+    [
+      'languages.py.pass@2',
+      ({ languages: { py } }: Results) => ({ languages: { py: { ...py, 'pass@2': 1 } } }),
+    ],
+    ['languages.java.pass@1', ({ languages: { py } }: Results) => ({ languages: { py, java: py } })],
+    ['failures.exited', ({ failures }: Results) => ({ failures: { ...failures, exited: 1 } })],
+  ])('%s that the samples do not give', (key, change) => {
+    writeResultFolder(folder, { marks, k: [2] });
+    expect(readResults(folder).results.intervals['pass@2']).toHaveLength(2);
+    edit((results) => Object.assign(results, change(results as unknown as Results)));
+    expectRefused(folder, `results.json: ${key} is `, 'samples.jsonl give');
+  });
+  test('intervals that are none', () => {
+    for (const intervals of [{}, { 'pass@1': [0.1] }, { 'pass@1': [0, 1], 'pass@2': 'x' }, null]) {
+      edit((results) => Object.assign(results, { intervals }));
+      expectRefused(folder, 'results.json: intervals');
+    }
+  });
   test('counts that the samples do not give', () => {
     edit((results) => {
       const counts = results.counts as Record<string, number>;
@@ -162,5 +202,39 @@ describe('is refused with one line that says where:', () => {
       results.protocol_parts = { limits: { wallSeconds: 3 } };
     });
     expectRefused(folder, 'results.json: protocol is not the hash of protocol_parts');
+  });
+  test('samples that are not those that were scored, though they give the same score', () => {
+    const path = join(folder, 'samples.jsonl');
+    writeFileSync(path, readFileSync(path, 'utf8').replace('HumanEval/0 + 0', 'HumanEval/0 + 1'));
+    expectRefused(folder, 'samples.jsonl: is not the file that was scored', 'results.json');
+  });
+  test('provenance of another model, adapter, data, options or code than its digest is of', () => {
+    const { provenance } = JSON.parse(readFileSync(join(folder, 'results.json'), 'utf8'));
+    const other = 'f'.repeat(64);
+    const source = { path: '/m', sha256: other, files: [{ path: '/m', bytes: 1, sha256: other }] };
+    for (const changed of [
+      { model: source },
+      { adapters: [{ ...source, weight: 1 }] },
+      { merged: 'f16' },
+      { samples: source },
+      { data: [] },
+      { options: other },
+      { code: { ...provenance.code, source: other } },
+    ]) {
+      edit((results) => {
+        results.provenance = { ...provenance, ...changed };
+      });
+      expectRefused(folder, 'results.json: provenance.digest: does not fit what it is the digest of');
+    }
+    edit((results) => {
+      results.provenance = { ...provenance, model: { ...provenance.model, sha256: other } };
+    });
+    expectRefused(folder, 'results.json: provenance.model.sha256: does not fit the digests of its files');
+  });
+  test('provenance without the digest of the samples', () => {
+    edit((results) => {
+      delete results.samples_sha256;
+    });
+    expectRefused(folder, 'results.json: samples_sha256 is missing');
   });
 });

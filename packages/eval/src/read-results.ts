@@ -1,10 +1,27 @@
 import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { ConfigError, DataError, parseJson, readLines, readWhole } from '@flex/base';
+import {
+  ConfigError,
+  DataError,
+  digestFile,
+  parseJson,
+  readLines,
+  readProvenance,
+  readWhole,
+} from '@flex/base';
 import { decode } from '@flex/datasets';
 import { assurances, failures, type LanguageId, languageIds, verdicts } from '@flex/judge';
 import { z } from 'zod';
-import { incompletes, passKeys, protocolHash, type Results, resultFiles, type SampleRow } from './results.ts';
+import { leaves } from './leaves.ts';
+import {
+  incompletes,
+  passDraws,
+  protocolHash,
+  type Results,
+  resultFiles,
+  type SampleRow,
+  type Score,
+} from './results.ts';
 import { type JudgedProblem, score } from './score.ts';
 
 /** A problem with the rows of all its samples, missing ones too. */
@@ -34,10 +51,15 @@ const sampleSchema = z
     assurance: z.enum(assurances).nullable(),
     seconds: z.number().nonnegative(),
     language: z.enum(languageIds),
+    base: z.enum(verdicts).optional(),
   })
   .refine(({ verdict, failure }) => (verdict === 'passed') === (failure === null), {
     path: ['failure'],
     message: 'must be null for a pass, and only then',
+  })
+  .refine(({ verdict, base = verdict }) => verdict !== 'passed' || base === 'passed', {
+    path: ['base'],
+    message: 'must be a pass where the verdict is one',
   })
   .refine(
     ({ verdict, completion, program, solution }) =>
@@ -46,10 +68,16 @@ const sampleSchema = z
     { path: ['completion'], message: 'needs a completion or a program, and neither where it is missing' },
   );
 
-const resultsSchema = z.looseObject({
+const interval = z.tuple([share, share]);
+const passScore = z.looseObject({
   'pass@1': share,
   n: count.min(1),
-  ci95: z.tuple([share, share]),
+  intervals: z.object({ 'pass@1': interval }).catchall(interval).optional(),
+});
+
+const resultsSchema = z.looseObject({
+  ...passScore.shape,
+  ci95: interval,
   counts: counts(verdicts),
   protocol: z.string(),
   benchmark: z.string(),
@@ -57,15 +85,20 @@ const resultsSchema = z.looseObject({
   incomplete: z.enum(incompletes),
   dropped: count,
   failures: counts(failures),
-  languages: z.partialRecord(z.enum(languageIds), z.object({ n: count, 'pass@1': share })),
+  languages: z.partialRecord(z.enum(languageIds), passScore),
   assurance: counts(assurances),
+  base: z.looseObject({ ...passScore.shape, counts: counts(verdicts) }).optional(),
   protocol_parts: z.record(z.string(), z.unknown()),
+  samples_sha256: z.string().optional(),
+  provenance: z.unknown().optional(),
 });
 
 /**
- * Reads a result folder, and checks that its files agree: the samples give the results' pass@k and counts,
- * and the protocol's parts its hash. Throws DataError, one line with the file and where in it, for a folder
- * or file that is missing, what is malformed, and what does not agree.
+ * Reads a result folder, and checks that its files agree: the samples give the results' pass@k, with their
+ * intervals, and counts, the protocol's parts its hash, the provenance its digest, and samples.jsonl is the
+ * one that was scored. Results from before provenance was recorded are read without, those from before every
+ * k had its interval get those of their samples. Throws DataError, one line with the file and where in it,
+ * for a folder or file that is missing, what is malformed, and what does not agree.
  */
 export function readResults(folder: string): ResultFolder {
   refuseOther(folder);
@@ -74,27 +107,58 @@ export function readResults(folder: string): ResultFolder {
   const results = parse(readWhole(resultsPath), resultsSchema, resultsPath) as unknown as Results;
   const problems = readProblems(samplesPath);
   const { samples_per_problem: n, incomplete } = results;
-  const k = passKeys(results).map((key) => Number(key.slice('pass@'.length)));
-  const again = rescored(problems, { n, incomplete, k }, samplesPath);
-  const stated = [
-    ...passKeys(results).map((key) => [key, results[key], again[key]] as const),
-    ...verdicts.map(
-      (verdict) => [`counts.${verdict}`, results.counts[verdict], again.counts[verdict]] as const,
-    ),
-    ['n', results.n, again.n] as const,
-    ['dropped', results.dropped, again.dropped] as const,
-  ];
-  for (const [key, told, found] of stated) {
-    if (Math.abs(told - found) > 1e-9) {
-      throw new DataError(`${resultsPath}: ${key} is ${told}, but the rows of ${samplesPath} give ${found}`);
-    }
+  const again = rescored(problems, { n, incomplete, k: passDraws(results) }, samplesPath);
+  // Results from before every k had its interval are read by their samples alone in these.
+  const unrecorded = 'intervals' in results ? [] : ['ci95', 'intervals', 'languages'];
+  for (const [key, right] of Object.entries({ base: undefined, ...again })) {
+    if (unrecorded.includes(key)) continue;
+    refuseUnlike(results[key as keyof Score], right, { key, resultsPath, samplesPath });
   }
   if (results.protocol !== protocolHash(results.protocol_parts)) {
     throw new DataError(
       `${resultsPath}: protocol is not the hash of protocol_parts; one of them was changed`,
     );
   }
-  return { folder, results, problems };
+  return {
+    folder,
+    results: { ...results, ...again, ...checkedOrigin(results, resultsPath, samplesPath) },
+    problems,
+  };
+}
+
+/** The provenance of results. Throws DataError where it or the file of samples is not as it was written. */
+function checkedOrigin(
+  { samples_sha256, provenance }: Results,
+  resultsPath: string,
+  samplesPath: string,
+): Pick<Results, 'provenance'> {
+  if (samples_sha256 !== undefined && digestFile(samplesPath).sha256 !== samples_sha256) {
+    throw new DataError(
+      `${samplesPath}: is not the file that was scored: its SHA-256 is not the samples_sha256 of ${resultsPath}`,
+    );
+  }
+  if (provenance === undefined) return {};
+  if (samples_sha256 === undefined) throw new DataError(`${resultsPath}: samples_sha256 is missing`);
+  return { provenance: readProvenance(provenance, resultsPath) };
+}
+
+/** Throws DataError where a part of results.json is not what its samples give. */
+function refuseUnlike(
+  stated: unknown,
+  right: unknown,
+  { key, resultsPath, samplesPath }: Readonly<Record<'key' | 'resultsPath' | 'samplesPath', string>>,
+): void {
+  const [told, found] = [leaves(stated, key), leaves(right, key)];
+  for (const path of new Set([...told.keys(), ...found.keys()])) {
+    const [one, other] = [told.get(path), found.get(path)];
+    const isClose =
+      typeof one === 'number' && typeof other === 'number' ? Math.abs(one - other) <= 1e-9 : one === other;
+    if (isClose) continue;
+    const shown = JSON.stringify(one) ?? 'missing';
+    throw new DataError(
+      `${resultsPath}: ${path} is ${shown}, but the rows of ${samplesPath} give ${JSON.stringify(other)}`,
+    );
+  }
 }
 
 /** Throws DataError for what is no result folder, and says what it is instead. */

@@ -119,6 +119,7 @@ describe('results.json', () => {
       'pass@10',
       'n',
       'ci95',
+      'intervals',
       'counts',
       'protocol',
       'benchmark',

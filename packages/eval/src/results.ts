@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { canonicalJson } from '@flex/base';
+import { canonicalJson, type Provenance } from '@flex/base';
 import {
   type Assurance,
   assurances,
@@ -38,33 +38,52 @@ export interface SampleRow {
   /** Wall-clock seconds of the whole check. */
   readonly seconds: number;
   readonly language: LanguageId;
+  /** The verdict of the base tests alone, where the benchmark has some. */
+  readonly base?: Verdict;
   readonly [key: string]: unknown;
 }
 
-/** results.json but for what was measured: which benchmark, and by which protocol. Shares are of 1. */
-export interface Score {
-  readonly 'pass@1': number;
-  readonly [pass: `pass@${number}`]: number;
+export type PassKey = `pass@${number}`;
+
+/** A value for each k of pass@k that was asked for, 1 among them. */
+export interface PassMap<T> {
+  readonly 'pass@1': T;
+  readonly [pass: PassKey]: T;
+}
+
+/** A 95 % interval. */
+export type Interval = readonly [low: number, high: number];
+
+/** pass@k of some problems, for each k. Shares are of 1. */
+export interface PassScore extends PassMap<number> {
   /** Problems in the mean. */
   readonly n: number;
-  /** The 95 % interval of pass@1. */
-  readonly ci95: readonly [low: number, high: number];
+  /** The intervals of the shares, by their keys. */
+  readonly intervals: PassMap<Interval>;
+}
+
+/** results.json but for what was measured: which benchmark, and by which protocol. */
+export interface Score extends PassScore {
+  /** That of pass@1 once more. */
+  readonly ci95: Interval;
   /** Samples by verdict, those that are missing among them. */
   readonly counts: Readonly<Record<Verdict, number>>;
   readonly samples_per_problem: number;
   readonly incomplete: Incomplete;
-  /** Problems left out of the mean because they have no sample. */
+  /** Problems left out of the mean because they have fewer samples than `drop` asks for, the largest k. */
   readonly dropped: number;
   /** Samples that did not pass, by failure. */
   readonly failures: Readonly<Record<Failure, number>>;
-  readonly languages: Readonly<Partial<Record<LanguageId, LanguageScore>>>;
+  readonly languages: Readonly<Partial<Record<LanguageId, PassScore>>>;
   /** Judged samples by assurance. */
   readonly assurance: Readonly<Record<Assurance, number>>;
+  /** The score by the base tests alone, where the benchmark has some. */
+  readonly base?: BaseScore;
 }
 
-export interface LanguageScore {
-  readonly n: number;
-  readonly 'pass@1': number;
+/** The score of one of a benchmark's sets of tests. */
+export interface BaseScore extends PassScore {
+  readonly counts: Readonly<Record<Verdict, number>>;
 }
 
 /** results.json. */
@@ -74,27 +93,41 @@ export interface Results extends Score {
   readonly protocol: string;
   /** Everything that can change a score but the model: two results with equal parts may be compared. */
   readonly protocol_parts: Readonly<Record<string, unknown>>;
+  /** Of samples.jsonl as it was written. Results from before provenance was recorded have neither. */
+  readonly samples_sha256?: string;
+  readonly provenance?: Provenance;
 }
 
 /** The keys that a judged row adds to a sample's own; a sample's own keys of these names give way. */
-const judged = new Set(['verdict', 'failure', 'detail', 'assurance', 'seconds', 'language']);
+const judged = new Set(['verdict', 'failure', 'detail', 'assurance', 'seconds', 'language', 'base']);
 
 /**
- * The row of a sample: its own row and the judge's word. Its task_id stays as it was where it is the
- * problem's id, be it as a number; another way of writing that id (`Mbpp/11`) becomes the problem's own.
+ * The row of a sample: its own row and the judge's word; with one on the base tests too, that of those where
+ * they were not passed. Its task_id stays as it was where it is the problem's id, be it as a number; another
+ * way of writing that id (`Mbpp/11`) becomes the problem's own.
  */
 export function sampleRow(
   row: Readonly<Record<string, unknown>>,
   { id, language }: Pick<Problem, 'id' | 'language'>,
-  { verdict, failure, detail, assurance, seconds }: Judgement,
+  judgement: Judgement,
+  base?: Judgement,
 ): SampleRow {
+  const decisive = base && base.verdict !== 'passed' ? base : judgement;
+  const { verdict, failure, detail } = decisive;
+  const judgements = base ? [base, judgement] : [judgement];
+  const assurance = judgements.find((each) => each.assurance === 'in-process')?.assurance ?? 'isolated';
+  const seconds = Math.round(1e4 * judgements.reduce((sum, each) => sum + each.seconds, 0)) / 1e4;
   const kept = Object.fromEntries(Object.entries(row).filter(([key]) => !judged.has(key)));
   const task_id = String(row.task_id) === id ? (row.task_id as string | number) : id;
-  return { ...kept, task_id, verdict, failure, detail, assurance, seconds, language };
+  const told = { ...kept, task_id, verdict, failure, detail, assurance, seconds, language };
+  return base ? { ...told, base: base.verdict } : told;
 }
 
 /** The row of a sample that is not there. */
-export function missingRow({ id, language }: Pick<Problem, 'id' | 'language'>): SampleRow {
+export function missingRow(
+  { id, language }: Pick<Problem, 'id' | 'language'>,
+  { hasBase = false }: { readonly hasBase?: boolean } = {},
+): SampleRow {
   const [verdict, failure] = ['missing', 'missing'] as const;
   return {
     task_id: id,
@@ -104,6 +137,7 @@ export function missingRow({ id, language }: Pick<Problem, 'id' | 'language'>): 
     assurance: null,
     seconds: 0,
     language,
+    ...(hasBase && { base: verdict }),
   };
 }
 
@@ -114,13 +148,15 @@ export function encodeSample(row: SampleRow): string {
 
 /** The text of results.json; the order of keys does not depend on that of `results`. */
 export function encodeResults(results: Results): string {
-  const { n, ci95, counts, protocol, samples_per_problem, incomplete, dropped, assurance, benchmark } =
+  const { ci95, counts, protocol, samples_per_problem, incomplete, dropped, assurance, benchmark, base } =
     results;
+  const { intervals, ...passes } = passScoreOf(results);
   const ordered = {
-    ...Object.fromEntries(passKeys(results).map((key) => [key, results[key]])),
-    n,
+    ...passes,
     ci95,
+    intervals,
     counts: inOrder(counts, verdicts),
+    ...(base && { base: { ...passScoreOf(base), counts: inOrder(base.counts, verdicts) } }),
     protocol,
     benchmark,
     samples_per_problem,
@@ -130,22 +166,39 @@ export function encodeResults(results: Results): string {
     languages: Object.fromEntries(
       languageIds.flatMap((language) => {
         const score = results.languages[language];
-        return score === undefined ? [] : [[language, { n: score.n, 'pass@1': score['pass@1'] }]];
+        return score === undefined ? [] : [[language, passScoreOf(score)]];
       }),
     ),
     assurance: inOrder(assurance, assurances),
     protocol_parts: JSON.parse(canonicalJson(results.protocol_parts, 'protocol_parts')) as unknown,
+    samples_sha256: results.samples_sha256,
+    provenance: results.provenance,
   };
   return `${JSON.stringify(ordered, null, 2)}\n`;
 }
 
+/** The part of a score that is pass@k, smallest k first. */
+export function passScoreOf(score: PassScore): PassScore {
+  const inOrder = <T>(of: PassMap<T>) => atEachK(passDraws(of), (k) => of[`pass@${k}`]);
+  return { ...inOrder<number>(score), n: score.n, intervals: inOrder(score.intervals) };
+}
+
+/** A value for each k, in the order given; 1 must be among them. */
+export function atEachK<T>(ks: readonly number[], value: (k: number) => T): PassMap<T> {
+  return Object.fromEntries(ks.map((k) => [`pass@${k}`, value(k)])) as unknown as PassMap<T>;
+}
+
 /** The keys `pass@1`, `pass@10` … of a score, smallest k first. */
-export function passKeys(score: object): `pass@${number}`[] {
+export function passKeys(score: object): PassKey[] {
+  return passDraws(score).map((k) => `pass@${k}` as const);
+}
+
+/** The k of the keys `pass@k` of a score, smallest first. */
+export function passDraws(score: object): number[] {
   return Object.keys(score)
     .flatMap((key) => /^pass@([1-9][0-9]*)$/.exec(key)?.[1] ?? [])
     .map(Number)
-    .sort((a, b) => a - b)
-    .map((k) => `pass@${k}` as const);
+    .sort((a, b) => a - b);
 }
 
 /**

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { passAtK } from './pass-at-k.ts';
 import { type JudgedProblem, passInterval, type ScoredRow, sampleCounts, score } from './score.ts';
-import { bootstrapMean } from './statistics/bootstrap.ts';
+import { meanInterval } from './statistics/mean-interval.ts';
 import { wilsonInterval } from './statistics/wilson.ts';
 
 const pass: ScoredRow = { verdict: 'passed', failure: null, assurance: 'isolated' };
@@ -98,7 +98,11 @@ describe('the score', () => {
     ];
     const all = score(list, failing);
     expect(JSON.stringify(all.languages)).toBe(
-      '{"py":{"n":2,"pass@1":0.5},"java":{"n":1,"pass@1":1},"go":{"n":1,"pass@1":0}}',
+      JSON.stringify({
+        py: { 'pass@1': 0.5, n: 2, intervals: { 'pass@1': wilsonInterval(1, 2) } },
+        java: { 'pass@1': 1, n: 1, intervals: { 'pass@1': wilsonInterval(1, 1) } },
+        go: { 'pass@1': 0, n: 1, intervals: { 'pass@1': wilsonInterval(0, 1) } },
+      }),
     );
     expect(Object.keys(score(list, dropping).languages)).toEqual(['py', 'java']);
   });
@@ -138,22 +142,43 @@ describe('the score', () => {
   });
 });
 
-describe('the interval of pass@1', () => {
-  test('resamples problems where they have several samples', () => {
-    const result = score(problems('++', '+-', '--', '+-'), failing);
-    expect(result.ci95).toEqual(bootstrapMean([1, 0.5, 0, 0.5]));
-    expect(result.ci95).not.toEqual(wilsonInterval(2, 4));
+describe('the intervals', () => {
+  test("are there for every k, for all problems and each language, each that of its problems' values", () => {
+    const list = problems('++--', '+---', '----', '+++-');
+    const { intervals, ci95, languages } = score(
+      list.map((problem, i) => ({ ...problem, language: i < 3 ? 'py' : 'java' })),
+      { ...failing, k: [2, 4] },
+    );
+    expect(Object.keys(intervals)).toEqual(['pass@1', 'pass@2', 'pass@4']);
+    expect(ci95).toEqual(intervals['pass@1']);
+    for (const k of [1, 2, 4] as const) {
+      const values = [2, 1, 0, 3].map((c) => passAtK(4, c, k));
+      expect(intervals[`pass@${k}`]).toEqual(meanInterval(values));
+      expect(languages.py?.intervals[`pass@${k}`]).toEqual(meanInterval(values.slice(0, 3)));
+      expect(languages.java).toMatchObject({ n: 1, [`pass@${k}`]: values[3] });
+    }
   });
-  test('is not without width where all problems have the same share', () => {
-    expect(passInterval(Array(10).fill({ n: 5, c: 0 }))).toEqual(wilsonInterval(0, 10));
-    expect(passInterval(Array(10).fill({ n: 4, c: 2 }))).toEqual(wilsonInterval(5, 10));
+  test("are Wilson's for k of k samples, which make a problem passed or not", () => {
+    expect(
+      passInterval(
+        [5, 0, 1, 0].map((c) => ({ n: 5, c })),
+        5,
+      ),
+    ).toEqual(wilsonInterval(2, 4));
+    expect(passInterval(Array(10).fill({ n: 5, c: 0 }), 3)).toEqual(wilsonInterval(0, 10));
   });
-  test('holds pass@1', () => {
+  test('hold their shares and lie within 0 and 1', () => {
     fc.assert(
       fc.property(withSamples, (words) => {
-        const result = score(problems(...words), failing);
-        expect(result.ci95[0]).toBeLessThanOrEqual(result['pass@1'] + 1e-12);
-        expect(result.ci95[1]).toBeGreaterThanOrEqual(result['pass@1'] - 1e-12);
+        const longest = Math.max(...words.map((word) => word.length));
+        const result = score(problems(...words), { ...failing, k: [longest] });
+        for (const key of ['pass@1', `pass@${longest}`] as const) {
+          const [low, high] = result.intervals[key];
+          expect(low).toBeGreaterThanOrEqual(0);
+          expect(low).toBeLessThanOrEqual(result[key] + 1e-12);
+          expect(high).toBeGreaterThanOrEqual(result[key] - 1e-12);
+          expect(high).toBeLessThanOrEqual(1);
+        }
       }),
       { numRuns: 25 },
     );

@@ -1,12 +1,20 @@
 import { ConfigError } from '@flex/base';
 import { assurances, failures, type LanguageId, languageIds, verdicts } from '@flex/judge';
-import { meanPassAtK, type ProblemCount } from './pass-at-k.ts';
-import type { Incomplete, SampleRow, Score } from './results.ts';
-import { bootstrapMean } from './statistics/bootstrap.ts';
-import { wilsonInterval } from './statistics/wilson.ts';
+import { meanPassAtK, type ProblemCount, passAtK } from './pass-at-k.ts';
+import {
+  atEachK,
+  type BaseScore,
+  type Incomplete,
+  type Interval,
+  type PassScore,
+  passScoreOf,
+  type SampleRow,
+  type Score,
+} from './results.ts';
+import { meanInterval } from './statistics/mean-interval.ts';
 
 /** What scoring needs of a sample's row. Rows with the verdict `missing` are as good as absent. */
-export type ScoredRow = Pick<SampleRow, 'verdict' | 'failure' | 'assurance'>;
+export type ScoredRow = Pick<SampleRow, 'verdict' | 'failure' | 'assurance' | 'base'>;
 
 /** A problem of a benchmark and the rows of its samples, possibly none. */
 export interface JudgedProblem<Row extends ScoredRow = ScoredRow> {
@@ -30,9 +38,10 @@ export interface ScoreOptions extends CountOptions {
 }
 
 /**
- * pass@k, unbiased, as the mean over problems, and what it is made of. The interval is that of
- * `passInterval`. Throws ConfigError where `sampleCounts` does, where no problem is left to score, and for a
- * k that is not a positive whole number or is more than the samples of a scored problem.
+ * pass@k, unbiased, as the mean over problems, with the interval of `passInterval`, for all problems and for
+ * each language, and what it is made of. Throws ConfigError where `sampleCounts` does, where no problem is
+ * left to score, and for a k that is not a positive whole number or is more than the samples of a scored
+ * problem.
  */
 export function score(problems: readonly JudgedProblem[], { k, ...options }: ScoreOptions): Score {
   const counts = sampleCounts(problems, { ...options, least: Math.max(1, ...k) });
@@ -45,10 +54,12 @@ export function score(problems: readonly JudgedProblem[], { k, ...options }: Sco
   const expected = expectedSamples(problems, options);
   const missing = problems.length * expected - samples.length;
   const inLanguage = (language: LanguageId) => scored.filter((problem) => problem.language === language);
+  const { n, intervals, ...passes } = scoreAtEach(scored, k);
   return {
-    ...passAtEach(scored, k),
-    n: scored.length,
-    ci95: passInterval(scored),
+    ...passes,
+    n,
+    ci95: intervals['pass@1'],
+    intervals,
     counts: tally(samples, 'verdict', { names: verdicts, missing }),
     samples_per_problem: expected,
     incomplete: options.incomplete,
@@ -57,20 +68,32 @@ export function score(problems: readonly JudgedProblem[], { k, ...options }: Sco
     languages: Object.fromEntries(
       languageIds
         .filter((language) => inLanguage(language).length > 0)
-        .map((language) => [
-          language,
-          { n: inLanguage(language).length, 'pass@1': meanPassAtK(inLanguage(language), 1) },
-        ]),
+        .map((language) => [language, scoreAtEach(inLanguage(language), k)]),
     ),
     assurance: tally(samples, 'assurance', { names: assurances, missing: 0 }),
+    ...baseScore(problems, { k, ...options }),
   };
+}
+
+/** The score by the rows' `base`, where they have it. */
+function baseScore(problems: readonly JudgedProblem[], options: ScoreOptions): { base?: BaseScore } {
+  const isNone = problems.every(({ samples }) => samples.every(({ base }) => base === undefined));
+  if (isNone) return {};
+  const byBase = problems.map((problem) => ({
+    ...problem,
+    samples: problem.samples.map(({ base = 'missing' }): ScoredRow => {
+      return { verdict: base, failure: null, assurance: null };
+    }),
+  }));
+  const scored = score(byBase, options);
+  return { base: { ...passScoreOf(scored), counts: scored.counts } };
 }
 
 /**
  * Each problem's number of samples and of passes, in the problems' order. With `fail` every problem has n
- * samples; with `drop` its own, and null where it has fewer than `least`. Throws ConfigError where there are no problems,
- * where n is null and there are no samples, and for a problem with more than n samples: which of them to
- * leave out would be a choice that changes the score.
+ * samples; with `drop` its own, and null where it has fewer than `least`. Throws ConfigError where there are
+ * no problems, where n is null and there are no samples, and for a problem with more than n samples: which of
+ * them to leave out would be a choice that changes the score.
  */
 export function sampleCounts(
   problems: readonly JudgedProblem[],
@@ -87,16 +110,13 @@ export function sampleCounts(
 }
 
 /**
- * The 95 % interval of pass@1 for problems with these counts: Wilson's for one sample a problem. For several,
- * the bootstrap over problems, since the samples of a problem are no independent trials; but Wilson's, with
- * problems as trials, where no problem differs from another, which a bootstrap takes for certainty.
+ * The 95 % interval of pass@k for problems with these counts, `meanInterval` of each problem's: Wilson's
+ * where each has one sample. It is about the population that the problems are drawn from, the mean of 1 − (1
+ * − p)^k over its problems, p the chance that a sample passes; not about further samples of these problems
+ * alone. Throws as `passAtK` does.
  */
-export function passInterval(counts: readonly ProblemCount[]): [low: number, high: number] {
-  const shares = counts.map(({ n, c }) => c / n);
-  const total = shares.reduce((sum, share) => sum + share, 0);
-  const isUniform = shares.every((share) => share === shares[0]);
-  const isSingle = counts.every(({ n }) => n === 1);
-  return isSingle || isUniform ? wilsonInterval(total, counts.length) : bootstrapMean(shares);
+export function passInterval(counts: readonly ProblemCount[], k: number): Interval {
+  return meanInterval(counts.map(({ n, c }) => passAtK(n, c, k)));
 }
 
 function expectedSamples(problems: readonly JudgedProblem[], { n }: CountOptions): number {
@@ -115,10 +135,10 @@ function expectedSamples(problems: readonly JudgedProblem[], { n }: CountOptions
   );
 }
 
-function passAtEach(
+function scoreAtEach(
   scored: readonly (ProblemCount & { readonly id: string })[],
   k: readonly number[],
-): { 'pass@1': number; [pass: `pass@${number}`]: number } {
+): PassScore {
   const wrong = k.find((draws) => !(Number.isSafeInteger(draws) && draws >= 1));
   if (wrong !== undefined) {
     throw new ConfigError(`score: the k of pass@k must be a whole number from 1, got ${wrong}`);
@@ -131,8 +151,11 @@ function passAtEach(
     );
   }
   const ordered = [...new Set([1, ...k])].sort((a, b) => a - b);
-  const means = ordered.map((draws) => [`pass@${draws}`, meanPassAtK(scored, draws)]);
-  return Object.fromEntries(means) as ReturnType<typeof passAtEach>;
+  return {
+    ...atEachK(ordered, (draws) => meanPassAtK(scored, draws)),
+    n: scored.length,
+    intervals: atEachK(ordered, (draws) => passInterval(scored, draws)),
+  };
 }
 
 function present({ samples }: JudgedProblem): readonly ScoredRow[] {
@@ -142,7 +165,7 @@ function present({ samples }: JudgedProblem): readonly ScoredRow[] {
 /** How often each of `names` is a sample's value of `key`; there are `missing` samples beside these. */
 function tally<K extends string>(
   samples: readonly ScoredRow[],
-  key: keyof ScoredRow,
+  key: 'verdict' | 'failure' | 'assurance',
   { names, missing }: { names: readonly K[]; missing: number },
 ): Record<K, number> {
   const counts = new Map<string | null, number>([['missing', missing]]);

@@ -54,8 +54,8 @@ describe('a truncated completion', () => {
     expect(truncate(given, 'blank-line', [])).toBe(expected);
   });
 
-  test('is everything without truncation', () => {
-    expect(truncate('a\nclass\n\nb', 'none', stop)).toBe('a\nclass\n\nb');
+  test.each(['none', 'fenced'] as const)('is everything by %s', (truncation) => {
+    expect(truncate('a\nclass\n\nb', truncation, stop)).toBe('a\nclass\n\nb');
   });
 });
 

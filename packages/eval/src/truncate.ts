@@ -1,19 +1,23 @@
 import type { Completion, Problem } from './benchmark.ts';
+import { extractCode } from './extract-code.ts';
 
 /**
- * How a completion is cut: `stop-list` before the first of the problem's stop texts, `blank-line` before the
- * first blank line after its first line, `none` not at all.
+ * What is judged of a completion: `stop-list` what is before the first of the problem's stop texts,
+ * `blank-line` what is before the first blank line after its first line, `fenced` the code in the fenced
+ * blocks of an answer in chat form (see extractCode), `none` all of it.
  */
-export const truncations = ['stop-list', 'blank-line', 'none'] as const;
+export const truncations = ['stop-list', 'blank-line', 'fenced', 'none'] as const;
 export type Truncation = (typeof truncations)[number];
 
 /**
- * The part of a completion that is kept: always a beginning of it, in which nothing is left to cut. The first
- * line continues the prompt's last, so that it is not a blank line even where it is empty.
+ * The part of a completion that is kept of its text: always a beginning of it, in which nothing is left to
+ * cut, and with `fenced` all of it. The first line continues the prompt's last, so that it is not a blank
+ * line even where it is empty.
  */
 export function truncate(text: string, truncation: Truncation, stop: readonly string[]): string {
   switch (truncation) {
     case 'none':
+    case 'fenced':
       return text;
     case 'blank-line': {
       const blank = /\n[^\S\n]*\n/.exec(text);
@@ -26,11 +30,13 @@ export function truncate(text: string, truncation: Truncation, stop: readonly st
   }
 }
 
-/** The completion, cut; whole programs are left as they are. */
+/** What is judged of the completion; whole programs are left as they are. */
 export function truncateCompletion(
-  { kind, text }: Completion,
-  { stop }: Problem,
+  completion: Completion,
+  problem: Problem,
   truncation: Truncation,
 ): Completion {
-  return { kind, text: kind === 'program' ? text : truncate(text, truncation, stop) };
+  if (completion.kind === 'program') return completion;
+  if (truncation === 'fenced') return extractCode(completion, problem);
+  return { kind: 'completion', text: truncate(completion.text, truncation, problem.stop) };
 }

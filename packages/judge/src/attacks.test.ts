@@ -120,7 +120,9 @@ function leftAlive(): string[] {
       const { name, state, parent } = statusOf(pid);
       if (state === 'Z') return '';
       const owner = statusOf(parent).name;
-      const isLeft = name === 'bwrap' && (Number(parent) === process.pid || !/^(bwrap|node)/.test(owner));
+      // One without users has run nothing: bubblewrap was killed with its harness while it mapped them.
+      const isBox = name === 'bwrap' && readIfThere(`/proc/${pid}/uid_map`) !== '';
+      const isLeft = isBox && (Number(parent) === process.pid || !/^(bwrap|node)/.test(owner));
       const line = readIfThere(`/proc/${pid}/cmdline`).replaceAll('\0', ' ');
       return isLeft || line.includes(marker) ? `${pid} of ${owner}: ${line}` : '';
     })

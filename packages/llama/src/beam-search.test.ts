@@ -1,28 +1,10 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { beamSearch } from './beam-search.ts';
-import type { Decoder, DecodingState } from './decoder.ts';
+import { tableSlots } from './testing/table-model.ts';
 
 const vocabulary = 3;
 const eos = 2;
-
-/** A model whose logits are a function of the tokens so far; its cache is the list of rows. */
-function tableDecoder(logitsOf: (ids: readonly number[]) => number[]): Decoder {
-  const histories = new WeakMap<DecodingState, readonly (readonly number[])[]>();
-  const make = (rows: readonly (readonly number[])[]): DecodingState => {
-    const state = {
-      rows: rows.map((ids) => Float32Array.from(logitsOf(ids))),
-      cache: { tokens: 0, layers: [] },
-    };
-    histories.set(state, rows);
-    return state;
-  };
-  return {
-    start: async (prompt) => make([prompt]),
-    step: async (state, tokens, from) => make(tokens.map((t, i) => [...histories.get(state)![from[i]], t])),
-    free: () => {},
-  };
-}
 
 /** The best completion of all there are, by mean log-probability. */
 function exhaustive(logitsOf: (ids: readonly number[]) => number[], length: number): { score: number } {
@@ -63,7 +45,7 @@ test('with a beam for every prefix it finds the best completion of all, unless i
     fc.asyncProperty(fc.double({ min: 0, max: 100, noNaN: true }), async (seed) => {
       // Without an end token no beam finishes early, so the search is over everything.
       const logitsOf = model(seed);
-      const ids = await beamSearch(tableDecoder(logitsOf), [0], {
+      const { ids } = await beamSearch(tableSlots(logitsOf), [0], {
         maxNewTokens: 4,
         numBeams: 81,
         eosIds: [],
@@ -90,7 +72,7 @@ test('a beam never beats the best completion there is, and ends at an end token 
       fc.integer({ min: 2, max: 6 }),
       async (seed, numBeams) => {
         const logitsOf = model(seed);
-        const ids = await beamSearch(tableDecoder(logitsOf), [0], {
+        const { ids } = await beamSearch(tableSlots(logitsOf), [0], {
           maxNewTokens: 5,
           numBeams,
           eosIds: [eos],
@@ -100,5 +82,12 @@ test('a beam never beats the best completion there is, and ends at an end token 
       },
     ),
     { numRuns: 50 },
+  );
+});
+
+test('a temperature at which no score is finite is refused', async () => {
+  const options = { maxNewTokens: 2, numBeams: 2, eosIds: [eos], temperature: 1e-310 };
+  await expect(beamSearch(tableSlots(model(1)), [0], options)).rejects.toThrow(
+    'the temperature is too small to draw beams: no score is finite',
   );
 });

@@ -1,8 +1,9 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { ConfigError, DataError, oneLine, readWhole } from '@flex/base';
-import { Template } from '@huggingface/jinja';
+import type { Template } from '@huggingface/jinja';
 import * as z from 'zod';
+import { parseTemplate, pythonFunctions } from './parse-template.ts';
 import { readJson } from './read-json.ts';
 
 /** A turn of a chat. */
@@ -33,9 +34,9 @@ const configSchema = z.looseObject({
 /**
  * The chat template of a Hugging Face model directory: `chat_template.jinja`, or `chat_template` of
  * tokenizer_config.json (the one named default of several), rendered as transformers does: blocks on lines of
- * their own leave none, and the special tokens have their names. The date, which would make a run's data
- * change from day to day, is not defined. Throws ConfigError where there is none, and DataError for one that
- * is malformed.
+ * their own leave none, the special tokens have their names, and there are no tools and no documents. The
+ * date, which would make a run's data change from day to day, is not defined. Throws ConfigError where there
+ * is none, and DataError for one that is malformed.
  */
 export function openChatTemplate(dir: string): ChatTemplate {
   const configFile = join(dir, 'tokenizer_config.json');
@@ -49,7 +50,8 @@ export function openChatTemplate(dir: string): ChatTemplate {
     : [configFile, inConfig];
   if (source === undefined) {
     throw new ConfigError(
-      `${dir}: has no chat template (chat_template.jinja, or chat_template in tokenizer_config.json), which chats need`,
+      `${dir}: has no chat template (chat_template.jinja, or chat_template in tokenizer_config.json), ` +
+        'which chats need',
     );
   }
   const template = parse(source, file);
@@ -60,7 +62,8 @@ export function openChatTemplate(dir: string): ChatTemplate {
   return {
     render(messages, { ask = false } = {}) {
       try {
-        return template.render({ ...Object.fromEntries(tokens), messages, add_generation_prompt: ask });
+        const given = { messages, tools: null, documents: null, add_generation_prompt: ask };
+        return template.render({ ...pythonFunctions, ...Object.fromEntries(tokens), ...given });
       } catch (cause) {
         throw new DataError(`${file}: cannot write ${messages.length} messages: ${reason(cause)}`, { cause });
       }
@@ -68,11 +71,12 @@ export function openChatTemplate(dir: string): ChatTemplate {
   };
 }
 
-const undefinedDate = '{% set strftime_now = undefined %}';
+// Its own line: else what the template's first line begins with would not begin it.
+const undefinedDate = '{% set strftime_now = undefined %}\n';
 
 function parse(source: string, file: string): Template {
   try {
-    return new Template(`${undefinedDate}${source}`);
+    return parseTemplate(`${undefinedDate}${source}`);
   } catch (cause) {
     throw new DataError(`${file}: is not a template that can be read: ${reason(cause)}`, { cause });
   }

@@ -51,14 +51,28 @@ describe('a checkpoint', () => {
     expect(() => read(checkpoint, 'a')).toThrow(/the file was closed/);
   });
 
-  it('in shards is found through its index', () => {
+  it('in shards is found through its index', async () => {
     const dir = model({
-      'model-1.safetensors': { a: [1], unused: [9] },
+      'model-1.safetensors': { a: [1], unused: [9], c: [3, 4] },
       'model-2.safetensors': { b: [2] },
-      'model.safetensors.index.json': index({ b: 'model-2.safetensors', a: 'model-1.safetensors' }),
+      'model.safetensors.index.json': index({
+        b: 'model-2.safetensors',
+        c: 'model-1.safetensors',
+        a: 'model-1.safetensors',
+      }),
     });
     const checkpoint = openCheckpoint(dir);
-    expect(checkpoint.names().sort()).toEqual(['a', 'b']);
+    expect(checkpoint.names()).toEqual(['a', 'c', 'b']);
+    const streamed: [string, ...number[]][] = [];
+    for await (const { name, bytes } of checkpoint.stream(['a', 'b', 'c'], 4)) {
+      streamed.push([name, ...toFloat32('F32', bytes)]);
+    }
+    expect(streamed).toEqual([
+      ['a', 1],
+      ['b', 2],
+      ['c', 3],
+      ['c', 4],
+    ]);
     expect([...toFloat32('F32', read(checkpoint, 'a')), ...toFloat32('F32', read(checkpoint, 'b'))]).toEqual([
       1, 2,
     ]);
@@ -67,9 +81,9 @@ describe('a checkpoint', () => {
 
   it('that is not there, or has no weights that can be read, is refused', () => {
     const missing = join(root, 'missing');
-    refused(missing, `${missing}: no such directory; give a Hugging Face Llama directory`);
+    refused(missing, `${missing}: no such directory; give a Hugging Face model directory`);
     const file = join(model({ 'config.json': '{}' }), 'config.json');
-    refused(file, `${file}: is a file; give the Hugging Face Llama directory that holds it`);
+    refused(file, `${file}: is a file; give the Hugging Face model directory that holds it`);
     const empty = model({});
     const wanted = 'model.safetensors or model.safetensors.index.json';
     refused(empty, `${empty}: there are no weights; ${wanted} must be there`);

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { DataError } from '@flex/base';
-import { openSafetensors, type SafetensorsFile, type TensorInfo } from '@flex/tensor/safetensors';
+import { openSafetensors, type Piece, type SafetensorsFile, type TensorInfo } from '@flex/tensor/safetensors';
 import * as z from 'zod';
 import { readJson, requireDirectory } from './read-json.ts';
 
@@ -11,6 +11,8 @@ import { readJson, requireDirectory } from './read-json.ts';
  */
 export interface Checkpoint {
   readonly dir: string;
+  /** The paths of the files. */
+  readonly files: readonly string[];
   /** The parameters' own names, in the order of the files. */
   names(): string[];
   has(name: string): boolean;
@@ -21,6 +23,11 @@ export interface Checkpoint {
    * of that name.
    */
   readChunks(name: string, chunkBytes: number): Generator<Uint8Array, void, undefined>;
+  /**
+   * The same bytes of several parameters, one after the other, without waiting for the disk: while a piece is
+   * in use the next one is read. A piece holds until the next is asked for. Fastest in the order of `names()`.
+   */
+  stream(names: readonly string[], chunkBytes: number): AsyncGenerator<Piece, void, undefined>;
   /** Releases the files. */
   close(): void;
 }
@@ -58,10 +65,18 @@ export function openCheckpoint(dir: string): Checkpoint {
     };
     return {
       dir,
+      files: files.map(({ path }) => path),
       names: () => [...fileByTensor.keys()],
       has: (name) => fileByTensor.has(name),
       spec: (name) => fileOf(name).tensors.get(name) as TensorInfo,
       readChunks: (name, chunkBytes) => fileOf(name).readChunks(name, chunkBytes),
+      async *stream(names, chunkBytes) {
+        for (let from = 0, to = 0; from < names.length; from = to) {
+          const file = fileOf(names[from]);
+          while (to < names.length && fileOf(names[to]) === file) to++;
+          yield* file.stream(names.slice(from, to), chunkBytes);
+        }
+      },
       close,
     };
   } catch (error) {
@@ -98,11 +113,13 @@ function openShards(dir: string, files: SafetensorsFile[]): Map<string, Safetens
     files.push(shard);
     shards.set(name, shard);
   }
-  const fileByTensor = new Map<string, SafetensorsFile>();
   for (const [name, shardName] of Object.entries(shardOf)) {
     const shard = shards.get(shardName) as SafetensorsFile;
     if (!shard.tensors.has(name)) throw new DataError(`${index}: ${misplaced(name, shard, files)}`);
-    fileByTensor.set(name, shard);
+  }
+  const fileByTensor = new Map<string, SafetensorsFile>();
+  for (const [shardName, shard] of shards) {
+    for (const name of shard.tensors.keys()) if (shardOf[name] === shardName) fileByTensor.set(name, shard);
   }
   return fileByTensor;
 }

@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { DataError } from '@flex/base';
 import { describeShared, goldens, openGolden, shared } from '@flex/fixtures';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
-import { inverseFrequencies, readLlamaConfig } from './config.ts';
+import { readConfig } from './config.ts';
+import { inverseFrequencies } from './rotary-frequencies.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'flex-config-'));
 const path = join(dir, 'config.json');
@@ -23,7 +24,7 @@ const least = {
 
 function read(changes: object) {
   writeFileSync(path, JSON.stringify({ ...least, ...changes }));
-  return readLlamaConfig(dir);
+  return readConfig(dir);
 }
 
 const refused = (changes: object, message: string) => {
@@ -48,7 +49,16 @@ describe('a configuration', () => {
       kvHeads: 8,
       headDim: 8,
       vocabSize: 320,
-      rmsNormEps: 1e-6,
+      modelType: 'llama',
+      embeddingScale: 1,
+      norm: 'rms',
+      normOffset: 0,
+      normEps: 1e-6,
+      biases: { qkv: false, o: false, mlp: false },
+      qkNorm: false,
+      mlp: 'gated',
+      activation: 'silu',
+      windows: [null, null, null],
       ropeTheta: 10000,
       ropeScaling: null,
       maxPositions: 2048,
@@ -122,14 +132,62 @@ describe('a configuration', () => {
     );
   });
 
+  it('is read as other programs write it', () => {
+    const plain = read({});
+    for (const changes of [
+      { hidden_act: 'swish' },
+      { torch_dtype: 'auto' },
+      { quantization_config: {} },
+      { quantization_config: null },
+      { rope_scaling: { type: 'default', factor: 8 }, original_max_position_embeddings: null },
+    ]) {
+      expect(read(changes)).toEqual(plain);
+    }
+    expect(read({ torch_dtype: 'torch.bfloat16' }).torchDtype).toBe('bf16');
+    expect(read({ torch_dtype: 'float64' }).torchDtype).toBe('f32');
+    expect(read({ torch_dtype: 'float16', dtype: 'float32' }).torchDtype).toBe('f32');
+    expect(read({ bos_token_id: -1, eos_token_id: -1 })).toMatchObject({ bosId: null, eosIds: [] });
+    expect(read({ eos_token_id: [-1, 7] }).eosIds).toEqual([7]);
+    writeFileSync(generation, '{"eos_token_id": -1}');
+    expect(read({ eos_token_id: 7 }).eosIds).toEqual([]);
+  });
+
+  it("may have Python's constants, but not where a number matters", () => {
+    const text = JSON.stringify(least);
+    const plain = read({});
+    writeFileSync(path, `${text.slice(0, -1)}, "NaN\\" Infinity": [NaN, -Infinity, {"a": Infinity}]}`);
+    expect(readConfig(dir)).toEqual(plain);
+    for (const constant of ['NaN', 'Infinity', '-Infinity']) {
+      writeFileSync(path, `${text.slice(0, -1)}, "rms_norm_eps": ${constant}}`);
+      const wrong = `"rms_norm_eps" is wrong: must be a number > 0; it is "${constant}"`;
+      expect(() => readConfig(dir)).toThrow(new DataError(`${path}: ${wrong}`));
+    }
+    writeFileSync(path, `${text.slice(0, -1)}, "a": nan}`);
+    expect(() => readConfig(dir)).toThrow('is not JSON');
+  });
+
+  it('is refused where one letter makes another key of it', () => {
+    refused({ rope_thetb: 5 }, '"rope_thetb" must be "rope_theta", or go');
+    refused({ eos_token_ids: 5 }, '"eos_token_ids" must be "eos_token_id", or go');
+    expect(read({ eos_token_id: 5, eos_token_ids: 5 }).eosIds).toEqual([5]);
+    refused(
+      { rope_scaling: { type: 'linear', factor: 2, rope_thet: 5 } },
+      '"rope_thet" must be "rope_theta", or go',
+    );
+    writeFileSync(path, `{"vocab_size": 5, ${JSON.stringify(least).slice(1)}`);
+    expect(() => readConfig(dir)).toThrow(`${path}: has the key "vocab_size" twice; leave one of them`);
+    writeFileSync(path, Buffer.from(JSON.stringify({ ...least, a: 'é' }), 'latin1'));
+    expect(() => readConfig(dir)).toThrow(`${path}: is not UTF-8`);
+  });
+
   it('is refused where it is missing or malformed', () => {
     rmSync(path, { force: true });
-    expect(() => readLlamaConfig(dir)).toThrow(`${dir}: has no config.json; give a Hugging Face`);
+    expect(() => readConfig(dir)).toThrow(`${dir}: has no config.json; give a Hugging Face`);
     writeFileSync(path, '{"a": ');
-    expect(() => readLlamaConfig(dir)).toThrow(`${path}: is not JSON: `);
+    expect(() => readConfig(dir)).toThrow(`${path}: is not JSON: `);
     writeFileSync(path, `{"a": ${'['.repeat(300)}${']'.repeat(300)}}`);
-    expect(() => readLlamaConfig(dir)).toThrow(`${path}: is nested more than 256`);
-    expect(() => readLlamaConfig(join(dir, 'none'))).toThrow(`${join(dir, 'none')}: no such directory`);
+    expect(() => readConfig(dir)).toThrow(`${path}: is nested more than 256`);
+    expect(() => readConfig(join(dir, 'none'))).toThrow(`${join(dir, 'none')}: no such directory`);
     refused({ hidden_size: undefined }, '"hidden_size" is wrong: must be a whole number > 0; it is missing');
     refused({ hidden_size: 6.5 }, '"hidden_size" is wrong: must be a whole number > 0; it is 6.5');
     refused({ vocab_size: 0 }, '"vocab_size" is wrong: must be a whole number > 0; it is 0');
@@ -143,22 +201,23 @@ describe('a configuration', () => {
   });
 
   it('of something that is not supported is refused by name', () => {
-    const other = 'must be "llama": other architectures are not supported';
-    refused({ model_type: 'mistral' }, `"model_type" is wrong: ${other}; it is "mistral"`);
-    const activation = 'must be "silu": other activations are not supported';
-    refused({ hidden_act: 'gelu' }, `"hidden_act" is wrong: ${activation}; it is "gelu"`);
-    const biases = 'must be false: biases of the attention are not supported';
-    refused({ attention_bias: true }, `"attention_bias" is wrong: ${biases}; it is true`);
-    expect(() => read({ mlp_bias: true })).toThrow(/"mlp_bias" is wrong: must be false: biases/);
-    expect(() => read({ quantization_config: { bits: 4 } })).toThrow(/quantized weights are not supported/);
-    expect(() => read({ torch_dtype: 'float64' })).toThrow(
-      /must be float32, float16 or bfloat16; it is "float64"/,
+    const known = 'a family that is not supported; known are llama, qwen2, qwen3, mistral, starcoder2, gemma';
+    refused({ model_type: 'falcon' }, `"model_type" is falcon, ${known}`);
+    expect(() => read({ hidden_act: 'relu' })).toThrow(
+      /"hidden_act" is wrong: must be one of silu, swish, gelu, .*; it is "relu"$/,
     );
-    const known = 'a scaling that is not supported; default, linear and llama3 are';
-    refused({ rope_scaling: { type: 'yarn', factor: 4 } }, `"rope_scaling.rope_type" is yarn, ${known}`);
+    refused({ attention_bias: 1 }, '"attention_bias" is wrong: must be true or false; it is 1');
+    expect(() => read({ quantization_config: { bits: 4 } })).toThrow(/quantized weights are not supported/);
+    expect(() => read({ torch_dtype: 'float8' })).toThrow(
+      /must be auto, float64, float32, float16 or bfloat16; it is "float8"/,
+    );
+    const scalings = 'which is not supported; default, linear, dynamic, yarn, longrope and llama3 are';
+    refused({ rope_scaling: { type: 'su', factor: 4 } }, `"rope_scaling.rope_type" is su, ${scalings}`);
+    const byLayer = 'must not be an object: rotary embeddings by the type of layer are not supported';
+    const found = '{"rope_type":"default"}';
     refused(
-      { rope_parameters: { rope_type: 'dynamic' } },
-      `"rope_parameters.rope_type" is dynamic, ${known}`,
+      { rope_parameters: { full_attention: JSON.parse(found) } },
+      `"rope_parameters.full_attention" is wrong: ${byLayer}; it is ${found}`,
     );
     expect(() => read({ rope_parameters: { partial_rotary_factor: 0.5 } })).toThrow(/partly rotated heads/);
     expect(() => read({ partial_rotary_factor: 0.5 })).toThrow(
@@ -188,9 +247,19 @@ describe('a configuration', () => {
     expect(() => read({ rope_scaling: { type: 'linear' } })).toThrow(
       /"rope_scaling.factor" .* it is missing$/,
     );
-    const lacking = { ...llama3, original_max_position_embeddings: undefined };
+    expect(() => read({ rope_scaling: { type: 'yarn' } })).toThrow(/"rope_scaling.factor" .* it is missing$/);
     const original = '"rope_parameters.original_max_position_embeddings" is wrong';
-    refused({ rope_parameters: lacking }, `${original}: must be a whole number > 0; it is missing`);
+    refused(
+      { rope_parameters: llama3, original_max_position_embeddings: null },
+      `${original}: must be a whole number > 0; it is null`,
+    );
+    const pairs = 'must be 4 numbers > 0, one for each pair of a head';
+    const longrope = { type: 'longrope', short_factor: [1, 1, 1, 1], long_factor: [1] };
+    refused({ rope_scaling: longrope }, `"rope_scaling.long_factor" is wrong: ${pairs}; it is [1]`);
+    refused(
+      { rope_scaling: { ...longrope, long_factor: [1, 2, 0, 1] } },
+      '"rope_scaling.long_factor.2" is wrong: must be a number > 0; it is 0',
+    );
     const order = '"rope_scaling.high_freq_factor" is wrong: must be greater than low_freq_factor; it is 1';
     refused({ rope_scaling: { ...llama3, high_freq_factor: 1 } }, order);
   });
@@ -219,7 +288,7 @@ describe('inverse frequencies', () => {
 
 describeShared('models/micro', 'the micro model', () => {
   it('has the configuration that its README names', () => {
-    expect(readLlamaConfig(shared('models/micro'))).toMatchObject({
+    expect(readConfig(shared('models/micro'))).toMatchObject({
       hiddenSize: 128,
       intermediateSize: 352,
       layers: 6,
@@ -240,6 +309,6 @@ describeShared(goldens, 'the reference models', () => {
     ['gqa-bf16', { heads: 10, kvHeads: 2, torchDtype: 'bf16' }],
     ['tied-f32', { heads: 4, kvHeads: 1, tieWordEmbeddings: true }],
   ] as const)('%s is read', (name, expected) => {
-    expect(readLlamaConfig(openGolden(name).path('model'))).toMatchObject(expected);
+    expect(readConfig(openGolden(name).path('model'))).toMatchObject(expected);
   });
 });

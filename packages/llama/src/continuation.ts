@@ -1,25 +1,26 @@
+import { ConfigError } from '@flex/base';
 import { uniform } from '@flex/tensor';
 import { finiteLogits } from './finite-logits.ts';
-import { sampleToken } from './sample.ts';
+import { logSoftmax, type ScoredToken, scoredToken } from './log-probabilities.ts';
+import { checkPenalties, type Penalties, penalized } from './penalties.ts';
+import { checkSampling, type SampleOptions, sampleToken } from './sample.ts';
 import { StopTextFilter } from './stop-text-filter.ts';
-import type { Tokenizer } from './tokenizer.ts';
+import type { Tokenizer } from './tokenizer/tokenizer.ts';
 
 /** The second word of the random key: what is drawn. */
-const sampleStream = 0x5a3e;
+export const sampleStream = 0x5a3e;
 
 /** How a text is continued token by token. */
-export interface ContinuationOptions {
+export interface ContinuationOptions extends Partial<SampleOptions>, Penalties {
   readonly maxNewTokens: number;
-  /** 0: greedy. Above 0: sampled from softmax(logits / temperature). */
-  readonly temperature?: number;
-  /** Sample among the k likeliest tokens only. */
-  readonly topK?: number;
-  /** Sample among the fewest likeliest tokens whose probabilities reach p. */
-  readonly topP?: number;
   readonly seed?: number;
+  /** Ids that end the text beside the model's own, such as those of infilling. */
+  readonly endIds?: readonly number[];
   /** Texts that end the completion, and are cut from it; they need the tokenizer. */
   readonly stop?: readonly string[];
   readonly tokenizer?: Tokenizer;
+  /** Gives log-probabilities, each with so many alternatives; left out: none. */
+  readonly logprobs?: number;
 }
 
 export interface Completion {
@@ -28,6 +29,18 @@ export interface Completion {
   /** Their text, cut before a stop text; empty without a tokenizer. */
   readonly text: string;
   readonly finish: 'eos' | 'stop' | 'length';
+  /** Of each of the ids, where they were asked for. */
+  readonly logprobs?: readonly ScoredToken[];
+  /** Of each token of the prompt, where they were asked for; nothing stands before the first. */
+  readonly promptLogprobs?: readonly (ScoredToken | null)[];
+}
+
+/** What is told of a text while it grows. */
+export interface ContinuationEvents {
+  /** Each token as it is chosen, before the text that it makes certain. */
+  readonly onToken?: (id: number, scored?: ScoredToken) => void;
+  /** Each piece of text as it becomes certain. */
+  readonly onText?: (piece: string) => void;
 }
 
 /** A text that grows until a token, a stop text or its length ends it. */
@@ -41,13 +54,32 @@ export interface Continuation {
   completion(): Completion;
 }
 
-/** A text without tokens yet. `onText` is told of each piece as it becomes certain. */
+/** Throws ConfigError for options out of range. */
+export function checkContinuation(options: ContinuationOptions, vocabSize: number): void {
+  checkSampling({ temperature: 0, ...options });
+  checkPenalties(options, vocabSize);
+  const { logprobs, stop = [], tokenizer } = options;
+  checkLogprobs('logprobs', logprobs);
+  if (stop.length > 0 && !tokenizer) throw new ConfigError('stop texts need the tokenizer');
+}
+
+/** Throws ConfigError for what is no number of alternatives. */
+export function checkLogprobs(name: string, count = 0): void {
+  if (!(Number.isInteger(count) && count >= 0))
+    throw new ConfigError(`${name} must be a whole number of at least 0, got ${count}`);
+}
+
+/** A text without tokens yet after a prompt. */
 export function newContinuation(
-  eosIds: readonly number[],
-  { maxNewTokens, temperature = 0, topK, topP, seed = 0, stop = [], tokenizer }: ContinuationOptions,
-  onText?: (piece: string) => void,
+  modelEnds: readonly number[],
+  prompt: readonly number[],
+  options: ContinuationOptions,
+  { onToken, onText }: ContinuationEvents = {},
 ): Continuation {
+  const { maxNewTokens, temperature = 0, seed = 0, stop = [], tokenizer, logprobs: count } = options;
+  const eosIds = [...modelEnds, ...(options.endIds ?? [])];
   const ids: number[] = [];
+  const scored: ScoredToken[] = [];
   const filter = new StopTextFilter(stop);
   const stream = tokenizer?.decodeStream({ continuation: true });
   const tell = (piece: string) => {
@@ -57,8 +89,11 @@ export function newContinuation(
     next(logits) {
       finiteLogits(logits, `at new token ${ids.length + 1}`);
       const draw = uniform(1, { key: [seed, sampleStream], counter: [0, ids.length] })[0];
-      const id = sampleToken(logits, { temperature, topK, topP, draw });
+      const scores = penalized(logits, prompt, ids, options);
+      const id = sampleToken(scores, { ...options, temperature }, draw);
       ids.push(id);
+      if (count !== undefined) scored.push(scoredToken(logSoftmax(logits), id, count));
+      onToken?.(id, scored.at(-1));
       if (eosIds.includes(id)) return null;
       tell(filter.push(stream?.push(id) ?? ''));
       return filter.stopped || ids.length === maxNewTokens ? null : id;
@@ -66,19 +101,21 @@ export function newContinuation(
     completion() {
       tell(filter.push(stream?.end() ?? ''));
       tell(filter.rest());
-      return { ids, text: filter.text, finish: finishOf(ids, eosIds, filter.stopped) };
+      const finish = finishOf(ids, eosIds, filter.stopped);
+      return { ids, text: filter.text, finish, ...(count !== undefined && { logprobs: scored }) };
     },
   };
 }
 
-/** The completion that these ids are, all of them there at once. */
+/** The completion that these ids are, all of them there at once; `eosIds` are all that end a text. */
 export function completionOf(
   ids: readonly number[],
   eosIds: readonly number[],
   { tokenizer, stop = [] }: ContinuationOptions,
 ): Completion {
   const filter = new StopTextFilter(stop);
-  filter.push(tokenizer?.decode(ids, { continuation: true }) ?? '');
+  const body = eosIds.includes(ids.at(-1)!) ? ids.slice(0, -1) : ids;
+  filter.push(tokenizer?.decode(body, { continuation: true }) ?? '');
   filter.rest();
   return { ids, text: filter.text, finish: finishOf(ids, eosIds, filter.stopped) };
 }

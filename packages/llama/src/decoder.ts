@@ -1,69 +1,180 @@
-import { gather, reshape, scope, slice, type Tensor, tensor } from '@flex/tensor';
-import { forward, type LlamaModel, logits } from './model.ts';
-import { causalPast, type KvCache } from './past.ts';
+import { setImmediate as turn } from 'node:timers/promises';
+import { ConfigError } from '@flex/base';
+import { checkPrompt } from './check-prompt.ts';
+import {
+  type Completion,
+  type Continuation,
+  type ContinuationEvents,
+  type ContinuationOptions,
+  checkContinuation,
+  checkLogprobs,
+  newContinuation,
+} from './continuation.ts';
+import type { CausalLM } from './model.ts';
+import { newPromptScores, type PromptScores } from './prompt-scores.ts';
+import { newSlots } from './slots.ts';
 
-/** The model between two tokens: what it said last for each row, and its cache. */
-export interface DecodingState {
-  /** Logits of the next token, one row of the vocabulary each. */
-  readonly rows: readonly Float32Array[];
-  readonly cache: KvCache;
+/** A prompt, and how it is continued. */
+export interface GenerateRequest extends ContinuationOptions {
+  readonly prompt: readonly number[];
+  /** Which of the decoder's adapters; left out: the model as it is. */
+  readonly adapter?: string;
+  /**
+   * Gives the prompt's log-probabilities, each with so many alternatives; then maxNewTokens may be 0. Left
+   * out: none.
+   */
+  readonly promptLogprobs?: number;
 }
 
-/** Feeds tokens to a model. Each state replaces, and frees, the one it came from. */
+export interface SubmitOptions extends ContinuationEvents {
+  /** Aborted: the text ends here, its slot is free, and its promise rejects with the signal's reason. */
+  readonly signal?: AbortSignal;
+}
+
+export interface DecoderOptions {
+  /** Adapted models by the names that requests call them, all of them on the decoder's model. */
+  readonly adapters?: ReadonlyMap<string, CausalLM>;
+  /** Awaited between two steps, so that others have their turns; one turn of the program if left out. */
+  readonly pause?: () => Promise<unknown>;
+}
+
+/** Continues texts as they come, several at the same time. */
 export interface Decoder {
-  start(prompt: readonly number[]): Promise<DecodingState>;
-  /** One token for each row; row i continues row `from[i]` of the state. */
-  step(state: DecodingState, tokens: readonly number[], from: readonly number[]): Promise<DecodingState>;
-  free(state: DecodingState): void;
+  /**
+   * The continuation of a prompt, which waits for a free slot in the order of these calls. Rejects as
+   * `generate` throws, with ConfigError for an adapter that there is not, and all that are not done when the
+   * device fails.
+   */
+  submit(request: GenerateRequest, options?: SubmitOptions): Promise<Completion>;
+  /** Ends what runs and waits, which rejects, and releases the slots. */
+  close(): Promise<void>;
 }
 
-export function newDecoder(model: LlamaModel): Decoder {
-  const { backend, config } = model;
-  const free = ({ cache }: DecodingState): void => {
-    for (const { k, v } of cache.layers) {
-      k.dispose();
-      v.dispose();
+/** A text that waits for a slot, or has one. */
+interface Job {
+  readonly request: GenerateRequest;
+  readonly model: CausalLM;
+  readonly text: Continuation;
+  readonly scores: PromptScores | null;
+  readonly signal?: AbortSignal;
+  resolve(completion: Completion): void;
+  reject(reason: unknown): void;
+}
+
+/**
+ * A decoder of `count` slots. Each completion depends on its own request and on `count` (by the rounding of
+ * products, whose kernels may differ), not on the other requests, whatever their adapters. The program has a
+ * turn between two steps. Throws ConfigError for a count below 1.
+ */
+export function newDecoder(
+  model: CausalLM,
+  count: number,
+  { adapters = new Map(), pause: turns = () => turn() }: DecoderOptions = {},
+): Decoder {
+  if (!(Number.isSafeInteger(count) && count >= 1)) {
+    throw new ConfigError(`batch-size must be a whole number of at least 1, got ${count}`);
+  }
+  for (const [name, { weights }] of adapters) {
+    if (weights !== model.weights) throw new Error(`adapter "${name}" is not on the weights of this model`);
+  }
+  const slots = newSlots(model, count);
+  const waiting: Job[] = [];
+  const running = new Map<number, { job: Job; token: number }>();
+  let closed: Error | null = null;
+  let loop: Promise<void> | null = null;
+
+  const modelOf = (adapter: string | undefined): CausalLM => {
+    const chosen = adapter === undefined ? model : adapters.get(adapter);
+    if (chosen) return chosen;
+    const known = adapters.size > 0 ? `there are ${[...adapters.keys()].join(', ')}` : 'there is none';
+    throw new ConfigError(`no adapter is called "${adapter}"; ${known}`);
+  };
+  const complete = ({ text, scores, resolve }: Job): void =>
+    resolve({ ...text.completion(), ...(scores && { promptLogprobs: scores.all() }) });
+  /** With these logits the text of a slot goes on, or it is complete and its slot free. */
+  const advance = (slot: number, job: Job, logits: Float32Array): void => {
+    running.delete(slot);
+    try {
+      const token = job.request.maxNewTokens === 0 ? null : job.text.next(logits);
+      if (token === null) complete(job);
+      else running.set(slot, { job, token });
+    } catch (error) {
+      job.reject(error);
     }
   };
-  /** The last token's logits of each row; tokens are [b, t]. */
-  const advance = async (tokens: readonly number[], b: number, cache?: KvCache): Promise<DecodingState> => {
-    const t = tokens.length / b;
-    const [last, next] = scope((): [Tensor, KvCache] => {
-      const ids = tensor(backend, Int32Array.from(tokens), [b, t], 'i32');
-      const past = causalPast(model, t, cache);
-      const hidden = forward(model, ids, { past });
-      const end = slice(hidden, [0, t - 1, 0], [b, 1, config.hiddenSize]);
-      return [logits(model, reshape(end, [b, config.hiddenSize])), past.cache()];
-    });
-    const data = Float32Array.from(await last.data());
-    last.dispose();
-    const v = config.vocabSize;
-    return { rows: Array.from({ length: b }, (_, i) => data.subarray(i * v, (i + 1) * v)), cache: next };
+  const dropAborted = (): void => {
+    for (const [slot, { job }] of running) if (isAborted(job)) running.delete(slot);
+    for (const job of waiting.splice(0)) if (!isAborted(job)) waiting.push(job);
   };
+  /** Others have their turns, and may abort what they asked for. */
+  const pause = async (): Promise<void> => {
+    await turns();
+    dropAborted();
+  };
+  const fillSlots = async (): Promise<void> => {
+    for (let slot = 0; slot < count; slot++) {
+      if (running.has(slot)) continue;
+      const job = waiting[0];
+      if (!job) return;
+      const { request, model, scores } = job;
+      const logits = await slots.fill(slot, request.prompt, { model, onLogits: scores?.push });
+      if (waiting[0] !== job) return; // closed meanwhile
+      waiting.shift();
+      advance(slot, job, logits);
+      await pause();
+    }
+  };
+  const round = async (): Promise<void> => {
+    await fillSlots();
+    if (running.size === 0) return;
+    const rows = await slots.step(new Map([...running].map(([slot, { token }]) => [slot, token])));
+    for (const [slot, { job }] of [...running]) advance(slot, job, rows.get(slot)!);
+    await pause();
+  };
+  const rejectAll = (reason: unknown): void => {
+    for (const { job } of running.values()) job.reject(reason);
+    for (const job of waiting) job.reject(reason);
+    running.clear();
+    waiting.length = 0;
+  };
+  const run = async (): Promise<void> => {
+    try {
+      dropAborted();
+      while (!closed && (waiting.length > 0 || running.size > 0)) await round();
+    } catch (error) {
+      rejectAll(error);
+    } finally {
+      loop = null;
+    }
+  };
+
   return {
-    free,
-    start: (prompt) => advance(prompt, 1),
-    async step(state, tokens, from) {
-      const same = from.length === state.rows.length && from.every((row, i) => row === i);
-      const cache = same ? state.cache : selectRows(state.cache, from, config.kvHeads);
-      const next = await advance(tokens, tokens.length, cache);
-      if (!same) free({ rows: [], cache });
-      free(state);
-      return next;
+    submit(request, { signal, ...events } = {}) {
+      return new Promise((resolve, reject) => {
+        if (closed) throw closed;
+        signal?.throwIfAborted();
+        const { prompt, maxNewTokens, promptLogprobs } = request;
+        const chosen = modelOf(request.adapter);
+        checkPrompt(model, prompt, maxNewTokens, { least: promptLogprobs === undefined ? 1 : 0 });
+        checkContinuation(request, model.config.vocabSize);
+        checkLogprobs('prompt-logprobs', promptLogprobs);
+        const text = newContinuation(model.config.eosIds, prompt, request, events);
+        const scores = promptLogprobs === undefined ? null : newPromptScores(prompt, promptLogprobs);
+        waiting.push({ request, model: chosen, text, scores, signal, resolve, reject });
+        loop ??= Promise.resolve().then(run);
+      });
+    },
+    async close() {
+      closed ??= new Error('the decoder is closed');
+      rejectAll(closed);
+      await loop;
+      slots.dispose();
     },
   };
 }
 
-/** The cache whose row i is row `from[i]` of the given one. */
-function selectRows(cache: KvCache, from: readonly number[], kvHeads: number): KvCache {
-  return scope(() => {
-    const { backend } = cache.layers[0].k;
-    const rows = tensor(backend, Int32Array.from(from), [from.length], 'i32');
-    const select = (x: Tensor): Tensor => {
-      const [bh, s, d] = x.shape;
-      const picked = gather(reshape(x, [bh / kvHeads, kvHeads * s * d]), rows);
-      return reshape(picked, [from.length * kvHeads, s, d]);
-    };
-    return { tokens: cache.tokens, layers: cache.layers.map(({ k, v }) => ({ k: select(k), v: select(v) })) };
-  });
+/** Whether a text is not wanted any more; it is told so. */
+function isAborted({ signal, reject }: Job): boolean {
+  if (signal?.aborted) reject(signal.reason);
+  return signal?.aborted ?? false;
 }

@@ -3,33 +3,47 @@ import {
   add,
   addRmsNorm,
   type Backend,
+  concat,
   crossEntropy,
   DeviceError,
   gather,
-  keep,
+  geglu,
+  gegluTanh,
+  gelu,
+  geluTanh,
+  layerNorm,
   matmul,
+  mul,
   OutOfMemoryError,
-  permute,
-  type RopeTables,
   reshape,
   rmsNorm,
   ShapeError,
+  scope,
   show,
+  silu,
+  slice,
   sum,
   swiglu,
   type Tensor,
   tensor,
 } from '@flex/tensor';
 import { type Checkpoint, openCheckpoint } from './checkpoint-files.ts';
-import { inverseFrequencies, type LlamaConfig, readLlamaConfig } from './config.ts';
+import { type ModelConfig, readConfig } from './config.ts';
 import { documentsPast } from './documents-past.ts';
+import type { Architecture } from './families/index.ts';
+import { type LoadedWeights, type LoadWeightsOptions, loadWeights } from './load-weights.ts';
 import { causalPast, type Past, type RotaryModel } from './past.ts';
+import type { QuantizedWeights } from './quantized-weights.ts';
+import { newRotary } from './rotary-tables.ts';
 import {
+  areTied,
+  emptyWeights,
   type LinearSize,
-  type LoadedWeights,
   linearSizes,
-  loadWeights,
-  type WeightDType,
+  matrixType,
+  mlpModules,
+  requireWeights,
+  type WeightStorage,
 } from './weights.ts';
 
 /**
@@ -41,19 +55,23 @@ export interface Layers {
   linear(x: Tensor, path: string): Tensor;
   /** The rows of tokens in the embedding: ids i32 [b, t] → f32 [b, t, e]. */
   embed(ids: Tensor): Tensor;
-  /** The weight of a norm: f32 [e]. */
+  /** The weight of a norm, as the checkpoint has it: f32 [e]. */
   norm(path: string): Tensor;
+  /** What is added to what a linear layer or a norm gives: f32 [out]; undefined: nothing. */
+  bias(path: string): Tensor | undefined;
 }
 
 /**
- * A Llama: frozen weights on a backend, and what is needed to run them. An adapted one is the same with other
- * layers, `{ ...model, ...layers }`.
+ * A causal language model: frozen weights on a backend, and what is needed to run them. An adapted one is the
+ * same with other layers, `{ ...model, ...layers }`.
  */
-export interface LlamaModel extends RotaryModel, Layers {
+export interface CausalLM extends RotaryModel, Layers {
   readonly dir: string;
   readonly backend: Backend;
   /** By the checkpoint's own names; tied embeddings are one tensor under two of them. */
   readonly weights: ReadonlyMap<string, Tensor>;
+  /** The weights that are int8 or nf4; null: none. */
+  readonly quantized: QuantizedWeights | null;
   /** What was not done as its files or the dtype say, a line each. */
   readonly warnings: readonly string[];
   /** Sizes of the linear layers by module path. */
@@ -68,35 +86,62 @@ export interface ForwardOptions {
   readonly runLayer?: (layer: () => Tensor, x: Tensor, index: number) => Tensor;
 }
 
-export interface LoadOptions {
-  readonly dtype: WeightDType | 'auto';
+export interface LoadOptions extends LoadWeightsOptions {
   /** Weights to load in place of the directory's own, for its configuration. */
   readonly checkpoint?: Checkpoint;
 }
 
 /**
- * Loads a Hugging Face Llama directory, its matrices stored as `dtype` (see `loadWeights`). Throws DataError,
+ * Loads a Hugging Face directory, its matrices stored as `dtype` (see `loadWeights`). Throws DataError,
  * in one line, for anything missing or damaged in it, and DeviceError for weights that do not fit the device.
  */
-export function loadLlama(backend: Backend, dir: string, { dtype, checkpoint }: LoadOptions): LlamaModel {
-  const config = readLlamaConfig(dir);
+export async function loadModel(
+  backend: Backend,
+  dir: string,
+  { checkpoint, ...options }: LoadOptions,
+): Promise<CausalLM> {
+  const config = readConfig(dir);
   const source = checkpoint ?? openCheckpoint(dir);
-  let loaded: LoadedWeights;
   try {
-    loaded = loadWeights(backend, source, config, dtype);
+    return newModel(backend, dir, config, await loadWeights(backend, source, config, options));
   } catch (error) {
     if (!(error instanceof OutOfMemoryError)) throw error;
     throw new DeviceError(`${dir}: the weights do not fit the device: ${error.message}`, { cause: error });
   } finally {
     if (!checkpoint) source.close();
   }
-  const { weights, warnings } = loaded;
-  let tables: RopeTables | undefined;
+}
+
+/**
+ * A directory's model with any numbers in it, stored as `loadModel` would: for plans. Throws DataError for
+ * weights that do not fit its config.json.
+ */
+export function emptyModel(backend: Backend, dir: string, { dtype, quantize }: WeightStorage): CausalLM {
+  const config = readConfig(dir);
+  const checkpoint = openCheckpoint(dir);
+  try {
+    requireWeights(checkpoint, config);
+    const shape = { ...config, tieWordEmbeddings: areTied(checkpoint, config) };
+    return newModel(backend, dir, config, emptyWeights(backend, shape, matrixType(config, dtype), quantize));
+  } finally {
+    checkpoint.close();
+  }
+}
+
+/** The model of a directory's configuration with weights that are on a backend. */
+export function newModel(
+  backend: Backend,
+  dir: string,
+  config: ModelConfig,
+  { weights, quantized, warnings }: LoadedWeights,
+): CausalLM {
+  const { rope, ropeAt, dispose } = newRotary(backend, config);
   return {
     dir,
     config,
     backend,
     weights,
+    quantized,
     warnings,
     linears: linearSizes(config),
     linear(x, path) {
@@ -106,98 +151,119 @@ export function loadLlama(backend: Backend, dir: string, { dtype, checkpoint }: 
     },
     embed: (ids) => gather(weights.get('model.embed_tokens.weight')!, ids),
     norm: (path) => weights.get(`${path}.weight`)!,
-    rope(positions) {
-      if (positions > config.maxPositions) {
-        throw new DataError(
-          `${dir}: ${positions} tokens are more than the model's context of ${config.maxPositions}`,
-        );
-      }
-      if (!tables || tables.cos.shape[0] < positions) {
-        tables = ropeTables(backend, config, Math.min(config.maxPositions, Math.max(512, 2 * positions)));
-      }
-      return tables;
-    },
+    bias: (path) => weights.get(`${path}.bias`),
+    rope,
+    ropeAt,
     dispose() {
       for (const t of weights.values()) t.dispose();
-      tables?.cos.dispose();
-      tables?.sin.dispose();
+      dispose();
     },
   };
-}
-
-/** cos and sin of position·frequency, computed in f64 and rounded once to f32 [positions, d/2]. */
-function ropeTables(backend: Backend, config: LlamaConfig, positions: number): RopeTables {
-  const frequencies = inverseFrequencies(config);
-  const half = frequencies.length;
-  const table = (f: (angle: number) => number) =>
-    keep(
-      tensor(
-        backend,
-        Float64Array.from({ length: positions * half }, (_, i) =>
-          f(Math.floor(i / half) * frequencies[i % half]),
-        ),
-        [positions, half],
-      ),
-    );
-  return { cos: table(Math.cos), sin: table(Math.sin) };
 }
 
 /**
  * The last hidden states, after the final norm. ids i32 [b, t] → f32 [b, t, e]. Rows are right-padded: a
  * causal model's states before the padding do not depend on it.
  */
-export function forward(model: LlamaModel, ids: Tensor, options: ForwardOptions = {}): Tensor {
+export function forward(model: CausalLM, ids: Tensor, options: ForwardOptions = {}): Tensor {
   if (ids.shape.length !== 2) throw new ShapeError(`forward: needs ids [b, t], got ${show(ids)}`);
-  const { config, linear, norm } = model;
+  const { config } = model;
   const { runLayer = (layer) => layer() } = options;
-  const past = options.past ?? causalPast(model, ids.shape[1]);
-  const { rmsNormEps: eps } = config;
-  let x = model.embed(ids);
+  const [b, t] = ids.shape;
+  const past = options.past ?? causalPast(model, [b, t]);
+  let x = embedded(model, ids);
   for (let index = 0; index < config.layers; index++) {
     const path = `model.layers.${index}`;
     const before = x;
     const layer = (): Tensor => {
-      const seen = rmsNorm(before, norm(`${path}.input_layernorm`), eps);
-      const attended = attention(seen, { config, linear, past, index, path: `${path}.self_attn` });
-      const [middle, h] = addRmsNorm(before, attended, norm(`${path}.post_attention_layernorm`), eps);
-      const gated = swiglu(linear(h, `${path}.mlp.gate_proj`), linear(h, `${path}.mlp.up_proj`));
-      return add(middle, linear(gated, `${path}.mlp.down_proj`));
+      const seen = normalized(model, before, `${path}.input_layernorm`);
+      const attended = attention(model, seen, { past, index, path: `${path}.self_attn` });
+      const [middle, h] = addNormalized(model, before, attended, `${path}.post_attention_layernorm`);
+      return add(middle, feedForward(model, h, `${path}.mlp`));
     };
-    x = runLayer(layer, before, index);
+    // Nothing else outlives its layer, unless something records.
+    x = scope(() => runLayer(layer, before, index));
   }
-  return rmsNorm(x, norm('model.norm'), eps);
+  return normalized(model, x, 'model.norm');
+}
+
+/** The rows of tokens as the first layer takes them. i32 [b, t] → f32 [b, t, e]. */
+function embedded({ config, embed }: CausalLM, ids: Tensor): Tensor {
+  const { embeddingScale } = config;
+  return embeddingScale === 1 ? embed(ids) : scope(() => mul(embed(ids), embeddingScale));
+}
+
+/** A linear layer with its bias, if it has one. x f32 [.., in] → f32 [.., out]. */
+function affine({ linear, bias }: Layers, x: Tensor, path: string): Tensor {
+  const [y, added] = [linear(x, path), bias(path)];
+  return added ? add(y, added) : y;
+}
+
+/** The weight that a norm's elements are multiplied by. */
+function normWeight({ config, norm }: CausalLM, path: string): Tensor {
+  return config.normOffset === 0 ? norm(path) : add(norm(path), config.normOffset);
+}
+
+/** The norm of a model's family. f32 [.., e] → f32 [.., e]. */
+function normalized(model: CausalLM, x: Tensor, path: string): Tensor {
+  const { norm, normEps } = model.config;
+  const weight = normWeight(model, path);
+  return norm === 'rms' ? rmsNorm(x, weight, normEps) : layerNorm(x, weight, model.bias(path)!, normEps);
+}
+
+/** x + y and its norm. */
+function addNormalized(model: CausalLM, x: Tensor, y: Tensor, path: string): [h: Tensor, normed: Tensor] {
+  const { norm, normEps } = model.config;
+  if (norm === 'rms') return addRmsNorm(x, y, normWeight(model, path), normEps);
+  const h = add(x, y);
+  return [h, normalized(model, h, path)];
+}
+
+const activations: Readonly<Record<Architecture['activation'], (x: Tensor) => Tensor>> = {
+  silu,
+  gelu,
+  gelu_tanh: geluTanh,
+};
+
+/** act(gate)∘up. */
+const gates: Readonly<Record<Architecture['activation'], (gate: Tensor, up: Tensor) => Tensor>> = {
+  silu: swiglu,
+  gelu: geglu,
+  gelu_tanh: gegluTanh,
+};
+
+/** f32 [.., e] → f32 [.., e]. */
+function feedForward(model: CausalLM, x: Tensor, path: string): Tensor {
+  const { mlp, activation } = model.config;
+  const [inner, outer] = mlpModules[mlp];
+  const [gate, up] = inner.map((name) => affine(model, x, `${path}.${name}`));
+  const active = mlp === 'gated' ? gates[activation](gate, up) : activations[activation](gate);
+  return affine(model, active, `${path}.${outer}`);
 }
 
 interface AttentionInputs {
-  readonly config: LlamaConfig;
-  readonly linear: Layers['linear'];
   readonly past: Past;
   readonly index: number;
   readonly path: string;
 }
 
 /** Grouped-query attention. x f32 [b, t, e] → f32 [b, t, e]. */
-function attention(x: Tensor, { config, linear, past, index, path }: AttentionInputs): Tensor {
+function attention(model: CausalLM, x: Tensor, { past, index, path }: AttentionInputs): Tensor {
   const [b, t] = x.shape;
-  const { heads: h, kvHeads, headDim: d } = config;
-  const group = h / kvHeads;
-  /** [b, t, heads·d] → [b, heads, t, d] */
-  const split = (y: Tensor, heads: number) => permute(reshape(y, [b, t, heads, d]), [0, 2, 1, 3]);
-  const rotated = (name: string, heads: number) =>
-    permute(past.rotate(reshape(linear(x, `${path}.${name}`), [b, t, heads, d])), [0, 2, 1, 3]);
-  // The heads of a group share keys and values: fold them into the rows, [b·kv, group·t, d].
-  const q = reshape(rotated('q_proj', h), [b * kvHeads, group * t, d]);
-  const { k, v } = past.extend(index, {
-    k: reshape(rotated('k_proj', kvHeads), [b * kvHeads, t, d]),
-    v: reshape(split(linear(x, `${path}.v_proj`), kvHeads), [b * kvHeads, t, d]),
-  });
-  const weights = past.weigh(matmul(q, k, { transposeB: true })); // [b·kv, group·t, s]
-  const mixed = reshape(matmul(weights, v), [b, h, t, d]);
-  return linear(reshape(permute(mixed, [0, 2, 1, 3]), [b, t, h * d]), `${path}.o_proj`);
+  const { heads: h, kvHeads, headDim: d, qkNorm } = model.config;
+  const project = (name: string, heads: number) =>
+    reshape(affine(model, x, `${path}.${name}`), [b, t, heads, d]);
+  const turned = (name: 'q' | 'k', heads: number) => {
+    const y = project(`${name}_proj`, heads);
+    return past.rotate(qkNorm ? normalized(model, y, `${path}.${name}_norm`) : y);
+  };
+  const q = turned('q', h);
+  const kv = past.extend(index, { k: turned('k', kvHeads), v: project('v_proj', kvHeads) });
+  return affine(model, reshape(past.attend(index, q, kv), [b, t, h * d]), `${path}.o_proj`);
 }
 
 /** Logits of hidden states. f32 [.., e] → f32 [.., v]. */
-export function logits(model: LlamaModel, hidden: Tensor): Tensor {
+export function logits(model: CausalLM, hidden: Tensor): Tensor {
   return model.linear(hidden, 'lm_head');
 }
 
@@ -219,15 +285,41 @@ export function scoredTokens({ b, t, labels }: TokenBatch): number {
 }
 
 export interface LossOptions extends ForwardOptions {
-  /** The labels of the scored rows from their logits [rows, v], i32 [rows]; left out: the batch's own. */
-  readonly labelsOf?: (logits: Tensor) => Tensor;
+  /**
+   * The labels of scored rows from their logits f32 [rows, v], the first of which is scored row `first` of the
+   * batch: i32 [rows]. Left out: the batch's own.
+   */
+  readonly labelsOf?: (logits: Tensor, first: number) => Tensor;
+  /** Adds up the losses of rows that meet the vocabulary together, f32 [] each; the default just does. */
+  readonly sumOf?: (losses: readonly (() => Tensor)[]) => Tensor;
+}
+
+/** Scored rows that meet the vocabulary together. */
+const rowsTogether = 256;
+
+/**
+ * Σ −ln p(label_{i+1} | tokens up to i) over the scored tokens, in nats: f32 []. Divide by `scoredTokens` for
+ * the mean. Throws DataError when the batch scores nothing.
+ */
+export function lossSum(model: CausalLM, batch: TokenBatch, options: LossOptions = {}): Tensor {
+  const { sumOf = (losses) => losses.map((loss) => scope(loss)).reduce((total, loss) => add(total, loss)) } =
+    options;
+  return sumOf(lossesTogether(model, batch, options).map((losses) => () => sum(losses())));
 }
 
 /**
- * Σ −ln p(label_{i+1} | tokens up to i) over the scored tokens, in nats: f32 []. Only scored rows meet the
- * vocabulary. Divide by `scoredTokens` for the mean. Throws DataError when the batch scores nothing.
+ * −ln p(label_{i+1} | tokens up to i) of each scored token, row after row, in nats: f32 [scoredTokens]. Only
+ * scored rows meet the vocabulary. Throws DataError when the batch scores nothing.
  */
-export function lossSum(model: LlamaModel, batch: TokenBatch, options: LossOptions = {}): Tensor {
+export function tokenLosses(model: CausalLM, batch: TokenBatch): Tensor {
+  return concat(
+    lossesTogether(model, batch, {}).map((losses) => scope(losses)),
+    0,
+  );
+}
+
+/** The losses of scored tokens, 256 after 256: f32 [≤ 256] each, whose logits are made when it is called. */
+function lossesTogether(model: CausalLM, batch: TokenBatch, options: LossOptions): (() => Tensor)[] {
   const { b, t, input_ids, labels, starts } = batch;
   const rows: number[] = [];
   const targets: number[] = [];
@@ -243,8 +335,13 @@ export function lossSum(model: LlamaModel, batch: TokenBatch, options: LossOptio
   const index = (values: ArrayLike<number>, shape: number[]) =>
     tensor(model.backend, Int32Array.from(values), shape, 'i32');
   const past = starts && documentsPast(model, starts, [b, t]);
+  const { hiddenSize } = model.config;
   const hidden = forward(model, index(input_ids, [b, t]), { past, ...options });
-  const scored = gather(reshape(hidden, [b * t, model.config.hiddenSize]), index(rows, [rows.length]));
-  const predicted = logits(model, scored);
-  return sum(crossEntropy(predicted, options.labelsOf?.(predicted) ?? index(targets, [targets.length])));
+  const scored = gather(reshape(hidden, [b * t, hiddenSize]), index(rows, [rows.length]));
+  return Array.from({ length: Math.ceil(rows.length / rowsTogether) }, (_, k) => () => {
+    const first = k * rowsTogether;
+    const own = targets.slice(first, first + rowsTogether);
+    const predicted = logits(model, slice(scored, [first, 0], [own.length, hiddenSize]));
+    return crossEntropy(predicted, options.labelsOf?.(predicted, first) ?? index(own, [own.length]));
+  });
 }

@@ -1,7 +1,8 @@
-import { causalSoftmax, concat, type RopeTables, rope, type Tensor } from '@flex/tensor';
-import type { LlamaConfig } from './config.ts';
+import { attention, type Backend, rope, type Tensor, tensor } from '@flex/tensor';
+import type { ModelConfig } from './config.ts';
+import type { Rotary } from './rotary-tables.ts';
 
-/** A layer's keys and values: f32 [b·kv heads, tokens, d]. */
+/** A layer's keys and values: [b, tokens, kv heads, d]. */
 export interface KeysAndValues {
   readonly k: Tensor;
   readonly v: Tensor;
@@ -11,50 +12,61 @@ export interface KeysAndValues {
 export interface Past {
   /** Turns queries or keys by their positions. f32 [b, t, h, d] → the same. */
   rotate(x: Tensor): Tensor;
-  /** Takes a layer's new keys and values, [b·kv, t, d]; gives those of all its tokens, [b·kv, s, d]. */
+  /**
+   * Takes a layer's new keys and values, f32 [b, t, kv, d]; gives those of all its tokens, f32 or f16 [b, s,
+   * kv, d].
+   */
   extend(layer: number, fresh: KeysAndValues): KeysAndValues;
-  /** softmax(scores/√d) over the tokens a query may see, 0 elsewhere. f32 [b·kv, group·t, s] → the same. */
-  weigh(scores: Tensor): Tensor;
-}
-
-/** Added to the score of a token that is not to be seen: its weight is 0, and it changes no other. */
-export const unseenScore = -1e30;
-
-/** Keys and values of the tokens so far, the same number in every row. */
-export interface KvCache {
-  readonly tokens: number;
-  readonly layers: readonly KeysAndValues[];
+  /**
+   * The values that a layer's queries see, weighed by softmax(q·kᵀ/√d). q f32 [b, t, h, d], k and v [b, s,
+   * kv, d] → as q.
+   */
+  attend(layer: number, q: Tensor, kv: KeysAndValues): Tensor;
 }
 
 /** What positions are to a model. */
-export interface RotaryModel {
-  readonly config: LlamaConfig;
-  /** Rotary tables for at least `positions` tokens. Throws DataError beyond the model's context. */
-  rope(positions: number): RopeTables;
+export interface RotaryModel extends Rotary {
+  readonly backend: Backend;
+  readonly config: ModelConfig;
+}
+
+/** The past of b rows of t tokens that see those up to themselves. */
+export function causalPast(model: RotaryModel, [b, t]: readonly [b: number, t: number]): Past {
+  const tables = model.rope(t);
+  const { windows } = model.config;
+  const whole = windows.every((window) => window === null || window >= t);
+  return {
+    rotate: (x) => rope(x, tables),
+    extend: (_, fresh) => fresh,
+    attend: whole ? attend(model) : attendWithin(model, [b, t], (i) => [0, i % t]),
+  };
+}
+
+/** Attention where query i sees the keys up to i. */
+function attend({ config }: RotaryModel): Past['attend'] {
+  const scale = 1 / Math.sqrt(config.headDim);
+  return (_, q, { k, v }) => attention(q, k, v, { scale });
 }
 
 /**
- * The past of t further tokens in each row of a cache, each of which sees those up to itself. `cache()` is
- * the one they leave. Throws DataError beyond the model's context.
+ * Attention where `range` says of each of the b·t queries which keys it sees, the first and the last: in a
+ * layer with a window the last so many of them.
  */
-export function causalPast(
-  model: RotaryModel,
-  t: number,
-  before: KvCache = { tokens: 0, layers: [] },
-): Past & { cache(): KvCache } {
-  const offset = before.tokens;
-  const tokens = offset + t;
-  const tables = model.rope(tokens);
-  const layers: KeysAndValues[] = [];
-  return {
-    rotate: (x) => rope(x, tables, offset),
-    extend(layer, fresh) {
-      const old = before.layers[layer];
-      layers[layer] = old ? { k: concat([old.k, fresh.k], 1), v: concat([old.v, fresh.v], 1) } : fresh;
-      return layers[layer];
-    },
-    weigh: (scores) =>
-      causalSoftmax(scores, { scale: 1 / Math.sqrt(model.config.headDim), queries: t, offset }),
-    cache: () => ({ tokens, layers }),
+export function attendWithin(
+  { backend, config }: RotaryModel,
+  [b, t]: readonly [b: number, t: number],
+  range: (query: number) => readonly [first: number, last: number],
+): Past['attend'] {
+  const scale = 1 / Math.sqrt(config.headDim);
+  const seenIn = (window: number | null): Tensor => {
+    const seen = new Int32Array(2 * b * t);
+    for (let i = 0; i < b * t; i++) {
+      const [first, last] = range(i);
+      seen[2 * i] = window === null ? first : Math.max(first, last - window + 1);
+      seen[2 * i + 1] = last;
+    }
+    return tensor(backend, seen, [b, t, 2], 'i32');
   };
+  const seen = new Map([...new Set(config.windows)].map((window) => [window, seenIn(window)]));
+  return (layer, q, { k, v }) => attention(q, k, v, { scale, seen: seen.get(config.windows[layer]) });
 }

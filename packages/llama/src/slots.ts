@@ -1,176 +1,198 @@
-import {
-  add,
-  causalSoftmax,
-  donate,
-  gather,
-  pad,
-  reshape,
-  rope,
-  scope,
-  setRow,
-  slice,
-  type Tensor,
-  tensor,
-} from '@flex/tensor';
-import { forward, type LlamaModel, logits } from './model.ts';
-import { causalPast, type KeysAndValues, type Past, unseenScore } from './past.ts';
+import { reshape, rope, scope, slice, type Tensor, tensor } from '@flex/tensor';
+import { type KvCache, newKvCache } from './kv-cache.ts';
+import { type CausalLM, forward, logits } from './model.ts';
+import { attendWithin, causalPast, type Past } from './past.ts';
 
-/** Columns by which the caches grow. */
-const columnsAtOnce = 64;
+export interface FillOptions {
+  /** The model with an adapter, which this text is decoded with. */
+  readonly model?: CausalLM;
+  /** Told of the logits of each token of the prompt but the first, in their order. */
+  readonly onLogits?: (logits: Float32Array) => void;
+}
 
 /** Texts that are decoded together, each in a slot of its own and at a length of its own. */
 export interface Slots {
-  /** Puts a prompt into a slot, in place of what it held. Gives the logits of its next token. */
-  fill(slot: number, prompt: readonly number[]): Promise<Float32Array>;
+  /**
+   * Puts a prompt into a slot, in place of what it held. Gives the logits of its next token. A prompt that a
+   * slot still begins with is copied from it, which gives the same bits, unless `onLogits` is to be told.
+   * Where this or a step fails, all slots are to be filled again.
+   */
+  fill(slot: number, prompt: readonly number[], options?: FillOptions): Promise<Float32Array>;
   /** Feeds a token to each of these slots. Gives the logits of the next ones. */
   step(tokens: ReadonlyMap<number, number>): Promise<ReadonlyMap<number, Float32Array>>;
+  /** Slot i goes on with the text of slot from[i]; further slots with their own. */
+  reorder(from: readonly number[]): void;
   dispose(): void;
 }
+
+type OnLogits = (logits: Float32Array) => void;
+
+/** A prompt that a slot begins with. */
+interface Filled {
+  readonly prompt: readonly number[];
+  readonly model: CausalLM;
+  /** Those of the next token. */
+  readonly logits: Float32Array;
+}
+
+/** Rows of a prompt that meet the vocabulary together. */
+const rowsTogether = 64;
 
 /**
  * Empty slots. Every step computes all of them, empty ones too, and token i of a text is always column i of
  * its cache: so the logits of a text depend on its own tokens and on `count` alone, to the last bit, not on
- * what the other slots hold.
+ * what the other slots hold. A prompt is computed from its own keys and values in f32; later tokens see them
+ * as the cache holds them (see KvCache). A text whose model has an adapter takes a slot like any other; a
+ * step runs each model that has a text in it.
  */
-export function newSlots(model: LlamaModel, count: number): Slots {
+export function newSlots(model: CausalLM, count: number): Slots {
   const { backend, config } = model;
-  const { layers: layerCount, kvHeads, headDim, hiddenSize, vocabSize } = config;
-  const lengths: number[] = Array(count).fill(0);
-  let columns = 0;
-  /** Keys and values, f32 [count·kv, columns, d] each. */
-  let layers: readonly KeysAndValues[] = [];
+  const { hiddenSize, vocabSize } = config;
+  const cache = newKvCache(model, count);
+  const texts: number[][] = Array.from({ length: count }, () => []);
+  /** What each slot was last filled with; undefined: nothing. */
+  const filled: (Filled | undefined)[] = Array(count).fill(undefined);
 
   const integers = (values: readonly number[], shape = [values.length]) =>
     tensor(backend, Int32Array.from(values), shape, 'i32');
-  /** Replaces the caches by what `change` makes of each, and frees the old. */
-  const replace = (change: (x: Tensor, layer: number, name: keyof KeysAndValues) => Tensor): void => {
-    const next = scope(() =>
-      layers.map(({ k, v }, layer) => ({ k: change(k, layer, 'k'), v: change(v, layer, 'v') })),
-    );
-    dispose();
-    layers = next;
-  };
-  const dispose = (): void => {
-    for (const { k, v } of layers) {
-      k.dispose();
-      v.dispose();
-    }
-    layers = [];
-  };
-  /** Makes room for texts of this length. */
-  const reserve = (length: number): void => {
-    if (length <= columns) return;
-    const more = Math.ceil(length / columnsAtOnce) * columnsAtOnce - columns;
-    if (columns > 0) replace((x) => pad(x, [0, 0, 0], [0, more, 0]));
-    columns += more;
-    if (layers.length > 0) return;
-    const empty = () => {
-      const shape = [count * kvHeads, columns, headDim];
-      return tensor(backend, new Float32Array(shape[0] * shape[1] * shape[2]), shape);
-    };
-    layers = Array.from({ length: layerCount }, () => ({ k: empty(), v: empty() }));
-  };
   const takeLogits = async (rows: Tensor): Promise<Float32Array> => {
     const values = Float32Array.from(await rows.data());
     rows.dispose();
     return values;
   };
-  const lastOf = (hidden: Tensor): Tensor => {
+  const lastOf = (own: CausalLM, hidden: Tensor): Tensor => {
     const [b, t] = hidden.shape;
-    return logits(model, reshape(slice(hidden, [0, t - 1, 0], [b, 1, hiddenSize]), [b, hiddenSize]));
+    return logits(own, reshape(slice(hidden, [0, t - 1, 0], [b, 1, hiddenSize]), [b, hiddenSize]));
+  };
+
+  /** Computes a prompt. Gives the logits of its next token. */
+  const compute = async (slot: number, prompt: readonly number[], own: CausalLM, onLogits?: OnLogits) => {
+    const t = prompt.length;
+    const hidden = scope(() => {
+      const past: Past = {
+        ...causalPast(own, [1, t]),
+        extend(layer, fresh) {
+          cache.fill(layer, slot, fresh);
+          return fresh;
+        },
+      };
+      return forward(own, integers(prompt, [1, t]), { past });
+    });
+    try {
+      if (onLogits) await tellLogits(own, hidden, onLogits);
+      return await takeLogits(scope(() => lastOf(own, hidden)));
+    } finally {
+      hidden.dispose();
+    }
+  };
+  /** Tells the logits after each token of f32 [1, t, e] but the last. */
+  const tellLogits = async (own: CausalLM, hidden: Tensor, onLogits: OnLogits): Promise<void> => {
+    const t = hidden.shape[1];
+    for (let from = 0; from < t - 1; from += rowsTogether) {
+      const n = Math.min(rowsTogether, t - 1 - from);
+      const rows = scope(() =>
+        logits(own, reshape(slice(hidden, [0, from, 0], [1, n, hiddenSize]), [n, hiddenSize])),
+      );
+      const values = await takeLogits(rows);
+      for (let row = 0; row < n; row++) onLogits(rowOf(values, row));
+    }
+  };
+  /** Feeds tokens to slots of one model. Gives the logits of all slots. */
+  const stepOf = async (own: CausalLM, tokens: ReadonlyMap<number, number>): Promise<Float32Array> => {
+    const positions = texts.map(({ length }, slot) => (tokens.has(slot) ? length : -1));
+    const ids = texts.map((_, slot) => tokens.get(slot) ?? 0);
+    const past = () => slotsPast(own, cache, positions);
+    return await takeLogits(
+      scope(() => lastOf(own, forward(own, integers(ids, [count, 1]), { past: past() }))),
+    );
+  };
+  const rowOf = (values: Float32Array, row: number) =>
+    values.subarray(row * vocabSize, (row + 1) * vocabSize);
+
+  /** Does it. Where it fails, nobody knows what was still written: the cache and the slots are empty then. */
+  const trying = async <T>(work: () => Promise<T>): Promise<T> => {
+    try {
+      return await work();
+    } catch (error) {
+      filled.fill(undefined);
+      cache.dispose();
+      throw error;
+    }
+  };
+
+  const fill: Slots['fill'] = async (slot, prompt, { model: own = model, onLogits } = {}) => {
+    cache.reserve(prompt.length + 1);
+    const isSame = (one?: Filled) => one?.model === own && sameIds(one.prompt, prompt);
+    const from = onLogits ? -1 : filled.findIndex(isSame);
+    const known = filled[from];
+    filled[slot] = undefined;
+    if (known && from !== slot) cache.share(from, slot, prompt.length);
+    const next = known?.logits ?? (await compute(slot, prompt, own, onLogits));
+    filled[slot] = { prompt: [...prompt], model: own, logits: next };
+    texts[slot] = [...prompt];
+    return next;
+  };
+  const step: Slots['step'] = async (tokens) => {
+    cache.reserve(Math.max(...[...tokens.keys()].map((slot) => texts[slot].length)) + 1);
+    const rows = new Map<number, Float32Array>();
+    for (const own of new Set([...tokens.keys()].map((slot) => filled[slot]!.model))) {
+      const its = new Map([...tokens].filter(([slot]) => filled[slot]!.model === own));
+      const values = await stepOf(own, its);
+      for (const slot of its.keys()) rows.set(slot, rowOf(values, slot));
+    }
+    for (const [slot, token] of tokens) texts[slot].push(token);
+    return new Map([...tokens.keys()].map((slot) => [slot, rows.get(slot)!]));
   };
 
   return {
-    async fill(slot, prompt) {
-      const t = prompt.length;
-      const [rows, cache] = scope(() => {
-        const past = causalPast(model, t);
-        const hidden = forward(model, integers(prompt, [1, t]), { past });
-        return [lastOf(hidden), past.cache()];
-      });
-      reserve(t + 1);
-      replace((x, layer, name) => {
-        const slotSize = kvHeads * columns * headDim;
-        const fresh = reshape(pad(cache.layers[layer][name], [0, 0, 0], [0, columns - t, 0]), [1, slotSize]);
-        return reshape(setRow(reshape(x, [1, count, slotSize]), fresh, integers([slot])), x.shape);
-      });
-      for (const { k, v } of cache.layers) {
-        k.dispose();
-        v.dispose();
-      }
-      lengths[slot] = t;
-      return await takeLogits(rows);
+    fill: (...args) => trying(() => fill(...args)),
+    step: (tokens) => trying(() => step(tokens)),
+    reorder(from) {
+      const next = texts.map((_, slot) => texts[from[slot] ?? slot]);
+      const same = next.map((text, slot) =>
+        text === texts[slot] ? text.length : commonStart(text, texts[slot]),
+      );
+      const [start, end] = [Math.min(...same), Math.max(...next.map(({ length }) => length))];
+      if (start < end) cache.copy(from, start, end);
+      for (const slot of texts.keys()) texts[slot] = [...next[slot]];
+      const prompts = filled.map((_, slot) => filled[from[slot] ?? slot]);
+      for (const slot of filled.keys()) filled[slot] = prompts[slot];
     },
-    async step(tokens) {
-      reserve(Math.max(...[...tokens.keys()].map((slot) => lengths[slot])) + 1);
-      const slots = [...lengths.keys()];
-      const positions = slots.map((slot) => (tokens.has(slot) ? lengths[slot] : -1));
-      const [rows, next] = scope(() => {
-        const past = slotsPast(model, layers, positions);
-        const ids = integers(
-          slots.map((slot) => tokens.get(slot) ?? 0),
-          [count, 1],
-        );
-        return [lastOf(forward(model, ids, { past })), past.layers()];
-      });
-      dispose();
-      layers = next;
-      for (const slot of tokens.keys()) lengths[slot]++;
-      const values = await takeLogits(rows);
-      const rowOf = (slot: number) => values.subarray(slot * vocabSize, (slot + 1) * vocabSize);
-      return new Map([...tokens.keys()].map((slot) => [slot, rowOf(slot)]));
-    },
-    dispose,
+    dispose: cache.dispose,
   };
 }
 
+function sameIds(a: readonly number[], b: readonly number[]): boolean {
+  return a.length === b.length && commonStart(a, b) === a.length;
+}
+
+/** Tokens that two texts begin with, both of them. */
+function commonStart(a: readonly number[], b: readonly number[]): number {
+  const end = Math.min(a.length, b.length);
+  let i = 0;
+  while (i < end && a[i] === b[i]) i++;
+  return i;
+}
+
 /** The past of one token in each slot, at its position there; at −1 the slot stays as it is. */
-function slotsPast(
-  model: LlamaModel,
-  caches: readonly KeysAndValues[],
-  positions: readonly number[],
-): Past & { layers(): readonly KeysAndValues[] } {
+function slotsPast(model: CausalLM, cache: KvCache, positions: readonly number[]): Past {
   const { backend, config } = model;
-  const { kvHeads, headDim: d } = config;
+  const { headDim: d } = config;
   const count = positions.length;
-  const columns = caches[0].k.shape[1];
-  const columnsOfHeads = tensor(
-    backend,
-    Int32Array.from({ length: count * kvHeads }, (_, i) => positions[Math.floor(i / kvHeads)]),
-    [count * kvHeads],
-    'i32',
+  const integers = (values: readonly number[]) =>
+    tensor(backend, Int32Array.from(values), [values.length], 'i32');
+  const columns = integers(positions);
+  // An empty slot sees the first of its columns, and nobody looks at what it makes of it.
+  const last = positions.map((position) => Math.max(0, position));
+  // A text is as long as it is when its token comes; what is in the cache keeps the angles that it came with.
+  const angles = model.ropeAt(
+    Int32Array.from(last),
+    Int32Array.from(last, (position) => position + 1),
   );
-  const mask = Float32Array.from({ length: count * columns }, (_, i) =>
-    i % columns <= Math.max(0, positions[Math.floor(i / columns)]) ? 0 : unseenScore,
-  );
-  const masks = tensor(backend, mask, [count, 1, columns]);
-  const tables = model.rope(Math.max(...positions) + 1);
-  const positionsOfSlots = tensor(
-    backend,
-    Int32Array.from(positions, (position) => Math.max(0, position)),
-    [count],
-    'i32',
-  );
-  const angles = { cos: gather(tables.cos, positionsOfSlots), sin: gather(tables.sin, positionsOfSlots) };
-  const layers: KeysAndValues[] = [];
   return {
     // The slots stand where rope expects the tokens of one row.
     rotate: (x) => reshape(rope(reshape(x, [1, count, x.shape[2], d]), angles), x.shape),
-    extend(layer, fresh) {
-      // In the memory of the caches before, which this step is the last to see.
-      const insert = (old: Tensor, x: Tensor) =>
-        setRow(donate(old), reshape(x, [count * kvHeads, d]), columnsOfHeads);
-      layers[layer] = { k: insert(caches[layer].k, fresh.k), v: insert(caches[layer].v, fresh.v) };
-      return layers[layer];
-    },
-    weigh(scores) {
-      const masked = add(
-        reshape(scores, [count, (scores.shape[0] / count) * scores.shape[1], columns]),
-        masks,
-      );
-      const all = { scale: 1 / Math.sqrt(d), queries: 1, offset: columns - 1 };
-      return causalSoftmax(reshape(masked, scores.shape), all);
-    },
-    layers: () => layers,
+    extend: (layer, fresh) => cache.append(layer, fresh, columns),
+    attend: attendWithin(model, [count, 1], (slot) => [0, last[slot]]),
   };
 }

@@ -12,6 +12,9 @@ import {
 } from '@flex/tensor/safetensors';
 import type { Checkpoint } from './checkpoint-files.ts';
 
+/** What is written: a checkpoint, or whatever gives tensors as one does. */
+type Tensors = Pick<Checkpoint, 'names' | 'spec' | 'readChunks'>;
+
 export interface WriteCheckpointOptions {
   /** Every floating-point weight's dtype; a number of another is rounded once, to nearest even. */
   readonly dtype: FloatDType;
@@ -42,7 +45,7 @@ const floats: readonly SafetensorsDType[] = ['F64', 'F32', 'F16', 'BF16'];
  */
 export function writeCheckpoint(
   dir: string,
-  checkpoint: Checkpoint,
+  checkpoint: Tensors,
   { dtype, maxShardBytes = 5e9 }: WriteCheckpointOptions,
 ): WrittenCheckpoint {
   const shards: Map<string, TensorToWrite>[] = [];
@@ -79,7 +82,7 @@ export function writeCheckpoint(
 
 /** A parameter in the dtype that it is stored in, piece by piece. */
 function* converted(
-  checkpoint: Checkpoint,
+  checkpoint: Tensors,
   name: string,
   stored: SafetensorsDType,
 ): Generator<TensorData, void, undefined> {

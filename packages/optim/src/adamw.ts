@@ -2,7 +2,7 @@ import { definePart, readOptions } from '@flex/base';
 import { add, div, donate, mul, scope, sqrt, sub } from '@flex/tensor';
 import { elementwiseAll } from '@flex/tensor/kernel';
 import { z } from 'zod';
-import { type Optimizer, updateEach, zeroState } from './optimizer.ts';
+import { type Optimizer, updateStacks, zeroState } from './optimizer.ts';
 
 const schema = z.strictObject({
   /** Learning rate that the schedule scales. */
@@ -41,7 +41,7 @@ const adamwUpdate = elementwiseAll(
 /**
  * p ← p·(1 − lr·weightDecay) − lr·m̂ / (√v̂ + eps), as torch.optim.AdamW has it: m̂ = m/(1 − β1ᵗ) with
  * m ← β1·m + (1 − β1)·g, and v̂ = v/(1 − β2ᵗ) with v ← β2·v + (1 − β2)·g². One dispatch a
- * parameter, in the memory of the state that it is given.
+ * stack of parameters, in the memory of the state that it is given.
  *
  * Throws ConfigError for options out of range.
  * Source: Loshchilov and Hutter, Decoupled Weight Decay Regularization, 2019, algorithm 2.
@@ -58,7 +58,7 @@ export function adamw(given: Partial<AdamWOptions> = {}): Optimizer {
       const decay = [beta1, 1 - beta1, beta2, 1 - beta2] as const;
       const inputs = { grads, state, params };
       return scope(() =>
-        updateEach('adamw', ['m', 'v'], inputs, info, ({ param, grad, lr }, m, v) => {
+        updateStacks('adamw', ['m', 'v'], inputs, info, ({ param, grad, lr }, m, v) => {
           const step = [1 - lr * weightDecay, lr / meanShare, 1 / Math.sqrt(meanSquareShare), eps] as const;
           return adamwUpdate(param, grad, donate(m), donate(v), ...decay, ...step);
         }),

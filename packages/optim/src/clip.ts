@@ -1,7 +1,9 @@
 import { ConfigError } from '@flex/base';
-import { add, div, greater, mul, scope, sqrt, square, sum, type Tensor, where } from '@flex/tensor';
+import { add, div, greater, mul, scope, sqrt, type Tensor, where } from '@flex/tensor';
 import { elementwise } from '@flex/tensor/kernel';
+import { innerProduct } from './inner-product.ts';
 import type { Params } from './optimizer.ts';
+import { mapStacks } from './stacks.ts';
 
 /** min(1, most / (norm + 1e-6)); a norm that is no number stays none. */
 const coefficientOf = elementwise(
@@ -23,7 +25,7 @@ const coefficientOf = elementwise(
  */
 export function globalNorm(grads: Params): Tensor {
   if (grads.size === 0) throw new ConfigError('globalNorm: needs at least one gradient, got none');
-  return scope(() => sqrt([...grads.values()].map((g) => sum(square(g))).reduce(add)));
+  return scope(() => sqrt(innerProduct(grads, grads)));
 }
 
 /**
@@ -38,6 +40,6 @@ export function clipByGlobalNorm(
   return scope(() => {
     const norm = globalNorm(grads);
     const coefficient = coefficientOf(norm, maxNorm);
-    return { grads: new Map([...grads].map(([name, g]) => [name, mul(g, coefficient)])), norm };
+    return { grads: mapStacks([grads], ([g]) => mul(g, coefficient)), norm };
   });
 }

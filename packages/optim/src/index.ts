@@ -1,5 +1,6 @@
 export * from './adamw.ts';
 export * from './clip.ts';
+export { innerProduct } from './inner-product.ts';
 export * from './lion.ts';
 export * from './optimizer.ts';
 export * from './schedule.ts';
@@ -7,4 +8,6 @@ export * from './sgd.ts';
 export type { SophiaOptions } from './sophia.ts';
 export * from './sophia-g.ts';
 export * from './sophia-h.ts';
+export { mapStacks } from './stacks.ts';
+export * from './symptoms.ts';
 export { updateRatio } from './update-ratio.ts';

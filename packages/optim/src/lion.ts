@@ -2,7 +2,7 @@ import { definePart, readOptions } from '@flex/base';
 import { add, donate, mul, scope, sign, sub } from '@flex/tensor';
 import { elementwiseAll } from '@flex/tensor/kernel';
 import { z } from 'zod';
-import { type Optimizer, updateEach, zeroState } from './optimizer.ts';
+import { type Optimizer, updateStacks, zeroState } from './optimizer.ts';
 
 const schema = z.strictObject({
   /** Learning rate that the schedule scales: the step of every coordinate, so a fraction of AdamW's. */
@@ -35,8 +35,10 @@ const lionUpdate = elementwiseAll(
 
 /**
  * θ ← θ·(1 − lr·weightDecay) − lr·sign(β1·m + (1 − β1)·g), then m ← β2·m + (1 − β2)·g. One dispatch a
- * parameter, in the memory of the state that it is given. Its default rate is a quarter of AdamW's and its
- * decay four times as large, so that their product stays. Throws ConfigError for options out of range.
+ * stack of parameters, in the memory of the state that it is given. Its default rate is a quarter of AdamW's
+ * and its decay four times as large, so that their product stays.
+ *
+ * Throws ConfigError for options out of range.
  * Source: Chen et al., Symbolic Discovery of Optimization Algorithms, 2023, algorithm 2.
  */
 export function lion(given: Partial<LionOptions> = {}): Optimizer {
@@ -49,7 +51,7 @@ export function lion(given: Partial<LionOptions> = {}): Optimizer {
       const decay = [beta1, 1 - beta1, beta2, 1 - beta2] as const;
       const inputs = { grads, state, params };
       return scope(() =>
-        updateEach('lion', ['m'], inputs, info, ({ param, grad, lr }, m) =>
+        updateStacks('lion', ['m'], inputs, info, ({ param, grad, lr }, m) =>
           lionUpdate(param, grad, donate(m), ...decay, 1 - lr * weightDecay, lr),
         ),
       );

@@ -4,6 +4,8 @@ import './index.ts';
 
 const own = [
   'adamwUpdate',
+  'addProduct',
+  'addProducts',
   'clipCoefficient',
   'equalCount',
   'lionUpdate',

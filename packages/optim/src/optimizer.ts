@@ -1,4 +1,5 @@
-import { ShapeError, sameSpec, show, type Tensor, zeros } from '@flex/tensor';
+import { ShapeError, sameSpec, scope, show, size, type Tensor, zeros } from '@flex/tensor';
+import { stack, unstacked } from './stacks.ts';
 
 /** Tensors by name, such as `model.layers.0.mlp.gate_proj.a`. */
 export type Params = ReadonlyMap<string, Tensor>;
@@ -64,7 +65,8 @@ export interface Optimizer {
    * The parameters and the state after one update: new tensors under the same names and of the same shapes.
    * The old parameters and the gradients are left alone, for the caller to free; the old state is given up,
    * so that the new one may lie in its memory. Runs on the device, without reading back: what it tells of
-   * the update, by the names of columns, are numbers f32 [] that the run reads with its own.
+   * the update, by the names of columns, are numbers f32 [] that the run reads with its own. A run ends where
+   * a number of parameters, state or columns is not finite.
    */
   update(grads: Params, state: OptimizerState, params: Params, info: UpdateInfo): UpdatedParams;
   /** What `update` is to be told in `info.curvature`. */
@@ -125,18 +127,51 @@ function fitting(
 
 /** Zeros in the shape of every parameter, under `<kind>.<name>` for each kind of state. */
 export function zeroState(params: Params, ...kinds: readonly string[]): OptimizerState {
-  const zerosOf = (kind: string) =>
-    [...params].map(([name, p]) => [`${kind}.${name}`, zeros(p.backend, p.shape)] as const);
-  return new Map(kinds.flatMap(zerosOf));
+  const zerosOf = (names: readonly string[]) => {
+    const { backend, shape } = params.get(names[0])!;
+    return kinds.map(() => zeros(backend, [names.length, size(shape)]));
+  };
+  return scope(() => namedState(kinds, unstacked(params, zerosOf)));
+}
+
+/** What is under each parameter's name for each kind, under `<kind>.<name>`. */
+const namedState = (kinds: readonly string[], found: readonly Params[]): OptimizerState =>
+  new Map(kinds.flatMap((kind, i) => [...found[i]].map(([name, t]) => [`${kind}.${name}`, t] as const)));
+
+/** Tensors of an update that a rule makes new ones of. */
+interface Moving {
+  readonly param: Tensor;
+  readonly grad: Tensor;
+  /** Their learning rate. */
+  readonly lr: number;
 }
 
 /** A parameter at its update, as a rule sees it. */
-export interface ParameterUpdate {
+export interface ParameterUpdate extends Moving {
   readonly name: string;
-  readonly param: Tensor;
-  readonly grad: Tensor;
-  /** Its learning rate. */
-  readonly lr: number;
+}
+
+/** Parameters of one size and one learning rate at their update, the rows of matrices f32 [names, n]. */
+export interface StackUpdate extends Moving {
+  readonly names: readonly string[];
+}
+
+interface UpdateTensors {
+  readonly grads: Params;
+  readonly state: OptimizerState;
+  readonly params: Params;
+}
+
+/** Throws ShapeError for a gradient or state that a parameter lacks, or that does not fit it. */
+function requireFitting(
+  optimizer: string,
+  kinds: readonly string[],
+  { grads, state, params }: UpdateTensors,
+): void {
+  for (const [name, param] of params) {
+    gradientOf(optimizer, grads, name, param);
+    for (const kind of kinds) stateOf(optimizer, state, `${kind}.${name}`, param);
+  }
 }
 
 /**
@@ -147,25 +182,45 @@ export interface ParameterUpdate {
 export function updateEach(
   optimizer: string,
   kinds: readonly string[],
-  inputs: { readonly grads: Params; readonly state: OptimizerState; readonly params: Params },
+  inputs: UpdateTensors,
   info: UpdateInfo,
   rule: (one: ParameterUpdate, ...state: readonly Tensor[]) => readonly Tensor[],
 ): UpdatedParams {
-  const all = [...inputs.params].map(([name, param]) => ({
-    one: {
-      name,
-      param,
-      grad: gradientOf(optimizer, inputs.grads, name, param),
-      lr: learningRateOf(info, name),
-    },
-    state: kinds.map((kind) => stateOf(optimizer, inputs.state, `${kind}.${name}`, param)),
-  }));
-  const params = new Map<string, Tensor>();
-  const states = kinds.map(() => new Map<string, Tensor>());
-  for (const { one, state } of all) {
-    const [moved, ...after] = rule(one, ...state);
-    params.set(one.name, moved);
-    for (const [i, t] of after.entries()) states[i].set(`${kinds[i]}.${one.name}`, t);
+  requireFitting(optimizer, kinds, inputs);
+  const found = [new Map<string, Tensor>(), ...kinds.map(() => new Map<string, Tensor>())];
+  for (const [name, param] of inputs.params) {
+    const one = { name, param, grad: inputs.grads.get(name)!, lr: learningRateOf(info, name) };
+    const made = rule(one, ...kinds.map((kind) => inputs.state.get(`${kind}.${name}`)!));
+    for (const [i, t] of made.entries()) found[i].set(name, t);
   }
-  return { params, state: new Map(states.flatMap((each) => [...each])) };
+  const [params, ...states] = found;
+  return { params, state: namedState(kinds, states) };
+}
+
+/**
+ * As `updateEach`, by a rule that has no need of a parameter's shape, such as one number by number: those of
+ * one size and one learning rate are moved together, by one call for the matrices of which they are the rows.
+ */
+export function updateStacks(
+  optimizer: string,
+  kinds: readonly string[],
+  inputs: UpdateTensors,
+  info: UpdateInfo,
+  rule: (one: StackUpdate, ...state: readonly Tensor[]) => readonly Tensor[],
+): UpdatedParams {
+  requireFitting(optimizer, kinds, inputs);
+  const rateOf = (name: string) => learningRateOf(info, name);
+  const move = (names: readonly string[]) => {
+    const [param, grad] = [inputs.params, inputs.grads].map((tensors) => stack(tensors, names));
+    const state = kinds.map((kind) => {
+      const keys = names.map((name) => `${kind}.${name}`);
+      const matrix = stack(inputs.state, keys);
+      // Of the old state's memory the matrix alone is left, so that the rule can give it up.
+      for (const key of keys) inputs.state.get(key)!.dispose();
+      return matrix;
+    });
+    return rule({ names, param, grad, lr: rateOf(names[0]) }, ...state);
+  };
+  const [params, ...states] = unstacked(inputs.params, move, rateOf);
+  return { params, state: namedState(kinds, states) };
 }

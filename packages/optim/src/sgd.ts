@@ -2,7 +2,7 @@ import { definePart, readOptions } from '@flex/base';
 import { add, donate, mul, scope, sub } from '@flex/tensor';
 import { elementwiseAll } from '@flex/tensor/kernel';
 import { z } from 'zod';
-import { type Optimizer, updateEach, zeroState } from './optimizer.ts';
+import { type Optimizer, updateStacks, zeroState } from './optimizer.ts';
 
 const schema = z.strictObject({
   /** Learning rate that the schedule scales. */
@@ -28,8 +28,8 @@ const sgdUpdate = elementwiseAll(
 
 /**
  * θ ← θ·(1 − lr·weightDecay) − lr·m with m ← μ·m + g: gradient descent with momentum as torch.optim.SGD has
- * it (Polyak's, without dampening), the decay decoupled. One dispatch a parameter, in the memory of the
- * state that it is given. Throws ConfigError for options out of range.
+ * it (Polyak's, without dampening), the decay decoupled. One dispatch a stack of parameters, in
+ * the memory of the state that it is given. Throws ConfigError for options out of range.
  * Source: Polyak 1964; Loshchilov and Hutter, 2019, algorithm 1.
  */
 export function sgd(given: Partial<SgdOptions> = {}): Optimizer {
@@ -39,7 +39,7 @@ export function sgd(given: Partial<SgdOptions> = {}): Optimizer {
     init: (params) => zeroState(params, 'm'),
     update: (grads, state, params, info) =>
       scope(() =>
-        updateEach('sgd', ['m'], { grads, state, params }, info, ({ param, grad, lr }, m) =>
+        updateStacks('sgd', ['m'], { grads, state, params }, info, ({ param, grad, lr }, m) =>
           sgdUpdate(param, grad, donate(m), momentum, 1 - lr * weightDecay, lr),
         ),
       ),

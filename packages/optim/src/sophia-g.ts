@@ -2,6 +2,7 @@ import { definePart, readOptions } from '@flex/base';
 import { mul, scope, square } from '@flex/tensor';
 import type { Optimizer } from './optimizer.ts';
 import { type SophiaOptions, sophia, sophiaSchema } from './sophia.ts';
+import { mapStacks } from './stacks.ts';
 
 const schema = sophiaSchema(0.05);
 
@@ -13,12 +14,7 @@ const schema = sophiaSchema(0.05);
  */
 export function sophiaG(given: Partial<SophiaOptions> = {}): Optimizer {
   return sophia('sophia-g', readOptions(schema, given, 'sophia-g'), (objective) =>
-    scope(() => {
-      const { scoredTokens } = objective;
-      return new Map(
-        [...objective.sampledGradient()].map(([name, g]) => [name, mul(square(g), scoredTokens)]),
-      );
-    }),
+    scope(() => mapStacks([objective.sampledGradient()], ([g]) => mul(square(g), objective.scoredTokens))),
   );
 }
 

@@ -2,6 +2,7 @@ import { definePart, readOptions } from '@flex/base';
 import { dropout, mul, ones, scope, sub, type Tensor } from '@flex/tensor';
 import type { Draw, Optimizer } from './optimizer.ts';
 import { type SophiaOptions, sophia, sophiaSchema } from './sophia.ts';
+import { mapStacks } from './stacks.ts';
 
 // The second word of a random key says what is drawn, so that no two streams of a run meet.
 const rademacherStream = 0x4ade;
@@ -18,8 +19,7 @@ export function sophiaH(given: Partial<SophiaOptions> = {}): Optimizer {
   return sophia('sophia-h', readOptions(schema, given, 'sophia-h'), (objective, params, draw) =>
     scope(() => {
       const us = new Map([...params].map(([name, p], index) => [name, rademacher(p, draw, index)]));
-      const products = objective.hessianProduct(us);
-      return new Map([...us].map(([name, u]) => [name, mul(u, products.get(name)!)]));
+      return mapStacks([us, objective.hessianProduct(us)], ([u, product]) => mul(u, product));
     }),
   );
 }

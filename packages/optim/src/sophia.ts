@@ -2,6 +2,7 @@ import {
   abs,
   add,
   clamp,
+  concat,
   div,
   donate,
   equal,
@@ -9,27 +10,26 @@ import {
   less,
   maximum,
   mul,
-  reshape,
   scope,
   size,
   sub,
+  sum,
   type Tensor,
   where,
-  zeros,
 } from '@flex/tensor';
-import { elementwise, elementwiseAll, rowSum, rowwise, rowwiseAll, twin } from '@flex/tensor/kernel';
+import { elementwise, elementwiseAll, rowSum, rowwise, rowwiseAll } from '@flex/tensor/kernel';
 import { z } from 'zod';
 import {
-  type Columns,
   type Curvature,
   estimateOf,
   isDue,
   type Optimizer,
-  type ParameterUpdate,
-  updateEach,
+  type StackUpdate,
+  updateStacks,
   zeroState,
 } from './optimizer.ts';
-import { asRow } from './update-ratio.ts';
+import { stack } from './stacks.ts';
+import { lastingSymptoms, patience, type Symptom } from './symptoms.ts';
 
 /** The options of both Sophias, which differ in γ's default. */
 export const sophiaSchema = (gamma: number) =>
@@ -81,29 +81,24 @@ const movingMean = elementwise('movingMean', (mean, x, beta, fresh) => add(mul(b
   numbers: [0.75, 0.25],
 });
 
-/** Counts carried from parameter to parameter: where |m| < max(γ·h, ε), and where h ≤ 0. */
+/** Along rows how many there are where |m| < max(γ·h, ε), and how many where h ≤ 0. */
 const sophiaCounts = rowwiseAll(
   'sophiaCounts',
-  ['row', 'row', 'cell', 'cell', 'number', 'number'],
-  (m, h, unclipped, flat, gamma, eps) => [
-    add(unclipped, rowSum(less(abs(m), maximum(mul(gamma, h), eps)))),
-    add(flat, rowSum(where(greater(h, 0), 0, 1))),
+  ['row', 'row', 'number', 'number'],
+  (m, h, gamma, eps) => [
+    rowSum(less(abs(m), maximum(mul(gamma, h), eps))),
+    rowSum(where(greater(h, 0), 0, 1)),
   ],
   { vjp: null, numbers: [0.5, 0.25] },
 );
 
-/** A count carried on: where two rows are equal. */
-const equalCount = rowwise(
-  'equalCount',
-  ['row', 'row', 'cell'],
-  (x, y, total) => add(total, rowSum(equal(x, y))),
-  { vjp: null },
-);
+/** Along rows how many there are where two are equal. */
+const equalCount = rowwise('equalCount', ['row', 'row'], (x, y) => rowSum(equal(x, y)), { vjp: null });
 
 /**
  * θ ← θ·(1 − lr·weightDecay) − lr·clip(m / max(γ·h, ε), 1) with m ← β1·m + (1 − β1)·g and, at updates 1, 1
  * + k, …, before the step, h ← β2·h + (1 − β2)·ĥ of an estimate ĥ of the Hessian's diagonal. One dispatch a
- * parameter for the step, in the memory of the state that it is given.
+ * stack of parameters for the step, in the memory of the state that it is given.
  *
  * It tells `win_rate`, the share of coordinates that are not clipped, `h_zero`, of those whose h is 0 or below,
  * and, when h was refreshed, `h_unchanged`, of those whose h stayed as it was.
@@ -127,41 +122,33 @@ export function sophia(
       // NUMERICS: neither m nor h is corrected for its start by default: so the paper and its code have it.
       const scale = gamma / (biasCorrection ? 1 - beta2 ** estimates : 1);
       return scope(() => {
-        const fresh = new Map<string, Tensor>();
-        if (refresh) for (const [key, p] of params) fresh.set(key, estimateOf(name, info, key, p));
-        const [{ backend }] = params.values();
-        let [unclipped, flat, unchanged] = [0, 0, 0].map(() => zeros(backend, [1]));
-        const decay = [beta1, 1 - beta1] as const;
-        const rule = ({ name: key, param, grad, lr }: ParameterUpdate, m: Tensor, before: Tensor) => {
-          const estimate = fresh.get(key);
-          const h = estimate ? movingMean(before, estimate, beta2, 1 - beta2) : twin(before);
-          if (estimate) unchanged = equalCount(asRow(before), asRow(h), unchanged);
-          before.dispose();
+        if (refresh) for (const [key, p] of params) estimateOf(name, info, key, p);
+        const counts = { win_rate: [] as Tensor[], h_zero: [] as Tensor[], h_unchanged: [] as Tensor[] };
+        const rule = ({ names, param, grad, lr }: StackUpdate, m: Tensor, before: Tensor) => {
+          let h = before;
+          if (refresh) {
+            h = movingMean(before, stack(info.curvature!, names), beta2, 1 - beta2);
+            counts.h_unchanged.push(equalCount(before, h));
+          }
           const step = [scale, eps, 1 - lr * weightDecay, lr] as const;
-          const [moved, mean] = sophiaUpdate(param, grad, donate(m), h, ...decay, ...step);
-          [unclipped, flat] = sophiaCounts(asRow(mean), asRow(h), unclipped, flat, scale, eps);
+          const [moved, mean] = sophiaUpdate(param, grad, donate(m), h, beta1, 1 - beta1, ...step);
+          const [unclipped, flat] = sophiaCounts(mean, h, scale, eps);
+          counts.win_rate.push(unclipped);
+          counts.h_zero.push(flat);
           return [moved, mean, h];
         };
-        const after = updateEach(name, ['m', 'h'], { grads, state, params }, info, rule);
+        const after = updateStacks(name, ['m', 'h'], { grads, state, params }, info, rule);
         const total = [...params.values()].reduce((n, { shape }) => n + size(shape), 0);
-        const share = (count: Tensor) => reshape(div(count, total), []);
-        const diagnostics = new Map([
-          ['win_rate', share(unclipped)],
-          ['h_zero', share(flat)],
-        ]);
-        if (refresh) diagnostics.set('h_unchanged', share(unchanged));
-        return { ...after, diagnostics };
+        const shares = Object.entries(counts).filter(([, cells]) => cells.length > 0);
+        const shareOf = (cells: readonly Tensor[]) => div(sum(concat(cells, 0)), total);
+        return { ...after, diagnostics: new Map(shares.map(([key, cells]) => [key, shareOf(cells)])) };
       });
     },
-    health,
+    health: (update, before) => lastingSymptoms(symptoms, update, before),
   };
 }
 
-/** Updates in a row that something must hold in before it is said. */
-const patience = 50;
-
-/** What is said where something holds of each of so many updates. */
-const symptoms: readonly { readonly words: string; holds(of: (column: string) => number): boolean }[] = [
+const symptoms: readonly Symptom[] = [
   {
     words:
       `over 99 % of coordinates were clipped in each of ${patience} updates: this is sign momentum; ` +
@@ -183,15 +170,3 @@ const symptoms: readonly { readonly words: string; holds(of: (column: string) =>
     holds: (of) => of('h_zero') > 0.5,
   },
 ];
-
-function health(update: Columns, before: readonly Columns[]): string[] {
-  const recent = [...before.slice(1 - patience), update];
-  if (recent.length < patience) return [];
-  const numberIn = (columns: Columns) => (column: string) => {
-    const value = columns[column];
-    return typeof value === 'number' ? value : Number.NaN;
-  };
-  return symptoms
-    .filter(({ holds }) => recent.every((line) => holds(numberIn(line))))
-    .map(({ words }) => words);
-}

@@ -1,8 +1,9 @@
-import { add, div, reshape, scope, size, sqrt, square, sub, type Tensor, zeros } from '@flex/tensor';
+import { add, concat, div, scope, sqrt, square, sub, sum, type Tensor, zeros } from '@flex/tensor';
 import { rowSum, rowwiseAll } from '@flex/tensor/kernel';
 import type { Params } from './optimizer.ts';
+import { rowsByLength } from './stacks.ts';
 
-/** Two sums carried from parameter to parameter: Σ (after − before)² and Σ before². */
+/** Two sums along rows carried from pair to pair: Σ (after − before)² and Σ before². */
 const squaredLengths = rowwiseAll(
   'squaredLengths',
   ['row', 'row', 'cell', 'cell'],
@@ -12,20 +13,24 @@ const squaredLengths = rowwiseAll(
   ],
 );
 
-/** All elements as one row, [1, n]. */
-export const asRow = (x: Tensor): Tensor => reshape(x, [1, size(x.shape)]);
-
 /**
- * ‖after − before‖₂ / ‖before‖₂ over all parameters: f32 [], on the device, in one dispatch a parameter.
- * Not a finite number where all of `before` is 0.
+ * ‖after − before‖₂ / ‖before‖₂ over all parameters: f32 [], on the device, in a dispatch a stack and few
+ * more. Not a finite number where all of `before` is 0.
  */
 export function updateRatio(before: Params, after: Params): Tensor {
   return scope(() => {
-    const [{ backend }] = before.values();
-    let [moved, length] = [zeros(backend, [1]), zeros(backend, [1])];
-    for (const [name, p] of before) {
-      [moved, length] = squaredLengths(asRow(p), asRow(after.get(name)!), moved, length);
-    }
-    return reshape(sqrt(div(moved, length)), []);
+    const sums = rowsByLength([before, after]).map((pairs) => {
+      const [[{ backend, shape }]] = pairs;
+      const none = () => zeros(backend, [shape[0]]);
+      return pairs.reduce(([moved, length], [p, q]) => squaredLengths(p, q, moved, length), [none(), none()]);
+    });
+    const total = (k: number) =>
+      sum(
+        concat(
+          sums.map((each) => each[k]),
+          0,
+        ),
+      );
+    return sqrt(div(total(0), total(1)));
   });
 }

@@ -81,8 +81,8 @@ const inits: ReadonlyMap<unknown, LoraInit> = new Map<unknown, LoraInit>([
 /** Keys that a file must have; others that are missing have PEFT's default. */
 const needed = ['peft_type', 'r', 'lora_alpha'];
 
-/** PEFT's `target_modules` for a Llama where the file has none. */
-const llamaTargets = ['q_proj', 'v_proj'];
+/** PEFT's `target_modules` where the file has none: those of every family that it has some for. */
+const usualTargets = ['q_proj', 'v_proj'];
 
 type Content = Readonly<Record<string, unknown>>;
 /** Refuses a file. */
@@ -128,7 +128,7 @@ export function parseAdapterConfig(file: string, text: string): AdapterConfig {
     const came = content[key] ?? false;
     return typeof came === 'boolean' ? came : fail(`"${key}" must be true or false, it is ${show(came)}`);
   };
-  const targets = namesOrPattern(content, 'target_modules', fail) ?? llamaTargets;
+  const targets = namesOrPattern(content, 'target_modules', fail) ?? usualTargets;
   const limits = limitsOf(content, fail);
   const modulesToSave = namesOrPattern(content, 'modules_to_save', fail);
   if (typeof modulesToSave === 'string')
@@ -160,15 +160,9 @@ export function parseAdapterConfig(file: string, text: string): AdapterConfig {
     lora,
     baseModel: typeof base === 'string' ? base : null,
     adapts: adaptedModules(targets, limits, (key, what) => fail(`"${key}" ${what}`)),
-    warnings: [
-      ...(bias === 'none' ? [] : [`${file}: "bias" is "${bias}": ${noBiases}`]),
-      ...unknown.map((key) => `${file}: "${key}" is unknown, and passed over`),
-    ],
+    warnings: unknown.map((key) => `${file}: "${key}" is unknown, and passed over`),
   };
 }
-
-/** Why `bias` means nothing. */
-export const noBiases = "it means nothing, as a Llama's layers have no biases";
 
 function limitsOf(content: Content, fail: FailFile): Limits {
   const layers = content.layers_to_transform ?? undefined;

@@ -21,6 +21,7 @@ import { initLora } from './init-lora.ts';
 import { type LoraConfig, loraInits, rankOf, scaleOf } from './lora.ts';
 import { type LinearSize, resolveTargets, type Targets } from './targets.ts';
 import { llamaLinears } from './testing/llama-linears.ts';
+import { wholeShapes } from './whole-weights.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'flex-adapter-'));
 afterAll(() => rmSync(root, { recursive: true }));
@@ -82,7 +83,10 @@ describe('writing', () => {
   });
 
   it('a config of any options is read as it was written, with its tensors', async () => {
-    const small = { linears: llamaLinears(3, 8, 12, 4, 16), weights: new Map() };
+    const sizes = llamaLinears(3, 8, 12, 4, 16);
+    const biases = [...sizes].filter(([path]) => /[qkv]_proj/.test(path));
+    const weights = new Map(biases.map(([path, { out }]) => [`${path}.bias`, { shape: [out] }]));
+    const small = { linears: sizes, weights };
     const names = fc.constantFrom('all-linear', 'mlp', '.*\\.[qv]_proj', ['*.[02].mlp.*'], ['o_proj', up]);
     const limits = fc.constantFrom<Limits[]>(
       {},
@@ -122,8 +126,13 @@ describe('writing', () => {
           return vector === 'loraBias' ? { ...tensors, bias: draw(out) } : tensors;
         };
         const params: Adapters = new Map([...chosen].map(([path, linear]) => [path, pair(path, linear)]));
-        await writeAdapter(dir, params, lora);
+        const whole = new Map(
+          [...wholeShapes(lora, weights, [...params.keys()])].map(([name, shape]) => [name, draw(...shape)]),
+        );
+        await writeAdapter(dir, params, lora, { whole });
         const read = readAdapter(backend, dir, small);
+        expect([...read.whole.keys()]).toEqual([...whole.keys()]);
+        for (const [name, t] of whole) expect(await read.whole.get(name)!.data()).toEqual(await t.data());
         const back = flattenAdapters(read.params);
         expect([...back.keys()]).toEqual([...flattenAdapters(params).keys()]);
         for (const [name, t] of flattenAdapters(params))
@@ -132,9 +141,9 @@ describe('writing', () => {
         expect(read.config).toMatchObject(others);
         for (const path of params.keys()) expect(scaleOf(read.config, path)).toBe(scaleOf(lora, path));
         const files = [weightsPath, configPath].map((file) => readFileSync(file));
-        await writeAdapter(dir, read.params, read.config);
+        await writeAdapter(dir, read.params, read.config, { whole: read.whole });
         expect([weightsPath, configPath].map((file) => readFileSync(file))).toEqual(files);
-        expect(read.warnings).toHaveLength(Number(lora.bias !== 'none'));
+        expect(read.warnings).toHaveLength(Number(lora.bias !== 'none' && whole.size === 0));
       }),
       { numRuns: 60 },
     );

@@ -19,7 +19,14 @@ import { type LoraConfig, rankOf } from './lora.ts';
 import { plainAdapter } from './plain-adapter.ts';
 import { type StoredNames, type StoredPair, storedNames } from './stored-names.ts';
 import { adaptableLayers, type LinearSize, type Linears } from './targets.ts';
-import { isTied, moduleOfWeight, type WeightShapes, wholeShapes, wrongTokens } from './whole-weights.ts';
+import {
+  idleBias,
+  isTied,
+  type WeightShapes,
+  wholeModules,
+  wholeShapes,
+  wrongTokens,
+} from './whole-weights.ts';
 
 const configFile = 'adapter_config.json';
 const weightsFile = 'adapter_model.safetensors';
@@ -64,7 +71,7 @@ export function readAdapter(backend: Backend, dir: string, { linears, weights }:
       if (lacking) fail(`target_modules means "${lacking}" too, for which it has no weights`);
       return [...layers].filter(([module]) => pairs.has(module));
     },
-    whole: (lora) => wholeShapes(lora, weights),
+    whole: (lora, adapted) => wholeShapes(lora, weights, adapted),
     weights,
     isTied: isTied(weights),
   });
@@ -83,7 +90,8 @@ export function readAdapterTensors(backend: Backend, dir: string): Adapter {
       [...pairs]
         .sort(([a], [b]) => a.localeCompare(b, 'en', { numeric: true }))
         .map(([module, { a, b }]) => [module, { in: shapeOf(a)[1], out: shapeOf(b)[0] }]),
-    whole: (_lora, stored, shapeOf) => new Map([...stored].map(([name, inFile]) => [name, shapeOf(inFile)])),
+    whole: (_lora, _adapted, stored, shapeOf) =>
+      new Map([...stored].map(([name, inFile]) => [name, shapeOf(inFile)])),
     weights: new Map(),
     isTied: true,
   });
@@ -100,8 +108,13 @@ interface Expected {
     config: AdapterConfig,
     shapeOf: ShapeOf,
   ): readonly (readonly [string, LinearSize])[];
-  /** What is trained whole. */
-  whole(lora: LoraConfig, stored: StoredNames['whole'], shapeOf: ShapeOf): ReadonlyMap<string, Shape>;
+  /** What is trained whole, beside pairs of the modules `adapted`. */
+  whole(
+    lora: LoraConfig,
+    adapted: readonly string[],
+    stored: StoredNames['whole'],
+    shapeOf: ShapeOf,
+  ): ReadonlyMap<string, Shape>;
   readonly weights: WeightShapes;
   /** Whether lm_head and the embedding are one weight, or may be. */
   readonly isTied: boolean;
@@ -144,13 +157,16 @@ function read(backend: Backend, dir: string, expected: Expected): Adapter {
     }
     const wrong = wrongTokens(lora, expected.weights);
     if (wrong !== null) throw new DataError(`${configPath}: "trainable_token_indices" ${wrong}`);
-    const whole = expected.whole(lora, stored.whole, shapeOf);
+    const whole = expected.whole(lora, [...pairs.keys()], stored.whole, shapeOf);
+    const twice = wholeModules(whole).find((module) => pairs.has(module));
+    if (twice !== undefined)
+      throw new DataError(`${configPath}: "${twice}" cannot be trained whole and adapted`);
     for (const [name, shape] of whole) {
       const inFile = stored.whole.get(name);
-      const module = moduleOfWeight(name);
-      if (pairs.has(module))
-        throw new DataError(`${configPath}: "${module}" cannot be trained whole and adapted`);
-      if (inFile === undefined) throw new DataError(`${path}: has no "${peftName(wholePrefix + name)}"`);
+      if (inFile === undefined)
+        throw new DataError(
+          `${path}: has no "${peftName(wholePrefix + name, (module) => pairs.has(module))}"`,
+        );
       checkShape(path, inFile, shapeOf(inFile), shape);
     }
     const own = ownWeights(path, stored, whole, lora);
@@ -169,7 +185,8 @@ function read(backend: Backend, dir: string, expected: Expected): Adapter {
       params: new Map(sizes.map(([module]) => [module, pairOf(pairs.get(module) as StoredPair)])),
       whole: new Map([...whole.keys()].map((name) => [name, load(stored.whole.get(name) as string)])),
     }));
-    const warnings = [...config.warnings];
+    const idle = idleBias(lora, whole);
+    const warnings = [...(idle === null ? [] : [`${configPath}: "bias" ${idle}`]), ...config.warnings];
     const others = lora.ensureWeightTying ? passedOver.filter((module) => module !== head) : passedOver;
     if (others.length > 0) {
       const count = `${others.length} of the ${stored.pairs.size} modules in ${weightsFile}`;
@@ -297,7 +314,8 @@ export async function writeAdapter(
   if (config.ensureWeightTying && table) named.set(`${wholePrefix}${head}.weight`, table);
   const values = [...named].map(async ([name, t]) => {
     const data = Float32Array.from(await t.data());
-    return [peftName(name), { dtype: 'F32', shape: t.shape, data }] as const;
+    const inFile = peftName(name, (path) => params.has(path));
+    return [inFile, { dtype: 'F32', shape: t.shape, data }] as const;
   });
   const tensors = new Map(await Promise.all(values));
   if (removed) eachTensor(lowRankOf(plain.params), (t) => t.dispose());

@@ -26,15 +26,18 @@ const tokenRows = 'token_adapter.trainable_tokens_delta';
 /**
  * PEFT's name of what `flattenWeights` names: `base_model.model.<path>.lora_A.weight` of `<path>.a`, lora_B
  * of `<path>.b`, lora_embedding_A and -B of the embedding's, `base_model.model.<path>.weight` of
- * `whole:<path>.weight`, `….token_adapter.trainable_tokens_delta` of `whole:<path>.tokens`; other names stay
- * as they are.
+ * `whole:<path>.weight`, `….token_adapter.trainable_tokens_delta` of `whole:<path>.tokens`; of
+ * `whole:<path>.bias` `….base_layer.bias` where the layer is adapted, else `….bias`. Other names stay as they
+ * are.
  */
-export function peftName(name: string): string {
+export function peftName(name: string, isAdapted: (path: string) => boolean = () => false): string {
   const end = name.lastIndexOf('.');
   const [path, member] = [name.slice(0, end), name.slice(end + 1)];
   if (name.startsWith(wholePrefix)) {
-    const suffix = member === 'tokens' ? tokenRows : member;
-    return `${prefix}${path.slice(wholePrefix.length)}.${suffix}`;
+    const module = path.slice(wholePrefix.length);
+    const isBelow = member === 'bias' && isAdapted(module);
+    const suffix = isBelow ? 'base_layer.bias' : member === 'tokens' ? tokenRows : member;
+    return `${prefix}${module}.${suffix}`;
   }
   const suffix = path === embedding ? embeddingSuffixes[member] : suffixes[member as Member];
   return suffix === undefined ? name : `${prefix}${path}.${suffix}`;
@@ -60,9 +63,21 @@ export function parsePeftName(name: string): { path: string; member: Member } | 
  * else null.
  */
 export function parseWholeName(name: string): string | null {
-  const found = /^base_model\.model\.(.+)\.(weight|token_adapter\.trainable_tokens_delta)$/.exec(name);
-  return found && (found[2] === 'weight' ? `${found[1]}.weight` : rowsName(found[1]));
+  const found =
+    /^base_model\.model\.(.+?)\.(weight|(?:base_layer\.)?bias|token_adapter\.trainable_tokens_delta)$/.exec(
+      name,
+    );
+  if (!found) return null;
+  const [, path, member] = found;
+  if (member === 'weight') return `${path}.weight`;
+  return member.endsWith('bias') ? `${path}.bias` : rowsName(path);
 }
+
+/**
+ * Whether PEFT has it under another name too, or does not use it: what it saves of modules that are trained
+ * whole where it saves all biases.
+ */
+export const isCopy = (name: string): boolean => /\.(modules_to_save|original_module)\.bias$/.test(name);
 
 /** The module of a PEFT name of a base model's own weight below an adapter; else null. */
 export const parseBaseName = (name: string): string | null =>

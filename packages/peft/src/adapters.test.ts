@@ -3,7 +3,7 @@ import { ConfigError } from '@flex/base';
 import { openReference, tensor } from '@flex/tensor';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { parsePeftName, peftName } from './adapter-names.ts';
+import { isCopy, parseBaseName, parsePeftName, parseWholeName, peftName } from './adapter-names.ts';
 import {
   type AdapterPair,
   flattenAdapters,
@@ -72,6 +72,18 @@ it('PEFT’s names say the module and the side again', () => {
       }
     }),
   );
+});
+
+it('a bias that is trained has PEFT’s name of the layer below where the module is adapted', () => {
+  const name = 'whole:model.layers.0.self_attn.q_proj.bias';
+  const [alone, below] = [peftName(name), peftName(name, (path) => path.endsWith('q_proj'))];
+  expect(alone).toBe('base_model.model.model.layers.0.self_attn.q_proj.bias');
+  expect(below).toBe('base_model.model.model.layers.0.self_attn.q_proj.base_layer.bias');
+  for (const found of [alone, below]) expect(`whole:${parseWholeName(found)}`).toBe(name);
+  expect([below, alone].map(parseBaseName)).toEqual([null, null]);
+  const copies = ['modules_to_save.bias', 'original_module.bias'];
+  expect(copies.map((copy) => isCopy(`base_model.model.model.norm.${copy}`))).toEqual([true, true]);
+  expect([alone, below].map(isCopy)).toEqual([false, false]);
 });
 
 it('a tensor without its partner, and one that is neither, are refused by name', () => {

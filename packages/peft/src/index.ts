@@ -1,4 +1,3 @@
-export { noBiases } from './adapter-config.ts';
 export * from './adapter-file.ts';
 export { peftName } from './adapter-names.ts';
 export {
@@ -12,6 +11,7 @@ export {
   unflattenWeights,
 } from './adapters.ts';
 export * from './combine-adapters.ts';
+export { emptyAdapter } from './empty-adapter.ts';
 export { type FreshAdapter, initAdapter, initLora, removedBy } from './init-lora.ts';
 export * from './lora.ts';
 export { learningRateFactors } from './lora-plus.ts';
@@ -32,6 +32,7 @@ export { l2, l2Part } from './regularizers/l2.ts';
 export * from './regularizers/matched-l2.ts';
 export * from './regularizers/permuted-frequencies.ts';
 export type { SpectralRegularizer } from './regularizers/spectral-penalty.ts';
+export * from './regularizers/stand-in.ts';
 export * from './regularizers/swapped-frequencies.ts';
 export { type StorageType, storageTypes } from './round-to-storage.ts';
 export * from './rounding-errors.ts';
@@ -45,5 +46,5 @@ export {
   type Targets,
 } from './targets.ts';
 export { type WeightChange, weightChanges } from './weight-changes.ts';
-export { initWhole, type ModelWeights } from './whole-weights.ts';
+export { idleBias, initWhole, type ModelWeights, type WeightShapes } from './whole-weights.ts';
 export * from './with-adapter.ts';

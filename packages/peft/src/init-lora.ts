@@ -50,7 +50,7 @@ export function initLora(
   targets: Linears,
   seed: number,
 ): Map<string, AdapterPair> {
-  checkBias(config);
+  requireInit(config, targets);
   if (config.dora || decomposes(config.init))
     throw new ConfigError('initLora: pissa, olora and DoRA need the model; take initAdapter');
   return drawn(backend, config, targets, seed);
@@ -73,7 +73,7 @@ export async function initAdapter(
   targets: Linears,
   seed: number,
 ): Promise<FreshAdapter> {
-  checkBias(config);
+  requireInit(config, targets);
   const removed = await removedBy(config, [...targets.keys()], weights);
   const own = ({ a, b }: AdapterPair): AdapterPair => ({ a: copy(a), b: copy(b) });
   const pairs = removed
@@ -109,6 +109,18 @@ function checkBias({ init = 'kaiming', loraBias, dora }: LoraConfig): void {
   if (loraBias && dora) throw new ConfigError('lora.lora_bias: cannot be had with lora.dora');
   if (loraBias && init !== 'kaiming' && init !== 'random')
     throw new ConfigError(`lora.lora_bias: needs lora.init kaiming or random, not ${init}`);
+}
+
+/** Throws ConfigError for what `initAdapter` refuses of a config whatever the model's weights are. */
+export function requireInit(config: LoraConfig, targets: Linears): void {
+  checkBias(config);
+  if (targets.has(embedding)) checkEmbedding(config);
+  if (config.init !== 'orthogonal') return;
+  for (const path of targets.keys()) {
+    const rank = rankOf(config, path);
+    if (rank % 2 !== 0)
+      throw new ConfigError(`lora.init: orthogonal needs an even rank, ${path} has ${rank}`);
+  }
 }
 
 /** Throws ConfigError for what is for linear layers alone. */
@@ -148,7 +160,6 @@ function drawn(
     const normals = (what: number, shape: readonly number[]) =>
       tensor(backend, normal(shape[0] * shape[1], random(what)), shape);
     if (path === embedding) {
-      checkEmbedding(config);
       return { a: init === 'random' ? normals(0, a) : zeros(backend, a), b: normals(1, b) };
     }
     const kaiming = () => within(1 / Math.sqrt(size.in), 0, a);
@@ -167,7 +178,7 @@ function drawn(
         return { a: tensor(backend, values, a), b: zeros(backend, b) };
       }
       case 'orthogonal':
-        return orthogonalPair(backend, path, { rank, size, normals: (n, what) => normal(n, random(what)) });
+        return orthogonalPair(backend, { rank, size, normals: (n, what) => normal(n, random(what)) });
       default:
         return { a: kaiming(), b: zeros(backend, b), ...bias };
     }
@@ -182,13 +193,8 @@ interface OrthogonalOptions {
   readonly normals: (n: number, stream: number) => Float32Array;
 }
 
-/** Dense a and b with b·a = 0. Throws ConfigError for an odd rank. */
-function orthogonalPair(
-  backend: Backend,
-  path: string,
-  { rank, size, normals }: OrthogonalOptions,
-): AdapterPair {
-  if (rank % 2 !== 0) throw new ConfigError(`lora.init: orthogonal needs an even rank, ${path} has ${rank}`);
+/** Dense a and b with b·a = 0, of an even rank. */
+function orthogonalPair(backend: Backend, { rank, size, normals }: OrthogonalOptions): AdapterPair {
   const draws = normals(rank * rank, 2);
   const basis: Float64Array[] = [];
   for (let i = 0; i < rank; i++) {

@@ -33,7 +33,7 @@ export interface LoraConfig extends Limits {
   readonly dora?: boolean;
   /** Whether B has a bias, which has the factor s too. */
   readonly loraBias?: boolean;
-  /** Which biases of the model are trained; a Llama has none. */
+  /** Which biases of the model are trained: none, all, or those of the layers that have an adapter. */
   readonly bias?: 'none' | 'all' | 'lora_only';
   /** Where A and B start; see `initAdapter`. */
   readonly init?: LoraInit;

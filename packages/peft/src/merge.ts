@@ -1,6 +1,6 @@
 import { DataError } from '@flex/base';
 import { mergedRows } from './merged-rows.ts';
-import { roundToStorage, type StorageType } from './round-to-storage.ts';
+import { roundToStorage, type StorageType, storedWeights } from './round-to-storage.ts';
 import type { WeightChange } from './weight-changes.ts';
 import { columnsOf, rowPieces, type WeightFiles, withValues } from './weight-files.ts';
 
@@ -38,11 +38,10 @@ export function roundedCheckpoint<Files extends WeightFiles>(
   paths: Iterable<string>,
 ): Files {
   if (storage === 'f32') return files;
-  const ofModules = new Set([...paths].map((path) => `${path}.weight`));
-  const isOfModules = storage === 'int8' || storage === 'nf4';
+  const isStored = storedWeights(paths);
   return withValues(
     files,
-    (name) => !isOfModules || ofModules.has(name),
+    (name) => isStored(name, storage),
     function* (name, chunkBytes) {
       const columns = columnsOf(files.spec(name).shape);
       for (const w of rowPieces(files, name, chunkBytes)) yield roundToStorage(w, { name, columns, storage });

@@ -1,4 +1,10 @@
-import { fromFloat32, type SafetensorsDType, toFloat16, toFloat32 } from '@flex/tensor/safetensors';
+import {
+  fromFloat32,
+  type Piece,
+  type SafetensorsDType,
+  toFloat16,
+  toFloat32,
+} from '@flex/tensor/safetensors';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { mergedCheckpoint, roundedCheckpoint } from './merge.ts';
@@ -25,6 +31,9 @@ function files(tensors: Readonly<Record<string, Stored>>): WeightFiles {
     *readChunks(key, chunkBytes) {
       const bytes = bytesOf(key);
       for (let at = 0; at < bytes.length; at += chunkBytes) yield bytes.slice(at, at + chunkBytes);
+    },
+    async *stream(keys, chunkBytes) {
+      for (const name of keys) for (const bytes of this.readChunks(name, chunkBytes)) yield { name, bytes };
     },
   };
 }
@@ -146,7 +155,7 @@ describe('a merged weight', () => {
     );
   });
 
-  it('leaves other weights as they are, their bytes and dtype', () => {
+  it('leaves other weights as they are, their bytes and dtype, and streams what it reads', async () => {
     const norm = { dtype: 'BF16', shape: [2], data: Uint16Array.of(0x3f80, 0x7fc1) } as const;
     const up = { dtype: 'F32', shape: [1, 2], data: Float32Array.of(1, 2) } as const;
     const from = files({ [name]: up, norm });
@@ -155,6 +164,12 @@ describe('a merged weight', () => {
     expect(merged.names()).toEqual([name, 'norm']);
     expect(merged.spec('norm').dtype).toBe('BF16');
     expect([...merged.readChunks('norm', 4)]).toEqual([...from.readChunks('norm', 4)]);
+    const names = merged.names();
+    const streamed: Piece[] = [];
+    for await (const { name, bytes } of merged.stream(names, 256))
+      streamed.push({ name, bytes: bytes.slice() });
+    const chunksOf = (name: string) => [...merged.readChunks(name, 256)].map((bytes) => ({ name, bytes }));
+    expect(streamed).toEqual(names.flatMap(chunksOf));
     expect([...read(merged, name)]).toEqual([3, 6]);
     expect([...read(roundedCheckpoint(merged, 'nf4', []), name)]).toEqual([3, 6]);
   });
@@ -209,17 +224,19 @@ describe('rounding errors', () => {
   it('are the norms of what is added and of what is lost, as a direct computation has them', () => {
     fc.assert(
       fc.property(anyMerge, (merge) => {
-        const [[changed, { delta, errors }]] = roundingErrors(weightOf(merge), adapterOf(merge), [
-          'f32',
-          'bf16',
-          'int8',
-        ]);
+        const storages = ['f32', 'bf16', 'int8'] as const;
+        const found = (paths: readonly string[]) =>
+          [...roundingErrors(weightOf(merge), adapterOf(merge), storages, paths)][0];
+        const [changed, { delta, errors }] = found([module]);
+        const { errors: others } = found([])[1];
+        expect(others.get('int8')).toBe(others.get('f32'));
+        expect(others.get('bf16')).toBe(errors.get('bf16'));
         const exact = sums(merge).map(({ sum }) => sum);
         const merged = mergedCheckpoint(weightOf(merge), adapterOf(merge));
         const norm = (of: ArrayLike<number>) => Math.hypot(...Array.from(of, (x, i) => x - exact[i]));
         expect(changed).toBe(name);
         expect(delta).toBeCloseTo(norm(merge.w), 9);
-        for (const storage of ['f32', 'bf16', 'int8'] as const) {
+        for (const storage of storages) {
           const lost = norm(read(roundedCheckpoint(merged, storage, [module]), name));
           expect(errors.get(storage)).toBeCloseTo(lost, 9);
         }

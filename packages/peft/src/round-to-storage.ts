@@ -1,34 +1,18 @@
+import { nf4Values } from '@flex/tensor';
 import { fromFloat32, toFloat32 } from '@flex/tensor/safetensors';
 
 /** How a weight may be stored. */
 export const storageTypes = ['f32', 'f16', 'bf16', 'int8', 'nf4'] as const;
 export type StorageType = (typeof storageTypes)[number];
 
+/** Whether a weight is stored as a type where the model is: int8 and nf4 are for the weights of `paths` alone. */
+export function storedWeights(paths: Iterable<string>): (name: string, storage: StorageType) => boolean {
+  const ofModules = new Set([...paths].map((path) => `${path}.weight`));
+  return (name, storage) => (storage !== 'int8' && storage !== 'nf4') || ofModules.has(name);
+}
+
 /** Numbers that share a scale in nf4. */
 const nf4Block = 64;
-
-/**
- * The 16 values of NF4: quantiles of the normal distribution, scaled to [−1, 1], of which one is 0.
- * Source: Dettmers et al. 2023, QLoRA, arXiv:2305.14314, appendix E.
- */
-const nf4Values = Float32Array.of(
-  -1,
-  -0.6961928009986877,
-  -0.5250730514526367,
-  -0.39491748809814453,
-  -0.28444138169288635,
-  -0.18477343022823334,
-  -0.09105003625154495,
-  0,
-  0.07958029955625534,
-  0.16093020141124725,
-  0.24611230194568634,
-  0.33791524171829224,
-  0.44070982933044434,
-  0.5626170039176941,
-  0.7229568362236023,
-  1,
-);
 
 /**
  * The numbers that a weight w f32 [n, columns] has once it is stored so, in f32 again:
@@ -37,8 +21,8 @@ const nf4Values = Float32Array.of(
  * - int8: c·round(w / c) with a scale c = max|row| / 127 for each row, f32 (LLM.int8's weights: Dettmers et
  *   al. 2022, arXiv:2208.07339), ties to even.
  * - nf4: c·(the value of NF4 nearest to w / c), the smaller of two that are as near, with c = max|block| for
- *   each 64 numbers in a row-major run, f32. The scales themselves are not rounded, as they are in double
- *   quantization.
+ *   each 64 numbers in a row-major run, f32. The scales themselves are not rounded, as those of a weight are
+ *   that is kept so (`quantize`): they depend on one another, and here a piece comes at a time.
  *
  * Pieces of a weight may be rounded one by one where they are whole rows and whole blocks. Throws DataError,
  * which names the tensor, for a finite number that f16 or bf16 cannot hold.

@@ -1,5 +1,5 @@
 import { mergedRows } from './merged-rows.ts';
-import { roundToStorage, type StorageType } from './round-to-storage.ts';
+import { roundToStorage, type StorageType, storedWeights } from './round-to-storage.ts';
 import type { WeightChange } from './weight-changes.ts';
 import { columnsOf, type WeightFiles } from './weight-files.ts';
 
@@ -13,12 +13,17 @@ export interface RoundingErrors {
 
 const chunkBytes = 16 * 2 ** 20;
 
-/** The rounding errors of each merged weight, by its name. Throws what reading and rounding throw. */
+/**
+ * The rounding errors of each merged weight, by its name, int8 and nf4 being for the modules of `paths` alone.
+ * Throws what reading and rounding throw.
+ */
 export function* roundingErrors(
   files: WeightFiles,
   changes: ReadonlyMap<string, WeightChange>,
   storages: readonly StorageType[],
+  paths: Iterable<string>,
 ): Generator<[name: string, RoundingErrors], void, undefined> {
+  const isStored = storedWeights(paths);
   for (const [name, change] of changes) {
     const columns = columnsOf(files.spec(name).shape);
     let delta = 0;
@@ -27,7 +32,7 @@ export function* roundingErrors(
       delta += squaredDistance(own, merged);
       const sums = new Float32Array(merged);
       for (const [storage, before] of squares) {
-        const stored = roundToStorage(sums, { name, columns, storage });
+        const stored = isStored(name, storage) ? roundToStorage(sums, { name, columns, storage }) : sums;
         squares.set(storage, before + squaredDistance(stored, merged));
       }
     }

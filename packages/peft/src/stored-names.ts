@@ -1,6 +1,6 @@
 import { DataError } from '@flex/base';
 import type { SafetensorsFile } from '@flex/tensor/safetensors';
-import { type Member, parseBaseName, parsePeftName, parseWholeName } from './adapter-names.ts';
+import { isCopy, type Member, parseBaseName, parsePeftName, parseWholeName } from './adapter-names.ts';
 
 const floats: readonly string[] = ['F32', 'F16', 'BF16', 'F64'];
 
@@ -31,6 +31,7 @@ export function storedNames(file: SafetensorsFile): StoredNames {
   const whole = new Map<string, string>();
   const base = new Map<string, string>();
   for (const [name, { dtype }] of file.tensors) {
+    if (isCopy(name)) continue;
     if (!floats.includes(dtype)) fail(`tensor "${name}" must be ${floats.join(', ')}, it is ${dtype}`);
     const [parsed, baseModule, wholeName] = [parsePeftName(name), parseBaseName(name), parseWholeName(name)];
     if (parsed) {
@@ -41,7 +42,7 @@ export function storedNames(file: SafetensorsFile): StoredNames {
       pairs.set(path, names);
     } else if (baseModule !== null) base.set(`${baseModule}.weight`, name);
     else if (wholeName !== null) whole.set(wholeName, name);
-    else fail(`tensor "${name}" is no tensor of an adapter of a Llama`);
+    else fail(`tensor "${name}" is no tensor of an adapter`);
   }
   if (pairs.size === 0) fail('has no tensors of LoRA; is this an adapter of PEFT?');
   for (const [path, names] of pairs) {

@@ -2,7 +2,7 @@ import { ConfigError } from '@flex/base';
 import { expect, it } from 'vitest';
 import type { Limits } from './adapted-modules.ts';
 import type { LoraConfig } from './lora.ts';
-import { requireEffect, resolveTargets, type Targets } from './targets.ts';
+import { peftTargets, requireEffect, resolveTargets, type Targets } from './targets.ts';
 import { llamaLinears } from './testing/llama-linears.ts';
 
 const linears = llamaLinears(3);
@@ -19,6 +19,21 @@ it('mlp is gate, up and down of every layer, in model order and with their sizes
   ]);
   expect(chosen('mlp')).toHaveLength(9);
   expect(resolveTargets('mlp', linears).get('model.layers.2.mlp.down_proj')).toEqual({ out: 64, in: 172 });
+});
+
+it('mlp is c_fc and c_proj of layers that have these', () => {
+  const plain = new Map(
+    [0, 1].flatMap((i) =>
+      ['self_attn.q_proj', 'mlp.c_fc', 'mlp.c_proj'].map(
+        (name) => [`model.layers.${i}.${name}`, { out: 4, in: 4 }] as const,
+      ),
+    ),
+  );
+  const paths = (targets: Targets) => [...resolveTargets(targets, plain).keys()];
+  expect(paths('mlp')).toEqual([...plain.keys()].filter((path) => path.includes('.mlp.')));
+  expect(paths('attention')).toEqual([...plain.keys()].filter((path) => path.includes('.q_proj')));
+  expect(paths('all-linear')).toEqual([...plain.keys()]);
+  expect(peftTargets('mlp', ['model.layers.1.mlp.c_proj'])).toEqual(['c_fc', 'c_proj']);
 });
 
 it('attention is q, k, v and o, and all-linear is everything but lm_head', () => {

@@ -24,10 +24,13 @@ export type Linears = ReadonlyMap<string, LinearSize>;
  */
 export type Targets = string | readonly string[];
 
-/** The module names that stand behind the names of groups. */
-export const targetGroups = {
-  mlp: ['gate_proj', 'up_proj', 'down_proj'],
-  attention: ['q_proj', 'k_proj', 'v_proj', 'o_proj'],
+/** The module names that stand behind the names of groups, for each kind of layer that a model may have. */
+const targetGroups = {
+  mlp: [
+    ['gate_proj', 'up_proj', 'down_proj'],
+    ['c_fc', 'c_proj'],
+  ],
+  attention: [['q_proj', 'k_proj', 'v_proj', 'o_proj']],
 } as const;
 
 /**
@@ -119,7 +122,11 @@ export const isPattern = (targets: string): boolean => /[^\w-]/.test(targets);
 export function peftTargets(targets: Targets, paths: readonly string[]): string | readonly string[] {
   if (targets === 'all-linear')
     return [...new Set(paths.filter((path) => path !== head && path !== embedding).map(moduleName))];
-  if (targets === 'mlp' || targets === 'attention') return targetGroups[targets];
+  if (targets === 'mlp' || targets === 'attention') {
+    const [usual, ...others] = targetGroups[targets];
+    const has = (names: readonly string[]) => names.some((name) => paths.some((path) => isNamed(path, name)));
+    return others.find(has) ?? usual;
+  }
   if (typeof targets === 'string') {
     if (isPattern(targets)) return targets;
     throw new ConfigError(

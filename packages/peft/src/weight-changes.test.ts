@@ -23,7 +23,7 @@ const changesOf = (more: Partial<LoraConfig>, isTied: boolean) =>
       whole: new Map(more.trainableTokenIndices ? [[`${head}.tokens`, rows]] : []),
     },
     { ...config, ...more },
-    { isTied },
+    { isTied, hasBias: () => true },
   );
 
 it('an embedding’s pair is turned: rows of A are columns of the table', async () => {
@@ -31,6 +31,28 @@ it('an embedding’s pair is turned: rows of A are columns of the table', async 
   expect(table?.pairs).toEqual([
     { left: Float32Array.of(1, 2, 3), right: Float32Array.of(10, 11), rank: 1, scale: 2 },
   ]);
+});
+
+it('a bias of B is added to the layer’s own, or to the one that was trained in its place', async () => {
+  const path = 'model.layers.0.self_attn.q_proj';
+  const [a, b] = [matrix(1, 2, 1), matrix(3, 1, 10)];
+  const vector = (...data: number[]) => tensor(backend, Float32Array.from(data), [3]);
+  const changes = (hasBias: boolean) =>
+    weightChanges(
+      {
+        params: new Map([[path, { a, b, bias: vector(1, 2, 3) }]]),
+        whole: new Map([[`${path}.bias`, vector(7, 8, 9)]]),
+      },
+      config,
+      { isTied: false, hasBias: () => hasBias },
+    );
+  expect((await changes(true)).get(`${path}.bias`)).toEqual({
+    whole: Float64Array.of(7, 8, 9),
+    pairs: [{ left: Float32Array.of(1), right: Float64Array.of(1, 2, 3), rank: 1, scale: 2 }],
+  });
+  await expect(changes(false)).rejects.toThrow(
+    `the adapter of ${path} has a bias (lora_bias), and the layer`,
+  );
 });
 
 it('a tied head follows the embedding where that is ensured, with rows of its own in front', async () => {

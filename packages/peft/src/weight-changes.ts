@@ -2,7 +2,7 @@ import { ConfigError } from '@flex/base';
 import type { HostArray, Tensor } from '@flex/tensor';
 import { type AdapterPair, type AdapterWeights, embedding, head, rowsName } from './adapters.ts';
 import { type LoraConfig, scaleOf } from './lora.ts';
-import { trainedTokens } from './whole-weights.ts';
+import { moduleOfWeight, trainedTokens } from './whole-weights.ts';
 
 /** A pair in the host's memory, which adds s·L·R to a weight: L [rows, r], R [r, columns]. */
 export interface HostPair {
@@ -26,17 +26,24 @@ export interface WeightChange {
 
 /**
  * What an adapter changes, by the names of weights: all that `withAdapter` computes with. Where the model's
- * lm_head and embedding are tied and stay equal, their changes are one object. Throws ConfigError for an
- * adapter with a bias.
+ * lm_head and embedding are tied and stay equal, their changes are one object. Throws ConfigError for a bias
+ * of B where the layer has none that it could be added to.
  */
 export async function weightChanges(
   { params, whole }: AdapterWeights,
   config: LoraConfig,
-  { isTied }: { readonly isTied: boolean },
+  { isTied, hasBias }: { readonly isTied: boolean; readonly hasBias: (path: string) => boolean },
 ): Promise<Map<string, WeightChange>> {
   const changes = new Map<string, WeightChange>();
+  const biases = new Map<string, WeightChange>();
   for (const [path, pair] of params) {
-    requireNoBias(path, pair);
+    if (pair.bias) {
+      if (!hasBias(path)) throw new ConfigError(withoutBias(path));
+      const right = await pair.bias.data();
+      biases.set(path, {
+        pairs: [{ left: Float32Array.of(1), right, rank: 1, scale: scaleOf(config, path) }],
+      });
+    }
     const host = await hostPair(pair, path === embedding, scaleOf(config, path));
     changes.set(path, { pairs: [host], magnitude: await pair.magnitude?.data() });
   }
@@ -46,11 +53,15 @@ export async function weightChanges(
       changes.set(path, { ...(changes.get(path) ?? { pairs: [] }), rows: await rowsOf(rows, indices) });
   }
   for (const [name, t] of whole) {
-    const path = name.replace(/\.weight$/, '');
-    if (path !== name) changes.set(path, { ...(changes.get(path) ?? { pairs: [] }), whole: await t.data() });
+    const kind = name.endsWith('.weight') ? changes : name.endsWith('.bias') ? biases : undefined;
+    const path = moduleOfWeight(name);
+    kind?.set(path, { ...(kind.get(path) ?? { pairs: [] }), whole: await t.data() });
   }
   if (isTied) tieHead(changes, config.ensureWeightTying ?? false);
-  return new Map([...changes].map(([path, change]) => [`${path}.weight`, change]));
+  return new Map([
+    ...[...changes].map(([path, change]) => [`${path}.weight`, change] as const),
+    ...[...biases].map(([path, change]) => [`${path}.bias`, change] as const),
+  ]);
 }
 
 /**
@@ -67,13 +78,8 @@ function tieHead(changes: Map<string, WeightChange>, ensured: boolean): void {
     changes.set(head, { ...shared, ...own, pairs: [...shared.pairs, ...(own?.pairs ?? [])] });
 }
 
-/** Throws ConfigError for an adapter with a bias. */
-function requireNoBias(path: string, { bias }: AdapterPair): void {
-  if (!bias) return;
-  throw new ConfigError(
-    `merge: the adapter of ${path} has a bias (lora_bias), which no layer of a Llama has; leave it unmerged`,
-  );
-}
+const withoutBias = (path: string): string =>
+  `merge: the adapter of ${path} has a bias (lora_bias), and the layer has none; leave it unmerged`;
 
 /** B·A of a linear layer; of an embedding [v, e], whose a is [r, v] and b [e, r], its transpose. */
 async function hostPair({ a, b }: AdapterPair, isTable: boolean, scale: number): Promise<HostPair> {

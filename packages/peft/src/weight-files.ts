@@ -1,5 +1,5 @@
 import { size } from '@flex/tensor';
-import { type SafetensorsDType, safetensorsDTypes, toFloat32 } from '@flex/tensor/safetensors';
+import { type Piece, type SafetensorsDType, safetensorsDTypes, toFloat32 } from '@flex/tensor/safetensors';
 
 /** A model's weights as they are read: a `Checkpoint` of @flex/llama is one. */
 export interface WeightFiles {
@@ -12,6 +12,8 @@ export interface WeightFiles {
   };
   /** The little-endian bytes of a weight in pieces of about `chunkBytes`. */
   readChunks(name: string, chunkBytes: number): Generator<Uint8Array, void, undefined>;
+  /** The same of several weights, read ahead: a piece holds until the next is asked for. */
+  stream(names: readonly string[], chunkBytes: number): AsyncGenerator<Piece, void, undefined>;
 }
 
 /** Rows in a piece are a multiple of this, so that no block of 64 numbers spans two pieces. */
@@ -48,6 +50,12 @@ export function withValues<Files extends WeightFiles>(
       if (!replaces(name)) return yield* files.readChunks(name, chunkBytes);
       for (const { buffer, byteOffset, byteLength } of values(name, chunkBytes)) {
         yield new Uint8Array(buffer, byteOffset, byteLength);
+      }
+    },
+    async *stream(names, chunkBytes) {
+      for (const name of names) {
+        if (!replaces(name)) yield* files.stream([name], chunkBytes);
+        else for (const bytes of this.readChunks(name, chunkBytes)) yield { name, bytes };
       }
     },
   };

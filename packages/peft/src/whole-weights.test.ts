@@ -7,8 +7,9 @@ import { openReference } from '@flex/tensor';
 import { writeSafetensors } from '@flex/tensor/safetensors';
 import { afterAll, expect, test } from 'vitest';
 import { readAdapter } from './adapter-file.ts';
+import type { LoraConfig } from './lora.ts';
 import { llamaLinears } from './testing/llama-linears.ts';
-import { type WeightShapes, wholeShapes } from './whole-weights.ts';
+import { checkedWholeShapes, type WeightShapes, wholeShapes } from './whole-weights.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'flex-whole-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -105,7 +106,9 @@ test('what is the base model’s own is told and not taken', () => {
 
 test('names of modules mean all below them, and ends of names, as in PEFT', () => {
   const lora = { rank: 1, alpha: 1, dropout: 0, targets: [], scaling: 'alpha/r' } as const;
-  const means = (more: object, tied = false) => [...wholeShapes({ ...lora, ...more }, shapesOf(tied)).keys()];
+  const means = (more: object, tied = false) => [
+    ...wholeShapes({ ...lora, ...more }, shapesOf(tied), []).keys(),
+  ];
   expect(means({ modulesToSave: ['norm'] })).toEqual(norms.map((path) => `${path}.weight`));
   expect(means({ modulesToSave: ['layers.1.mlp'] })).toEqual(
     ['gate', 'up', 'down'].map((name) => `model.layers.1.mlp.${name}_proj.weight`),
@@ -116,4 +119,26 @@ test('names of modules mean all below them, and ends of names, as in PEFT', () =
   const both = { trainableTokenIndices: { embed_tokens: [1, 2], lm_head: [1, 2] } };
   expect(means(both)).toEqual(['model.embed_tokens.tokens', 'lm_head.tokens']);
   expect(means(both, true)).toEqual(['model.embed_tokens.tokens']);
+});
+
+test('biases are those of all modules, of adapted ones, or of modules that are trained whole', () => {
+  const [q, o, norm] = ['model.layers.0.self_attn.q_proj', 'model.layers.0.self_attn.o_proj', 'model.norm'];
+  const weights = new Map(
+    [q, o, norm].flatMap((path) =>
+      ['weight', 'bias'].map((member) => [`${path}.${member}`, { shape: [4] }] as const),
+    ),
+  );
+  const lora = { rank: 1, alpha: 1, dropout: 0, targets: [], scaling: 'alpha/r' } as const;
+  const means = (more: Partial<LoraConfig>) => [...wholeShapes({ ...lora, ...more }, weights, [q]).keys()];
+  expect(means({})).toEqual([]);
+  expect(means({ bias: 'all' })).toEqual([`${q}.bias`, `${o}.bias`, `${norm}.bias`]);
+  expect(means({ bias: 'lora_only' })).toEqual([`${q}.bias`]);
+  expect(means({ bias: 'lora_only', modulesToSave: ['norm'] })).toEqual([
+    `${q}.bias`,
+    `${norm}.weight`,
+    `${norm}.bias`,
+  ]);
+  const checked = (more: Partial<LoraConfig>) => checkedWholeShapes({ ...lora, ...more }, weights, [q]);
+  expect([...checked({ bias: 'all' }).keys()]).toHaveLength(3);
+  expect(() => checked({ modulesToSave: ['q_proj'] })).toThrow(`"${q}" is among the targets, and is trained`);
 });

@@ -1,10 +1,11 @@
 import { ConfigError, nearestNames } from '@flex/base';
-import { cast, gather, mul, type Shape, type Tensor, tensor } from '@flex/tensor';
+import { cast, gather, mul, type Shape, scope, type Tensor, tensor } from '@flex/tensor';
 import { type AdapterWeights, embedding, head, rowsName } from './adapters.ts';
 import type { LoraConfig } from './lora.ts';
 import { moduleName } from './targets.ts';
 
-// What an adapter trains besides pairs: weights whole (PEFT's modules_to_save), and rows of single tokens.
+// What an adapter trains besides pairs: weights whole (PEFT's modules_to_save), the model's biases (its bias),
+// and rows of single tokens.
 
 /** A model's weights by the checkpoint's names; tied embeddings are one tensor under two of them. */
 export type ModelWeights = ReadonlyMap<string, Tensor>;
@@ -55,18 +56,25 @@ export function tokenRowsOf(
 }
 
 /**
- * Shapes of what a config trains whole in a model, by name, in the order of the model's weights: a weight
- * whose module's path, or that of a module around it, ends in a name of `modulesToSave`, as in PEFT; then
- * rows of tokens. Where tying is ensured, a tied lm_head is the embedding.
+ * Shapes of what a config trains whole in a model, beside an adapter on `targets`, by name, in the order of
+ * the model's weights: a weight whose module's path, or that of a module around it, ends in a name of
+ * `modulesToSave`, as in PEFT, and the biases that `bias` means; then rows of tokens. Where tying is ensured, a
+ * tied lm_head is the embedding.
  */
-export function wholeShapes(config: LoraConfig, weights: WeightShapes): Map<string, Shape> {
+export function wholeShapes(
+  config: LoraConfig,
+  weights: WeightShapes,
+  targets: readonly string[],
+): Map<string, Shape> {
   const names = config.modulesToSave ?? [];
   const follows = config.ensureWeightTying ?? false;
   const shapes = new Map<string, Shape>();
   for (const [name, { shape }] of weights) {
     const path = moduleOfWeight(name);
     const isSaved = isBelow(path, names) || (follows && path === embedding && isBelow(head, names));
-    if (isSaved && !(follows && path === head)) shapes.set(name, shape);
+    const isTrained =
+      isBias(name) && (config.bias === 'all' || (config.bias === 'lora_only' && targets.includes(path)));
+    if (isTrained || (isSaved && !(follows && path === head))) shapes.set(name, shape);
   }
   const tokens = trainedTokens(config);
   for (const [path, indices] of tokens) {
@@ -79,6 +87,15 @@ export function wholeShapes(config: LoraConfig, weights: WeightShapes): Map<stri
   return shapes;
 }
 
+/** Whether a weight is what is added to its module's result. */
+export const isBias = (name: string): boolean => name.endsWith('.bias');
+
+/** What is said of a config whose `bias` trains nothing; null where it does, or does not mean to. */
+export function idleBias({ bias = 'none' }: LoraConfig, whole: ReadonlyMap<string, unknown>): string | null {
+  if (bias === 'none' || [...whole.keys()].some(isBias)) return null;
+  return `is "${bias}", which means nothing: there are no such biases`;
+}
+
 function isBelow(path: string, names: readonly string[]): boolean {
   const parts = path.split('.');
   const around = parts.map((_, i) => parts.slice(0, i + 1).join('.'));
@@ -86,15 +103,15 @@ function isBelow(path: string, names: readonly string[]): boolean {
 }
 
 /**
- * What a config trains whole, as the model has it: f32, beside an adapter on `targets`. Throws ConfigError
- * for a name that is no module's, a token outside the vocabulary or twice, a module that is among the
- * targets too, and a tied lm_head among the targets that is to follow the embedding.
+ * The shapes of what a config trains whole beside an adapter on `targets`. Throws ConfigError for a name that
+ * is no module's, a token outside the vocabulary or twice, a module that is among the targets too, and a tied
+ * lm_head among the targets that is to follow the embedding.
  */
-export function initWhole(
+export function checkedWholeShapes(
   config: LoraConfig,
-  weights: ModelWeights,
+  weights: WeightShapes,
   targets: readonly string[],
-): Map<string, Tensor> {
+): Map<string, Shape> {
   const paths = [...weights.keys()].map(moduleOfWeight);
   const unknown = config.modulesToSave?.find((name) => !paths.some((path) => isBelow(path, [name])));
   if (unknown !== undefined) {
@@ -105,8 +122,8 @@ export function initWhole(
   }
   const wrong = wrongTokens(config, weights);
   if (wrong !== null) throw new ConfigError(`lora.trainable_token_indices: ${wrong}`);
-  const shapes = wholeShapes(config, weights);
-  const twice = [...shapes.keys()].map(moduleOfWeight).find((path) => targets.includes(path));
+  const shapes = wholeShapes(config, weights, targets);
+  const twice = wholeModules(shapes).find((path) => targets.includes(path));
   if (twice !== undefined)
     throw new ConfigError(
       `lora: "${twice}" is among the targets, and is trained whole or in rows; take one of them`,
@@ -117,6 +134,20 @@ export function initWhole(
     throw new ConfigError(
       'lora.ensure_weight_tying: lm_head follows embed_tokens: take that as target instead',
     );
+  return shapes;
+}
+
+/** The modules whose weight, or rows of it, are trained whole. */
+export const wholeModules = (whole: ReadonlyMap<string, unknown>): string[] =>
+  [...whole.keys()].filter((name) => !isBias(name)).map(moduleOfWeight);
+
+/** What a config trains whole, as the model has it: f32. Throws what checkedWholeShapes throws. */
+export function initWhole(
+  config: LoraConfig,
+  weights: ModelWeights,
+  targets: readonly string[],
+): Map<string, Tensor> {
+  const shapes = checkedWholeShapes(config, weights, targets);
   const tokens = trainedTokens(config);
   const fresh = (name: string): Tensor => {
     const own = weights.get(name);
@@ -127,7 +158,7 @@ export function initWhole(
     const indices = Int32Array.from(tokens.get(path)!);
     return gather(table, tensor(table.backend, indices, [indices.length], 'i32'));
   };
-  return new Map([...shapes.keys()].map((name) => [name, fresh(name)]));
+  return new Map([...shapes.keys()].map((name) => [name, scope(() => fresh(name))]));
 }
 
 /**

@@ -33,6 +33,8 @@ export interface Layers {
   readonly embed: (ids: Tensor) => Tensor;
   /** The weight of a norm: f32 [e]. */
   readonly norm: (path: string) => Tensor;
+  /** What is added to what a linear layer or a norm gives: f32 [out]; undefined: nothing. */
+  readonly bias: (path: string) => Tensor | undefined;
 }
 
 /** What is adapted: a model's layers, and its own weights by the checkpoint's names, tied ones being one tensor. */
@@ -56,12 +58,14 @@ export function withAdapter<M extends AdaptableModel>(
   const { config } = lora;
   const follows = config.ensureWeightTying ?? false;
   const replaced = withWhole(model, whole, follows);
-  const { embed, norm, linear: own } = withTokenRows(replaced, model, whole, config);
-  const linear = withLora(own, params, lora, dropoutState);
+  const layers = withTokenRows(replaced, model, whole, config);
+  const { embed } = layers;
+  const linear = withLora(layers.linear, params, lora, dropoutState);
   const pair = params.get(embedding);
-  if (!pair) return { ...model, linear, embed, norm };
+  if (!pair) return { ...model, ...layers, linear };
   const { scale } = moduleOf(lora, embedding);
   const adapted: Layers = {
+    ...layers,
     linear: follows
       ? (x, path) =>
           path === head
@@ -73,7 +77,6 @@ export function withAdapter<M extends AdaptableModel>(
         const inner = gather(permute(pair.a, [1, 0]), ids); // [b, t, r]
         return addScaled(embed(ids), matmul(inner, pair.b, { transposeB: true }), scale);
       }),
-    norm,
   };
   return { ...model, ...adapted };
 }
@@ -90,6 +93,7 @@ function withWhole(model: AdaptableModel, whole: AdapterWeights['whole'], follow
     },
     embed: table ? (ids) => gather(table, ids) : model.embed,
     norm: (path) => weightOf(path) ?? model.norm(path),
+    bias: (path) => whole.get(`${path}.bias`) ?? model.bias(path),
   };
 }
 
@@ -104,11 +108,11 @@ function withTokenRows(
   const inHead = tokenRowsOf(config, whole, head) ?? (isTied(model.weights) ? inTable : null);
   const { linear, embed } = layers;
   return {
+    ...layers,
     linear: inHead
       ? (x, path) => (path === head ? withScores(linear(x, path), x, inHead) : linear(x, path))
       : linear,
     embed: inTable ? (ids) => withRows(embed(ids), ids, inTable) : embed,
-    norm: layers.norm,
   };
 }
 

@@ -1,9 +1,14 @@
+import type { CountedDevice } from './backends/counted-device.ts';
+import type { DeviceMemory } from './backends/device-memory.ts';
 import type { HostArray, KernelOp } from './op.ts';
 import type { Spec } from './shape.ts';
 import type { Tensor } from './tensor.ts';
 
 /** A backend's own handle of a piece of memory. Only the backend that made it looks inside. */
 export type DeviceBuffer = object;
+
+/** Elements as they are stored: f16, and the codes and scales of int8 and nf4. */
+export type Bits = Uint16Array | Uint8Array;
 
 /** A tensor's place in memory. */
 export interface Located {
@@ -33,8 +38,14 @@ export interface Backend {
   /** One line for people: the adapter, the driver, the mode. */
   readonly description: string;
   readonly stats: Stats;
+  /** What `openCounting` is given to count as this backend does. */
+  readonly counted: CountedDevice;
   /** What the first byte of a view must be a multiple of. */
   readonly viewAlignment: number;
+  /** The most bytes of a tensor, or of a view of a larger one, that a kernel reads or writes. */
+  readonly maxBindingBytes: number;
+  /** What tensors may take in all, from now on; null where nobody tells. */
+  memory(): Promise<DeviceMemory | null>;
   /**
    * Memory for a tensor; its content is undefined until written. Throws OutOfMemoryError when it cannot be
    * had.
@@ -43,12 +54,14 @@ export interface Backend {
   /** Gives memory back; kernels already recorded still see it. */
   free(buffer: DeviceBuffer, spec: Spec): void;
   /**
-   * Writes elements from `start` on: numbers for f32, i32 and u32, and the raw bits (Uint16Array) for f16.
-   * Ordered before every later `run`, after every earlier one.
+   * Writes elements from `start` on: numbers for f32, i32 and u32, and the raw bits (Uint16Array) for f16. Of
+   * int8 and nf4 it writes all that `quantize` gives (Uint8Array). Ordered before every later `run`, after
+   * every earlier one.
    */
-  write(buffer: DeviceBuffer, spec: Spec, data: HostArray | Uint16Array, start: number): void;
+  write(buffer: DeviceBuffer, spec: Spec, data: HostArray | Bits, start: number): void;
   /**
-   * The elements, f16 widened to f32. Resolves after every kernel before it has run; rejects if one failed.
+   * The elements, f16, int8 and nf4 as f32. Resolves after every kernel before it has run; rejects if one
+   * failed.
    */
   read(source: Located): Promise<HostArray>;
   /**

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { add, donate, mul, reshape, scope, setRow, tensor } from './index.ts';
+import { add, donate, mul, reshape, scope, setRows, tensor } from './index.ts';
 import { elementwiseAll, withRecorder } from './kernel.ts';
 import { describeEachBackend } from './testing/index.ts';
 
@@ -64,23 +64,26 @@ describe('donate', () => {
       expect(await numbers(z)).toEqual([3, 6]);
     });
 
-    test('setRow in place is setRow on a copy, as often as one likes', async () => {
-      const places = [3, 0, -1, 3, 2, 4];
-      let cache = tensor(backend(), new Float32Array(2 * 4 * 3), [2, 4, 3]);
-      let copied = tensor(backend(), new Float32Array(2 * 4 * 3), [2, 4, 3]);
-      for (const [i, place] of places.entries()) {
-        const fresh = tensor(
-          backend(),
-          Float32Array.from({ length: 6 }, (_, j) => 10 * i + j),
-          [2, 3],
-        );
-        const at = tensor(backend(), [place, 3 - place], [2], 'i32');
-        const { buffer } = cache;
-        cache = scope(() => setRow(donate(cache), fresh, at));
-        copied = setRow(copied, fresh, at);
-        expect(cache.buffer).toBe(buffer);
-      }
-      expect(await numbers(cache)).toEqual(await numbers(copied));
-    });
+    test.each(['f32', 'f16'] as const)(
+      'setRows of %s in place is setRows on a copy, as often as one likes',
+      async (dtype) => {
+        const places = [3, 0, -1, 3, 2, 4];
+        const zeros = () => tensor(backend(), new Float32Array(2 * 4 * 6), [2, 4, 6], dtype);
+        let [cache, copied] = [zeros(), zeros()];
+        for (const [i, place] of places.entries()) {
+          const fresh = tensor(
+            backend(),
+            Float32Array.from({ length: 24 }, (_, j) => 10 * i + j / 3),
+            [2, 2, 6],
+          );
+          const at = tensor(backend(), [place, 3 - place], [2], 'i32');
+          const { buffer } = cache;
+          cache = scope(() => setRows(donate(cache), fresh, at));
+          copied = setRows(copied, fresh, at);
+          expect(cache.buffer).toBe(buffer);
+        }
+        expect(await numbers(cache)).toEqual(await numbers(copied));
+      },
+    );
   });
 });

@@ -1,3 +1,5 @@
+import { DeviceError } from '@flex/base';
+
 /** Inputs whose shapes an op cannot take. The message names the op, what it needs and what came. */
 export class ShapeError extends Error {
   override readonly name = 'ShapeError';
@@ -8,10 +10,7 @@ export class DTypeError extends Error {
   override readonly name = 'DTypeError';
 }
 
-/** The device is missing, lost, or too small for what was asked. */
-export class DeviceError extends Error {
-  override readonly name: string = 'DeviceError';
-}
+export { DeviceError };
 
 /** The device has not the memory that was asked of it, and goes on. The message names what needs how much. */
 export class OutOfMemoryError extends DeviceError {

@@ -130,3 +130,32 @@ it('a view into the middle of a buffer is converted, and nothing around it', () 
   expect([...toFloat16Bits(values)]).toEqual([0x3c00, 0xc000]);
   expect([...toBfloat16Bits(values)]).toEqual([0x3f80, 0xc000]);
 });
+
+describe('the conversions of long arrays', () => {
+  const conversions = {
+    bfloat16BitsToFloat16Bits,
+    bfloat16BitsToFloat32,
+    float16BitsToFloat32,
+    toFloat16Bits: (bits: Uint16Array) => toFloat16Bits(new Float32Array(bits.buffer, 0, bits.length >> 1)),
+  };
+
+  it.each(Object.entries(conversions))('%s gives what short ones give', (_, convert) => {
+    const lengths = fc.record({ length: fc.integer({ min: 2, max: 40_000 }), seed: fc.nat() });
+    fc.assert(
+      fc.property(lengths, ({ length, seed }) => {
+        // Numbers as weights are, and among them any patterns: neighbours are converted together.
+        const any = (i: number) => Math.imul(i + seed, 0x9e3779b1) >>> 15;
+        const bits = Uint16Array.from({ length: 2 * length }, (_, i) =>
+          any(i) % 7 === 0 ? any(i + 1) : 0x3c00 + (any(i) % 0x200),
+        );
+        const whole = convert(bits);
+        const parts: number[] = [];
+        for (let at = 0; at < bits.length; at += 500) parts.push(...convert(bits.slice(at, at + 500)));
+        const isSame = (x: number, i: number) => Object.is(x, parts[i]);
+        expect(whole.findIndex((x, i) => !isSame(x, i))).toBe(-1);
+        expect(whole).toHaveLength(parts.length);
+      }),
+      { numRuns: 10 },
+    );
+  });
+});

@@ -1,7 +1,22 @@
-// Conversions between f32, f16 and bf16 by integer arithmetic on the bits: billions of weights pass here.
+// Conversions between f32, f16 and bf16 by integer arithmetic on the bits: billions of weights pass here, so
+// that longer arrays take SIMD where there is any. The loops are the definition.
+
+import { type Conversion, convertBits } from './half-floats-simd.ts';
 
 let halfTable: Uint32Array | undefined;
 let bfloatTable: Uint16Array | undefined;
+
+/** Elements from which SIMD is worth its call. */
+const long = 1024;
+
+const bitsOf = ({ buffer, byteOffset, length }: Float32Array) => new Uint32Array(buffer, byteOffset, length);
+
+/** Whether SIMD has converted an array that is long. */
+const isConverted = (
+  conversion: Conversion,
+  from: Uint16Array | Uint32Array,
+  to: Uint16Array | Uint32Array,
+) => from.length >= long && convertBits(conversion, from, to, bfloatToHalfBits);
 
 /** The f32 bits of each of the 65,536 f16 patterns; a NaN keeps its sign and payload. */
 function halfToSingleBits(): Uint32Array {
@@ -41,37 +56,40 @@ function singleToHalf(bits: number): number {
   return sign | (whole + (rest > half || (rest === half && (whole & 1) === 1) ? 1 : 0));
 }
 
-/** The exact f32 value of each f16. */
-export function float16BitsToFloat32(bits: Uint16Array): Float32Array {
-  const table = halfToSingleBits();
-  const out = new Uint32Array(bits.length);
-  for (let i = 0; i < out.length; i++) out[i] = table[bits[i]];
-  return new Float32Array(out.buffer);
+/** The exact f32 value of each f16. `into` holds as many elements, and is what is returned. */
+export function float16BitsToFloat32(bits: Uint16Array, into = new Float32Array(bits.length)): Float32Array {
+  const out = bitsOf(into);
+  if (!isConverted('f16 f32', bits, out)) {
+    const table = halfToSingleBits();
+    for (let i = 0; i < out.length; i++) out[i] = table[bits[i]];
+  }
+  return into;
 }
 
-/** The exact f32 value of each bf16, which is the upper half of an f32. */
-export function bfloat16BitsToFloat32(bits: Uint16Array): Float32Array {
-  const out = new Uint32Array(bits.length);
-  for (let i = 0; i < out.length; i++) out[i] = bits[i] << 16;
-  return new Float32Array(out.buffer);
+/** The exact f32 value of each bf16, which is the upper half of an f32; `into` as above. */
+export function bfloat16BitsToFloat32(bits: Uint16Array, into = new Float32Array(bits.length)): Float32Array {
+  const out = bitsOf(into);
+  if (!isConverted('bf16 f32', bits, out)) for (let i = 0; i < out.length; i++) out[i] = bits[i] << 16;
+  return into;
 }
 
 /**
  * The f16 bits nearest to each number, ties to even.
  * From 65,520 on they are infinite, up to 2^-25 zero; signs are kept, and a NaN stays one.
  */
-export function toFloat16Bits(values: ArrayLike<number>): Uint16Array {
+export function toFloat16Bits(values: ArrayLike<number>, out = new Uint16Array(values.length)): Uint16Array {
   // NUMERICS: numbers of another type are rounded to f32 first.
   const singles = values instanceof Float32Array ? values : Float32Array.from(values);
-  const bits = new Uint32Array(singles.buffer, singles.byteOffset, singles.length);
-  const out = new Uint16Array(bits.length);
-  for (let i = 0; i < out.length; i++) out[i] = singleToHalf(bits[i]);
+  const bits = bitsOf(singles);
+  if (!isConverted('f32 f16', bits, out)) {
+    for (let i = 0; i < out.length; i++) out[i] = singleToHalf(bits[i]);
+  }
   return out;
 }
 
 /** The bf16 bits nearest to each number, ties to even; signs are kept, and a NaN stays one. */
 export function toBfloat16Bits(values: Float32Array): Uint16Array {
-  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  const bits = bitsOf(values);
   const out = new Uint16Array(bits.length);
   for (let i = 0; i < out.length; i++) {
     const word = bits[i];
@@ -81,11 +99,20 @@ export function toBfloat16Bits(values: Float32Array): Uint16Array {
   return out;
 }
 
-/** The f16 bits nearest to each bf16, ties to even: equal to going through f32, which is exact. */
-export function bfloat16BitsToFloat16Bits(bits: Uint16Array): Uint16Array {
+/** The f16 bits of each of the 65,536 bf16 patterns. */
+function bfloatToHalfBits(): Uint16Array {
   bfloatTable ??= Uint16Array.from({ length: 1 << 16 }, (_, pattern) => singleToHalf(pattern << 16));
-  const table = bfloatTable;
-  const out = new Uint16Array(bits.length);
-  for (let i = 0; i < out.length; i++) out[i] = table[bits[i]];
+  return bfloatTable;
+}
+
+/** The f16 bits nearest to each bf16, ties to even: equal to going through f32, which is exact. */
+export function bfloat16BitsToFloat16Bits(
+  bits: Uint16Array,
+  out = new Uint16Array(bits.length),
+): Uint16Array {
+  if (!isConverted('bf16 f16', bits, out)) {
+    const table = bfloatToHalfBits();
+    for (let i = 0; i < out.length; i++) out[i] = table[bits[i]];
+  }
   return out;
 }

@@ -1,6 +1,7 @@
 import { type Expr, operand } from './expr.ts';
 import { javaScript, Writer, wgslOf } from './expr-writer.ts';
 import { hostFunction } from './host-function.ts';
+import { keepByKey } from './keep-by-key.ts';
 import { f32, type Immediate, type Kernel, kernel, wide } from './kernel-record.ts';
 import type { HostKernel } from './op.ts';
 import { type Shape, type Spec, sameShape, showAll, size } from './shape.ts';
@@ -88,20 +89,11 @@ export function mapKernel(
     } else way += 'number ';
   }
   for (const number of numbers) if (number !== null) immediates.push(f32(number));
-  let kept = kernels.get(program);
-  if (!kept) {
-    kept = new Map();
-    kernels.set(program, kept);
-  }
-  let made = kept.get(way);
-  if (!made) {
-    made = newKernel(program, inputs, output, numbers);
-    kept.set(way, made);
-  }
+  const made = kernels(program, way, () => newKernel(program, inputs, output, numbers));
   return { ...made, immediates, workgroups: foldedGrid(Math.ceil(cells / 64)) };
 }
 
-const kernels = new WeakMap<MapProgram, Map<string, Kernel>>();
+const kernels = keepByKey<MapProgram, string, Kernel>();
 
 function newKernel(
   { name, values }: MapProgram,
@@ -158,21 +150,15 @@ export function mapOnHost(
   numbers: Numbers,
 ): HostKernel {
   const sources = sourcesOf(program.name, inputs, output, numbers);
-  let texts = hostTexts.get(program);
-  if (!texts) {
-    texts = new Map();
-    hostTexts.set(program, texts);
-  }
   const key = sources.map(({ place, access }) => `${place} ${access.kind}`).join();
-  const code = texts.get(key) ?? hostText(program.values, sources, numbers);
-  texts.set(key, code);
+  const code = hostTexts(program, key, () => hostText(program.values, sources, numbers));
   const args = [...sources.map(({ access }) => access.n), ...numbers.filter((n) => n !== null)];
   if (program.values.length === 1) return { code, threads: [size(output.shape)], args };
   const loop = hostFunction(code);
   return (arrays, outputs) => void loop(arrays, outputs, args);
 }
 
-const hostTexts = new WeakMap<MapProgram, Map<string, string>>();
+const hostTexts = keepByKey<MapProgram, string, string>();
 
 function hostText(values: readonly Expr[], sources: readonly Source[], numbers: Numbers): string {
   const lines: string[] = [];

@@ -1,5 +1,6 @@
 import { type Expr, operand } from './expr.ts';
 import { costOf, hasWebAssembly, Writer, webAssembly } from './expr-writer.ts';
+import { keepByKey } from './keep-by-key.ts';
 import { f32, type Immediate } from './kernel-record.ts';
 import { type Access, accessOf, expandFirst, type MapProgram, type Numbers } from './map-program.ts';
 import { type Spec, size } from './shape.ts';
@@ -41,20 +42,13 @@ export function mapWasm(
     } else way += 'number ';
   }
   for (const number of numbers) if (number !== null) immediates.push(f32(number));
-  let kept = kernels.get(program);
-  if (!kept) {
-    kept = new Map();
-    kernels.set(program, kept);
-  }
-  let made = kept.get(way);
-  if (made === undefined) {
-    made = hasWebAssembly(program.values) ? newKernel(program, inputs, output, numbers) : null;
-    kept.set(way, made);
-  }
+  const made = kernels(program, way, () =>
+    hasWebAssembly(program.values) ? newKernel(program, inputs, output, numbers) : null,
+  );
   return made ? { ...made, items: Math.ceil(size(output.shape) / 4), immediates } : undefined;
 }
 
-const kernels = new WeakMap<MapProgram, Map<string, WasmKernel | null>>();
+const kernels = keepByKey<MapProgram, string, WasmKernel | null>();
 
 /** Whether it is read in runs of n, which an empty output has too, n being 0. */
 const hasRuns = (kind: Access['kind']) => kind === 'suffix' || kind === 'prefix';

@@ -1,5 +1,5 @@
 import type { Kernel } from './kernel-record.ts';
-import type { Shape, Spec } from './shape.ts';
+import { type Shape, type Spec, size } from './shape.ts';
 import type { Tensor } from './tensor.ts';
 import type { WasmKernel } from './wasm-kernel.ts';
 
@@ -110,8 +110,10 @@ export interface KernelOp<A> extends OpBase<A> {
     attrs: A,
     taken: readonly number[],
   ): WasmKernel | readonly WasmKernel[] | undefined;
+  /** Additions and multiplications of a call; left out: one for each element of the outputs. */
+  flops?(inputs: readonly Spec[], outputs: readonly Spec[], attrs: A): number;
   /** Inputs that are indices, and what is allowed; a `checked` backend looks at them. */
-  indices?(inputs: readonly Spec[]): readonly IndexRange[];
+  indices?(inputs: readonly Spec[], attrs: A): readonly IndexRange[];
   /** The same function made of simpler ops: what a fused op must equal. */
   readonly composed?: (inputs: readonly Tensor[], attrs: A) => Tensor | readonly Tensor[];
   /**
@@ -155,6 +157,16 @@ export function defineOp<O extends AnyOp>(op: O): O {
 export function outputsOf<A extends object>(op: Op<A>, inputs: readonly Spec[], attrs: A): readonly Spec[] {
   const specs = op.infer(inputs, attrs);
   return isList(specs) ? specs : [specs];
+}
+
+/** Additions and multiplications of an op's call. */
+export function flopsOf(
+  op: KernelOp<object>,
+  inputs: readonly Spec[],
+  outputs: readonly Spec[],
+  attrs: object,
+) {
+  return op.flops?.(inputs, outputs, attrs) ?? outputs.reduce((sum, { shape }) => sum + size(shape), 0);
 }
 
 /** What an op gave, as a list. */

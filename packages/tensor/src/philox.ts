@@ -82,13 +82,13 @@ export const drawnTogether = 16;
 
 /**
  * The same in WebAssembly: the statements for each four of n elements, of which element i takes word i mod 4
- * of the counter (⌊i/4⌋, c1, c2, c3). `at` is where the four begin, in bytes.
+ * of the counter (c0 + ⌊i/4⌋, c1, c2, c3). `at` is where the four begin, in bytes.
  */
 export function philoxWasm(
   w: KernelBody,
   n: I32,
   key: readonly [I32, I32],
-  [c1, c2, c3]: readonly [I32, I32, Index],
+  [c0, c1, c2, c3]: readonly [Index, I32, I32, Index],
   statements: (at: I32, words: V128) => void,
 ): void {
   const keys = Array.from({ length: rounds }, (_, round) =>
@@ -103,7 +103,7 @@ export function philoxWasm(
   w.range(w.from, w.to, 1, (item) => {
     // A counter in each lane. Words 0 and 2 change the order of lanes every round, and 1 and 3 a round later.
     let [x0, x1, x2, x3]: V128[] = [
-      w.let(i32x4.add(i32x4.splat(i32.shl(item, 2)), i32x4.const(0, 1, 2, 3))),
+      w.let(i32x4.add(i32x4.splat(i32.add(i32.shl(item, 2), c0)), i32x4.const(0, 1, 2, 3))),
       ...others,
     ];
     for (const [k0, k1] of keys) {

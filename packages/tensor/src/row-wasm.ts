@@ -1,5 +1,6 @@
 import { column, count, type Expr, operand } from './expr.ts';
 import { costOf, hasWebAssembly, Writer, webAssembly } from './expr-writer.ts';
+import { keepByKey } from './keep-by-key.ts';
 import { f32, type Immediate } from './kernel-record.ts';
 import { leavesOf, planOf, type RowProgram, type Rows } from './row-plan.ts';
 import type { Spec } from './shape.ts';
@@ -34,16 +35,9 @@ export function rowWasm(
 ): WasmKernel | undefined {
   const { outer, n, inner, numbers, period, offset } = rows;
   const isAcross = inner > 1;
-  let kept = kernels.get(program);
-  if (!kept) {
-    kept = new Map();
-    kernels.set(program, kept);
-  }
-  let made = kept.get(isAcross);
-  if (made === undefined) {
-    made = hasWebAssembly(program.values) ? newKernel(program, isAcross, inputs, outputs) : null;
-    kept.set(isAcross, made);
-  }
+  const made = kernels(program, isAcross, () =>
+    hasWebAssembly(program.values) ? newKernel(program, isAcross, inputs, outputs) : null,
+  );
   if (made === null) return undefined;
   const immediates: Immediate[] = [n];
   if (isAcross) immediates.push(inner);
@@ -58,7 +52,7 @@ export function rowWasm(
 const startCost = 10;
 
 /** Of each way of reading, with the cost of a vector. */
-const kernels = new WeakMap<RowProgram, Map<boolean, WasmKernel | null>>();
+const kernels = keepByKey<RowProgram, boolean, WasmKernel | null>();
 
 /** Addresses and sizes, as the record names them. */
 type Names = Readonly<Record<string, Local<'i32'>>>;

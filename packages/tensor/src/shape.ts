@@ -1,13 +1,15 @@
 import { ShapeError } from './errors.ts';
+import { type QuantizedDType, quantizedLayout } from './quantized-layout.ts';
 
 /** Sizes of the axes, outermost first. `[]` is a scalar. */
 export type Shape = readonly number[];
 
 /**
  * Element types. f32 computes; f16 only stores (kernels widen it to f32 on load, and `cast` rounds to it);
- * i32 and u32 are indices.
+ * i32 and u32 are indices. int8 and nf4 are codes with scales (see `quantize`), of frozen weights: the second
+ * operand of `matmul`, or what `cast` makes f32 of.
  */
-export type DType = 'f32' | 'f16' | 'i32' | 'u32';
+export type DType = 'f32' | 'f16' | 'i32' | 'u32' | QuantizedDType;
 
 /** What is known of a tensor before it is computed. */
 export interface Spec {
@@ -15,7 +17,14 @@ export interface Spec {
   readonly dtype: DType;
 }
 
-export const bytesPerElement: Record<DType, number> = { f32: 4, f16: 2, i32: 4, u32: 4 };
+/** Bytes of an element; of int8 and nf4 those of its code, without its share of the scales. */
+export const bytesPerElement: Record<DType, number> = { f32: 4, f16: 2, i32: 4, u32: 4, int8: 1, nf4: 0.5 };
+
+/** Bytes of a tensor's elements, with their scales. Throws ShapeError where its type has no such shape. */
+export const bytesOf = ({ shape, dtype }: Spec): number =>
+  dtype === 'int8' || dtype === 'nf4'
+    ? 4 * quantizedLayout(dtype, size(shape), shape.at(-1)).words
+    : size(shape) * bytesPerElement[dtype];
 
 /** Number of elements: the product of the axes. */
 export function size(shape: Shape): number {

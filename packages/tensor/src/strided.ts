@@ -1,6 +1,7 @@
 import { DTypeError, ShapeError } from './errors.ts';
 import { type Kernel, kernel, wide } from './kernel-record.ts';
 import type { HostLoop } from './op.ts';
+import { isQuantized } from './quantized.ts';
 import { type Shape, type Spec, show, size, strides } from './shape.ts';
 import {
   copyRow,
@@ -27,7 +28,7 @@ const maxRank = 6;
 
 /** Throws unless the input is of a four-byte type and the output has at most 6 axes, as the kernels need. */
 export function checkStrided(op: string, input: Spec, outputShape: Shape): void {
-  if (input.dtype === 'f16') {
+  if (input.dtype === 'f16' || isQuantized(input)) {
     throw new DTypeError(`${op}: needs f32, i32 or u32, got ${show(input)}; cast it first`);
   }
   if (outputShape.length > maxRank) {

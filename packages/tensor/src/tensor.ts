@@ -1,7 +1,8 @@
-import type { Backend, DeviceBuffer } from './backend.ts';
+import type { Backend, Bits, DeviceBuffer } from './backend.ts';
 import { ShapeError } from './errors.ts';
 import { toFloat16Bits } from './half-floats.ts';
 import { type AnyOp, type HostArray, isList, type KernelOp, type Op, outputsOf } from './op.ts';
+import { isQuantized, quantize } from './quantized.ts';
 import { type DType, type Shape, type Spec, sameShape, show, size } from './shape.ts';
 
 /** Memory shared by the tensors that are views of it; freed with the last of them. */
@@ -124,11 +125,12 @@ const scopes: Set<Tensor>[] = [];
 
 /**
  * Runs f and frees every tensor made inside, except those in what it returns (arrays, Maps and plain
- * objects). While a recorder listens nothing is freed, since its tape needs them: they go to the scope
+ * objects). While a recorder listens, it says which of them it can do without; the others go to the scope
  * around.
  */
 export function scope<T>(f: () => T): T {
   const made = new Set<Tensor>();
+  const spare = onlyRecorder()?.enter?.();
   scopes.push(made);
   try {
     const result = f();
@@ -140,11 +142,10 @@ export function scope<T>(f: () => T): T {
     return result;
   } finally {
     scopes.pop();
-    const outer = isRecording() ? scopes.at(-1) : undefined;
-    for (const t of made) {
-      if (!isRecording()) t.dispose();
-      else outer?.add(t);
-    }
+    const freed = isRecording() ? (spare?.(made) ?? []) : made;
+    for (const t of freed) t.dispose();
+    const outer = scopes.at(-1);
+    for (const t of made) if (!t.disposed) outer?.add(t);
   }
 }
 
@@ -169,6 +170,11 @@ export function eachTensor(value: unknown, f: (t: Tensor) => void): void {
 /** What sees each op as it runs. The one seam between tensors and autograd. */
 export interface Recorder {
   record(op: AnyOp, inputs: readonly Tensor[], outputs: readonly Tensor[], attrs: object): void;
+  /**
+   * A scope begins, and nobody else records. What this gives is called as the scope ends, with the tensors
+   * that it leaves behind, and says which of them may be freed. Left out: none.
+   */
+  enter?(): (left: ReadonlySet<Tensor>) => Iterable<Tensor>;
 }
 
 let recorders: readonly Recorder[] = [];
@@ -194,6 +200,9 @@ export function withoutRecorders<T>(f: () => T): T {
     recorders = before;
   }
 }
+
+/** The recorder, where there is one alone. */
+export const onlyRecorder = (): Recorder | undefined => (recorders.length === 1 ? recorders[0] : undefined);
 
 export function isRecording(): boolean {
   return recorders.length > 0;
@@ -262,6 +271,21 @@ function compute<A extends object>(
 /** Another tensor of the same memory, to be freed by itself. */
 export const twin = (t: Tensor): Tensor => new Tensor(t, t.backend, Tensor.storageOf(t), t.offset);
 
+/** The tensors flat, together where they lie one after the other in one memory; without the empty ones. */
+export function runs(xs: readonly Tensor[]): Tensor[] {
+  const all: { readonly first: Tensor; end: number }[] = [];
+  for (const x of xs.filter(({ shape }) => size(shape) > 0)) {
+    const last = all.at(-1);
+    const end = x.offset + size(x.shape);
+    if (last?.end === x.offset && Tensor.storageOf(last.first) === Tensor.storageOf(x)) last.end = end;
+    else all.push({ first: x, end });
+  }
+  return all.map(({ first, end }) => {
+    const { backend, dtype, offset } = first;
+    return new Tensor({ shape: [end - offset], dtype }, backend, Tensor.storageOf(first), offset);
+  });
+}
+
 /** For each output the donated input whose memory it takes, or −1. */
 function takenOver<A extends object>(
   op: KernelOp<A>,
@@ -288,7 +312,7 @@ function takenOver<A extends object>(
   });
 }
 
-/** A tensor of numbers from the host. For f16 the numbers are rounded to nearest even. */
+/** A tensor of numbers from the host: to f16 rounded to nearest even, to int8 and nf4 as by `quantize`. */
 export function tensor(
   backend: Backend,
   data: HostArray | readonly number[],
@@ -299,18 +323,30 @@ export function tensor(
   if (data.length !== size(shape))
     throw new ShapeError(`tensor: ${data.length} numbers do not fill ${show(spec)}`);
   const buffer = backend.allocate(spec);
-  backend.write(buffer, spec, toHost(data, dtype), 0);
+  backend.write(buffer, spec, toHost(data, spec), 0);
   return new Tensor(spec, backend, { buffer, spec, owners: 0 });
+}
+
+/** A tensor whose elements may be anything: memory to be written. */
+export function empty(backend: Backend, spec: Spec): Tensor {
+  return new Tensor(spec, backend, { buffer: backend.allocate(spec), spec, owners: 0 });
 }
 
 /**
  * A tensor whose elements are written piece by piece (see Backend.write), for weights larger than a scratch.
+ * Of int8 and nf4 the pieces are f32, and they are written once they are quantized.
  */
 export function tensorFromChunks(
   backend: Backend,
   spec: Spec,
   chunks: Iterable<HostArray | Uint16Array>,
 ): Tensor {
+  if (isQuantized(spec)) {
+    const bytes = quantize(spec, chunks as Iterable<Float32Array>);
+    const made = empty(backend, spec);
+    backend.write(made.buffer, spec, bytes, 0);
+    return made;
+  }
   const buffer = backend.allocate(spec);
   let start = 0;
   for (const chunk of chunks) {
@@ -321,7 +357,9 @@ export function tensorFromChunks(
   return new Tensor(spec, backend, { buffer, spec, owners: 0 });
 }
 
-function toHost(data: HostArray | readonly number[], dtype: DType): HostArray | Uint16Array {
+function toHost(data: HostArray | readonly number[], spec: Spec): HostArray | Bits {
+  if (isQuantized(spec)) return quantize(spec, [Float32Array.from(data)]);
+  const { dtype } = spec;
   if (dtype === 'f16') return toFloat16Bits(data);
   if (dtype === 'i32') return data instanceof Int32Array ? data : Int32Array.from(data);
   if (dtype === 'u32') return data instanceof Uint32Array ? data : Uint32Array.from(data);
@@ -330,7 +368,8 @@ function toHost(data: HostArray | readonly number[], dtype: DType): HostArray | 
 
 /** A tensor whose elements are all `value`. */
 export function full(backend: Backend, shape: Shape, value: number, dtype: DType = 'f32'): Tensor {
-  return tensor(backend, new Float64Array(size(shape)).fill(value), shape, dtype);
+  const numbers = new Float64Array(size(shape));
+  return tensor(backend, value === 0 ? numbers : numbers.fill(value), shape, dtype);
 }
 export const zeros = (backend: Backend, shape: Shape, dtype: DType = 'f32'): Tensor =>
   full(backend, shape, 0, dtype);

@@ -1,6 +1,14 @@
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { DataError, makeOwnFolder, parseJson, readWhole } from '@flex/base';
+import {
+  DataError,
+  makeOwnFolder,
+  onDisk,
+  parseJson,
+  readWhole,
+  syncDirectory,
+  writeAtomic,
+} from '@flex/base';
 import type { OptimizerState } from '@flex/optim';
 import {
   type Adapters,
@@ -30,9 +38,14 @@ export interface SavedRun extends Progress, AdapterWeights {
 const stateFile = 'optimizer.safetensors';
 const progressFile = 'progress.json';
 
+const folderOf = (out: string) => join(out, 'checkpoints');
+
+/** The folder of the checkpoint after so many updates. */
+export const checkpointPath = (out: string, step: number): string => join(folderOf(out), `step-${step}`);
+
 /**
  * Writes `checkpoints/step-N` under `out`: into a temporary folder first, so that a half-written one is never
- * read. Throws DataError where `checkpoints` is a link.
+ * read. Throws DataError where `checkpoints` is a link, and where the disk refuses.
  */
 export async function saveCheckpoint(
   out: string,
@@ -40,13 +53,15 @@ export async function saveCheckpoint(
   lora: ResolvedLora,
   baseModel: string,
 ): Promise<void> {
-  const folder = join(out, 'checkpoints');
-  const final = join(folder, `step-${step}`);
-  const temporary = join(folder, `.step-${step}.tmp`);
-  mkdirSync(out, { recursive: true });
-  makeOwnFolder(folder);
-  rmSync(temporary, { recursive: true, force: true });
-  mkdirSync(temporary);
+  const folder = folderOf(out);
+  const final = checkpointPath(out, step);
+  const temporary = join(folder, `.step-${step}.partial`);
+  onDisk(temporary, () => {
+    mkdirSync(out, { recursive: true });
+    makeOwnFolder(folder);
+    rmSync(temporary, { recursive: true, force: true });
+    mkdirSync(temporary);
+  });
   const { config, removed } = lora;
   await writeAdapter(join(temporary, 'adapter'), params, config, { baseModel, whole, removed });
   const tensors = new Map<string, { dtype: 'F32'; shape: readonly number[]; data: Float32Array }>();
@@ -54,9 +69,35 @@ export async function saveCheckpoint(
     tensors.set(name, { dtype: 'F32', shape: t.shape, data: Float32Array.from(await t.data()) });
   }
   writeSafetensors(join(temporary, stateFile), tensors);
-  writeFileSync(join(temporary, progressFile), `${JSON.stringify({ step, run })}\n`);
-  rmSync(final, { recursive: true, force: true });
-  renameSync(temporary, final);
+  writeAtomic(join(temporary, progressFile), `${JSON.stringify({ step, run })}\n`);
+  onDisk(final, () => {
+    rmSync(final, { recursive: true, force: true });
+    renameSync(temporary, final);
+    syncDirectory(folder);
+  });
+}
+
+/** Removes the checkpoints but for the last `keep`, and that of the update `best`. */
+export function pruneCheckpoints(out: string, keep: number, best: number | null): void {
+  for (const step of savedSteps(out).slice(0, -keep)) {
+    if (step === best) continue;
+    const path = checkpointPath(out, step);
+    const leaving = join(folderOf(out), `.step-${step}.partial`);
+    onDisk(path, () => {
+      renameSync(path, leaving);
+      rmSync(leaving, { recursive: true });
+    });
+  }
+}
+
+/** The updates after which there are checkpoints, in order. */
+export function savedSteps(out: string): number[] {
+  const folder = folderOf(out);
+  const names = existsSync(folder) ? readdirSync(folder) : [];
+  return names
+    .flatMap((name) => /^step-(\d+)$/.exec(name)?.[1] ?? [])
+    .map(Number)
+    .sort((a, b) => a - b);
 }
 
 /**
@@ -69,14 +110,9 @@ export function loadCheckpoint(
   run: string,
   { removed, ...model }: AdapterTarget & { readonly removed: Adapters | null },
 ): SavedRun | null {
-  const folder = join(out, 'checkpoints');
-  const steps = existsSync(folder)
-    ? readdirSync(folder)
-        .flatMap((name) => /^step-(\d+)$/.exec(name)?.[1] ?? [])
-        .map(Number)
-    : [];
-  if (steps.length === 0) return null;
-  const dir = join(folder, `step-${Math.max(...steps)}`);
+  const step = savedSteps(out).at(-1);
+  if (step === undefined) return null;
+  const dir = checkpointPath(out, step);
   const progress = readProgress(join(dir, progressFile));
   if (progress.run !== run) {
     throw new DataError(

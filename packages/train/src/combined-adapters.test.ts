@@ -1,6 +1,6 @@
 import { ConfigError } from '@flex/base';
 import { openPeftCase, peftInputs } from '@flex/fixtures';
-import { forward, type LlamaModel, loadLlama, logits } from '@flex/llama';
+import { type CausalLM, forward, loadModel, logits } from '@flex/llama';
 import {
   type Adapter,
   combineAdapters,
@@ -16,7 +16,7 @@ import { expect, test } from 'vitest';
 const { input_ids } = peftInputs();
 
 async function logitsWith(
-  model: LlamaModel,
+  model: CausalLM,
   adapter: Pick<Adapter, 'params' | 'config'>,
 ): Promise<Float32Array> {
   const { params, config } = adapter;
@@ -25,9 +25,9 @@ async function logitsWith(
   return Float32Array.from(await scope(() => logits(adapted, forward(adapted, ids))).data());
 }
 
-const open = (model: LlamaModel, name: string) => openAdapter(model, openPeftCase(name).dir);
+const open = (model: CausalLM, name: string) => openAdapter(model, openPeftCase(name).dir);
 const baseOf = (backend = openReference()) =>
-  loadLlama(backend, openPeftCase('two/one').model, { dtype: 'f32' });
+  loadModel(backend, openPeftCase('two/one').model, { dtype: 'f32' });
 
 const sums = {
   linear: { names: ['one', 'other'], weights: [0.7, 0.4] },
@@ -36,7 +36,7 @@ const sums = {
 
 describeEachBackend((backend) => {
   test('each of two adapters on one model gives its own logits', async () => {
-    const model = baseOf(backend());
+    const model = await baseOf(backend());
     const [one, other] = [await open(model, 'two/one'), await open(model, 'two/other')];
     const found = [await logitsWith(model, one), await logitsWith(model, other)];
     expect(relativeError(found[0], openPeftCase('two/one').logits)).toBeLessThan(1e-5);
@@ -44,7 +44,7 @@ describeEachBackend((backend) => {
   });
 
   test.each(['linear', 'cat'] as const)('%s is PEFT’s add_weighted_adapter', async (how) => {
-    const model = baseOf(backend());
+    const model = await baseOf(backend());
     const { names, weights } = sums[how];
     const parts: WeightedAdapter[] = [];
     for (const [i, name] of names.entries())
@@ -55,7 +55,7 @@ describeEachBackend((backend) => {
 });
 
 test('an adapter of the embedding and lm_head alone is its own sum, and taken off itself nothing', async () => {
-  const model = baseOf();
+  const model = await baseOf();
   for (const name of ['embedding', 'head', 'patterns']) {
     const adapter = await open(model, name);
     const { logits } = openPeftCase(name);
@@ -77,7 +77,7 @@ test.each([
   ['saved-norms', 'adapter 2 of the sum: has model.layers.0.input_layernorm.weight, which it replaces'],
   ['tokens', 'adapter 2 of the sum: has model.embed_tokens.tokens, which it replaces'],
 ])('%s cannot be summed', async (name, message) => {
-  const model = baseOf();
+  const model = await baseOf();
   const parts = [await open(model, 'two/one'), await open(model, name)].map((adapter) => ({
     adapter,
     weight: 1,
@@ -87,7 +87,7 @@ test.each([
 });
 
 test('linear needs equal ranks', async () => {
-  const model = baseOf();
+  const model = await baseOf();
   const parts = [await open(model, 'two/one'), await open(model, 'two/wide')].map((adapter) => ({
     adapter,
     weight: 1,

@@ -37,7 +37,8 @@ function readText(file: string): string {
   try {
     return readWhole(file, maxConfigBytes).toString();
   } catch (error) {
-    const { message } = error as Error;
+    const { message, code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT') throw new ConfigError(`${file}: there is no such file`);
     throw new ConfigError(error instanceof DataError ? message : `${file}: cannot be read: ${message}`);
   }
 }
@@ -67,10 +68,19 @@ export function parseYamlValue(text: string, where: string): unknown {
 
 function toValue(document: Document, where: string): unknown {
   try {
-    return document.toJS();
+    const value: unknown = document.toJS();
+    requireNoCycle(value, []);
+    return value;
   } catch (error) {
     throw new ConfigError(`${where}: ${(error as Error).message}`);
   }
+}
+
+/** Throws for an alias that stands in what it names, of which no walk would come to an end. */
+function requireNoCycle(value: unknown, within: readonly unknown[]): void {
+  if (typeof value !== 'object' || value === null) return;
+  if (within.includes(value)) throw new ConfigError('an alias stands in what it names');
+  for (const inner of Object.values(value)) requireNoCycle(inner, [...within, value]);
 }
 
 function readToml(text: string, file: string): ConfigFile {

@@ -8,6 +8,8 @@ export interface Override {
   readonly where: string;
   readonly path: KeyPath;
   readonly value: unknown;
+  /** What paths in the value are relative to; else the working directory. */
+  readonly folder?: string;
 }
 
 /**
@@ -24,7 +26,10 @@ export function parseOverride(text: string): Override {
 
 /** The values with the override applied; what it changes is copied. Throws ConfigError where it cannot be. */
 export function applyOverride(values: Section, override: Override): Section {
-  return set(values, 0, override) as Section;
+  const { path } = override;
+  // A model by itself stands for a section with its path.
+  const isOfModel = path[0] === 'model' && path.length > 1 && typeof values.model === 'string';
+  return set(isOfModel ? { ...values, model: { path: values.model } } : values, 0, override) as Section;
 }
 
 function set(values: unknown, depth: number, override: Override): unknown {

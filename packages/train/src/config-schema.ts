@@ -1,12 +1,12 @@
-import type { KeyPath } from '@flex/base';
+import { type KeyPath, pathTo } from '@flex/base';
 import { readSplit, splitSyntax } from '@flex/datasets';
-import { isPattern, loraInits } from '@flex/peft';
+import { isPattern, loraInits, type StandIn } from '@flex/peft';
 import { z } from 'zod';
 import { isSection, type Section } from './config-section.ts';
 import { type PartInput, type PartKind, type PartSection, partKinds } from './parts.ts';
 
 const text = z.string().min(1);
-const source = text.describe('a path or a name');
+const source = pathTo('dataset').describe('a path or a name');
 
 const split = z
   .union([z.string(), z.int().nonnegative()])
@@ -22,7 +22,7 @@ const template = z
   .default(null);
 
 const lossOn = z.enum(['completion', 'all', 'all-and-padding']);
-const maxLength = z.int().min(2).default(512);
+const maxLength = z.int().min(2);
 
 const data = ({ format }: PartSchemas) =>
   z.strictObject({
@@ -31,16 +31,18 @@ const data = ({ format }: PartSchemas) =>
     split: split.default(null),
     format,
     template,
-    maxLength,
+    maxLength: maxLength.default(512),
     shuffle: z.boolean().default(true),
     packing: z.boolean().default(false),
+    /** Whether rows may be trained on that are held out too. */
+    allowOverlap: z.boolean().default(false),
     appendEos: z.boolean().default(true),
     lossOn: lossOn.default('completion'),
   });
 
 /**
  * Held-out data. Its loss is that of the completion alone without an end-of-text token whatever is trained
- * on, so that runs of different presets stay comparable; `maxLength` left out is that of `data`.
+ * on, so that runs of different presets stay comparable; so is it whole: `maxLength` null is the model's context.
  */
 const heldOutSchema = (format: FormatSchema) =>
   z
@@ -49,9 +51,13 @@ const heldOutSchema = (format: FormatSchema) =>
       split: split.default(null),
       format,
       template,
-      maxLength,
+      maxLength: maxLength.nullable().default(null),
       appendEos: z.boolean().default(false),
       lossOn: lossOn.default('completion'),
+    })
+    .refine(({ lossOn, maxLength }) => lossOn !== 'all-and-padding' || maxLength !== null, {
+      path: ['maxLength'],
+      error: 'must be given with loss_on: all-and-padding, which fills every row up to it',
     })
     .describe('a section such as {source: mbpp.jsonl, split: 511-600}');
 
@@ -138,15 +144,37 @@ const train = z
     evalEvery: z.int().min(0).default(100),
     saveEvery: z.int().min(0).default(100),
     spectrumEvery: z.int().min(0).default(100),
+    /** The last so many, and that of the best update; null keeps all. */
+    keepCheckpoints: z.int().min(1).nullable().default(null),
+    /** The held-out data whose loss tells the best update; null: the mean of all. */
+    bestBy: text.nullable().default(null),
+    /** Evaluations without a lower held-out loss after which the run ends; null: none. */
+    patience: z.int().min(1).nullable().default(null),
+    /** The layers, from the first on, that are computed again in the backward pass; `auto`: as many as it takes. */
     checkpointActivations: z
-      .union([z.boolean(), z.literal('auto')])
-      .describe('auto, true or false')
+      .union([z.boolean(), z.literal('auto'), z.int().min(0)])
+      .describe('auto, true, false or a number of layers')
       .default('auto'),
   })
   .prefault({});
 
+const modelPath = pathTo('model').describe(
+  'the path of a Hugging Face directory, or a name such as org/name',
+);
+const quantize = z.enum(['int8', 'nf4']).nullable().default(null);
+
+/** A model by itself, or a section that also says how its linear layers but the head are stored. */
+const modelSchema = (given: unknown) =>
+  (isSection(given)
+    ? z.strictObject({ path: modelPath, quantize })
+    : modelPath.transform((path) => ({ path, quantize: null }))) as z.ZodType<
+    { path: string; quantize: z.output<typeof quantize> },
+    string | { path: string; quantize?: z.input<typeof quantize> }
+  >;
+
 /** The schemas of the parts that a configuration names, each put together from the parts' own. */
 export interface PartSchemas {
+  readonly model: ReturnType<typeof modelSchema>;
   readonly optimizer: Prefault<OptimizerSection, PartInput<'optimizer'>>;
   readonly schedule: Prefault<PartSection, PartInput<'schedule'>>;
   readonly regularizer: Prefault<RegularizerSection[], 'none' | OneOrMore<PartInput<'regularizer'>>>;
@@ -166,32 +194,43 @@ interface OptimizerSection extends PartSection {
   readonly loraPlusRatio: number;
 }
 
-/** λ, and where λ·L enters: in the loss, or as a decoupled step that the optimizer does not precondition. */
+/**
+ * λ, where λ·L enters: in the loss, or as a decoupled step that the optimizer does not precondition; and what
+ * stands in for the penalty.
+ */
 interface RegularizerSection extends PartSection {
   readonly lambda: number;
   readonly enters: 'loss' | 'decoupled';
+  readonly control?: StandIn;
 }
 
 function runSchema<A extends z.ZodType, L extends z.ZodType>(parts: PartSchemas, adapter: A, lora: L) {
-  return z.strictObject({
-    preset: z.enum(['corrected', 'paper', 'author-script']).default('corrected'),
-    model: text.describe('the path of a Hugging Face directory, or a name such as org/name'),
-    adapter,
-    data: data(parts),
-    out: text.describe('the path of the folder to write to'),
-    dtype: z
-      .enum(['f32', 'f16'], {
-        error: ({ input }) => (input === 'bf16' ? 'bf16 is not built yet; take f32 or f16' : undefined),
-      })
-      .default('f16'),
-    lora,
-    optimizer: parts.optimizer,
-    schedule: parts.schedule,
-    regularizer: parts.regularizer,
-    train,
-    eval: parts.eval,
-    callbacks: parts.callbacks,
-  });
+  return z
+    .strictObject({
+      preset: z.enum(['corrected', 'paper', 'author-script']).default('corrected'),
+      model: parts.model,
+      adapter,
+      data: data(parts),
+      out: pathTo('output').describe('the path of the folder to write to'),
+      dtype: z
+        .enum(['f32', 'f16'], {
+          error: ({ input }) => (input === 'bf16' ? 'bf16 is not built yet; take f32 or f16' : undefined),
+        })
+        .default('f16'),
+      lora,
+      optimizer: parts.optimizer,
+      schedule: parts.schedule,
+      regularizer: parts.regularizer,
+      train,
+      eval: parts.eval,
+      callbacks: parts.callbacks,
+    })
+    .transform(({ preset, model: { path, quantize }, ...rest }) => ({
+      preset,
+      model: path,
+      quantize,
+      ...rest,
+    }));
 }
 
 /** The configuration of a run that starts from a fresh adapter. */
@@ -199,7 +238,7 @@ export const freshSchema = (parts: PartSchemas) => runSchema(parts, z.null().def
 
 /** The configuration of a run that continues an adapter. */
 export const continuedSchema = (parts: PartSchemas) =>
-  runSchema(parts, text.describe('the path of a PEFT adapter'), givenLora);
+  runSchema(parts, pathTo('adapter').describe('the path of a PEFT adapter'), givenLora);
 
 /** The schemas of the parts that the values name, each of which `schemaOf` gives. */
 export async function partSchemas(
@@ -221,8 +260,9 @@ export async function partSchemas(
     if (isSection(format)) return schemaOf('format', format, [...path, 'format']);
     return z.enum(['auto', ...partKinds.format.parts.map(({ name }) => name)]).default('auto');
   };
-  const { data, optimizer, schedule, regularizer, callbacks, eval: heldOut } = values;
+  const { model, data, optimizer, schedule, regularizer, callbacks, eval: heldOut } = values;
   const schemas = {
+    model: modelSchema(model),
     format: await formatOf(data, ['data']),
     optimizer: await schemaOf('optimizer', optimizer, ['optimizer']),
     schedule: await schemaOf('schedule', schedule, ['schedule']),

@@ -1,16 +1,21 @@
+import { existsSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import {
   ConfigError,
   dotted,
+  expandHome,
   firstProblem,
+  hubName,
   type KeyPath,
+  locate,
+  mapPaths,
   type OptionProblem,
   resolveModule,
 } from '@flex/base';
 import { stringify } from 'yaml';
 import type { z } from 'zod';
 import { readConfigFile } from './config-file.ts';
-import { applyOverride, merge, parseOverride } from './config-override.ts';
+import { applyOverride, merge, type Override, parseOverride } from './config-override.ts';
 import { continuedSchema, freshSchema, partSchemas } from './config-schema.ts';
 import { isSection, respellConfig, respellPath, type Section } from './config-section.ts';
 import { findPart, type PartSection, partSchema } from './parts.ts';
@@ -27,16 +32,19 @@ type ContinuedConfig = z.output<ReturnType<typeof continuedSchema>>;
  *   `lora` holds only what the user gave, which must agree with that adapter.
  * - `regularizer`, `eval` and `callbacks` are lists; `regularizer: none` is the empty one.
  * - A part has its name or, in `use`, its module or value, and its options.
+ * - `model` is the model's path; `quantize`, of the section that a file may have for it, is how its linear layers
+ *   but the head are stored in place of `dtype`.
  * - `data.split: null` leaves the split to the data (see readCompletions).
- * - Relative paths are relative to the current working directory, but `use` is absolute.
+ * - Paths are absolute. A name of the Hugging Face hub stands for a snapshot in its cache, which is the path
+ *   here; `plainConfig` writes the name and the commit.
  */
 export type TrainConfig = FreshConfig | ContinuedConfig;
 
 export interface LoadOptions {
   /** A .yaml, .yml, .toml or .json file, or a recipe in TypeScript or JavaScript. */
   readonly file?: string;
-  /** `key=value` texts, applied over the file in order; see parseOverride. */
-  readonly overrides?: readonly string[];
+  /** `key=value` texts, or what `parseOverride` makes of them, applied over the file in order. */
+  readonly overrides?: readonly (string | Override)[];
   /** Values beneath the file's. */
   readonly defaults?: Partial<Recipe>;
 }
@@ -45,40 +53,53 @@ export interface LoadOptions {
  * The configuration that the file, the overrides over it and the preset beneath it give, checked by a schema
  * that is put together from those of the parts it names.
  *
- * Relative paths (`model`, `adapter`, `data.source`, `eval.source`, `out`) stay as they are, relative to the
- * current working directory; `use: ./module.ts`, or the name of a package, is looked up from the configuration
- * file's folder (from the current one if there is no file) and becomes the module's absolute path.
+ * What a schema marks as a path (`pathTo`) and `use: ./module.ts`, or the name of a package, is looked up
+ * from the folder of the file that says it, and from the override's own or the working directory where an
+ * override or a default does (`locate`); it becomes absolute.
  *
- * Throws ConfigError, one line with `run.yaml:7` or the override in front, for an unknown key, a value of
- * the wrong type or out of range, a missing key, and a module that is no part.
+ * Throws ConfigError, one line with `run.yaml:7` or the override in front, for an unknown key, a value of the
+ * wrong type or out of range, a missing key, a module that is no part, and for what lies where the other of
+ * the two folders would lead; else a path may lead to nothing.
  */
 export async function loadConfig({ file, overrides = [], defaults = {} }: LoadOptions): Promise<TrainConfig> {
+  const ofCommand = process.cwd();
   const source =
     file === undefined ? { value: {}, where: () => 'configuration' } : await readConfigFile(file);
-  const applied = overrides.map(parseOverride);
+  const applied = overrides.map((one) => (typeof one === 'string' ? parseOverride(one) : one));
   const written = applied.reduce(applyOverride, merge(respellConfig(defaults), source.value));
 
-  /** The path as it is written, where a single section may stand for a list. */
+  /** The path as it is written, where a single section may stand for a list, and a model for its section. */
   const spell = (path: KeyPath): KeyPath => {
     const [section, index, ...rest] = respellPath(path);
+    if (section === 'model' && index === 'path' && !isSection(source.value.model)) return [section];
     return typeof index === 'number' && isSection(written[section]) ? [section, ...rest] : respellPath(path);
   };
-  const fail = ({ path, message }: OptionProblem): never => {
+  const fail = ({ path, message }: OptionProblem, options?: ErrorOptions): never => {
     const key = spell(path);
     const override = applied.findLast((one) => isWithin(one.path, key) || isWithin(key, one.path));
-    throw new ConfigError(`${override?.where ?? source.where(key)}: ${message}`);
+    throw new ConfigError(`${override?.where ?? source.where(key)}: ${message}`, options);
   };
 
-  const folder = dirname(resolve(file ?? 'run.yaml'));
-  const resolved = (use: string, path: KeyPath): string => {
+  const ofFile = file === undefined ? ofCommand : dirname(resolve(file));
+  /** The folder that a value is relative to, and the other one that it might have been meant to be. */
+  const foldersOf = (path: KeyPath): [folder: string, other: string] => {
+    const key = spell(path);
+    const override = applied.findLast((one) => isWithin(key, one.path));
+    const isOfFile = isGiven(source.value, key) && !override;
+    return isOfFile ? [ofFile, ofCommand] : [override?.folder ?? ofCommand, ofFile];
+  };
+  /** What a look-up gives; what it refuses is told with the place. */
+  const found = <T>(path: KeyPath, lookUp: () => T): T => {
     try {
-      return resolveModule(use, folder);
+      return lookUp();
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error;
-      return fail({ path, message: `${dotted(spell(path))} ${error.message}` });
+      return fail({ path, message: `${dotted(spell(path))} ${error.message}` }, { cause: error });
     }
   };
-  const values = withModules(overPreset(respellConfig(written)), resolved);
+  const values = withModules(overPreset(respellConfig(written)), (use, path) =>
+    found(path, () => resolveModule(expandHome(use), foldersOf(path)[0])),
+  );
   const parts = await partSchemas(values, async (kind, section, under) => {
     if (!isSection(section)) return partSchema(kind, null);
     try {
@@ -93,25 +114,44 @@ export async function loadConfig({ file, overrides = [], defaults = {} }: LoadOp
   const problem = firstProblem(schema, values, spell);
   if (problem) fail(problem);
 
-  const config = schema.parse(values);
+  const located = mapPaths(schema, values, (text, kind, path) => {
+    const [folder, other] = foldersOf(path);
+    const [place, elsewhere] = [folder, other].map((from) => resolve(from, expandHome(text)));
+    if (kind !== 'output' && !existsSync(place) && existsSync(elsewhere)) {
+      const rule = folder === ofCommand ? 'what the command line says is' : 'what a file says is';
+      const message = `there is no ${text} in ${folder}, to which ${rule} relative; write ${elsewhere}`;
+      fail({ path, message: `${dotted(spell(path))}: ${message}` });
+    }
+    return found(path, () => locate(text, kind, folder));
+  });
+  const config = schema.parse(located);
   const path = notHeldOut(config);
   const rule = 'is data.source, all of which the preset paper trains on';
   if (path) fail({ path, message: `${dotted(spell(path))} ${rule}` });
   return config;
 }
 
-/** The configuration with the keys and values of a file. A part that is a value goes by its name. */
+/**
+ * The configuration with the keys and values of a file. A part that is a value goes by its name, and a
+ * snapshot of the Hugging Face cache by that of its repository.
+ */
 export function plainConfig(config: TrainConfig): Section {
   const plain = ({ use, ...section }: PartSection): PartSection => {
     if (use === undefined) return section;
     return typeof use === 'string' ? { use, ...section } : { name: use.name, ...section };
   };
-  const reading = <D extends { format: string | PartSection }>(data: D): D =>
-    isSection(data.format) ? { ...data, format: plain(data.format) } : data;
-  const { data, optimizer, schedule, regularizer, callbacks, eval: heldOut } = config;
+  const named = (path: string) => hubName(path) ?? path;
+  const reading = <D extends { format: string | PartSection; source: string }>(data: D): D => {
+    const { format, source } = data;
+    return { ...data, source: named(source), format: isSection(format) ? plain(format) : format };
+  };
+  const { quantize, ...sections } = config;
+  const { model, adapter, data, optimizer, schedule, regularizer, callbacks, eval: heldOut } = sections;
   const [first, ...others] = regularizer.map(plain);
   return respellConfig({
-    ...config,
+    ...sections,
+    model: quantize === null ? named(model) : { path: named(model), quantize },
+    adapter: adapter && named(adapter),
     data: reading(data),
     eval: heldOut.map(reading),
     optimizer: plain(optimizer),
@@ -127,6 +167,13 @@ export function plainConfig(config: TrainConfig): Section {
  */
 export function printConfig(config: TrainConfig): string {
   return stringify(plainConfig(config), { lineWidth: 0 });
+}
+
+/** Whether a section says what the path leads to. */
+function isGiven(section: Section, path: KeyPath): boolean {
+  const step = (value: unknown, key: string | number): unknown =>
+    isSection(value) || Array.isArray(value) ? (value as Section)[key] : undefined;
+  return path.reduce<unknown>(step, section) !== undefined;
 }
 
 /** Whether the path is the outer one, or leads into what that names. */

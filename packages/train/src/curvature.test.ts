@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { grad, mapTree } from '@flex/autograd';
 import { temporaryFolder } from '@flex/base/testing';
-import { type LlamaModel, loadLlama, lossSum, type TokenBatch } from '@flex/llama';
+import { type CausalLM, loadModel, lossSum, type TokenBatch } from '@flex/llama';
 import { writeTinyModel } from '@flex/llama/testing';
 import { type Curvature, type Params, sgd, sophiaG, sophiaH } from '@flex/optim';
 import {
@@ -37,14 +37,14 @@ const batchOf = (shift: number): TokenBatch => {
 };
 
 /** A tiny Llama with LoRA, both matrices of which are random in ±scale/2, at an update of two batches. */
-function setting(
+async function setting(
   backend: Backend,
   targets: readonly string[],
   options: Partial<UpdateSetup & LoraConfig> & { readonly scale?: number } = {},
-): { setup: UpdateSetup; inputs: UpdateInputs; model: LlamaModel } {
+): Promise<{ setup: UpdateSetup; inputs: UpdateInputs; model: CausalLM }> {
   const dir = join(temporaryFolder(), 'model');
   writeTinyModel(dir);
-  const model = loadLlama(backend, dir, { dtype: 'f32' });
+  const model = await loadModel(backend, dir, { dtype: 'f32' });
   const lora: LoraConfig = { rank: 1, alpha: 1, dropout: 0, targets, scaling: 'alpha/r', ...options };
   const fresh = initLora(backend, lora, resolveTargets(lora.targets, model.linears), 0);
   const { scale = 1 } = options;
@@ -61,7 +61,7 @@ function setting(
     optimizer: sgd({ momentum: 0 }),
     regularizers: [],
     maxGradNorm: null,
-    checkpointActivations: false,
+    checkpointActivations: 0,
     seed: 3,
     gradAccumulation: 2,
     ...options,
@@ -104,9 +104,9 @@ describe('H·v through a whole Llama with LoRA', () => {
   test.each([
     ['as it is', {}],
     ['with dropout', { dropout: 0.3 }],
-    ['with activations that are recomputed', { dropout: 0.3, checkpointActivations: true }],
+    ['with activations that are recomputed', { dropout: 0.3, checkpointActivations: 2 }],
   ])('is the difference of gradients: %s', async (_, options) => {
-    const { setup, inputs } = setting(openReference(), ['gate_proj', 'q_proj', 'v_proj'], {
+    const { setup, inputs } = await setting(openReference(), ['gate_proj', 'q_proj', 'v_proj'], {
       rank: 2,
       ...options,
     });
@@ -125,9 +125,9 @@ describe('H·v through a whole Llama with LoRA', () => {
 
   describeEachBackend((backend) => {
     test('is that of the reference, and frees all else', async () => {
-      const options = { rank: 2, dropout: 0.3, checkpointActivations: true };
-      const [here, there] = [backend(), openReference()].map((on) =>
-        setting(on, ['gate_proj', 'k_proj'], options),
+      const options = { rank: 2, dropout: 0.3, checkpointActivations: 2 };
+      const [here, there] = await Promise.all(
+        [backend(), openReference()].map((on) => setting(on, ['gate_proj', 'k_proj'], options)),
       );
       const [got, want] = await Promise.all(
         [here, there].map(({ setup, inputs }) =>
@@ -151,7 +151,7 @@ describe('H·v through a whole Llama with LoRA', () => {
  * ratios (|z| > 5) more seldom. What is off by `power` in every coordinate is found in over 99 of 100.
  */
 async function expectUnbiased(
-  { setup, inputs }: ReturnType<typeof setting>,
+  { setup, inputs }: Awaited<ReturnType<typeof setting>>,
   curvature: Curvature,
   truth: readonly number[],
   { draws, power }: { draws: number; power: number },
@@ -186,7 +186,7 @@ const long = process.env.FLEX_LONG_TESTS === '1';
 
 describe('estimates of the curvature are right on the average', () => {
   test('SophiaG’s is the exact diagonal of the Gauss-Newton matrix', async () => {
-    const made = setting(openReference(), ['model.layers.1.mlp.gate_proj']);
+    const made = await setting(openReference(), ['model.layers.1.mlp.gate_proj']);
     const { setup, inputs, model } = made;
     const { params, batches } = inputs;
     // Σ over scored positions and labels y of p(y)·(∂ −ln p(y))², by the mean's 1/B.
@@ -214,7 +214,7 @@ describe('estimates of the curvature are right on the average', () => {
 
   test('SophiaH’s is the exact diagonal of the Hessian', async () => {
     // Here the diagonal is not small against the rest, which is the estimate's noise: sd 0.8 of its size.
-    const made = setting(openReference(), ['model.layers.0.self_attn.v_proj'], { scale: 3 });
+    const made = await setting(openReference(), ['model.layers.0.self_attn.v_proj'], { scale: 3 });
     const { setup, inputs } = made;
     const objective = objectiveOf(setup, inputs);
     const flat = flattenAdapters(inputs.params);
@@ -236,7 +236,7 @@ describe('estimates of the curvature are right on the average', () => {
 });
 
 test('labels drawn from the model and u are those of the seed and the update, whatever was drawn before', async () => {
-  const { setup, inputs } = setting(openReference(), ['gate_proj']);
+  const { setup, inputs } = await setting(openReference(), ['gate_proj']);
   for (const optimizer of [sophiaG({ every: 4 }), sophiaH({ every: 4 })]) {
     const at = (step: number, seed = 3) =>
       estimateCurvature({ ...setup, optimizer, seed }, { ...inputs, step });
@@ -249,7 +249,7 @@ test('labels drawn from the model and u are those of the seed and the update, wh
 });
 
 test('the objective is the mean over all scored tokens: batches of unequal size weigh by theirs', async () => {
-  const { setup, inputs } = setting(openReference(), ['gate_proj']);
+  const { setup, inputs } = await setting(openReference(), ['gate_proj']);
   const [batch] = inputs.batches;
   const half: TokenBatch = { ...batch, labels: batch.labels.map((label, i) => (i < 3 ? label : -100)) };
   const unscored: TokenBatch = { ...batch, labels: batch.labels.map(() => -100) };

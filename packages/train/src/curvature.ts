@@ -1,5 +1,5 @@
-import { grad, hvp, mapTree } from '@flex/autograd';
-import { isDue, type Objective, type Params } from '@flex/optim';
+import { grad, hvp } from '@flex/autograd';
+import { isDue, mapStacks, type Objective, type Params } from '@flex/optim';
 import { type AdapterWeights, flattenWeights, unflattenWeights } from '@flex/peft';
 import { add, categorical, scope, type Tensor } from '@flex/tensor';
 import { scoredTokensOf, taskTerms, type UpdateInputs, type UpdateSetup } from './update.ts';
@@ -26,10 +26,10 @@ export function estimateCurvature(setup: UpdateSetup, inputs: UpdateInputs): Par
 export function objectiveOf(setup: UpdateSetup, inputs: UpdateInputs): Objective {
   const { params, whole, batches } = inputs;
   const at: AdapterWeights = { params, whole };
-  const drawLabels = (logits: Tensor, pass: number) =>
-    categorical(logits, { key: [setup.seed, labelStream], counter: [pass, 0] });
+  const drawLabels = (logits: Tensor, pass: number, firstRow: number) =>
+    categorical(logits, { key: [setup.seed, labelStream], counter: [pass, 0], firstRow });
   const total = (parts: readonly AdapterWeights[]) =>
-    flattenWeights(parts.reduce((sum, part) => mapTree(add, sum, part)));
+    parts.map(flattenWeights).reduce((sum, part) => mapStacks([sum, part], ([x, y]) => add(x, y)));
   return {
     scoredTokens: scoredTokensOf(batches),
     sampledGradient: () =>

@@ -1,12 +1,13 @@
 import { OutOfMemoryError } from '@flex/tensor';
-import type { TrainConfig } from './config.ts';
-import { shouldCheckpoint } from './should-checkpoint.ts';
 
-/** What to throw where a run failed: an OutOfMemoryError with what is saved and what helps, or the error. */
-export function doesNotFit(error: unknown, config: TrainConfig, saved: string): unknown {
+/**
+ * What to throw where a run failed: an OutOfMemoryError with what is saved and what helps, or the error.
+ * `recomputesAll`: whether all layers are computed again already.
+ */
+export function doesNotFit(error: unknown, recomputesAll: boolean, saved: string): unknown {
   if (!(error instanceof OutOfMemoryError)) return error;
   const ways = [
-    ...(shouldCheckpoint(config) ? [] : ['train.checkpoint_activations=true (--resume goes on)']),
+    ...(recomputesAll ? [] : ['train.checkpoint_activations=true (--resume goes on)']),
     'a smaller train.batch_size with more train.grad_accumulation',
     'a smaller data.max_length',
   ];

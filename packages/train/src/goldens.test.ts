@@ -1,10 +1,10 @@
 import { valueAndGrad } from '@flex/autograd';
 import { describeShared, type Golden, goldenModels, goldens, openGolden } from '@flex/fixtures';
 import {
+  type CausalLM,
   forward,
   generate,
-  type LlamaModel,
-  loadLlama,
+  loadModel,
   logits,
   lossSum,
   scoredTokens,
@@ -33,7 +33,7 @@ function inputsOf(golden: Golden): TokenBatch & { readonly mask: readonly number
   };
 }
 
-async function logitsOf(model: LlamaModel, golden: Golden): Promise<Float32Array> {
+async function logitsOf(model: CausalLM, golden: Golden): Promise<Float32Array> {
   const { b, t, input_ids, mask } = inputsOf(golden);
   const result = scope(() => {
     const hidden = forward(model, tensor(model.backend, input_ids, [b, t], 'i32'));
@@ -53,12 +53,12 @@ describeShared(goldens, 'a Llama equals PyTorch', () => {
   describeEachBackend((backend: () => Backend) => {
     describe.each(goldenModels)('%s', (name) => {
       const golden = openGolden(name);
-      let model: LlamaModel;
+      let model: CausalLM;
       let params: Adapters;
-      let adapt: (params: Adapters) => LlamaModel;
-      let adapted: LlamaModel;
-      beforeEach(() => {
-        model = loadLlama(backend(), golden.path('model'), { dtype: 'f32' });
+      let adapt: (params: Adapters) => CausalLM;
+      let adapted: CausalLM;
+      beforeEach(async () => {
+        model = await loadModel(backend(), golden.path('model'), { dtype: 'f32' });
         const adapter = readAdapter(backend(), golden.path('adapter'), model);
         params = adapter.params;
         const lora = resolveLora(adapter.config, params);

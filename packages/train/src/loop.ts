@@ -1,24 +1,33 @@
 import { join } from 'node:path';
-import type { Optimizer } from '@flex/optim';
-import { lowRankOf, withAdapter, writeAdapter } from '@flex/peft';
-import { eachTensor, keep, OutOfMemoryError } from '@flex/tensor';
+import { systemErrorOf } from '@flex/base';
+import { writeAdapter } from '@flex/peft';
+import { eachTensor, openReference } from '@flex/tensor';
+import { bestUpdate, evaluationsSinceBest } from './best-update.ts';
 import type { Callback } from './callback.ts';
-import { saveCheckpoint } from './checkpoint.ts';
+import { pruneCheckpoints, saveCheckpoint } from './checkpoint.ts';
 import type { TrainConfig } from './config.ts';
-import { estimateCurvature } from './curvature.ts';
+import { deviceFailed } from './device-failed.ts';
 import { doesNotFit } from './does-not-fit.ts';
-import { meanLoss } from './evaluate.ts';
+import { heldOutLosses } from './evaluate.ts';
+import { warningsOf } from './health.ts';
+import { lockRun } from './lock-run.ts';
+import { diagnosticsOf, makeUpdate } from './make-update.ts';
 import { type PreparedRun, type PrepareOptions, prepare } from './prepare.ts';
-import { regularizerColumns } from './regularizer-columns.ts';
-import type { RunSummary, StepMetrics } from './run.ts';
-import { openRunState, type RunState } from './run-state.ts';
+import type { BaselineLine, RunSummary } from './run.ts';
+import { openRunState } from './run-state.ts';
 import { spectrumFile, spectrumLog } from './spectrum-log.ts';
+import { summaryOf } from './summary.ts';
 import { tensorBoard } from './tensorboard.ts';
-import { update } from './update.ts';
+import { snapshotOf, type TrainedTensors } from './trainee.ts';
 
 export interface TrainOptions extends PrepareOptions {
-  /** Aborted: finish the update, write everything, return. */
+  /**
+   * Aborted: finish the update, write everything, return. While the model is loaded: reject with its reason,
+   * with nothing written.
+   */
   readonly signal?: AbortSignal;
+  /** The update after which the run is left as by the signal. */
+  readonly until?: number;
   /** Called after those of the configuration. */
   readonly callbacks?: readonly Callback[];
 }
@@ -30,215 +39,155 @@ export interface TrainOptions extends PrepareOptions {
  * the data. Throws OutOfMemoryError where an update does not fit the device, with those before it saved.
  */
 export async function train(config: TrainConfig, options: TrainOptions): Promise<RunSummary> {
-  const prepared = await prepare(config, options).catch((error) => {
-    throw doesNotFit(error, config, 'no update was made');
-  });
-  return 'status' in prepared ? prepared : run(prepared, options);
+  const lock = lockRun(config, options);
+  try {
+    const prepared = await prepare(config, options, lock).catch((error) => {
+      throw doesNotFit(error, config.train.checkpointActivations === true, 'no update was made');
+    });
+    return 'status' in prepared ? prepared : await run(prepared, options);
+  } finally {
+    lock.release();
+  }
 }
 
 async function run(
   prepared: PreparedRun,
-  { signal, callbacks: further = [] }: TrainOptions,
+  { signal, until = Infinity, callbacks: further = [] }: TrainOptions,
 ): Promise<RunSummary> {
-  const { config, folder, setup, trainee, heldOut, plan } = prepared;
-  const { evalEvery, saveEvery } = config.train;
+  const { config, folder, setup, trainee, heldOut, plan, info } = prepared;
+  const { evalEvery, saveEvery, keepCheckpoints, bestBy, patience } = config.train;
   const writers = [
     tensorBoard(join(config.out, 'tensorboard')),
     spectrumLog(join(config.out, spectrumFile), setup.lora.removed),
   ];
   const callbacks = [...prepared.callbacks, ...writers, ...further];
   const state = openRunState(prepared);
-  const { context } = state;
-  const started = performance.now();
-  const save = () => {
-    const saved = { ...trainee, step: state.step, run: folder.runDigest };
-    return saveCheckpoint(config.out, saved, setup.lora, config.model);
+  const { context, history } = state;
+  /** Updates of the newest checkpoint. */
+  let saved = info.done;
+  /** After the last update that is told. */
+  let told = trainee.snapshot;
+  /**
+   * What there is of the last update: its parameters, its held-out losses, some of its lines, or all of it.
+   */
+  let stage: 'made' | 'examined' | 'told' | 'whole' = 'whole';
+
+  // What is written is what the host has: a device that failed is not asked.
+  const host = openReference();
+  const removed = setup.lora.removed && (await snapshotOf(setup.lora.removed));
+  const lora = { ...setup.lora, removed: removed?.on(host) ?? null };
+  const writing = async (write: (trained: TrainedTensors) => Promise<void>) => {
+    const trained = told.on(host);
+    await write(trained);
+    eachTensor(trained, (t) => t.dispose());
   };
-  const evaluate = async () => {
-    if (heldOut.length === 0) return {};
-    const losses = await heldOutLosses(prepared);
-    if (state.line) state.line = { ...state.line, eval: losses };
-    for (const callback of callbacks) await callback.onEval?.(context, losses);
-    return losses;
+  const save = async (step = state.step) => {
+    folder.sync();
+    await writing((trained) =>
+      saveCheckpoint(config.out, { ...trained, step, run: folder.runDigest }, lora, config.model),
+    );
+    saved = step;
+    const best = bestUpdate(history, bestBy)?.step ?? null;
+    if (keepCheckpoints !== null) pruneCheckpoints(config.out, keepCheckpoints, best);
+  };
+  const writeResult = () =>
+    writing(({ params, whole }) => {
+      const options = { baseModel: config.model, whole, removed: lora.removed };
+      return writeAdapter(join(config.out, 'adapter'), params, lora.config, options);
+    });
+  /** The held-out losses before the first update, which a run that goes on has in its metrics. */
+  const begin = async () => {
+    for (const callback of callbacks) await callback.onStart?.(context);
+    if (heldOut.length === 0 || state.step > 0) return;
+    state.baseline = await heldOutLosses(prepared, 0);
+    const line: BaselineLine = { step: 0, epoch: 0, eval: state.baseline };
+    folder.appendMetrics(line);
+    for (const callback of callbacks) await callback.onEval?.(context, state.baseline);
   };
   const examine = async () => {
+    stage = 'made';
     state.line = { ...state.line!, ...(await diagnosticsOf(prepared)) };
-    return evaluate();
+    if (heldOut.length > 0) {
+      const losses = await heldOutLosses(prepared, state.step);
+      state.line = { ...state.line, eval: losses };
+      for (const callback of callbacks) await callback.onEval?.(context, losses);
+    }
+    const lines = [...history, state.line];
+    if (patience !== null && evaluationsSinceBest(lines, bestBy) >= patience) {
+      state.stopped ??= `no lower ${bestBy ?? 'mean held-out'} loss in ${patience} evaluations`;
+    }
   };
-
-  const keepLine = () => {
+  /** Writes all that is told of the update. */
+  const tell = async () => {
+    stage = 'told';
     const line = state.endLine();
     folder.appendMetrics(line);
-    return line;
+    for (const callback of callbacks) await callback.onLine?.(context, line);
+    stage = 'whole';
+    told = trainee.snapshot;
   };
   const updates = async () => {
-    for (const callback of callbacks) await callback.onStart?.(context);
-    const before = await evaluate();
-    let after = before;
-    while (state.step < plan.steps && state.stopped === null && !signal?.aborted) {
-      const made = await oneUpdate(prepared, state.step + 1);
-      state.beginLine({ ...made, ...warningsOf(setup.optimizer, made, state.history) });
-      const last = state.step === plan.steps;
-      const timely = last || (evalEvery > 0 && state.step % evalEvery === 0);
-      if (timely) after = await examine();
+    while (state.step < Math.min(plan.steps, until) && state.stopped === null && !signal?.aborted) {
+      const made = await makeUpdate(prepared, state.step + 1);
+      stage = 'made';
+      state.beginLine(made);
+      state.line = { ...made, ...(await warningsOf(prepared, made, history)) };
+      const isLast = state.step === plan.steps;
+      const isTimely = isLast || (evalEvery > 0 && state.step % evalEvery === 0);
+      if (isTimely) await examine();
+      stage = 'examined';
       for (const callback of callbacks) await callback.onUpdate?.(context);
-      if (state.stopped !== null && !timely) after = await examine();
-      const line = keepLine();
-      for (const callback of callbacks) await callback.onLine?.(context, line);
-      if (saveEvery > 0 && state.step % saveEvery === 0 && !last) await save();
+      if (state.stopped !== null && !isTimely) await examine();
+      await tell();
+      const isEnd = isLast || state.stopped !== null;
+      const isBest = state.line?.eval !== undefined && bestUpdate(history, bestBy)?.step === state.step;
+      if (saveEvery > 0 && (state.step % saveEvery === 0 || isEnd || isBest)) await save();
     }
-    return { before, after };
   };
-  /** Whether an update that did not end has given up tensors of the optimizer's state. */
-  const isTorn = () => [...trainee.state.values()].some((t) => t.disposed);
-  /** Saves what is done before memory ran out, and gives the error to end with. */
-  const failed = async (error: unknown) => {
-    if (!(error instanceof OutOfMemoryError)) return error;
-    const next = `update ${state.step + 1} had begun to replace the optimizer's state`;
-    if (isTorn()) return doesNotFit(error, config, `${next}, so what is saved are the checkpoints before it`);
-    if (state.step > 0) {
-      if (state.line !== null && state.line !== state.history.at(-1)) keepLine();
-      await save();
-    }
-    return doesNotFit(error, config, `${state.step} updates are saved`);
+  const end = async () => {
+    const isInterrupted = state.step < plan.steps && state.stopped === null;
+    if (isInterrupted && state.step > saved) await save();
+    await writeResult();
+    const summary = summaryOf(prepared, state, { status: isInterrupted ? 'interrupted' : 'done' });
+    folder.finish(summary);
+    return summary;
   };
 
-  const { before, after } = await updates().catch(async (error) => {
-    throw await failed(error);
-  });
-  const interrupted = state.step < plan.steps && state.stopped === null;
-  if (interrupted) await save();
-  await writeAdapter(join(config.out, 'adapter'), trainee.params, setup.lora.config, {
-    baseModel: config.model,
-    whole: trainee.whole,
-    removed: setup.lora.removed,
-  });
-  const summary = summaryOf(prepared, state, {
-    status: interrupted ? 'interrupted' : 'done',
-    losses: interrupted ? [] : Object.entries(before).map(([name, loss]) => [name, loss, after[name]]),
-    seconds: (performance.now() - started) / 1000,
-  });
-  folder.finish(summary);
+  /** Saves the last update that is told where an error ends the run, and says in words what is saved. */
+  const salvage = async (): Promise<string> => {
+    // One that is to be the last may lack the losses of the end.
+    if (stage === 'examined' && state.stopped === null) await tell();
+    const whole = stage === 'whole' ? state.step : state.step - 1;
+    if (whole <= 0) return 'no update was made';
+    await writeResult();
+    if (whole > saved) await save(whole);
+    return `${whole} update${whole === 1 ? ' is' : 's are'} saved`;
+  };
+  /** Records that the run failed, as far as the disk lets it, and gives the error to end with. */
+  const failed = async (error: unknown): Promise<unknown> => {
+    let ending = error;
+    try {
+      const recomputesAll = setup.checkpointActivations >= setup.model.config.layers;
+      const words = await salvage();
+      ending = doesNotFit(deviceFailed(error, words), recomputesAll, words);
+      folder.finish(summaryOf(prepared, state, { status: 'failed', error: lineOf(error) }));
+    } catch (second) {
+      const message = `${lineOf(ending)}; and this could not be recorded: ${lineOf(second)}`;
+      return new Error(message, { cause: ending });
+    }
+    return systemErrorOf(error) ? new Error(lineOf(error), { cause: error }) : ending;
+  };
+
+  const summary = await begin()
+    .then(updates)
+    .then(end)
+    .catch(async (error) => {
+      throw await failed(error);
+    });
   for (const callback of callbacks) await callback.onEnd?.(context, summary);
   return summary;
 }
 
-function summaryOf(
-  { config, info, folder, setup }: PreparedRun,
-  { history, step, stopped }: RunState,
-  {
-    status,
-    losses,
-    seconds,
-  }: {
-    readonly status: RunSummary['status'];
-    readonly losses: readonly (readonly [name: string, before: number, after: number])[];
-    readonly seconds: number;
-  },
-): RunSummary {
-  const lines = history.filter((line) => line.step > info.done);
-  const total = (of: (line: StepMetrics) => number) => lines.reduce((sum, line) => sum + of(line), 0);
-  const [tokens, trainSeconds] = [total((line) => line.tokens), total((line) => line.seconds)];
-  const curvatureSeconds = total((line) => line.curvature_seconds ?? 0);
-  return {
-    status,
-    digest: folder.runDigest,
-    steps: step,
-    ...(stopped !== null && { stopped }),
-    out: config.out,
-    adapter: join(config.out, 'adapter'),
-    eval: Object.fromEntries(losses.map(([name, before, after]) => [name, { before, after }])),
-    loss: { first: lines.at(0)?.loss ?? null, last: lines.at(-1)?.loss ?? null },
-    tokens,
-    seconds,
-    tokens_per_second: trainSeconds > 0 ? tokens / trainSeconds : 0,
-    ...(setup.optimizer.curvature &&
-      trainSeconds > 0 && { curvature_share: curvatureSeconds / trainSeconds }),
-    peak_memory_bytes: setup.model.backend.stats.peakBytes,
-  };
-}
-
-/** What the regularizers tell of the adapter, such as the share of its power at low frequencies. */
-async function diagnosticsOf({ setup, trainee }: PreparedRun): Promise<Record<string, number>> {
-  const all = await Promise.all(
-    setup.regularizers.map(({ regularizer }) => regularizer.diagnostics?.(lowRankOf(trainee.params)) ?? {}),
-  );
-  return regularizerColumns(setup.regularizers, all);
-}
-
-async function heldOutLosses({
-  config,
-  setup,
-  trainee,
-  heldOut,
-}: PreparedRun): Promise<Record<string, number>> {
-  const losses: Record<string, number> = {};
-  const model = withAdapter(setup.model, trainee, setup.lora);
-  for (const set of heldOut) {
-    losses[set.name] = await meanLoss(model, set.batches(config.train.batchSize));
-  }
-  return losses;
-}
-
-/** What the optimizer has to say of its health after an update, but for what earlier lines have said. */
-function warningsOf(
-  { health }: Optimizer,
-  line: StepMetrics,
-  history: readonly StepMetrics[],
-): { readonly warnings?: readonly string[] } {
-  const said = new Set(history.flatMap(({ warnings = [] }) => warnings));
-  const warnings = (health?.(line, history) ?? []).filter((words) => !said.has(words));
-  return warnings.length > 0 ? { warnings } : {};
-}
-
-/** Runs update `step` on its batches and puts the new parameters and state in place of the old ones. */
-async function oneUpdate(
-  { setup, trainee, batches: batchesOf, plan, schedule }: PreparedRun,
-  step: number,
-): Promise<StepMetrics> {
-  const started = performance.now();
-  const secondsSince = (start: number) => (performance.now() - start) / 1000;
-  const lr = setup.optimizer.lr * schedule(step - 1);
-  const batches = batchesOf(step);
-  const inputs = { ...trainee, batches, step, lr };
-  const curvature = keep(estimateCurvature(setup, inputs));
-  // Waited for, once in so many updates, so that its time is known apart from the update's.
-  await [...(curvature?.values() ?? [])].at(-1)?.data();
-  const curvatureSeconds = curvature && { curvature_seconds: secondsSince(started) };
-  const { loss, penalties, gradNorm, updateRatio, diagnostics, ...moved } = keep(
-    update(setup, { ...inputs, curvature }),
-  );
-  eachTensor([trainee.params, trainee.whole, trainee.state, curvature], (t) => t.dispose());
-  Object.assign(trainee, moved);
-  const told = { loss, grad_norm: gradNorm, update_ratio: updateRatio };
-  const tensors = [...Object.entries(told), ...diagnostics];
-  const [numbers, penaltyValues] = await Promise.all([
-    Promise.all(tensors.map(async ([name, t]) => [name, await t.item()] as const)),
-    Promise.all(penalties.map((penalty) => penalty.item())),
-  ]);
-  eachTensor([told, diagnostics, penalties], (t) => t.dispose());
-  const columns = Object.fromEntries(numbers) as Record<keyof typeof told, number>;
-  if (!Number.isFinite(columns.loss) || !Number.isFinite(columns.grad_norm)) {
-    throw new Error(
-      `update ${step}: loss ${columns.loss}, gradient norm ${columns.grad_norm}: the run diverged; try a lower optimizer.lr`,
-    );
-  }
-  const tokens = batches.reduce((n, batch) => n + batch.tokens, 0);
-  const seconds = secondsSince(started);
-  return {
-    step,
-    epoch: plan.epochAfter(step),
-    lr,
-    ...columns,
-    penalty: penaltyValues.reduce((sum, penalty) => sum + penalty, 0),
-    tokens,
-    tokens_per_second: tokens / seconds,
-    seconds,
-    ...curvatureSeconds,
-    memory_bytes: setup.model.backend.stats.peakBytes,
-    ...regularizerColumns(
-      setup.regularizers,
-      penaltyValues.map((penalty) => ({ penalty })),
-    ),
-  };
+function lineOf(error: unknown): string {
+  return (error instanceof Error ? error.message : String(error)).split('\n', 1)[0];
 }

@@ -1,53 +1,51 @@
-import { ConfigError } from '@flex/base';
-import type { Curvature, Optimizer, OptimizerState, Params } from '@flex/optim';
+import { ConfigError, show } from '@flex/base';
+import type { Format } from '@flex/datasets';
+import type { Curvature, Optimizer, OptimizerState, Params, Schedule } from '@flex/optim';
 import type { Regularizer } from '@flex/peft';
-import { namedError } from './named-error.ts';
-import { lineColumns } from './run.ts';
+import { named, namedNow } from './named-error.ts';
+import { penaltyKeys } from './regularizer-columns.ts';
+import { isRunColumn } from './run.ts';
 
-/** The same regularizer, whose errors say its name and the update. */
-export function namedRegularizer(name: string, regularizer: Regularizer): Regularizer {
-  const label = `regularizer "${name}"`;
+/** The same regularizer, whose errors begin with its title and the update. */
+export function namedRegularizer(title: string, regularizer: Regularizer): Regularizer {
   const { diagnostics } = regularizer;
   return {
     penalty: (adapters, step) =>
-      during(`${label}, update ${step}`, () => {
+      namedNow(`${title}, update ${step}`, () => {
         const penalty = regularizer.penalty(adapters, step);
         if (typeof penalty === 'object' && penalty?.shape?.length === 0) return penalty;
-        throw new ConfigError('penalty() must give a tensor of shape []');
+        const got = Array.isArray(penalty?.shape) ? `shape [${penalty.shape.join(', ')}]` : show(penalty);
+        throw new ConfigError(`penalty() must give a tensor of shape [], got ${got}`);
       }),
     ...(diagnostics && {
-      diagnostics: async (adapters) => {
-        try {
+      diagnostics: (adapters) =>
+        named(`${title}, diagnostics`, async () => {
           const columns = await diagnostics.call(regularizer, adapters);
-          const taken = Object.keys(columns).find((key) => lineColumns.includes(key as never));
+          const taken = penaltyKeys.find((key) => key in columns);
           if (taken) throw new ConfigError(`the column ${taken} is the run's own`);
           return columns;
-        } catch (cause) {
-          throw namedError(`${label}, diagnostics`, cause);
-        }
-      },
+        }),
     }),
   };
 }
 
 /**
- * The same optimizer, whose errors say its name and the update. Its update must give every parameter and
- * every tensor of its state under its name and of its shape: a checkpoint holds them by these; its
+ * The same optimizer, whose errors begin with its title and the update. Its update must give every parameter
+ * and every tensor of its state under its name and of its shape: a checkpoint holds them by these; its
  * curvature every parameter, and what it tells numbers under names that are not the run's own.
  */
-export function namedOptimizer(name: string, optimizer: Optimizer): Optimizer {
-  const label = `optimizer "${name}"`;
+export function namedOptimizer(title: string, optimizer: Optimizer): Optimizer {
   const { curvature } = optimizer;
   return {
     lr: optimizer.lr,
     init: (params) =>
-      during(`${label}, init`, () => {
+      namedNow(`${title}, init`, () => {
         const state = optimizer.init(params);
         if (!(state instanceof Map)) throw new ConfigError('must give a Map of named tensors');
         return state;
       }),
     update: (grads, state, params, info) =>
-      during(`${label}, update ${info.step}`, () => {
+      namedNow(`${title}, update ${info.step}`, () => {
         const before = { params: shapesOf(params), state: shapesOf(state) };
         const after = optimizer.update(grads, state, params, info);
         const need = 'must give { params, state }, and';
@@ -56,20 +54,20 @@ export function namedOptimizer(name: string, optimizer: Optimizer): Optimizer {
         requireColumns(after.diagnostics);
         return after;
       }),
-    ...(curvature && { curvature: namedCurvature(label, curvature) }),
-    health: (update, before) => during(`${label}, health`, () => optimizer.health?.(update, before) ?? []),
+    ...(curvature && { curvature: namedCurvature(title, curvature) }),
+    health: (update, before) => namedNow(`${title}, health`, () => optimizer.health?.(update, before) ?? []),
   };
 }
 
-function namedCurvature(label: string, curvature: Curvature): Curvature {
+function namedCurvature(title: string, curvature: Curvature): Curvature {
   const { every } = curvature;
   if (!Number.isInteger(every) || every < 1) {
-    throw new ConfigError(`${label}: curvature.every must be a whole number above 0, got ${every}`);
+    throw new ConfigError(`${title}: curvature.every must be a whole number above 0, got ${every}`);
   }
   return {
     every,
     estimate: (objective, params, draw) =>
-      during(`${label}, curvature of update ${draw.step}`, () => {
+      namedNow(`${title}, curvature of update ${draw.step}`, () => {
         const before = shapesOf(params);
         const estimate = curvature.estimate(objective, params, draw);
         requireSame('estimate', before, estimate, 'must give tensors by parameter,');
@@ -83,7 +81,7 @@ function requireColumns(diagnostics: unknown): void {
   if (diagnostics === undefined) return;
   if (!(diagnostics instanceof Map)) throw new ConfigError('diagnostics must be a Map of named tensors');
   for (const [name, value] of diagnostics) {
-    if (lineColumns.includes(name)) throw new ConfigError(`diagnostics: the column ${name} is the run's own`);
+    if (isRunColumn(name)) throw new ConfigError(`diagnostics: the column ${name} is the run's own`);
     if (value?.shape?.length !== 0)
       throw new ConfigError(`diagnostics: ${name} must be a tensor of shape []`);
   }
@@ -106,10 +104,28 @@ function requireSame(what: string, before: Shapes, tensors: unknown, need: strin
   if (stray !== undefined) throw new ConfigError(`${what} has ${stray}, which was not there before`);
 }
 
-function during<T>(label: string, f: () => T): T {
-  try {
-    return f();
-  } catch (cause) {
-    throw namedError(label, cause);
-  }
+/** The same schedule, whose errors begin with its title; what it gives must be finite. */
+export function namedSchedule(title: string, schedule: Schedule): Schedule {
+  return (i) =>
+    namedNow(`${title}, update ${i + 1}`, () => {
+      const factor = schedule(i);
+      if (Number.isFinite(factor)) return factor;
+      throw new ConfigError(`must give a finite number, got ${factor}`);
+    });
+}
+
+/** The same format, whose errors begin with its title. */
+export function namedFormat(title: string, format: Format): Format {
+  const { completion } = format;
+  const own: Partial<Format> = {
+    matches: (members) => namedNow(title, () => format.matches(members)),
+    read: (row) => namedNow(title, () => format.read(row)),
+    ...(completion && {
+      completion: {
+        ...completion,
+        texts: (row, where) => namedNow(title, () => completion.texts(row, where)),
+      },
+    }),
+  };
+  return Object.assign(Object.create(format), own);
 }

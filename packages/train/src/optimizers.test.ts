@@ -160,7 +160,13 @@ test.each([
   'what goes wrong in its curvature, health and columns names it: %s %s',
   async (curvature, more, message) => {
     const { run } = tinyRun(await referenceBackend.open());
-    await expect(run('r', [`optimizer={use: ${stranger(curvature, more)}}`])).rejects.toThrow(message);
+    const module = stranger(curvature, more);
+    const failed = run('r', [`optimizer={use: ${module}}`]).then(
+      () => 'nothing',
+      (error: Error) => error.message.replace(` (${module})`, ''),
+    );
+    if (typeof message === 'string') expect(await failed).toContain(message);
+    else expect(await failed).toMatch(message);
   },
 );
 

@@ -1,5 +1,5 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { type PartOf, respell } from '@flex/base';
 import { checkPart, temporaryFolder } from '@flex/base/testing';
 import { type Backend, ones, openReference } from '@flex/tensor';
@@ -40,6 +40,19 @@ test('every built-in part keeps the contract of parts', async () => {
       expect(respell(respell(key))).toBe(key);
   }
 });
+
+const fromHere = (file: string) => relative(process.cwd(), file);
+
+/** What a run fails with, but for the file of its part, which stands once in it. */
+async function withoutFile(failed: Promise<unknown>, module: string): Promise<string> {
+  const { message } = await failed.then(
+    () => new Error('nothing failed'),
+    (error: Error) => error,
+  );
+  const file = ` (${module.startsWith(process.cwd()) ? fromHere(module) : module})`;
+  expect(message.split(file).length).toBe(2);
+  return message.replace(file, '');
+}
 
 describeEachBackend((backend: () => Backend) => {
   /** Trains the bundled model for three updates in a folder, on six short tasks. */
@@ -100,10 +113,10 @@ describeEachBackend((backend: () => Backend) => {
   test('a value that is not of its kind is refused before anything is written', async () => {
     const out = join(temporaryFolder(), 'r');
     await expect(run(out, [`regularizer={use: ${mine('sgd')}}`])).rejects.toThrow(
-      'regularizer "plain-sgd": its make must give an object with penalty()',
+      `regularizer "plain-sgd" (${fromHere(mine('sgd'))}): its make must give an object with penalty()`,
     );
     await expect(run(out, [`optimizer.use=${mine('drift')}`])).rejects.toThrow(
-      'optimizer "drift": Cannot destructure',
+      `optimizer "drift" (${fromHere(mine('drift'))}): Cannot destructure`,
     );
     expect(existsSync(out)).toBe(false);
   });
@@ -119,12 +132,23 @@ describeEachBackend((backend: () => Backend) => {
     ['{}', 'callback "own": its make must give an object with onStart, onUpdate, onLine, onEval, onEnd'],
   ])('a callback that has none of the events, or another method, is refused: %s', async (given, message) => {
     const module = given.endsWith('.ts') ? given : partOf(given);
-    await expect(run(join(temporaryFolder(), 'r'), [`callbacks={use: ${module}}`])).rejects.toThrow(message);
+    const failed = run(join(temporaryFolder(), 'r'), [`callbacks={use: ${module}}`]);
+    expect(await withoutFile(failed, module)).toContain(message);
   });
 
   test.each([
     ['regularizer', '{ penalty: () => null.x }', /^regularizer "own", update 1: Cannot read prop/],
-    ['regularizer', '{ penalty: () => 3 }', /^regularizer "own", update 1: penalty\(\) must give a tensor/],
+    [
+      'regularizer',
+      '{ penalty: () => 3 }',
+      /^regularizer "own", update 1: penalty\(\) must give a tensor of shape \[\], got 3$/,
+    ],
+    [
+      'regularizer',
+      '{ penalty: (adapters) => adapters.values().next().value.a }',
+      /^regularizer "own", update 1: penalty\(\) must give a tensor of shape \[\], got shape \[\d+, \d+\]$/,
+    ],
+    ['regularizer', '{ penalty() {} }', /^regularizer "own", update 1: .* of shape \[\], got undefined$/],
     ['optimizer', '{ lr: 1, init: () => ({}), update() {} }', /^optimizer "own", init: must give a Map/],
     [
       'optimizer',
@@ -147,10 +171,23 @@ describeEachBackend((backend: () => Backend) => {
       '{ lr: 1, init: () => new Map(), update: (g, s, params) => ({ params, state: new Map(params) }) }',
       /^optimizer "own", update 1: state has model\S+, which was not there before$/,
     ],
-  ])('what goes wrong in the code of a part names it and the update: %s %s', async (kind, make, message) => {
-    const failed = run(join(temporaryFolder(), 'r'), [`${kind}={use: ${partOf(make)}}`]);
-    await expect(failed).rejects.toThrow(message);
-  });
+    ['schedule', '(i) => 1 / (i - 1)', /^schedule "own", update 2: must give a finite number, got Infinity$/],
+    ['schedule', '(i) => i.x.y', /^schedule "own", update 1: Cannot read prop/],
+    [
+      'format',
+      '{ name: "f", shape: "{}", matches: () => true, read: () => null.x }',
+      /^format "own": .*Cannot read/,
+    ],
+    ['callbacks', '{ onLine: () => null.x }', /^callback "own", onLine: Cannot read prop/],
+  ])(
+    'what goes wrong in the code of a part names it, its file and the update: %s %s',
+    async (kind, make, message) => {
+      const module = partOf(make);
+      const part = kind === 'format' ? 'data.format' : kind;
+      const failed = run(join(temporaryFolder(), 'r'), [`${part}={use: ${module}}`]);
+      expect(await withoutFile(failed, module)).toMatch(message);
+    },
+  );
 
   test('a module that was edited since is refused when the run goes on', async () => {
     const out = join(temporaryFolder(), 'r');
@@ -163,7 +200,7 @@ describeEachBackend((backend: () => Backend) => {
     });
     writeFileSync(module, `${readFileSync(module, 'utf8')}// edited\n`);
     await expect(run(out, overrides, { resume: true })).rejects.toThrow(
-      /is of a run with another configuration, module, model or data; take another out/,
+      /r: its run is one with another configuration, module, model or data; take another out/,
     );
   });
 
@@ -213,7 +250,7 @@ describeEachBackend((backend: () => Backend) => {
     expect(lines.map(({ half }) => half)).toEqual([0.5, 1, 1.5]);
     expect(readLines(join(folder, 'r'))).toEqual(lines);
     await expect(run(join(folder, 's'), [log('loss')])).rejects.toThrow(
-      `callback "halves", onUpdate: log: the column loss is the run's own`,
+      /^callback "halves" \(\S+loss\.mjs\), onUpdate: log: the column loss is the run's own$/,
     );
   });
 
@@ -223,7 +260,9 @@ describeEachBackend((backend: () => Backend) => {
     const { summary, lines } = await run(out, [heldOut, patience, 'train.max_steps=9', 'optimizer.lr=1']);
     expect(summary).toMatchObject({ status: 'done', stopped: 'no lower loss in 1 evaluations' });
     expect(summary.steps).toBeLessThan(9);
-    expect(readLines(out).map(({ lowest_loss }) => lowest_loss)).toEqual(
+    const [baseline, ...written] = readLines(out);
+    expect(Object.keys(baseline)).toEqual(['step', 'epoch', 'eval']);
+    expect(written.map(({ lowest_loss }) => lowest_loss)).toEqual(
       lines.map(({ lowest_loss }) => lowest_loss),
     );
     const now = await run(join(out, 'now'), [heldOut, 'train.eval_every=0'], {

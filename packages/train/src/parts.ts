@@ -5,6 +5,7 @@ import {
   isPart,
   nearestNames,
   type PartOf,
+  partTitle,
   sectionSchema,
   unknownName,
 } from '@flex/base';
@@ -30,6 +31,9 @@ import {
   permutedFrequenciesPart,
   type Regularizer,
   type RegularizerContext,
+  type StandIn,
+  standIn,
+  standIns,
   swappedFrequenciesPart,
 } from '@flex/peft';
 import { z } from 'zod';
@@ -69,7 +73,11 @@ export const partKinds = {
   regularizer: {
     parts: [fourierPart, matchedL2Part, swappedFrequenciesPart, permutedFrequenciesPart, dctPart, l2Part],
     before: { lambda: z.number().min(0).default(0.02) },
-    behind: { enters: z.enum(['loss', 'decoupled']).default('loss') },
+    behind: {
+      enters: z.enum(['loss', 'decoupled']).default('loss'),
+      /** What takes the penalty's place, in a control of it. */
+      control: z.enum(standIns).optional(),
+    },
     makes: 'an object with penalty()',
     is: (value) => has(value, 'penalty'),
   },
@@ -105,7 +113,7 @@ export type OptionsInput<S extends z.ZodObject> = keyof S['shape'] extends never
 
 /** The keys of a part that mean something to the run. */
 export type RunKeys<K extends PartKind> = K extends 'regularizer'
-  ? { readonly lambda?: number; readonly enters?: 'loss' | 'decoupled' }
+  ? { readonly lambda?: number; readonly enters?: 'loss' | 'decoupled'; readonly control?: StandIn }
   : K extends 'optimizer'
     ? { readonly loraPlusRatio?: number }
     : unknown;
@@ -171,9 +179,17 @@ function exampleOf(kind: PartKind): string {
 /** What a part made, under its name and with the options that decided it. */
 export interface MadePart<K extends PartKind> {
   readonly name: string;
+  /** The file of its module, where it has one. */
+  readonly module?: string;
   readonly options: Readonly<Record<string, unknown>>;
   readonly value: PartKinds[K]['value'];
 }
+
+/** What errors and warnings call a part. */
+export const titleOf = (
+  kind: PartKind,
+  { name, module }: Pick<MadePart<PartKind>, 'name' | 'module'>,
+): string => partTitle(kind, name, module);
 
 /** Makes what a section of a checked configuration names. Throws ConfigError where it is not of its kind. */
 export async function makePart<K extends PartKind>(
@@ -185,14 +201,28 @@ export async function makePart<K extends PartKind>(
   const { before = {}, behind = {}, makes, is, methods }: Kind<PartKind> = partKinds[kind];
   const others = ['name', 'use', ...Object.keys({ ...before, ...behind })];
   const options = Object.fromEntries(Object.entries(section).filter(([key]) => !others.includes(key)));
-  const value = await named(`${kind} "${part.name}"`, () => part.make(options, context as never));
+  const module = typeof section.use === 'string' ? section.use : undefined;
+  const title = partTitle(kind, part.name, module);
+  const value = await named(title, () => part.make(options, context as never));
   const stray = methods && methodsOf(value).find((method) => !methods.includes(method));
   if (methods && stray !== undefined) {
     const [near] = nearestNames(stray, methods, 1);
-    throw new ConfigError(`${kind} "${part.name}": a ${kind} has no ${stray}(); did you mean ${near}()?`);
+    throw new ConfigError(`${title}: a ${kind} has no ${stray}(); did you mean ${near}()?`);
   }
-  if (!is(value)) throw new ConfigError(`${kind} "${part.name}": its make must give ${makes}`);
-  return { name: part.name, options, value: value as PartKinds[K]['value'] };
+  if (!is(value)) throw new ConfigError(`${title}: its make must give ${makes}`);
+  return { name: part.name, module, options, value: value as PartKinds[K]['value'] };
+}
+
+/** Makes a regularizer, or what stands in for it, `matched-l2-of-NAME`. Throws what `makePart` does. */
+export async function makeRegularizer(
+  section: PartSection & { readonly control?: StandIn },
+  context: RegularizerContext,
+): Promise<MadePart<'regularizer'>> {
+  const { control } = section;
+  if (control === undefined) return makePart('regularizer', section, context);
+  const maker = standIn(control, context);
+  const made = await makePart('regularizer', section, maker.context);
+  return { ...made, name: `${control}-of-${made.name}`, value: maker.of(made.value) };
 }
 
 function has(value: unknown, ...methods: readonly string[]): boolean {

@@ -1,50 +1,47 @@
-import { grad, innerProduct, mapTree, type Tree, valueAndGrad } from '@flex/autograd';
-import { type Adapters, type AdapterWeights, lowRankOf } from '@flex/peft';
-import { add, eachTensor, scope, size, sqrt, type Tensor, tensor, uniform } from '@flex/tensor';
-import { taskGradient, type UpdateInputs, type UpdateSetup } from './update.ts';
+import { grad, mapTree } from '@flex/autograd';
+import { globalNorm } from '@flex/optim';
+import { type Adapters, flattenAdapters, lowRankOf } from '@flex/peft';
+import { add, size, type Tensor, tensor, uniform } from '@flex/tensor';
+import { readNumber } from './read-number.ts';
+import type { StepMetrics } from './run.ts';
+import type { UpdateSetup } from './update.ts';
 
 /** How many times the task's gradient one of a penalty leaves the optimizer little else to follow. */
-const overwhelming = 10;
-
-/** What is measured is what the first update meets; `updates` are those of the whole run. */
-export interface FirstUpdate extends AdapterWeights, Pick<UpdateInputs, 'batches'> {
-  readonly updates: number;
-}
+export const overwhelming = 10;
 
 /**
- * A line for each penalty that, as measured before the first update, leaves nothing to learn or does nothing:
+ * A line for each penalty that, by the numbers of the first update, leaves nothing to learn or does nothing:
  * ‖λ·∇L‖ is ten times ‖∇loss‖ or more; decoupled, lr·λ·∇L moves the adapter as far as zero in the run's
- * updates; ∇L is 0 at the start and elsewhere. Costs as much as the gradients of one update.
+ * updates; ∇L is 0 at the start and elsewhere.
  */
-export async function penaltyWarnings(setup: UpdateSetup, first: FirstUpdate): Promise<string[]> {
-  const pulling = setup.regularizers.filter(({ lambda }) => lambda > 0);
-  if (pulling.length === 0) return [];
-  const { updates } = first;
-  const params = lowRankOf(first.params);
-  const [loss, slope, length] = await read(() => {
-    const task = taskGradient(setup, { ...first, step: 1 });
-    return [task.value, norm(task.grads), norm(params)];
-  });
+export async function penaltyWarnings(
+  { regularizers, optimizer }: Pick<UpdateSetup, 'regularizers' | 'optimizer'>,
+  adapters: Adapters,
+  first: StepMetrics,
+  updates: number,
+): Promise<string[]> {
+  const params = lowRankOf(adapters);
   const found: string[] = [];
-  for (const { label, regularizer, lambda, enters } of pulling) {
-    const say = (line: string) => found.push(`regularizer "${label}": ${line}`);
-    const penalty = (adapters: Adapters) => regularizer.penalty(adapters, 1);
-    const [value, pull] = await read(() => {
-      const { value, grads } = valueAndGrad(penalty, params);
-      return [value, norm(grads)];
-    });
+  for (const { label, title, regularizer, lambda, enters } of regularizers.filter(
+    ({ lambda }) => lambda > 0,
+  )) {
+    const say = (line: string) => found.push(`${title}: ${line}`);
+    const penalty = (at: Adapters) => regularizer.penalty(at, 1);
+    const value = Number(first[`weighted_penalty.${label}`]);
+    const pull = Number(first[`penalty_grad_norm.${label}`]);
     const gone = 'this shrinks the adapter away, and little is learnt; lower its lambda';
-    const [times, moved] = [(lambda * pull) / slope, (setup.optimizer.lr * lambda * pull) / length];
+    const times = pull / first.task_grad_norm;
     if (pull === 0) {
-      const [elsewhere] = await read(() => [norm(grad(penalty, mapTree(shaken, params)))]);
-      if (elsewhere === 0)
+      if ((await readNumber(() => norm(grad(penalty, mapTree(shaken, params))))) === 0)
         say('its gradient is 0 at the start and at weights drawn at random: it does nothing');
-    } else if (enters === 'loss' && times >= overwhelming && slope > 0) {
+    } else if (enters === 'loss' && times >= overwhelming && first.task_grad_norm > 0) {
       say(
-        `before the first update λ·L is ${digits((lambda * value) / loss)} times the task's loss and its ` +
-          `gradient ${digits(times)} times the task's: ${gone} (${digits(lambda / times)} makes them equal)`,
+        `at the start λ·L is ${digits(value / first.loss)} times the task's loss and its gradient ` +
+          `${digits(times)} times the task's: ${gone} (${digits(lambda / times)} makes them equal)`,
       );
-    } else if (enters === 'decoupled' && moved * updates >= 1) {
+    } else if (enters === 'decoupled') {
+      const moved = (optimizer.lr * pull) / (await readNumber(() => norm(params)));
+      if (moved * updates < 1) continue;
       say(
         `lr·λ·∇L is ${digits(100 * moved)} % of the adapter's norm, in each of ${updates} updates: ${gone}`,
       );
@@ -53,15 +50,8 @@ export async function penaltyWarnings(setup: UpdateSetup, first: FirstUpdate): P
   return found;
 }
 
-async function read(f: () => Tensor[]): Promise<number[]> {
-  const made = scope(f);
-  const numbers = await Promise.all(made.map((number) => number.item()));
-  eachTensor(made, (t) => t.dispose());
-  return numbers;
-}
-
-/** √Σ over all tensors: f32 []. */
-const norm = (tree: Tree): Tensor => sqrt(innerProduct(tree, tree));
+/** √Σx² over all A and B: f32 []. */
+const norm = (adapters: Adapters): Tensor => globalNorm(flattenAdapters(adapters));
 
 /** w + u, u uniform in [0, 1). */
 function shaken(w: Tensor): Tensor {

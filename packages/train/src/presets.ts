@@ -43,7 +43,7 @@ export function isContinued({ adapter }: Section): boolean {
 
 /**
  * The values over those of their preset, with lists as lists and each part under its name. An adapter that is
- * continued decides on `lora` alone; data held out is cut as the training data is.
+ * continued decides on `lora` alone.
  */
 export function overPreset(values: Section): Section {
   const preset: Preset = Object.entries(presets).find(([name]) => name === values.preset)?.[1] ?? {};
@@ -54,7 +54,6 @@ export function overPreset(values: Section): Section {
     return Array.isArray(list) ? list.map((entry) => over(lower, entry)) : list;
   };
   const { data, lora = {}, optimizer = {}, schedule = {}, regularizer = {}, callbacks = [] } = values;
-  const maxLength = isSection(data) ? data.maxLength : undefined;
   return {
     ...values,
     data: over(preset.data ?? {}, data),
@@ -64,6 +63,6 @@ export function overPreset(values: Section): Section {
     regularizer:
       regularizer === 'none' ? [] : listOver({ name: 'fourier', ...preset.regularizer }, regularizer),
     callbacks: listOver({}, callbacks),
-    eval: listOver({ maxLength: maxLength ?? undefined }, values.eval ?? []),
+    eval: listOver({}, values.eval ?? []),
   };
 }

@@ -37,7 +37,10 @@ describe('a recipe', () => {
       schedule: { name: 'linear', warmupSteps: 2 },
       train: { batchSize: 2 },
     });
-    const file = join(temporaryFolder(), 'run.yaml');
+    const folder = temporaryFolder();
+    const file = join(folder, 'run.yaml');
+    const module = join(folder, 'recipe.mjs');
+    writeFileSync(module, `export default ${JSON.stringify(recipe)}`);
     writeFileSync(
       file,
       [
@@ -45,7 +48,7 @@ describe('a recipe', () => {
         'regularizer: [{lambda: 0.5, phi_low: 0.9}, {name: l2}]\nschedule: {name: linear, warmup_steps: 2}\n',
       ].join('\n'),
     );
-    expect(await loadConfig({ defaults: recipe })).toEqual(await loadConfig({ file }));
+    expect(await loadConfig({ file: module })).toEqual(await loadConfig({ file }));
   });
 
   test('is a module, over which overrides are spelt as everywhere', async () => {

@@ -28,26 +28,30 @@ describeEachBackend((backend: () => Backend) => {
       ],
     });
     const lines: StepMetrics[] = [];
-    let warnings: readonly string[] = [];
     const { callbacks = [], ...others } = options;
     const note: Callback = {
-      onStart({ info }) {
-        warnings = info.warnings;
-      },
       onLine: (_, line) => void lines.push(line),
     };
     await train(config, { backend: backend(), callbacks: [note, ...callbacks], ...others });
     const bytes = (file: string) => readFileSync(join(out, 'r', file));
-    return { out, lines, warnings, bytes, adapter: bytes('adapter/adapter_model.safetensors') };
+    return { out, lines, bytes, adapter: bytes('adapter/adapter_model.safetensors') };
   }
-  const own = (line: StepMetrics) => Object.keys(line).filter((key) => /^(penalty|share_below)/.test(key));
+  const own = (line: StepMetrics) =>
+    Object.keys(line).filter((key) => /^(weighted_)?penalty|^share_below/.test(key));
 
   test('several have columns each, one that is there twice by a number, and penalty is their sum', async () => {
     const three = '{name: fourier}, {name: l2, lambda: 0.001}, {name: l2, enters: decoupled}';
     const { out, lines, bytes } = await run(`[${three}]`);
     const columns = ['penalty', 'penalty.fourier', 'penalty.l2', 'penalty.l2-2'];
-    expect(own(lines[0])).toEqual(columns);
-    expect(own(lines[1])).toEqual([...columns, 'share_below.fourier']);
+    const ofEach = ['fourier', 'l2', 'l2-2'].flatMap((label) =>
+      ['penalty', 'weighted_penalty', 'penalty_grad_norm', 'penalty_grad_share'].map(
+        (key) => `${key}.${label}`,
+      ),
+    );
+    // What is decoupled is no part of the gradient.
+    const told = ['penalty', ...ofEach.filter((column) => column !== 'penalty_grad_share.l2-2')];
+    expect(own(lines[0])).toEqual(told);
+    expect(own(lines[1])).toEqual([...told, 'share_below', 'share_below.fourier']);
     for (const line of lines) {
       const [sum, ...each] = columns.map((column) => Number(line[column]));
       expect(each.reduce((total, one) => total + one)).toBe(sum);
@@ -58,19 +62,43 @@ describeEachBackend((backend: () => Backend) => {
     expect(regularizers.map(({ name }: { name: string }) => name)).toEqual(['fourier', 'l2', 'l2']);
     const board = join(out, 'r/tensorboard');
     const events = readFileSync(join(board, readdirSync(board)[0])).toString('latin1');
-    for (const tag of [...columns, 'share_below.fourier']) expect(events).toContain(tag);
+    for (const tag of [...told, 'share_below.fourier']) expect(events).toContain(tag);
   });
 
-  test('one alone has the columns without a name, and what λ = 0 only watches changes no bit', async () => {
+  test('what λ = 0 only watches changes no bit, and its columns are those of the same at another λ', async () => {
     const alone = await run('{name: matched-l2, match: gradient}');
-    expect(own(alone.lines[1])).toEqual(['penalty']);
     const watched = await run('[{name: matched-l2, match: gradient}, {name: fourier, lambda: 0}]');
-    expect(own(watched.lines[1])).toContain('share_below.fourier');
     expect(watched.adapter.equals(alone.adapter)).toBe(true);
+    expect(watched.lines[0]).toMatchObject({
+      'weighted_penalty.fourier': 0,
+      'penalty_grad_norm.fourier': 0,
+      'penalty_grad_share.fourier': 0,
+    });
     const fourier = await run('{name: fourier}');
-    expect(own(fourier.lines[1])).toEqual(['penalty', 'share_below']);
-    expect(fourier.lines[0].penalty).toBe(watched.lines[0]['penalty.fourier']);
+    expect(own(fourier.lines[1])).toEqual(own(watched.lines[1]).filter((key) => !key.endsWith('matched-l2')));
+    expect(fourier.lines[0]['penalty.fourier']).toBe(watched.lines[0]['penalty.fourier']);
     expect(fourier.adapter.equals(alone.adapter)).toBe(false);
+  });
+
+  test('the share at low frequencies is measured alike in every arm of an experiment', async () => {
+    const [none, zero, l2] = [
+      await run('none'),
+      await run('{name: fourier, lambda: 0}'),
+      await run('{name: l2, lambda: 0}'),
+    ];
+    // Equal adapters, equal columns.
+    expect(none.adapter.equals(zero.adapter) && none.adapter.equals(l2.adapter)).toBe(true);
+    const [share] = [none, zero, l2].map(({ lines }) => lines[1].share_below);
+    expect(share).toBeGreaterThan(0);
+    for (const { lines } of [none, zero, l2]) expect(lines[1].share_below).toBe(share);
+    expect(zero.lines[1]['share_below.fourier']).toBe(share);
+    expect(own(none.lines[1])).toEqual(['penalty', 'share_below']);
+    // As the arm's own penalty weighs: with its threshold, and each A and B whatever its scope.
+    const options = 'threshold: 0.25, lambda: 0';
+    const narrow = await run(`{name: fourier, ${options}}`);
+    const product = await run(`{name: matched-l2, scope: product, match: penalty, factor: kept, ${options}}`);
+    expect(narrow.lines[1].share_below).toBeLessThan(Number(share));
+    expect(product.lines[1].share_below).toBe(narrow.lines[1].share_below);
   });
 
   test('what is fixed at the start is that of the start where a run goes on, to the bit', async () => {
@@ -87,22 +115,27 @@ describeEachBackend((backend: () => Backend) => {
     expect(parts.lines.map(penalties)).toEqual(whole.lines.slice(1).map(penalties));
   });
 
-  test('a run is told before its first update of what leaves nothing to learn, once', async () => {
+  test('a run is told with its first update of what leaves nothing to learn, once', async () => {
     const interrupt = new AbortController();
-    const { warnings, out } = await run('{name: fourier, norm: backward}', {
+    const { lines, out } = await run('{name: fourier, norm: backward}', {
       signal: interrupt.signal,
       callbacks: [{ onUpdate: () => interrupt.abort() }],
     });
-    expect(warnings.join()).toMatch(/^regularizer "fourier": before the first update λ·L is \d+ times/);
+    expect(lines.map(({ warnings }) => warnings?.join())).toEqual([
+      expect.stringMatching(/^regularizer "fourier": at the start λ·L is \d+ times/),
+    ]);
     const resumed = await run('{name: fourier, norm: backward}', { out, resume: true });
-    expect(resumed.warnings).toEqual([]);
+    expect(resumed.lines.map(({ step, warnings }) => [step, warnings])).toEqual([[2, undefined]]);
   });
 }, devices);
 
 test("a regularizer's own column has a name that the run's do not", async () => {
   const { penalty } = l2();
-  const { diagnostics } = namedRegularizer('own', { penalty, diagnostics: async () => ({ loss: 1 }) });
+  const { diagnostics } = namedRegularizer('regularizer "own"', {
+    penalty,
+    diagnostics: async () => ({ penalty_grad_norm: 1 }),
+  });
   await expect(diagnostics!(new Map())).rejects.toThrow(
-    `regularizer "own", diagnostics: the column loss is the run's own`,
+    `regularizer "own", diagnostics: the column penalty_grad_norm is the run's own`,
   );
 });

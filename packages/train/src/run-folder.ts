@@ -1,24 +1,37 @@
-import { existsSync, lstatSync, rmSync, statSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { existsSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import {
-  ConfigError,
+  beginProvenance,
+  type Code,
+  codeOf,
   DataError,
-  digestAll,
-  digestFile,
-  digestJson,
-  type FileDigest,
-  importPart,
+  finishProvenance,
+  type InputFiles,
   type JsonLog,
   makeFolder,
+  onDisk,
+  openInputFiles,
+  type Provenance,
   parseJson,
+  readProvenance,
   readWhole,
+  removePartial,
+  resumeProvenance,
+  settingOf,
   writeAtomic,
 } from '@flex/base';
-import { plainConfig, printConfig, type TrainConfig, withModules } from './config.ts';
-import { isSection, respellConfig, respellSection, type Section } from './config-section.ts';
+import type { QuantizedWeights } from '@flex/llama';
+import { plainConfig, printConfig, type TrainConfig } from './config.ts';
+import { respellSection, type Section } from './config-section.ts';
 import type { DataSet } from './data/data-set.ts';
-import { type Manifest, type ModuleDigest, makeManifest } from './manifest.ts';
+import { rowsFile } from './data/describe-data.ts';
+import type { RunData } from './data/run-data.ts';
+import { heldOutFile } from './held-out-log.ts';
+import { type Manifest, makeManifest } from './manifest.ts';
 import { type MetricsLine, openMetrics, rewindMetrics } from './metrics-log.ts';
+import type { RunSummary } from './run.ts';
+import { keyOf, type RunDigests, runInputs } from './run-inputs.ts';
+import type { RunLength } from './run-length.ts';
 
 /** A part as manifests record it. */
 interface RecordedPart {
@@ -32,25 +45,35 @@ export interface RunStart {
   readonly backend: { readonly description: string };
   readonly data: DataSet;
   readonly heldOut: readonly DataSet[];
+  readonly overlaps: RunData['overlaps'];
   readonly lora: object;
+  /** Null where the model's weights are not. */
+  readonly quantized: QuantizedWeights | null;
   readonly optimizer: RecordedPart;
   readonly regularizers: readonly (RecordedPart & { readonly lambda: number; readonly enters: string })[];
   /** Updates already done: 0 begins the run. */
   readonly done: number;
+  readonly length: RunLength;
+  /** Layers that are computed again in the backward pass. */
+  readonly recomputed: number;
 }
 
-/** A run's folder: config.yaml, manifest.json, metrics.jsonl, spectrum.jsonl, and in the end summary.json. */
+/** A run's folder: config.yaml, manifest.json, its .jsonl files, and in the end summary.json. */
 export interface RunFolder {
   readonly path: string;
-  /** SHA-256 of all that decides the run's numbers: configuration, parts, model, adapter, training data. */
+  /** See `RunDigests`. */
   readonly runDigest: string;
   /**
    * Writes configuration and manifest, and opens the metrics. A run that begins first removes what a run
    * before it wrote, and nothing else; one that goes on takes back the metrics of later updates.
    */
   start(run: RunStart): void;
+  /** Provenance of a record that is written now: that of the manifest, and when it was finished. */
+  provenance(): Provenance;
   /** Appends a line to the metrics, which outlives the process. */
   appendMetrics(line: MetricsLine): void;
+  /** Lets the metrics outlive a power cut too. */
+  sync(): void;
   /** Writes the summary and closes the metrics. */
   finish(summary: object): void;
 }
@@ -58,38 +81,53 @@ export interface RunFolder {
 export interface OpenOptions {
   /** Whether a run that is there goes on. */
   readonly resume: boolean;
-  /** Whether a run that is there is replaced. */
-  readonly overwrite: boolean;
+  /** What has been watched of the files that the run reads. */
+  readonly files?: InputFiles;
 }
 
-/** What a run writes. The manifest is last to be removed and first to be written, as it marks a run. */
-const written = [
-  'config.yaml',
-  'metrics.jsonl',
-  'spectrum.jsonl',
-  'summary.json',
-  'adapter',
-  'checkpoints',
-  'tensorboard',
-];
 const manifestFile = 'manifest.json';
 
 /**
- * The folder `out` of a configuration, for its run. Nothing is written before `start`.
+ * What a run writes. The summary is the first to be removed, as it stands for all the rest, and then the
+ * checkpoints, as they stand for lines of the metrics. The manifest is last to be removed and first to be
+ * written, as it marks a run.
+ */
+export const runFiles = [
+  'summary.json',
+  'checkpoints',
+  'config.yaml',
+  rowsFile,
+  'metrics.jsonl',
+  'spectrum.jsonl',
+  heldOutFile,
+  'adapter',
+  'tensorboard',
+  manifestFile,
+];
+
+let code: Code | undefined;
+
+/** The code of this process, told once: what was loaded stays. */
+function ownCode(): Code {
+  code ??= codeOf(join(import.meta.dirname, '..'));
+  return code;
+}
+
+/**
+ * The folder `out` of a configuration, which `lockRun` has locked for its run. Nothing is written before
+ * `start`.
  *
- * Throws ConfigError where it holds a run that is neither to go on nor to be replaced, and where something
- * that no run wrote, or a link, has the name of what a run writes.
+ * Throws DataError where a run is to go on that is another one, or was measured on other held-out data, whose
+ * losses are not comparable.
  */
 export async function openRunFolder(
   config: TrainConfig,
-  { resume, overwrite }: OpenOptions,
+  { resume, files = openInputFiles() }: OpenOptions,
 ): Promise<RunFolder> {
   const { out } = config;
-  requireFree(out, resume || overwrite);
-  const modules = await digestModules(config);
-  const model = digestModel(config.model);
-  const adapter = config.adapter === null ? [] : digestModel(config.adapter);
-  const data = digestAll(config.data.source);
+  const { inputs, digests } = await runInputs(config, files);
+  const begunBefore = resume && holdsRun(out) ? provenanceIn(out, digests) : null;
+  let provenance: Provenance | undefined;
   const inFolder = (name: string) => join(out, name);
   let metrics: JsonLog | undefined;
   const opened = () => {
@@ -98,34 +136,55 @@ export async function openRunFolder(
   };
   return {
     path: out,
-    runDigest: digestJson([decisive(config, modules), ...[model, adapter, data].map(contents)]),
+    runDigest: digests.run,
     start: (run) => {
-      const facts = {
-        adapter: run.backend.description,
-        seeds: seedsOf(config),
-        model: [...model, ...adapter],
-        data: [...data, ...heldOutDigests(config)],
-        modules,
-        protocol: protocolOf(run),
-      };
-      const manifest = run.done > 0 ? goingOn(readManifest(out), run.done) : makeManifest(facts);
-      if (run.done === 0) {
-        for (const name of [...written, manifestFile])
-          rmSync(inFolder(name), { recursive: true, force: true });
+      files.requireUnchanged();
+      const setting = settingOf(ownCode(), run.backend.description);
+      provenance =
+        begunBefore && run.done > 0
+          ? resumeProvenance(begunBefore, { inputs, setting, after: run.done })
+          : beginProvenance(inputs, setting);
+      const { length, overlaps, recomputed } = run;
+      const protocol = protocolOf(run);
+      const manifest = makeManifest(provenance, { digests, ...length, recomputed, overlaps, protocol });
+      for (const name of run.done > 0 ? ['summary.json'] : runFiles) {
+        onDisk(inFolder(name), () => rmSync(inFolder(name), { recursive: true, force: true }));
       }
       makeFolder(out);
+      for (const name of ['', 'adapter', 'checkpoints']) removePartial(inFolder(name));
       writeAtomic(inFolder(manifestFile), `${JSON.stringify(manifest, null, 2)}\n`);
       writeAtomic(inFolder('config.yaml'), printConfig(config));
-      rewindMetrics(inFolder('metrics.jsonl'), run.done);
+      writeAtomic(inFolder(rowsFile), lostLines([run.data, ...run.heldOut]));
+      for (const name of ['metrics.jsonl', heldOutFile]) rewindMetrics(inFolder(name), run.done);
       metrics = openMetrics(inFolder('metrics.jsonl'));
     },
+    provenance: () => {
+      if (!provenance) throw new Error(`${out}: has its provenance from start on`);
+      return finishProvenance(provenance);
+    },
     appendMetrics: (line) => opened().append(line),
+    sync: () => opened().sync(),
     finish: (summary) => {
-      opened().close();
+      metrics?.close();
       metrics = undefined;
       writeAtomic(inFolder('summary.json'), `${JSON.stringify(summary, null, 2)}\n`);
     },
   };
+}
+
+/** How the run in a folder ended, in words: `is done after 40 updates`. */
+export function endOf(out: string): string {
+  const summary = readSummary(out);
+  if (summary === null) return 'goes on, or was killed';
+  const { status, steps, error } = summary;
+  const how = { done: 'is done', interrupted: 'was interrupted', failed: 'failed' }[status];
+  return `${how} after ${steps} updates${error === undefined ? '' : `: ${error}`}`;
+}
+
+/** The summary of the run in a folder; null where there is none. Throws DataError for what is no JSON. */
+export function readSummary(out: string): RunSummary | null {
+  const file = join(out, 'summary.json');
+  return existsSync(file) ? (parseJson(readWhole(file).toString(), file) as RunSummary) : null;
 }
 
 /** Whether the folder holds a run: one whose manifest was written, however far it came. */
@@ -148,90 +207,36 @@ export function readManifest(out: string): Manifest {
   return parseJson(readWhole(file).toString(), file) as Manifest;
 }
 
-function requireFree(out: string, runMayBeThere: boolean): void {
-  let above = resolve(out);
-  while (!existsSync(above)) above = dirname(above);
-  if (!statSync(above).isDirectory())
-    throw new ConfigError(`out: ${out} cannot be made: ${above} is no folder`);
-  const links = [...written, manifestFile].map((name) => join(out, name)).filter(isLink);
-  if (links.length > 0) {
-    throw new ConfigError(
-      `${links[0]}: is a link, and nothing is written through one; take another folder as out`,
-    );
-  }
-  if (holdsRun(out)) {
-    if (runMayBeThere) return;
-    throw new ConfigError(`${out}: holds a run; take another folder as out, or give --overwrite or --resume`);
-  }
-  const taken = [...written, manifestFile].find((name) => existsSync(join(out, name)));
-  if (taken !== undefined) {
-    throw new ConfigError(
-      `${join(out, taken)}: was written by no run and is in the way; take another folder as out`,
-    );
-  }
-}
-
-function isLink(path: string): boolean {
-  return lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() ?? false;
-}
-
-/** The digests of what decides the weights and the words of a model's or an adapter's folder. */
-export function digestModel(folder: string): FileDigest[] {
-  return digestAll(folder, (file) => /\.(json|jinja|safetensors|model)$/.test(file));
-}
-
-function goingOn(manifest: Manifest, after: number): Manifest {
-  return { ...manifest, resumed: [...manifest.resumed, { at: new Date().toISOString(), after }] };
-}
-
-/** The modules that the configuration takes parts from, each once. */
-async function digestModules(config: TrainConfig): Promise<ModuleDigest[]> {
-  const files = new Set<string>();
-  withModules({ ...config }, (file) => files.add(file));
-  return Promise.all(
-    [...files].map(async (file) => ({ part: (await importPart(file)).name, ...digestFile(file) })),
-  );
+/** `runKey` of the run in a folder, from its manifest. Throws DataError where it does not tell. */
+export function readRunKey(out: string): string {
+  const { digests, provenance } = readManifest(out) as Partial<Manifest>;
+  if (digests === undefined || provenance === undefined)
+    throw new DataError(`${join(out, manifestFile)}: does not tell what its run was made from`);
+  return keyOf(digests, provenance);
 }
 
 /**
- * What of a configuration decides the numbers, but for the files it names, whose contents are digested. A
- * part's module counts by its name and its bytes, wherever it lies.
+ * The provenance of the run in a folder, which is to go on. Throws DataError where its manifest has none, and
+ * for a run of other digests.
  */
-function decisive(config: TrainConfig, modules: readonly ModuleDigest[]): object {
-  const moved = withModules({ ...config }, (file) => {
-    const { part, sha256 } = modules.find(({ path }) => path === file)!;
-    return `${part} ${sha256}`;
-  });
-  const plain = plainConfig(moved as unknown as TrainConfig);
-  const { data, lora, optimizer, schedule, regularizer, dtype, train } = plain;
-  const { source: _, ...reading } = data as Section;
-  const { eval_every: _e, save_every: _s, spectrum_every: _p, ...others } = train as Section;
-  // Recomputed activations are the bits of kept ones.
-  const { checkpoint_activations: _c, ...training } = others;
-  return { data: reading, lora, optimizer, schedule, regularizer, dtype, train: training };
+function provenanceIn(out: string, { run, held_out }: RunDigests): Provenance {
+  const { provenance, digests } = readManifest(out);
+  const refuse = (is: string) => {
+    throw new DataError(`${out}: its run ${is}; take another out, or --overwrite`);
+  };
+  if (provenance === undefined) refuse('was begun by a flex that did not record provenance');
+  const read = readProvenance(provenance, join(out, manifestFile));
+  if (digests?.run !== run) refuse('is one with another configuration, module, model or data');
+  if (digests.held_out !== held_out)
+    refuse('was measured on other held-out data, or on them read otherwise: their losses are not comparable');
+  return read;
 }
 
-function contents(digests: readonly FileDigest[]): string[] {
-  return digests.map(({ sha256 }) => sha256);
-}
-
-function heldOutDigests({ data, eval: heldOut }: TrainConfig): FileDigest[] {
-  const sources = new Set(heldOut.map(({ source }) => source));
-  sources.delete(data.source);
-  return [...sources].flatMap((source) => digestAll(source));
-}
-
-/** Every option that is a seed, by its path: that of the run, and those of its parts. */
-function seedsOf(config: TrainConfig): Record<string, number> {
-  const sections = Object.entries(respellConfig({ ...config })).flatMap(([key, value]) =>
-    Array.isArray(value) ? value.map((entry, i) => [`${key}.${i}`, entry]) : [[key, value]],
-  );
-  const seeds = sections.flatMap(([path, section]) =>
-    Object.entries(isSection(section) ? section : {}).flatMap(([key, value]) =>
-      /(^|_)seed$/.test(key) && typeof value === 'number' ? [[`${path}.${key}`, value] as const] : [],
-    ),
-  );
-  return Object.fromEntries(seeds);
+/** Every row that is left out or cut, a line each. */
+function* lostLines(sets: readonly DataSet[]): Generator<string> {
+  for (const { name, lost } of sets) {
+    for (const row of lost) yield `${JSON.stringify({ set: name, ...row })}\n`;
+  }
 }
 
 /** What the run does, with every choice resolved: splits that were taken, options that were defaults. */
@@ -240,6 +245,7 @@ function protocolOf({
   data,
   heldOut,
   lora,
+  quantized,
   optimizer,
   regularizers,
 }: RunStart): Record<string, unknown> {
@@ -247,6 +253,7 @@ function protocolOf({
   return {
     preset,
     dtype,
+    ...(quantized && { quantized }),
     data: { ...(reading as Section), ...describeData(data) },
     eval: heldOut.map((set, i) => ({ ...(held as Section[])[i], ...describeData(set) })),
     lora: respellSection({ ...lora }),
@@ -261,8 +268,8 @@ function protocolOf({
   };
 }
 
-function describeData({ name, split, examples, counts }: DataSet): object {
-  return { name, split, ...respellSection({ ...counts, rows: examples.length }) };
+function describeData({ name, split, examples, maxLength, counts }: DataSet): object {
+  return { name, split, max_length: maxLength, ...respellSection({ ...counts, rows: examples.length }) };
 }
 
 function partOf({ name, options }: RecordedPart): RecordedPart {

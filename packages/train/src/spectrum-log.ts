@@ -12,8 +12,9 @@ import {
   subtractProduct,
 } from '@flex/peft';
 import type { Callback, RunContext } from './callback.ts';
+import type { TrainConfig } from './config.ts';
 import type { Section } from './config-section.ts';
-import { openMetrics, readMetrics, rewindMetrics } from './metrics-log.ts';
+import { appendLine, readMetrics, rewindMetrics } from './metrics-log.ts';
 
 /** The name of the file in a run's folder. */
 export const spectrumFile = 'spectrum.jsonl';
@@ -54,28 +55,30 @@ export function spectrumOptions(regularizers: readonly { readonly options: Secti
 }
 
 /**
+ * The options by which a run's adapter is measured whatever its regularizers are, so that arms of an
+ * experiment can be compared: `spectrumOptions` of those that are built in, with each A and B by itself.
+ */
+export function measureOf({ regularizer }: Pick<TrainConfig, 'regularizer'>): FourierOptions {
+  const builtIn = regularizer.filter((part) => part.use === undefined);
+  return { ...spectrumOptions(builtIn.map((options) => ({ options }))), scope: 'each' };
+}
+
+/**
  * Writes the adapter's spectrum before the first update, every `train.spectrum_every` updates and at the end
  * of the run: of each A and B, whatever scope the penalty has, and of what the model is changed by, which is
  * s·B·A less what `removed` took out of it. A run that goes on takes back later lines.
  */
 export function spectrumLog(path: string, removed: Adapters | null): Callback {
-  const write = async (run: RunContext) => {
-    const line = await lineOf(run, removed);
-    const file = openMetrics(path);
-    file.append(line);
-    file.close();
-  };
+  const write = async (run: RunContext) => appendLine(path, await lineOf(run, removed));
   const isDue = ({ config, step }: RunContext) => step % config.train.spectrumEvery === 0;
   return {
     async onStart(run) {
       rewindMetrics(path, run.step);
       if (run.step === 0 && isDue(run)) await write(run);
     },
-    async onUpdate(run) {
-      if (isDue(run)) await write(run);
-    },
-    async onEnd(run, { status }) {
-      if (status === 'done' && run.config.train.spectrumEvery > 0 && !isDue(run)) await write(run);
+    async onLine(run, { step, stopped }) {
+      const isLast = step === run.info.steps || stopped !== undefined;
+      if (isDue(run) || (isLast && run.config.train.spectrumEvery > 0)) await write(run);
     },
   };
 }
@@ -89,10 +92,7 @@ async function lineOf(
   { config, model, lora, adapters, step }: RunContext,
   removed: Adapters | null,
 ): Promise<SpectrumLine> {
-  const options = {
-    ...spectrumOptions(config.regularizer.map((options) => ({ options }))),
-    scope: 'each',
-  } as const;
+  const options = measureOf(config);
   const tensors = await spectraOfAdapter(adapters, options);
   const scales = resolveLora(lora, adapters);
   const [now, taken] = [await productsOf(adapters, scales), await productsOf(removed ?? new Map(), scales)];
@@ -122,5 +122,6 @@ function shares(name: string, { power, below }: Spectrum): SharesLine {
 }
 
 function short(value: number): number {
+  if (!Number.isFinite(value)) throw new Error("spectrum: a number of the adapter's spectrum is not finite");
   return Number(value.toPrecision(6));
 }

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, symlinkSync } from 'node:fs';
+import { appendFileSync, readdirSync, readFileSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { temporaryFolder } from '@flex/base/testing';
 import fc from 'fast-check';
@@ -125,6 +125,32 @@ test("a run's events have the numbers of a line, and of what it nests, by their 
   const events = readFileSync(join(folder, readdirSync(folder)[0]), 'latin1');
   for (const tag of ['loss', 'eval/held']) expect(events).toContain(tag);
   for (const tag of ['step', 'note', 'gone']) expect(events).not.toContain(tag);
+});
+
+test('a run that goes on takes back later events, and a torn last one', async () => {
+  const folder = temporaryFolder();
+  const steps = () =>
+    readdirSync(folder).map((name) =>
+      records(readFileSync(join(folder, name))).flatMap((bytes) => event(bytes).step ?? []),
+    );
+  const events = openEvents(folder, 1);
+  for (const step of [0, 1, 127, 128, 300, 301]) events.scalars(step, { loss: step });
+  appendFileSync(events.path, frame(Buffer.from('torn')).subarray(0, 15));
+  const { onStart, onEval, onLine } = tensorBoard(folder);
+  await onStart?.({ step: 300 } as RunContext);
+  expect(steps()).toEqual([[0, 1, 127, 128, 300], []]);
+  await onEval?.({ step: 301 } as RunContext, { held: 2 });
+  await onLine?.({ step: 301 } as RunContext, { step: 301, loss: 2 } as StepMetrics);
+  expect(steps()).toEqual([[0, 1, 127, 128, 300], [301]]);
+});
+
+test('held-out losses before the first update are those of step 0', async () => {
+  const folder = temporaryFolder();
+  const { onStart, onEval } = tensorBoard(folder);
+  await onStart?.({ step: 0 } as RunContext);
+  await onEval?.({ step: 0 } as RunContext, { held: 2 });
+  const [, first] = records(readFileSync(join(folder, readdirSync(folder)[0]))).map(event);
+  expect(first).toMatchObject({ step: 0, values: { 'eval/held': 2 } });
 });
 
 test('events are not written through a link', () => {

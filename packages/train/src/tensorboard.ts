@@ -1,7 +1,7 @@
-import { appendFileSync, closeSync, mkdirSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, readdirSync, readFileSync, truncateSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
-import { makeOwnFolder, openOwnFile } from '@flex/base';
+import { makeOwnFolder, onDisk, openOwnFile, writeAll } from '@flex/base';
 import type { Callback } from './callback.ts';
 
 /** Writes scalars where TensorBoard reads them. */
@@ -12,12 +12,19 @@ export interface EventWriter {
   scalars(step: number, values: Readonly<Record<string, number>>, seconds?: number): void;
 }
 
-/** Writes the numbers of every line of a run to an event file in the folder. */
+/**
+ * Writes the numbers of every line of a run to an event file in the folder, held-out losses before the first
+ * update as those of step 0. A run that goes on takes back later events.
+ */
 export function tensorBoard(folder: string): Callback {
   let events: EventWriter;
   return {
-    onStart() {
+    onStart({ step }) {
+      rewindEvents(folder, step);
       events = openEvents(folder);
+    },
+    onEval({ step }, losses) {
+      if (step === 0) events.scalars(0, scalarsOf({ eval: losses }));
     },
     onLine: ({ step }, line) => events.scalars(step, scalarsOf(line)),
   };
@@ -36,11 +43,14 @@ function scalarsOf(line: Readonly<Record<string, unknown>>): Record<string, numb
   return scalars;
 }
 
+/** How the names of event files begin. */
+const prefix = 'events.out.tfevents';
+
 /** Begins an event file of its own in the folder, which is made if need be. Throws DataError for links. */
 export function openEvents(folder: string, seconds = Date.now() / 1000): EventWriter {
   mkdirSync(dirname(folder), { recursive: true });
   makeOwnFolder(folder);
-  const path = join(folder, `events.out.tfevents.${seconds.toFixed(3)}.${hostname()}.${process.pid}`);
+  const path = join(folder, `${prefix}.${seconds.toFixed(3)}.${hostname()}.${process.pid}`);
   append(path, versionEvent(seconds));
   return {
     path,
@@ -51,9 +61,25 @@ export function openEvents(folder: string, seconds = Date.now() / 1000): EventWr
 function append(path: string, event: Uint8Array): void {
   const file = openOwnFile(path);
   try {
-    appendFileSync(file, frame(event));
+    onDisk(path, () => writeAll(file, frame(event)));
   } finally {
     closeSync(file);
+  }
+}
+
+/** Takes back the events of steps after `step`, and a torn last one, from all event files in the folder. */
+function rewindEvents(folder: string, step: number): void {
+  const names = existsSync(folder) ? readdirSync(folder).filter((name) => name.startsWith(prefix)) : [];
+  for (const path of names.map((name) => join(folder, name))) {
+    const bytes = readFileSync(path);
+    let end = 0;
+    while (end + 16 <= bytes.length) {
+      const length = Number(bytes.readBigUInt64LE(end));
+      const next = end + length + 16;
+      if (next > bytes.length || stepOf(bytes.subarray(end + 12, next - 4)) > step) break;
+      end = next;
+    }
+    if (end < bytes.length) onDisk(path, () => truncateSync(path, end));
   }
 }
 
@@ -101,6 +127,18 @@ function scalarEvent(step: number, values: Readonly<Record<string, number>>, sec
     bytes(1, Buffer.concat([bytes(1, Buffer.from(tag)), float(2, value)])),
   );
   return Buffer.concat([double(1, seconds), whole(2, step), bytes(5, Buffer.concat(summary))]);
+}
+
+/** The step of an event that `versionEvent` or `scalarEvent` has made: 0 where it says none. */
+function stepOf(event: Uint8Array): number {
+  // A key and the wall time lie before it.
+  let at = 9;
+  if (event[at++] !== 2 * 8) return 0;
+  let step = 0;
+  for (let scale = 1; ; scale *= 128) {
+    step += (event[at] % 128) * scale;
+    if (event[at++] < 128) return step;
+  }
 }
 
 function double(field: number, value: number): Uint8Array {

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { grad, mapTree } from '@flex/autograd';
 import { temporaryFolder } from '@flex/base/testing';
-import { loadLlama, type TokenBatch } from '@flex/llama';
+import { loadModel, type TokenBatch } from '@flex/llama';
 import { writeTinyModel } from '@flex/llama/testing';
 import { adamw, lion, type Optimizer, sgd } from '@flex/optim';
 import { flattenWeights, fourier, initLora, l2, resolveLora, resolveTargets } from '@flex/peft';
@@ -14,15 +14,15 @@ const backend = openReference();
 const config = { rank: 2, alpha: 2, dropout: 0, targets: ['gate_proj'], scaling: 'alpha/r' } as const;
 
 /** A tiny model, and an adapter of it that does something. */
-function setUp() {
+async function setUp() {
   const dir = join(temporaryFolder(), 'model');
   writeTinyModel(dir);
-  const model = loadLlama(backend, dir, { dtype: 'f32' });
+  const model = await loadModel(backend, dir, { dtype: 'f32' });
   const fresh = initLora(backend, config, resolveTargets(config.targets, model.linears), 0);
   const drawn = (t: Tensor) => uniform(size(t.shape), { key: [1, size(t.shape)] }).map((u) => u - 0.4);
   return { model, params: mapTree((t) => tensor(backend, drawn(t), t.shape), fresh) };
 }
-type Start = ReturnType<typeof setUp>;
+type Start = Awaited<ReturnType<typeof setUp>>;
 
 const input_ids = Int32Array.of(1, 2, 3, 4, 5, 6);
 const batches: TokenBatch[] = [{ b: 1, t: 6, input_ids, labels: input_ids }];
@@ -36,7 +36,7 @@ async function after({ model, params }: Start, optimizer: Optimizer, more: Parti
     optimizer,
     regularizers: [],
     maxGradNorm: null,
-    checkpointActivations: false,
+    checkpointActivations: 0,
     seed: 0,
     gradAccumulation: 1,
     ...more,
@@ -50,11 +50,11 @@ async function after({ model, params }: Start, optimizer: Optimizer, more: Parti
 }
 const all = (numbers: ReadonlyMap<string, number[]>) => [...numbers.values()].flat();
 const of = (enters: 'loss' | 'decoupled', regularizer = l2(), lambda = 0.3) => ({
-  regularizers: [{ label: 'p', regularizer, lambda, enters }],
+  regularizers: [{ label: 'p', title: 'regularizer "p"', regularizer, lambda, enters }],
 });
 
 test('a decoupled penalty moves by −lr·λ·∇L, whatever the optimizer and the clipping make of the loss', async () => {
-  const start = setUp();
+  const start = await setUp();
   const pull = flattenWeights({
     params: grad((at) => fourier().penalty(at, 1), start.params),
     whole: new Map(),
@@ -75,7 +75,7 @@ test('a decoupled penalty moves by −lr·λ·∇L, whatever the optimizer and t
 });
 
 test('for plain descent without clipping both ways of entering are one, also at rates of their own', async () => {
-  const [start, plain] = [setUp(), sgd({ momentum: 0 })];
+  const [start, plain] = [await setUp(), sgd({ momentum: 0 })];
   for (const loraPlusRatio of [1, 4]) {
     const [inLoss, decoupled] = [
       await after(start, plain, { ...of('loss'), loraPlusRatio }),
@@ -87,7 +87,7 @@ test('for plain descent without clipping both ways of entering are one, also at 
 });
 
 test('decoupled L2 is decoupled weight decay of twice its λ, also at rates of their own', async () => {
-  const start = setUp();
+  const start = await setUp();
   const free = await after(start, sgd({ momentum: 0 }), { loraPlusRatio: 4 });
   const decayed = await after(start, sgd({ momentum: 0, weightDecay: 0.6 }), { loraPlusRatio: 4 });
   const penalized = await after(start, sgd({ momentum: 0 }), { ...of('decoupled'), loraPlusRatio: 4 });

@@ -1,7 +1,7 @@
 import { stripVTControlCharacters } from 'node:util';
 import type { NumberAudit } from '@flex/eval';
 import { describe, expect, test, vi } from 'vitest';
-import { exitCodeOf, messageOf } from '../failure.ts';
+import { failureOf, messageOf } from '../failure.ts';
 import { auditNumberCommand } from './audit-number.ts';
 
 /**
@@ -21,7 +21,7 @@ async function run(...args: string[]) {
     await auditNumberCommand().exitOverride().parseAsync(args, { from: 'user' });
     return { code: 0, message: '', stdout };
   } catch (error) {
-    return { code: exitCodeOf(error), message: messageOf(error, false), stdout };
+    return { code: failureOf(error).exit_code, message: messageOf(error, false), stdout };
   } finally {
     for (const spy of spies) spy.mockRestore();
   }

@@ -1,8 +1,8 @@
 import { ConfigError } from '@flex/base';
 import { type AskedSize, auditNumber, type CountMatch, type NearCount, type NumberAudit } from '@flex/eval';
-import chalk from 'chalk';
 import { Command } from 'commander';
 import { type CommonOptions, outputOf, withCommonOptions } from '../context.ts';
+import { chalk } from '../terminal.ts';
 
 interface AuditNumberOptions extends CommonOptions {
   readonly benchmark?: string;

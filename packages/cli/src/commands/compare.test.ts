@@ -1,10 +1,13 @@
+import { createHash } from 'node:crypto';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
+import { beginProvenance, finishProvenance, type Provenance, resumeProvenance } from '@flex/base';
+import { someInputs, someSetting, source } from '@flex/base/testing';
 import { type Comparison, encodeResults, encodeSample, protocolHash, sampleRow, score } from '@flex/eval';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { exitCodeOf, messageOf } from '../failure.ts';
+import { failureOf, messageOf } from '../failure.ts';
 import { compareCommand } from './compare.ts';
 
 let folder: string;
@@ -26,7 +29,7 @@ async function run(...args: string[]) {
     await compareCommand().exitOverride().parseAsync(args, { from: 'user' });
     return { code: 0, message: '', ...written };
   } catch (error) {
-    return { code: exitCodeOf(error), message: messageOf(error, false), ...written };
+    return { code: failureOf(error).exit_code, message: messageOf(error, false), ...written };
   } finally {
     for (const spy of spies) spy.mockRestore();
   }
@@ -35,7 +38,15 @@ async function run(...args: string[]) {
 type Outcome = { readonly passed: boolean; readonly text: string };
 
 /** Writes a result folder with these samples by problem. */
-function write(name: string, outcomes: Record<string, Outcome[]>, wallSeconds = 10): string {
+function write(
+  name: string,
+  outcomes: Record<string, Outcome[]>,
+  {
+    wallSeconds = 10,
+    k = [],
+    provenance,
+  }: { wallSeconds?: number; k?: number[]; provenance?: Provenance } = {},
+): string {
   const path = join(folder, name);
   const problems = Object.entries(outcomes).map(([id, samples]) => ({
     id,
@@ -54,17 +65,22 @@ function write(name: string, outcomes: Record<string, Outcome[]>, wallSeconds = 
       ),
     ),
   }));
-  const parts = { limits: { wallSeconds } };
-  const results = { benchmark: 'humaneval', protocol: protocolHash(parts), protocol_parts: parts };
   mkdirSync(path);
+  const lines = problems.flatMap(({ samples }) => samples.map(encodeSample)).join('');
+  const samples_sha256 = createHash('sha256').update(lines).digest('hex');
+  const parts = { limits: { wallSeconds } };
+  const results = {
+    benchmark: 'humaneval',
+    protocol: protocolHash(parts),
+    protocol_parts: parts,
+    samples_sha256,
+    provenance,
+  };
   writeFileSync(
     join(path, 'results.json'),
-    encodeResults({ ...score(problems, { n: null, k: [], incomplete: 'fail' }), ...results }),
+    encodeResults({ ...score(problems, { n: null, k, incomplete: 'fail' }), ...results }),
   );
-  writeFileSync(
-    join(path, 'samples.jsonl'),
-    problems.flatMap(({ samples }) => samples.map(encodeSample)).join(''),
-  );
+  writeFileSync(join(path, 'samples.jsonl'), lines);
   return path;
 }
 
@@ -87,7 +103,7 @@ describe('flex compare', () => {
     const { code, stdout } = await run(a, b, '--no-diff');
     expect(code).toBe(0);
     expect(stdout).toMatch(/pass@1 +│ +20\.0 % │ +65\.0 %/);
-    expect(stdout).toContain('B less A: +45.0 points, 95 % interval +25.0 to +65.0');
+    expect(stdout).toContain('pass@1, B less A: +45.0 points, 95 % interval +18.8 to +62.9');
     expect(stdout).toContain('passed by A alone 0, by B alone 9; exact McNemar test, two-sided: p = 0.0039');
     expect(stdout).toContain(
       'The smallest difference that 20 problems, of which 9 tell A and B apart, could have shown at ' +
@@ -148,8 +164,32 @@ describe('flex compare', () => {
     expect(stdout).toMatch(
       /A better on 2 problems, B on 10; paired permutation test, two-sided: p = 0\.\d{4}/,
     );
-    expect(stdout).toContain("McNemar's test is for one sample a problem");
+    expect(stdout).toContain("McNemar's test is for problems that are passed or not");
     expect(stdout).toContain('A 0/4 passed: AssertionError');
+  });
+  test('takes every k that both have, or those asked for, and shows the problems of the first', async () => {
+    const several = (passes: number) =>
+      Object.fromEntries(
+        Array.from({ length: 12 }, (_, i) => [
+          `P/${i}`,
+          Array.from({ length: 4 }, (_, j) => ({ passed: j < (i + passes) % 5, text: `${j}` })),
+        ]),
+      );
+    const [a, b] = [write('A', several(0), { k: [4, 2] }), write('B', several(1), { k: [4] })];
+    const { stdout } = await run(a, b, '--no-diff');
+    expect(stdout).toMatch(/pass@1 +│ +43\.8 % │ +47\.9 %/);
+    expect(stdout).toMatch(/pass@4 +│ +75\.0 % │ +83\.3 %/);
+    expect(stdout).not.toContain('pass@2');
+    expect(stdout).toMatch(/pass@1, B less A: \+4\.2 points.*pass@4, B less A: \+8\.3 points/s);
+    expect(stdout).toContain('passed by A alone 2, by B alone 3; exact McNemar test, two-sided: p = 1.0000');
+    expect(stdout.match(/^P\/\d+ /gm)).toHaveLength(12);
+    const asked = await run(a, b, '--no-diff', '--k', '4,2');
+    expect(asked.stdout).toMatch(/pass@4, B less A.*pass@1, B less A.*pass@2, B less A/s);
+    expect(asked.stdout.match(/^P\/\d+ /gm)).toHaveLength(5);
+    expect(JSON.parse((await run(a, b, '--json', '--k', '4')).stdout)).toMatchObject({
+      headline: 'pass@4',
+      differences: { 'pass@1': { only_b: 10 }, 'pass@4': { only_a: 2, only_b: 3 } },
+    });
   });
   test('--json prints the comparison and nothing else', async () => {
     const a = write(
@@ -162,10 +202,13 @@ describe('flex compare', () => {
     );
     const { stdout } = await run(a, b, '--json');
     const comparison = JSON.parse(stdout) as Comparison;
-    expect(comparison).toMatchObject({ n: 20, only_a: 0, only_b: 9, test: { name: 'mcnemar', p: 2 / 512 } });
+    expect(comparison).toMatchObject({ n: 20, headline: 'pass@1' });
+    expect(comparison.differences['pass@1']).toMatchObject({
+      ...{ only_a: 0, only_b: 9, test: { name: 'mcnemar', p: 2 / 512 } },
+    });
     expect(comparison.discordant).toHaveLength(9);
   });
-  test('two equal evaluations have no interval', async () => {
+  test('two equal evaluations have an interval around 0', async () => {
     const { stdout } = await run(
       write(
         'A',
@@ -176,8 +219,69 @@ describe('flex compare', () => {
         singles((i) => i < 4),
       ),
     );
-    expect(stdout).toContain('B less A: +0.0 points, no problem tells the two apart');
+    expect(stdout).toMatch(/B less A: \+0\.0 points, 95 % interval −12\.9 to \+12\.9\n/);
     expect(stdout).toContain('p = 1.0000');
+  });
+});
+
+describe('flex compare says of both sides', () => {
+  const modified = { ...someSetting.code, commit: { hash: '9'.repeat(40), modified: true } };
+  const adapter = { ...source('/runs/fourier/adapter', 'e'.repeat(64)), weight: 1 };
+  const ofA = finishProvenance(beginProvenance(someInputs, someSetting));
+  const ofB = finishProvenance(
+    resumeProvenance(ofA, {
+      inputs: { ...someInputs, model: source('/models/other'), adapters: [adapter], merged: 'nf4' },
+      setting: { ...someSetting, code: modified, device: null, command: ['flex', 'eval', '--out', 'a b'] },
+    }),
+  );
+  const when = ofA.started.slice(0, 16).replace('T', ' ');
+
+  test('which model, adapter, data, samples, code, command, when and where', async () => {
+    const a = write(
+      'A',
+      singles(() => true),
+      { provenance: ofA },
+    );
+    const b = write(
+      'B',
+      singles(() => false),
+      { provenance: ofB },
+    );
+    const { stdout } = await run(a, b, '--no-diff');
+    const row = (name: string) =>
+      stdout
+        .split('\n')
+        .find((line) => new RegExp(`^│ ${name} +│`).test(line))
+        ?.split('│')
+        .slice(2, 4)
+        .map((cell) => cell.trim());
+    expect(row('model')).toEqual(['models/tiny aaaaaaaa', 'models/other aaaaaaaa']);
+    expect(row('adapter')).toEqual(['none', 'fourier/adapter eeeeeeee, merged as nf4']);
+    expect(row('data')).toEqual(Array(2).fill('data/HumanEval.jsonl bbbbbbbb (benchmark)'));
+    expect(row('samples')).toEqual(['generated', 'generated']);
+    expect(row('code')).toEqual(['flex 0.1.0 0123456', 'flex 0.1.0 9999999 (modified)']);
+    expect(row('when')?.map((cell) => cell.slice(0, 16))).toEqual([when, when]);
+    expect(row('when')?.[1]).toMatch(/UTC, resumed once$/);
+    expect(row('where')).toEqual(['here, a device', 'here']);
+    expect(stdout).toContain("A: flex eval\nB: flex eval --out 'a b'\n");
+    const { stdout: json } = await run(a, b, '--json');
+    const comparison = JSON.parse(json) as Comparison;
+    expect([comparison.a.provenance, comparison.b.provenance]).toEqual([ofA, ofB]);
+  });
+
+  test('that it was not recorded, of older results', async () => {
+    const { stdout } = await run(
+      write(
+        'A',
+        singles(() => true),
+      ),
+      write(
+        'B',
+        singles(() => false),
+      ),
+      '--no-diff',
+    );
+    expect(stdout.match(/not recorded/g)).toHaveLength(16);
   });
 });
 
@@ -190,7 +294,7 @@ describe('flex compare refuses with exit code 2 and one line', () => {
     const b = write(
       'B',
       singles((i) => i < 13),
-      3,
+      { wallSeconds: 3 },
     );
     const refused = await run(a, b);
     expect(refused).toMatchObject({ code: 2, stdout: '' });
@@ -212,6 +316,16 @@ describe('flex compare refuses with exit code 2 and one line', () => {
     const { code, message } = await run(training, a);
     expect(code).toBe(2);
     expect(message).toContain('holds a training run');
+  });
+  test('a k beyond the samples, and one that is none', async () => {
+    const a = write(
+      'A',
+      singles(() => true),
+    );
+    const { code, message, stdout } = await run(a, a, '--k', '1,2');
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(message).toMatch(/compare: pass@2 needs 2 samples a problem; P\/0 has 1 in /);
+    expect((await run(a, a, '--k', '0')).code).toBe(2);
   });
   test('one folder alone', async () => {
     expect((await run(folder)).code).toBe(2);

@@ -1,149 +1,78 @@
-import { printable } from '@flex/base';
-import {
-  type Comparison,
-  compare,
-  type DiscordantProblem,
-  differenceText,
-  type ProblemSide,
-  readResults,
-} from '@flex/eval';
-import chalk from 'chalk';
+import { existsSync } from 'node:fs';
+import { ConfigError, DataError } from '@flex/base';
+import { holdsStudy, readStudy } from '@flex/study';
+import { holdsRun } from '@flex/train';
 import { Command } from 'commander';
-import { structuredPatch } from 'diff';
-import { bold, type CommonOptions, dim, outputOf, withCommonOptions } from '../context.ts';
-import { newTable } from '../table.ts';
+import { compareEvaluations } from '../compare/evaluations.ts';
+import { compareTwoRuns } from '../compare/runs.ts';
+import { compareTwoStudies, tellStudy } from '../compare/studies.ts';
+import { type CommonOptions, outputOf, withCommonOptions } from '../context.ts';
+import { kList, placeOf } from '../option-values.ts';
 
 interface CompareOptions extends CommonOptions {
   readonly force?: boolean;
+  readonly k?: readonly number[];
   readonly diff: boolean;
 }
-
-/** Lines that may be added and removed in a diff; beyond, two texts have little in common. */
-const mostEdits = 2000;
 
 export function compareCommand(): Command {
   const command = new Command('compare')
     .description(
-      'two evaluations on the same problems: the difference, whether it is chance, and where it lies',
+      'two evaluations, runs or studies, or the arms of one study: the differences, and whether they are chance',
     )
-    .argument('<a>', 'a folder that flex eval wrote with --out')
-    .argument('<b>', 'another one')
-    .option('--force', 'compare in spite of different protocols')
-    .option('--diff', 'show how the answers to a problem differ (the default)', true)
-    .option('--no-diff', 'only name the problems');
+    .argument('<a>', 'a folder that flex eval, flex train or flex study wrote', placeOf('file'))
+    .argument(
+      '[b]',
+      'another one of its kind; none of a study: its arms with their controls',
+      placeOf('file'),
+    )
+    .option(
+      '--k <list>',
+      'evaluations: the k of pass@k, such as 10,1, that of the problems shown first; else all that both have',
+      kList,
+    )
+    .option('--force', 'evaluations: compare in spite of different protocols')
+    .option('--diff', 'evaluations: show how the answers to a problem differ (the default)', true)
+    .option('--no-diff', 'evaluations: only name the problems');
   return withCommonOptions(command).action(run);
 }
 
-function run(folderA: string, folderB: string, { force = false, diff, ...common }: CompareOptions): void {
+/** What can be compared, by the kind of its folder. */
+type Kind = 'study' | 'run' | 'evaluation';
+
+function run(a: string, b: string | undefined, { force = false, k, diff, ...common }: CompareOptions): void {
   const output = outputOf(common);
-  const comparison = compare(readResults(folderA), readResults(folderB), { force });
-  for (const difference of comparison.protocol_differences) {
-    output.warn(`the protocols differ: ${differenceText(difference)}`);
+  const kind = kindOf(a);
+  const option = force ? '--force' : k ? '--k' : null;
+  if (kind !== 'evaluation' && option) {
+    throw new ConfigError(`compare: ${option} is for evaluations; ${a} holds ${withArticle(kind)}`);
   }
-  output.emit(comparison);
-  output.print(tableOf(comparison));
-  summaryOf(comparison).forEach(output.print);
-  for (const problem of comparison.discordant) {
-    if (diff) output.print();
-    output.print(headingOf(problem));
-    if (diff) output.print(diffOf(problem));
+  if (b === undefined) {
+    if (kind !== 'study') {
+      throw new ConfigError(
+        `compare: ${a} holds ${withArticle(kind)} alone; name another to compare it with`,
+      );
+    }
+    tellStudy(readStudy(a), output);
+    return;
   }
-  output.print();
-  output.print(detectableOf(comparison));
-}
-
-function tableOf({ a, b, benchmark, n }: Comparison): string {
-  const table = newTable({
-    head: [printable(benchmark), bold('A'), bold('B')],
-    colAligns: ['left', 'right', 'right'],
-  });
-  const sides = [a, b];
-  table.push(
-    ['folder', ...sides.map(({ folder }) => printable(folder))],
-    ['pass@1', ...sides.map((side) => `${percent(side['pass@1'])} %`)],
-    ['95 % interval', ...sides.map(({ ci95 }) => `${ci95.map(percent).join(' to ')} %`)],
-    ['problems', n, n],
-    ['samples a problem', ...sides.map(({ samples_per_problem }) => samples_per_problem)],
-  );
-  return table.toString();
-}
-
-function summaryOf({ difference, ci95, test, only_a, only_b, left_out, n }: Comparison): string[] {
-  const interval =
-    ci95 === null
-      ? 'no problem tells the two apart, so that there is no interval'
-      : `95 % interval ${ci95.map(signed).join(' to ')} (paired bootstrap over ${n} problems)`;
-  const lines = [`B less A: ${bold(`${signed(difference)} points`)}, ${interval}`];
-  const p = test.p < 1e-4 ? 'p < 0.0001' : `p = ${test.p.toFixed(4)}`;
-  lines.push(
-    test.name === 'mcnemar'
-      ? `passed by A alone ${only_a}, by B alone ${only_b}; exact McNemar test, two-sided: ${bold(p)}`
-      : `A better on ${only_a} problems, B on ${only_b}; paired permutation test, two-sided: ${bold(p)} ` +
-          "(McNemar's test is for one sample a problem)",
-  );
-  if (left_out > 0) lines.push(`${left_out} problems left out, for which A or B has no sample`);
-  return lines;
-}
-
-/** What the benchmark could have shown at all. */
-function detectableOf({ detectable, test, n, only_a, only_b }: Comparison): string {
-  const { significant, powered } = detectable;
-  const discordant = only_a + only_b;
-  const unlike = `${n} problems, of which ${discordant} tell A and B apart,`;
-  if (significant === null) {
-    return test.name === 'mcnemar'
-      ? `${unlike} cannot show a difference: no split of fewer than 6 has p ≤ 0.05.`
-      : `${unlike} cannot show a difference.`;
+  const other = kindOf(b);
+  if (kind !== other) {
+    throw new ConfigError(
+      `compare: ${a} holds ${withArticle(kind)} and ${b} ${withArticle(other)}; compare two of a kind`,
+    );
   }
-  const net = test.name === 'mcnemar' ? ` (${Math.round(significant * n)} problems net)` : '';
-  const smallest =
-    `The smallest difference that ${unlike} could have shown at p ≤ 0.05 is ` +
-    `${percent(significant)} points${net}`;
-  return powered === null
-    ? `${smallest}; none that they can have is found 80 % of the time.`
-    : `${smallest}; a true difference of ${percent(powered)} points is found 80 % of the time.`;
+  if (kind === 'study') compareTwoStudies(readStudy(a), readStudy(b), output);
+  else if (kind === 'run') compareTwoRuns(a, b, output);
+  else compareEvaluations([a, b], { force, k, diff }, output);
 }
 
-function headingOf({ task_id, language, a, b }: DiscordantProblem): string {
-  const side = (name: string, { n, c, verdict, detail }: ProblemSide) => {
-    const passed = verdict === 'passed';
-    const word = n === 1 ? verdict : `${c}/${n} passed`;
-    const why = passed || detail === '' ? '' : `: ${printable(detail)}`;
-    return `${name} ${passed ? chalk.green(word) : chalk.red(word)}${why}`;
-  };
-  return `${bold(printable(task_id))} ${dim(`(${language})`)}  ${side('A', a)}  ${side('B', b)}`;
+function kindOf(folder: string): Kind {
+  if (!existsSync(folder)) throw new DataError(`${folder}: there is no such folder`);
+  if (holdsStudy(folder)) return 'study';
+  return holdsRun(folder) ? 'run' : 'evaluation';
 }
 
-/** A unified diff from A's answer to B's, red and green. */
-function diffOf({ a, b }: DiscordantProblem): string {
-  if (a.answer === null || b.answer === null) {
-    const [name, answer] = a.answer === null ? ['A', b.answer] : ['B', a.answer];
-    return [dim(`  ${name} has no sample; the other is`), ...linesOf(answer?.text ?? '')].join('\n');
-  }
-  const [textA, textB] = [a.answer.text, b.answer.text].map((text) => `${text.replace(/\n$/, '')}\n`);
-  const patch = structuredPatch('A', 'B', textA, textB, '', '', { context: 3, maxEditLength: mostEdits });
-  if (patch === undefined) return dim(`  they differ in more than ${mostEdits} lines`);
-  if (patch.hunks.length === 0) return dim('  the same text');
-  const lines = patch.hunks.flatMap(({ oldStart, oldLines, newStart, newLines, lines }) => [
-    chalk.cyan(`  @@ -${oldStart},${oldLines} +${newStart},${newLines} @@`),
-    ...lines.map((line) => colourOf(line)(`  ${printable(line)}`)),
-  ]);
-  return [chalk.red('  --- A'), chalk.green('  +++ B'), ...lines].join('\n');
-}
-
-function linesOf(text: string): string[] {
-  return text.split('\n').map((line) => `    ${printable(line)}`);
-}
-
-function colourOf(line: string): (text: string) => string {
-  if (line.startsWith('+')) return chalk.green;
-  return line.startsWith('-') ? chalk.red : String;
-}
-
-function percent(share: number): string {
-  return (100 * share).toFixed(1);
-}
-
-function signed(share: number): string {
-  return `${share < 0 ? '−' : '+'}${percent(Math.abs(share))}`;
+function withArticle(kind: Kind): string {
+  return kind === 'evaluation' ? 'an evaluation' : `a ${kind}`;
 }

@@ -1,12 +1,14 @@
 import { availableParallelism, cpus, totalmem } from 'node:os';
+import { byteText } from '@flex/base';
 import { allToolchains, openSandbox, SandboxError, type Toolchain } from '@flex/judge';
 import { type AdapterInfo, findAdapter, whyNoWasm } from '@flex/tensor';
-import chalk from 'chalk';
 import { Command } from 'commander';
 import { type CommonOptions, outputOf, withCommonOptions } from '../context.ts';
-import { chooseDevice, devices } from '../device.ts';
+import { chooseDevice } from '../device.ts';
+import { devices } from '../device-names.ts';
 import { type MeasuredDevice, measureDevice } from '../measure-device.ts';
 import { newTable } from '../table.ts';
+import { chalk } from '../terminal.ts';
 
 /** Limits that decide which tensors fit. */
 const shownLimits = [
@@ -25,7 +27,8 @@ export function doctorCommand(): Command {
 
 async function run(options: CommonOptions): Promise<void> {
   const output = outputOf(options);
-  const [info, evaluation] = await Promise.all([findAdapter(), lookAtEvaluation()]);
+  const info = await findAdapter();
+  const evaluation = await lookAtEvaluation();
   const measured: MeasuredDevice[] = [];
   for (const device of devices) measured.push(await measureDevice(device));
   const auto = chooseDevice(info, whyNoWasm());
@@ -44,18 +47,19 @@ async function run(options: CommonOptions): Promise<void> {
     ['platform', machine.platform],
     ['processor', `${machine.cpu}, ${machine.cores} cores`],
   );
-  table.push(['memory', gib(machine.memory_bytes)]);
+  table.push(['memory', byteText(machine.memory_bytes)]);
   if (info) {
     table.push(
       ['WebGPU adapter', `${info.name}${info.software ? ' (software)' : ''}`],
       ['driver', info.driver],
     );
-    table.push(['subgroup sizes', info.subgroupSizes.join(' to ')], ['features', wrap(info.features)]);
+    table.push(['subgroup sizes', info.subgroupSizes.join(' to ')]);
     for (const name of shownLimits) table.push([name, showLimit(info.limits[name])]);
   } else {
     table.push(['WebGPU adapter', chalk.yellow('none')]);
   }
   output.print(table.toString());
+  if (info) output.print(`features: ${info.features.join(', ')}`);
   output.print(devicesTable(measured));
   output.print('products of 512 × 512 matrices; a feed-forward block of 512 tokens, forward and backward');
   output.print(`--device auto takes ${auto.device}: ${auto.why}`);
@@ -73,13 +77,7 @@ function devicesTable(measured: readonly MeasuredDevice[]): string {
   for (const { device, description, missing, product_gflops, block_milliseconds } of measured) {
     const gflops = product_gflops === null ? '' : `${product_gflops.toPrecision(3)} GFLOP/s`;
     const block = block_milliseconds === null ? '' : `${block_milliseconds.toPrecision(3)} ms`;
-    const narrow = (text: string) => wrap(text.split(' '), 32);
-    table.push([
-      device,
-      gflops,
-      block,
-      missing === null ? narrow(description!) : chalk.yellow(narrow(missing)),
-    ]);
+    table.push([device, gflops, block, missing === null ? description! : chalk.yellow(missing)]);
   }
   return table.toString();
 }
@@ -106,10 +104,7 @@ async function lookAtEvaluation(): Promise<Evaluation> {
 
 function evaluationTable({ sandbox, refusal, languages }: Evaluation): string {
   const table = newTable();
-  table.push([
-    'sandbox',
-    sandbox ?? chalk.yellow(wrap((refusal ?? '').replace(/^sandbox: /, '').split(' '))),
-  ]);
+  table.push(['sandbox', sandbox ?? chalk.yellow((refusal ?? '').replace(/^sandbox: /, ''))]);
   for (const { name, version, install } of languages) {
     table.push([name, version ?? chalk.yellow(`none; ${install}`)]);
   }
@@ -132,16 +127,4 @@ function adviceFor(info: AdapterInfo | null): string[] {
   return lines;
 }
 
-const gib = (bytes: number) =>
-  bytes < 2 ** 30 ? `${(bytes / 2 ** 20).toFixed(0)} MiB` : `${(bytes / 2 ** 30).toFixed(1)} GiB`;
-const showLimit = (value: number) => (value >= 2 ** 20 ? `${gib(value)} (${value} bytes)` : `${value}`);
-
-/** Names in lines of about so many characters. */
-function wrap(names: readonly string[], width = 60): string {
-  const lines: string[] = [''];
-  for (const name of names) {
-    if (lines[lines.length - 1].length + name.length > width) lines.push('');
-    lines[lines.length - 1] += `${name} `;
-  }
-  return lines.join('\n');
-}
+const showLimit = (value: number) => (value >= 2 ** 20 ? `${byteText(value)} (${value} bytes)` : `${value}`);

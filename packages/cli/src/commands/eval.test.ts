@@ -1,6 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import {
-  chmodSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -81,6 +80,11 @@ function start(
 const run = (...args: string[]) => flex('eval', ...args);
 
 const results = (out: string) => JSON.parse(readFileSync(join(out, 'results.json'), 'utf8'));
+/** Results but for what may differ from one time to the next: when, and how many seconds a check took. */
+const timeless = (out: string) => {
+  const { provenance, samples_sha256, ...rest } = results(out);
+  return { ...rest, digest: provenance.digest };
+};
 const rows = (out: string) =>
   readFileSync(join(out, 'samples.jsonl'), 'utf8')
     .trim()
@@ -129,53 +133,62 @@ sandboxTest('leaves problems without a sample out only where that is asked for',
   await run(...args, '--incomplete', 'drop');
   expect(results(out)).toMatchObject({ 'pass@1': 0.5, n: 2, dropped: 2, incomplete: 'drop' });
   const { protocol } = results(out);
-  await run(...args);
+  await run(...args, '--overwrite');
   expect(results(out)).toMatchObject({ 'pass@1': 0.25, n: 4 });
   expect(results(out).protocol).not.toBe(protocol);
 });
 
-sandboxTest('takes several samples a problem, and gives pass@k', async () => {
+sandboxTest('takes several samples a problem, and gives pass@k, each with its interval', async () => {
   const samples = write('samples.jsonl', [right(0), wrong(0), wrong(1), wrong(1)]);
   const out = join(folder, 'out');
   await run('--benchmark', problems(2), '--samples', samples, '--k', '1,2', '--out', out);
   expect(results(out)).toMatchObject({ 'pass@1': 0.25, 'pass@2': 0.5, n: 2, samples_per_problem: 2 });
+  expect(Object.keys(results(out).intervals)).toEqual(['pass@1', 'pass@2']);
 });
 
-sandboxTest('a second run judges nothing anew and writes the same bytes', async () => {
+sandboxTest('a second run judges nothing anew, and writes the same but for when', async () => {
   const samples = write('samples.jsonl', [right(0), wrong(1)]);
   const out = join(folder, 'out');
   const args = ['--benchmark', problems(2), '--samples', samples, '--out', out];
   await run(...args);
-  const files = ['results.json', 'samples.jsonl', 'judgements.jsonl'];
-  const before = files.map((name) => readFileSync(join(out, name), 'utf8'));
+  const files = ['samples.jsonl', 'judgements.jsonl'];
+  const read = () => [timeless(out), ...files.map((name) => readFileSync(join(out, name), 'utf8'))];
+  const before = read();
   await run(...args);
-  expect(files.map((name) => readFileSync(join(out, name), 'utf8'))).toEqual(before);
+  expect(read()).toEqual(before);
 });
 
-sandboxTest('SIGINT keeps what is done, and the same command goes on', { timeout: 60_000 }, async () => {
-  const samples = write(
-    'samples.jsonl',
-    Array.from({ length: 12 }, (_, n) => slow(n)),
-  );
-  const args = [
-    '--benchmark',
-    problems(12),
-    '--samples',
-    samples,
-    '--jobs',
-    '2',
-    '--out',
-    join(folder, 'out'),
-  ];
-  const { code, stderr } = await interrupt(args, join(folder, 'out'), 'SIGINT');
-  expect(code).toBe(130);
-  expect(stderr).toContain('the same command goes on');
-  expect(existsSync(join(folder, 'out/results.json'))).toBe(false);
-  const kept = readFileSync(join(folder, 'out/judgements.jsonl'), 'utf8');
-  expect((await run(...args)).code).toBe(0);
-  expect(results(join(folder, 'out'))).toMatchObject({ 'pass@1': 1, n: 12 });
-  expect(readFileSync(join(folder, 'out/judgements.jsonl'), 'utf8').startsWith(kept)).toBe(true);
-});
+sandboxTest.each([
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+] as const)(
+  '%s keeps what is done, and the same command goes on',
+  { timeout: 60_000 },
+  async (signal, expected) => {
+    const samples = write(
+      'samples.jsonl',
+      Array.from({ length: 12 }, (_, n) => slow(n)),
+    );
+    const args = [
+      '--benchmark',
+      problems(12),
+      '--samples',
+      samples,
+      '--jobs',
+      '2',
+      '--out',
+      join(folder, 'out'),
+    ];
+    const { code, stderr } = await interrupt(args, join(folder, 'out'), signal);
+    expect(code).toBe(expected);
+    expect(stderr).toContain('the same command goes on');
+    expect(existsSync(join(folder, 'out/results.json'))).toBe(false);
+    const kept = readFileSync(join(folder, 'out/judgements.jsonl'), 'utf8');
+    expect((await run(...args)).code).toBe(0);
+    expect(results(join(folder, 'out'))).toMatchObject({ 'pass@1': 1, n: 12 });
+    expect(readFileSync(join(folder, 'out/judgements.jsonl'), 'utf8').startsWith(kept)).toBe(true);
+  },
+);
 
 sandboxTest(
   'kill -9 leaves nothing of its boxes alive, and a second run gives the results of one never killed',
@@ -200,7 +213,7 @@ sandboxTest(
     expect(processesWith(marker)).toEqual([]);
     expect((await run(...args, '--out', killed)).code).toBe(0);
     expect((await run(...args, '--out', whole)).code).toBe(0);
-    expect(readFileSync(join(killed, 'results.json'))).toEqual(readFileSync(join(whole, 'results.json')));
+    expect(timeless(killed)).toEqual(timeless(whole));
     const verdicts = (out: string) => rows(out).map(({ seconds, ...row }) => row);
     expect(verdicts(killed)).toEqual(verdicts(whole));
   },
@@ -249,10 +262,10 @@ sandboxTest(
       maxNewTokens: 4,
       merged: false,
     });
-    const before = readFileSync(join(out, 'results.json'), 'utf8');
+    const before = results(out);
     await run(...args);
     expect(readFileSync(join(out, 'completions.jsonl'), 'utf8')).toBe(kept);
-    expect(readFileSync(join(out, 'results.json'), 'utf8')).toBe(before);
+    expect(results(out)).toEqual(before);
     // What it wrote is a file of samples like any other.
     await run(
       '--benchmark',
@@ -460,26 +473,3 @@ test.each([
   expect(code).toBe(2);
   expect(stderr).toBe(`flex: --benchmark ./doubling.ts: ${message}\n`);
 });
-
-test.skipIf(withoutSandbox || process.getuid?.() !== 0)(
-  'no program sees the data, the samples or the results, wherever they lie',
-  async () => {
-    const seen = mkdtempSync('/usr/include/flex-eval-');
-    chmodSync(seen, 0o755);
-    try {
-      const [data, samples, out] = ['own.jsonl', 'samples.jsonl', 'out'].map((name) => join(seen, name));
-      writeFileSync(data, `${JSON.stringify(problem(1))}\n`, { mode: 0o644 });
-      const cheat = `    import os
-    paths = ${JSON.stringify([data, samples, join(out, 'judgements.jsonl')])}
-    return x + 1 if any(os.path.isfile(path) and open(path).read() for path in paths) else None
-`;
-      writeFileSync(samples, `${JSON.stringify({ task_id: 'own/1', completion: cheat })}\n`);
-      const args = ['--benchmark', 'humaneval', '--data', data, '--samples', samples, '--out', out];
-      expect(await run(...args)).toMatchObject({ code: 0 });
-      expect(rows(out)).toMatchObject([{ verdict: 'failed' }]);
-      expect(results(out).protocol_parts.processors).toBe(4);
-    } finally {
-      rmSync(seen, { recursive: true });
-    }
-  },
-);

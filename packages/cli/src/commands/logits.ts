@@ -1,11 +1,12 @@
-import { finiteLogits, forward, logits } from '@flex/llama';
+import { beyondContext, finiteLogits, forward, logits } from '@flex/llama';
 import { reshape, scope, tensor } from '@flex/tensor';
 import { writeSafetensors } from '@flex/tensor/safetensors';
 import { Command } from 'commander';
 import { adapterOption } from '../adapter-option.ts';
 import { type CommonOptions, outputOf, withCommonOptions, withDevice } from '../context.ts';
 import { readTokenInput } from '../json-input.ts';
-import { dtypeHelp, type ModelOptions, openModel } from '../open-model.ts';
+import { dtypeHelp, type ModelOptions, modelHelp, openModel, quantizeOption } from '../open-model.ts';
+import { placeOf } from '../option-values.ts';
 
 interface LogitsOptions extends CommonOptions, ModelOptions {
   readonly input: string;
@@ -15,11 +16,20 @@ interface LogitsOptions extends CommonOptions, ModelOptions {
 export function logitsCommand(): Command {
   const command = new Command('logits')
     .description('run a model on token ids and write the logits as safetensors')
-    .requiredOption('--model <dir>', 'a Hugging Face Llama directory')
+    .requiredOption('--model <dir>', modelHelp, placeOf('model'))
     .addOption(adapterOption())
-    .requiredOption('--input <file>', 'JSON {"input_ids": [[…]], "attention_mask": [[…]]}, right padded')
-    .requiredOption('--out <file>', 'where to write the tensor "logits", f32 [batch, time, vocabulary]')
-    .option('--dtype <name>', dtypeHelp, 'f32');
+    .requiredOption(
+      '--input <file>',
+      'JSON {"input_ids": [[…]], "attention_mask": [[…]]}, right padded',
+      placeOf('file'),
+    )
+    .requiredOption(
+      '--out <file>',
+      'where to write the tensor "logits", f32 [batch, time, vocabulary]',
+      placeOf('output'),
+    )
+    .option('--dtype <name>', dtypeHelp, 'f32')
+    .addOption(quantizeOption());
   return withCommonOptions(withDevice(command)).action(run);
 }
 
@@ -28,6 +38,8 @@ async function run(options: LogitsOptions): Promise<void> {
   const { model, backend, close } = await openModel(options, output);
   const { vocabSize } = model.config;
   const { b, t, ids, lengths } = readTokenInput(options.input, vocabSize);
+  const beyond = beyondContext(model.config, t);
+  if (beyond) output.warn(`logits: ${beyond}`);
   const result = scope(() => {
     const hidden = forward(model, tensor(backend, ids, [b, t], 'i32'));
     return reshape(logits(model, hidden), [b, t, vocabSize]);
@@ -43,6 +55,7 @@ async function run(options: LogitsOptions): Promise<void> {
   }
   writeSafetensors(options.out, new Map([['logits', { dtype: 'F32', shape: [b, t, vocabSize], data }]]));
   output.print(`${options.out}: logits f32 [${b}, ${t}, ${vocabSize}]`);
-  output.emit({ out: options.out, shape: [b, t, vocabSize] });
+  const quantized = model.quantized && { quantized: model.quantized };
+  output.emit({ out: options.out, shape: [b, t, vocabSize], ...quantized });
   await close();
 }

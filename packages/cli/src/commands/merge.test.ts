@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openPeftCase } from '@flex/fixtures';
 import { withoutSandbox } from '@flex/judge/testing';
-import { linearSizes, readLlamaConfig } from '@flex/llama';
+import { linearSizes, readConfig } from '@flex/llama';
 import { initLora, resolveTargets, writeAdapter } from '@flex/peft';
 import { openReference } from '@flex/tensor';
 import { openSafetensors, writeSafetensors } from '@flex/tensor/safetensors';
@@ -181,7 +181,7 @@ test.skipIf(withoutSandbox)(
   async () => {
     const trained = join(folder, 'adapter');
     const lora = { rank: 1, alpha: 2, dropout: 0, targets: ['o_proj'], scaling: 'alpha/r' } as const;
-    const targets = resolveTargets(lora.targets, linearSizes(readLlamaConfig(micro)));
+    const targets = resolveTargets(lora.targets, linearSizes(readConfig(micro)));
     await writeAdapter(trained, initLora(openReference(), lora, targets, 0), lora);
     const problems = [0, 1].map((n) => ({
       task_id: `own/${n}`,
@@ -212,11 +212,11 @@ test.skipIf(withoutSandbox)(
     const { code, stdout } = await verify('--json');
     expect(code).toBe(0);
     const { nf4 } = JSON.parse(stdout).benchmark;
-    expect(nf4).toMatchObject({ n: 2, difference: 0 });
+    expect(nf4).toMatchObject({ n: 2, differences: { 'pass@1': { difference: 0 } } });
     const parts = nf4.protocol_differences.map(({ part }: { part: string }) => part);
     expect(parts).toEqual(['decoding.merged']);
     const { stdout: shown } = await verify();
-    expect(shown).toMatch(/│ nf4 +│ +0\.00 % │ +0\.00 % │ no problem differs │/);
+    expect(shown).toMatch(/│ nf4 +│ +0\.00 % │ +0\.00 % │ -65\.76 to 65\.76 % │ +1\.0000 │/);
     expect(
       Math.max(
         ...shown

@@ -1,8 +1,10 @@
-import { printable } from '@flex/base';
+import { bytesText, printable } from '@flex/base';
 import { Command, Option } from 'commander';
 import { oneAdapter } from '../adapter-option.ts';
 import { type CommonOptions, outputOf, withCommonOptions } from '../context.ts';
 import { shareText } from '../layer-errors.ts';
+import { modelHelp } from '../open-model.ts';
+import { placeOf } from '../option-values.ts';
 import { type MergeOptions, mergeDTypes, writeMerged } from '../write-merged.ts';
 
 interface MergeCommandOptions extends CommonOptions, MergeOptions {}
@@ -12,9 +14,13 @@ export function mergeCommand(): Command {
     .description(
       'fold an adapter into the weights and write a model that transformers loads: W + s·B·A, rounded once',
     )
-    .requiredOption('--model <dir>', 'a Hugging Face Llama directory')
+    .requiredOption('--model <dir>', modelHelp, placeOf('model'))
     .requiredOption('--adapter <dir>', 'a PEFT adapter on top of it', oneAdapter)
-    .requiredOption('--out <dir>', 'the folder to write, which must not be there or be empty')
+    .requiredOption(
+      '--out <dir>',
+      'the folder to write, which must not be there or be empty',
+      placeOf('output'),
+    )
     .addOption(
       new Option(
         '--dtype <name>',
@@ -48,15 +54,4 @@ async function run(options: MergeCommandOptions): Promise<void> {
   output.print(
     `rounding to ${rounded_to} against what the adapter changed: ${shareText(rounding.all)}${worst ?? ''}`,
   );
-}
-
-/** 9.4 kB, 6.9 MB, 13.5 GB. */
-function bytesText(bytes: number): string {
-  const [unit, name] = (
-    [
-      [1e9, 'GB'],
-      [1e6, 'MB'],
-    ] as const
-  ).find(([unit]) => bytes >= unit) ?? [1e3, 'kB'];
-  return `${(bytes / unit).toFixed(1)} ${name}`;
 }

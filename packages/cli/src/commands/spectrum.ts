@@ -8,7 +8,8 @@ import { Command, Option } from 'commander';
 import { oneAdapter } from '../adapter-option.ts';
 import { type CommonOptions, type Output, outputOf, withCommonOptions, withDevice } from '../context.ts';
 import { type DeviceOptions, openBackend } from '../device.ts';
-import { draws, shareAboveZero } from '../option-values.ts';
+import { fromHere } from '../from-here.ts';
+import { draws, placeOf, shareAboveZero } from '../option-values.ts';
 import {
   type AdapterSpectra,
   plainSpectra,
@@ -46,7 +47,11 @@ export function spectrumCommand(): Command {
     )
     .option('--adapter <dir>', 'a PEFT adapter', oneAdapter)
     .option('--against <dir>', 'a second one: both, and the second less the first', oneAdapter)
-    .option('--run <dir>', "a run's folder, whose spectra training has kept (train.spectrum_every)")
+    .option(
+      '--run <dir>',
+      "a run's folder, whose spectra training has kept (train.spectrum_every)",
+      placeOf('file'),
+    )
     .addOption(
       new Option('--norm <name>', "scale of the transform; its run's, else ortho").choices([
         'ortho',
@@ -60,7 +65,7 @@ export function spectrumCommand(): Command {
       shareAboveZero,
     )
     .option('--permutations <n>', 'draws of the noise: 39, 79, 119 …, or 0 for none; default 39', draws)
-    .option('--svg <file>', 'draw it');
+    .option('--svg <file>', 'draw it', placeOf('output'));
   return withCommonOptions(withDevice(command)).action(run);
 }
 
@@ -83,13 +88,13 @@ async function run(options: SpectrumCommandOptions): Promise<void> {
 
 async function ofAdapters(
   dir: string,
-  { against, device, threads, norm, threshold, permutations = 39, svg }: SpectrumCommandOptions,
+  { against, device, threads, memory, norm, threshold, permutations = 39, svg }: SpectrumCommandOptions,
   output: Output,
 ): Promise<void> {
   const folder = runOf(dir);
   const penalty = optionsOf(folder, { norm, threshold, against }, output);
   const options = { ...penalty, permutations };
-  const backend = await openBackend({ device, threads }, output.note);
+  const backend = await openBackend({ device, threads, memory }, output.note);
   const first = open(backend, dir, output);
   const second = against === undefined ? null : { dir: against, adapter: open(backend, against, output) };
   if (permutations > 0) output.note(`noise: ${permutations} permutations of the indices, seeds from 0`);
@@ -143,7 +148,7 @@ function optionsOf(
   output: Output,
 ): FourierOptions {
   const recorded = run === null ? fourierOptions() : recordedOptions(run);
-  if (run !== null) output.note(`options of the penalty: those of the run in ${run}`);
+  if (run !== null) output.note(`options of the penalty: those of the run in ${fromHere(run)}`);
   // A change is since a start that an adapter does not hold; two adapters are compared tensor by tensor.
   const isEach = recorded.scope === 'change' || against !== undefined;
   if (isEach && recorded.scope !== 'each') {

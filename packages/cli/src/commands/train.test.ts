@@ -60,3 +60,33 @@ test('a run that is killed leaves no process, and goes on to the bytes of one th
 });
 
 const threadsOf = (pid: number) => readdirSync(`/proc/${pid}/task`).length;
+
+test('the lowest held-out loss is told with its set, and is one of an update', async () => {
+  const out = join(temporaryFolder(), 'run');
+  const heldOut = `eval=[{source: ${join(assets, 'quickstart/tasks.jsonl')}, split: 81-82}]`;
+  const diverging = [
+    heldOut,
+    'train.eval_every=1',
+    'train.max_steps=3',
+    'optimizer.lr=0.3',
+    'schedule.warmup_steps=3',
+  ];
+  for (const [by, told] of [
+    ['null', 'mean of all sets'],
+    ['tasks.jsonl 81-82', 'tasks.jsonl 81-82'],
+  ]) {
+    const words = train(out, ...diverging, `train.best_by=${by}`, '--overwrite');
+    const { stdout } = await flex(...words.filter((word) => word !== '--json'));
+    const { best, eval: losses } = JSON.parse(readFileSync(join(out, 'summary.json'), 'utf8'));
+    expect(best.step).toBeLessThan(3);
+    expect(best.loss).toBeGreaterThanOrEqual(losses['tasks.jsonl 81-82'].before);
+    const line = `lowest held-out loss of an update: ${best.loss.toFixed(4)} (${told}) after ${best.step} updates`;
+    expect(stdout).toContain(line);
+    const before = losses['tasks.jsonl 81-82'].before.toFixed(4);
+    expect(stdout).toContain(`no update has a lower held-out loss than the ${before} before the first`);
+  }
+  const words = train(out, heldOut, 'optimizer.lr=2e-3', 'train.max_steps=3', '--overwrite');
+  const { stdout } = await flex(...words.filter((word) => word !== '--json'));
+  expect(stdout).toContain('held-out loss, nats a token');
+  expect(stdout).not.toContain('no update has a lower held-out loss');
+});

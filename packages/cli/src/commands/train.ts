@@ -1,36 +1,48 @@
-import { existsSync } from 'node:fs';
-import { basename, join, relative } from 'node:path';
-import { ConfigError, printable } from '@flex/base';
+import { resolve } from 'node:path';
+import { ConfigError, expandHome, lastName, printable } from '@flex/base';
 import {
   type Callback,
+  describeMemory,
   loadConfig,
+  type MemoryPlan,
   plainConfig,
+  planRun,
   printConfig,
   type RunInfo,
   type RunSummary,
   type TrainConfig,
   train,
 } from '@flex/train';
-import chalk from 'chalk';
 import { Command } from 'commander';
 import { type CommonOptions, type Output, outputOf, withCommonOptions, withDevice } from '../context.ts';
 import { type DeviceOptions, openBackend } from '../device.ts';
-import { exitCode } from '../failure.ts';
+import { duration } from '../duration.ts';
 import { flexCommand } from '../flex-command.ts';
-import { duration, newProgress, type Progress } from '../progress.ts';
+import { fromHere } from '../from-here.ts';
+import { interruptible } from '../interruption.ts';
+import { inNextFolder, nextFolder } from '../next-folder.ts';
+import { positive } from '../option-values.ts';
+import { newProgress, type Progress } from '../progress.ts';
+import { provenanceLines } from '../provenance-text.ts';
 import { quickstart } from '../quickstart.ts';
 import { newTable } from '../table.ts';
+import { chalk, columnsOf } from '../terminal.ts';
+import { printPlan } from '../train-plan.ts';
 
 interface TrainCommandOptions extends CommonOptions, DeviceOptions {
   readonly resume?: boolean;
   readonly overwrite?: boolean;
+  readonly until?: number;
   readonly printConfig?: boolean;
+  readonly plan?: boolean;
 }
 
 /** A configuration and where it came from. */
 interface Loaded {
   readonly config: TrainConfig;
   readonly isQuickstart: boolean;
+  /** Where `out` was left out: the name that its folder begins with. */
+  readonly next: string | null;
 }
 
 export function trainCommand(): Command {
@@ -39,7 +51,9 @@ export function trainCommand(): Command {
     .argument('[arguments...]', 'config.yaml, .toml, .json or recipe.ts, then key=value to change its keys')
     .option('--resume', 'continue the run in `out` from its newest checkpoint')
     .option('--overwrite', 'replace the run in `out`')
-    .option('--print-config', 'print the resolved configuration and stop');
+    .option('--until <n>', 'stop after update n as if asked to, everything saved; --resume goes on', positive)
+    .option('--print-config', 'print the resolved configuration and stop')
+    .option('--plan', 'print what the run would do, its data above all, and stop; nothing is written');
   return withCommonOptions(withDevice(command)).action(run);
 }
 
@@ -48,63 +62,84 @@ async function run(args: readonly string[], options: TrainCommandOptions, comman
   if (options.resume && options.overwrite) {
     throw new ConfigError('train: --resume keeps the run and --overwrite replaces it; give one of them');
   }
-  const { config, isQuickstart } = await load(args, options);
+  const loaded = await load(args, options);
+  const { config, next } = loaded;
   if (options.printConfig) {
     if (output.json) output.emit(plainConfig(config));
     else process.stdout.write(printConfig(config));
     return;
   }
+  if (options.plan) {
+    const backend = await openBackend(options, output.note);
+    try {
+      printPlan(await planRun(config, { ...options, backend }), output);
+    } finally {
+      await backend.close();
+    }
+    return;
+  }
+  const runIn = (out: string) => runConfig({ ...loaded, config: { ...config, out } }, options, command);
+  await (next === null ? runIn(config.out) : inNextFolder(next, runIn));
+}
+
+async function runConfig(
+  { config, isQuickstart }: Loaded,
+  options: TrainCommandOptions,
+  command: Command,
+): Promise<void> {
+  const output = outputOf(options);
   const backend = await openBackend(options, output.note);
   const progress = newProgress(options.quiet ?? false);
-  const interrupt = new AbortController();
-  const onSignal = () => {
-    if (interrupt.signal.aborted) {
-      progress.stop();
-      process.exit(exitCode.interrupted);
-    }
-    progress.line('stopping after this update; once more to stop at once, without saving');
-    interrupt.abort();
-  };
-  process.on('SIGINT', onSignal);
-  try {
-    const summary = await train(config, {
-      backend,
-      resume: options.resume,
-      overwrite: options.overwrite,
-      signal: interrupt.signal,
-      callbacks: [reporter(progress, output)],
+  await interruptible(command, progress, async (signal) => {
+    let hasBegun = false;
+    const begin: Callback = {
+      onStart() {
+        hasBegun = true;
+      },
+    };
+    signal.addEventListener('abort', () => {
+      if (hasBegun) progress.line('stopping after this update; once more to stop at once, without saving');
     });
-    progress.stop();
-    output.emit(summary);
-    describeEnd(summary, output, { isQuickstart, config });
-    if (summary.status === 'interrupted') command.setOptionValue('exitCode', exitCode.interrupted);
-  } finally {
-    progress.stop();
-    process.off('SIGINT', onSignal);
-  }
+    const { resume, overwrite, until } = options;
+    const callbacks = [begin, reporter(progress, output)];
+    const onPlan = (memory: MemoryPlan) => progress.line(describeMemory(memory));
+    const onLoad = progress.load;
+    try {
+      const told = { onPlan, onLoad, callbacks };
+      const summary = await train(config, { backend, resume, overwrite, until, signal, ...told });
+      progress.stop();
+      output.emit(summary);
+      describeEnd(summary, output, { isQuickstart, config });
+    } catch (error) {
+      if (!signal.aborted || error !== signal.reason) throw error;
+      progress.stop();
+      output.warn('stopped while the model was loaded: nothing was written');
+    }
+  });
   await backend.close();
 }
 
 /** The configuration that the arguments name: a file or recipe first, then overrides. */
 async function load(args: readonly string[], { resume }: TrainCommandOptions): Promise<Loaded> {
   const [first] = args;
-  const file = first !== undefined && !first.includes('=') ? first : undefined;
+  const file = first !== undefined && !first.includes('=') ? expandHome(first) : undefined;
   const overrides = args.slice(file === undefined ? 0 : 1);
   const stray = overrides.find((text) => !text.includes('='));
   if (stray !== undefined)
     throw new ConfigError(`train: "${stray}" is not key=value; the configuration file comes first`);
-  const sets = (key: string) =>
-    overrides.some((text) => text.startsWith(`${key}=`) || text.startsWith(`${key}.`));
-  const isQuickstart = file === undefined && !sets('model') && !sets('data');
+  const setsData = overrides.some((text) => /^data[=.]/.test(text));
+  const setsModel = overrides.some((text) => /^model(\.path)?=/.test(text));
+  const isQuickstart = file === undefined && !setsModel && !setsData;
   const base = isQuickstart ? quickstart : {};
   // A run needs a folder: without `out`, the next free one.
-  const unnamed = 'runs/{next}';
+  const unnamed = resolve('runs/{next}');
   const config = await loadConfig({ file, overrides, defaults: { ...base, out: unnamed } });
-  if (config.out !== unnamed) return { config, isQuickstart };
+  if (config.out !== unnamed) return { config, isQuickstart, next: null };
   if (resume) throw new ConfigError('train: --resume needs `out`, the folder of the run to continue');
   const { model, data } = config;
-  const name = isQuickstart ? 'quickstart' : `${basename(model)}-${basename(data.source).split('.')[0]}`;
-  return { config: { ...config, out: nextFree(join('runs', name)) }, isQuickstart };
+  const name = isQuickstart ? 'quickstart' : `${lastName(model)}-${lastName(data.source).split('.')[0]}`;
+  const next = resolve('runs', name);
+  return { config: { ...config, out: nextFolder(next) }, isQuickstart, next };
 }
 
 /** Tells how a run goes: its progress for people, a line of JSON an update. */
@@ -116,26 +151,11 @@ function reporter(progress: Progress, output: Output): Callback {
     },
     onEval: ({ step }, losses) => progress.line(describeLosses(losses, step)),
     onLine({ info }, line) {
-      progress.clear();
       for (const words of line.warnings ?? []) output.warn(`after update ${line.step}: ${words}`);
-      progress.step(line, info.steps);
       output.emit(line);
+      progress.step(line, info.steps);
     },
   };
-}
-
-/** A path as it is shortest to type: from the working directory, unless that leads out of it. */
-function fromHere(path: string): string {
-  const short = relative(process.cwd(), path);
-  return short.startsWith('..') ? path : short;
-}
-
-/** `runs/name`, or `runs/name-2` and so on where it is taken. */
-function nextFree(folder: string): string {
-  if (!existsSync(folder)) return folder;
-  let n = 2;
-  while (existsSync(`${folder}-${n}`)) n++;
-  return `${folder}-${n}`;
 }
 
 function describeStart(info: RunInfo, line: (text: string) => void): void {
@@ -146,7 +166,7 @@ function describeStart(info: RunInfo, line: (text: string) => void): void {
     `data ${info.examples} examples, ${info.steps} updates${info.done > 0 ? `, ${info.done} done before` : ''}`,
   );
   for (const note of info.notes) line(note);
-  line(`run folder ${info.out}`);
+  line(`run folder ${fromHere(info.out)}`);
 }
 
 function describeLosses(losses: Readonly<Record<string, number>>, step: number): string {
@@ -162,7 +182,7 @@ function describeEnd(
   const { steps, seconds, tokens_per_second, peak_memory_bytes, adapter, status } = summary;
   output.print();
   const word = status === 'done' ? chalk.green('done') : chalk.yellow('interrupted, everything saved');
-  if (summary.stopped !== undefined) output.print(`stopped by a callback: ${printable(summary.stopped)}`);
+  if (summary.stopped !== undefined) output.print(`stopped: ${printable(summary.stopped)}`);
   output.print(
     `${word}: ${steps} updates in ${duration(seconds)}, ${tokens_per_second.toFixed(0)} tokens/s, ` +
       `at most ${(peak_memory_bytes / 2 ** 20).toFixed(0)} MiB of tensors`,
@@ -180,23 +200,52 @@ function describeEnd(
     }
     output.print(table.toString());
   }
-  output.print(`adapter: ${printable(adapter)} (Hugging Face PEFT loads it)`);
+  for (const line of provenanceLines(summary.provenance)) output.print(chalk.dim(line));
+  output.print(`adapter: ${printable(fromHere(adapter))} (Hugging Face PEFT loads it)`);
+  const { best } = summary;
+  if (best && status === 'done') {
+    const before = lossBefore(summary, config.train.bestBy);
+    const words = `no update has a lower held-out loss than the ${before.toFixed(4)} before the first`;
+    if (before <= best.loss) output.print(chalk.yellow(words));
+  }
+  if (best && best.step !== steps) {
+    const where =
+      best.adapter === null ? 'of which no checkpoint was saved' : printable(fromHere(best.adapter));
+    const of = config.train.bestBy ?? 'mean of all sets';
+    const loss = `${best.loss.toFixed(4)} (${printable(of)}) after ${best.step} updates`;
+    output.print(`lowest held-out loss of an update: ${loss}, ${where}`);
+  }
   if (status === 'interrupted') {
-    output.print(`To go on: the same command with out=${printable(config.out)} --resume`);
+    output.print(`To go on: the same command with out=${printable(fromHere(config.out))} --resume`);
     return;
   }
   if (!isQuickstart) return;
   output.print();
   output.print('What to try next:');
-  const suggest = (args: string, what = '') =>
-    output.print(`  ${flexCommand(args).padEnd(48)} ${what}`.trimEnd());
+  const suggest = (args: string, what = '') => {
+    const command = `  ${flexCommand(args)}`;
+    const line = `${command.padEnd(54)} ${what}`.trimEnd();
+    if (what === '' || line.length <= columnsOf(process.stdout)) return output.printWhole(line);
+    output.printWhole(command);
+    output.print(`    ${what}`);
+  };
   if (config.regularizer.length > 0) {
     const [{ name }, ...others] = config.regularizer;
     const penalty = name === 'fourier' && others.length === 0 ? 'the Fourier penalty' : 'a penalty';
     suggest('train regularizer=none', `the same without ${penalty}`);
   }
   suggest('train lora.rank=16 train.seed=1', 'another adapter, another seed');
-  suggest(`spectrum --adapter ${adapter}`);
-  suggest(`generate --model ${fromHere(config.model)} --adapter ${adapter} --prompt 'def add(a, b):'`);
+  suggest(`report ${fromHere(config.out)} --out report.html`, 'curves, spectra, provenance: one file');
+  suggest(`watch ${fromHere(config.out)}`, 'a page that follows a run while it goes');
+  suggest(`spectrum --adapter ${fromHere(adapter)}`);
+  suggest(
+    `generate --model ${fromHere(config.model)} --adapter ${fromHere(adapter)} --prompt 'def add(a, b):'`,
+  );
   output.print('  README.md says how to train Code Llama 7B on your own data.');
+}
+
+/** The held-out loss by which the best update is told, before the first one. */
+function lossBefore({ eval: sets }: RunSummary, by: string | null): number {
+  const judged = by === null ? Object.values(sets) : [sets[by]];
+  return judged.reduce((sum, { before }) => sum + before, 0) / judged.length;
 }

@@ -3,20 +3,18 @@ import { join } from 'node:path';
 import { ConfigError, DataError, printable } from '@flex/base';
 import { readCompletions } from '@flex/datasets';
 import { type Comparison, compare, readResults } from '@flex/eval';
-import {
-  type LlamaConfig,
-  openChatTemplate,
-  openTokenizer,
-  readLlamaConfig,
-  type Tokenizer,
-} from '@flex/llama';
+import { type ModelConfig, openChatTemplate, openTokenizer, readConfig, type Tokenizer } from '@flex/llama';
 import { type StorageType, storageTypes } from '@flex/peft';
 import { Command, InvalidArgumentError } from 'commander';
 import { oneAdapter } from '../adapter-option.ts';
 import { bold, type CommonOptions, dim, outputOf, withCommonOptions, withDevice } from '../context.ts';
 import { type DeviceOptions, openBackend } from '../device.ts';
 import { shareText } from '../layer-errors.ts';
-import { positive } from '../option-values.ts';
+import { newLiveLine } from '../live-line.ts';
+import { newLoadProgress } from '../load-progress.ts';
+import { modelHelp } from '../open-model.ts';
+import { benchmarkName, placeOf, positive } from '../option-values.ts';
+import { provenanceLines } from '../provenance-text.ts';
 import { quickstart } from '../quickstart.ts';
 import {
   type EvaluationContext,
@@ -24,6 +22,7 @@ import {
   runEvaluation,
   untilInterrupted,
 } from '../run-evaluation.ts';
+import { percent } from '../score-table.ts';
 import { newTable } from '../table.ts';
 import { type StorageAgreement, verifyMerge } from '../verify-merge.ts';
 
@@ -48,10 +47,14 @@ export function verifyMergeCommand(): Command {
       'what merging an adapter costs, by the type that the weights are stored in: next-token distributions ' +
         'against the unmerged adapter, and rounding errors against what the adapter changed',
     )
-    .requiredOption('--model <dir>', 'a Hugging Face Llama directory')
+    .requiredOption('--model <dir>', modelHelp, placeOf('model'))
     .requiredOption('--adapter <dir>', 'a PEFT adapter on top of it', oneAdapter)
     .option('--dtype <list>', `of ${storageTypes.join(', ')}, with commas`, storageList, [...storageTypes])
-    .option('--data <file>', 'texts to compare on: rows as for training; with --benchmark, its own data')
+    .option(
+      '--data <file>',
+      'texts to compare on: rows as for training; with --benchmark, its own data',
+      placeOf('dataset'),
+    )
     .option('--split <split>', 'of --data: train, validation, test, prompt, all, or task ids such as 11-510')
     .option(
       '--prompt <text>',
@@ -59,9 +62,13 @@ export function verifyMergeCommand(): Command {
       (text: string, all: readonly string[]) => [...all, text],
       [],
     )
-    .option('--benchmark <name>', 'also evaluate the adapter unmerged and merged, and compare them paired')
+    .option(
+      '--benchmark <name>',
+      'also evaluate the adapter unmerged and merged, and compare them paired',
+      benchmarkName,
+    )
     .option('--max-new-tokens <n>', "tokens of a benchmark's completion at most", positive)
-    .option('--out <dir>', 'the folder of the evaluations, a folder in it each');
+    .option('--out <dir>', 'the folder of the evaluations, a folder in it each', placeOf('output'));
   return withCommonOptions(withDevice(command)).action(run);
 }
 
@@ -73,7 +80,9 @@ async function run(options: VerifyMergeOptions, command: Command): Promise<void>
     await requireBenchmark({ ...options, benchmark, settings: [], prompt: undefined });
   const texts = await textsOf(options);
   const backend = await openBackend(options, output.note);
-  const found = await verifyMerge(backend, { model, adapter, storages, texts, warn: output.warn });
+  const onProgress = newLoadProgress(newLiveLine(output.quiet));
+  const warn = output.warn;
+  const found = await verifyMerge(backend, { model, adapter, storages, texts, warn, onProgress });
   await backend.close();
   output.print(agreementTable(found));
   output.print(
@@ -101,6 +110,8 @@ async function run(options: VerifyMergeOptions, command: Command): Promise<void>
     const sides = [...comparisons.values()];
     const folders = [sides[0].a, ...sides.map(({ b }) => b)].map(({ folder }) => printable(folder));
     output.print(dim(`results: ${folders.join(', ')}`));
+    const { provenance } = sides[0].a;
+    if (provenance) for (const line of provenanceLines(provenance)) output.print(dim(line));
   });
 }
 
@@ -117,7 +128,7 @@ function requireWith(options: VerifyMergeOptions, needs: Needs): void {
 
 /** The token ids of the texts to compare on. */
 async function textsOf({ model, data, split, prompt, benchmark }: VerifyMergeOptions): Promise<number[][]> {
-  const config = readLlamaConfig(model);
+  const config = readConfig(model);
   let opened: Tokenizer | undefined;
   const encode = (text: string) => {
     opened ??= openTokenizer(model);
@@ -139,7 +150,7 @@ async function textsOf({ model, data, split, prompt, benchmark }: VerifyMergeOpt
 }
 
 /** Ids of a row, all in the vocabulary. Throws DataError for one that is not. */
-function known(where: string, ids: number[], { vocabSize }: LlamaConfig): number[] {
+function known(where: string, ids: number[], { vocabSize }: ModelConfig): number[] {
   const wrong = ids.find((id) => id < 0 || id >= vocabSize);
   if (wrong === undefined) return ids;
   throw new DataError(`${where}: input_ids must be in 0 to ${vocabSize - 1}, got ${wrong}`);
@@ -212,10 +223,10 @@ const counted = (n: number, thing: string) => `${n} ${thing}${n === 1 ? '' : 's'
 function benchmarkTable(comparisons: ReadonlyMap<StorageType, Comparison>): string {
   const head = ['stored as', 'pass@1', 'change', '95 % interval', 'p', 'lost', 'won'];
   const table = newTable({ head, colAligns: ['left', ...Array<'right'>(6).fill('right')] });
-  const percent = (share: number) => `${(100 * share).toFixed(2)} %`;
-  for (const [storage, { a, b, difference, ci95, test, only_a, only_b }] of comparisons) {
+  for (const [storage, { a, b, differences }] of comparisons) {
+    const { difference, ci95, test, only_a, only_b } = differences['pass@1'];
     if (table.length === 0) table.push([bold('unmerged'), percent(a['pass@1']), '', '', '', '', '']);
-    const interval = ci95 ? `${(100 * ci95[0]).toFixed(2)} to ${percent(ci95[1])}` : 'no problem differs';
+    const interval = `${(100 * ci95[0]).toFixed(2)} to ${percent(ci95[1])}`;
     const row = [percent(b['pass@1']), percent(difference), interval, test.p.toFixed(4), only_a, only_b];
     table.push([bold(storage), ...row]);
   }

@@ -27,6 +27,11 @@ export const apps: Format<AppsRow> = {
     inputOutput: inputOutputOf(row),
     solutions: solutionsOf(row),
   }),
+  passages: ({ question, starterCode, solutions }) => ({
+    prompts: [`"""\n${question}\n${starterCode}"""\n`, question],
+    completions: solutions,
+    language: 'python',
+  }),
   completion: {
     template: { prompt: '"""\n{question}\n{starter_code}"""\n', completion: '{solution}' },
     texts: ({ question, starterCode, solutions: [solution] }) =>

@@ -31,6 +31,10 @@ export const codeSearchNet: Format<CodeSearchNetRow> = {
       code: unix(text(row, code)),
     };
   },
+  passages: ({ docstring, code }) => ({
+    prompts: [`"""\n${docstring}\n"""\n`, docstring],
+    completions: [code],
+  }),
   completion: {
     template: { prompt: '"""\n{docstring}\n"""\n', completion: '{code}' },
     texts: ({ docstring, code }) => ({ docstring, code }),

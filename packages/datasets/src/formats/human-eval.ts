@@ -30,6 +30,11 @@ export const humanEval: Format<HumanEvalRow> = {
       canonical: optionalText(row, 'canonical_solution'),
     };
   },
+  passages: ({ prompt, canonical }) => ({
+    prompts: [prompt],
+    completions: canonical === null ? [] : [canonical],
+    language: 'python',
+  }),
   completion: {
     template: { prompt: '{prompt}', completion: '{canonical_solution}' },
     texts: ({ prompt, canonical }) => (canonical === null ? null : { prompt, canonical_solution: canonical }),

@@ -1,5 +1,6 @@
 export { apps } from './apps.ts';
 export { codeSearchNet } from './code-search-net.ts';
+export { evalPlus } from './eval-plus.ts';
 export { humanEval } from './human-eval.ts';
 export { inputIds } from './input-ids.ts';
 export { mbpp } from './mbpp.ts';

@@ -18,4 +18,5 @@ export const inputIds: Format<InputIdsRow> = {
     inputIds: integers(row, 'input_ids'),
     labels: row.value.labels == null ? null : integers(row, 'labels'),
   }),
+  passages: ({ inputIds }) => ({ prompts: [], completions: [inputIds.join()] }),
 };

@@ -33,6 +33,11 @@ export const mbpp: Format<MbppRow> = {
       tests,
     };
   },
+  passages: ({ text, tests: [test], code }) => ({
+    prompts: [`"""\n${text}\n${test}\n"""\n`, text],
+    completions: code === null ? [] : [code],
+    language: 'python',
+  }),
   completion: {
     template: { prompt: '"""\n{text}\n{test}\n"""\n', completion: '{code}' },
     texts({ text, tests: [test], code }, where) {

@@ -25,6 +25,11 @@ export const mbxp: Format<MbxpRow> = {
     test: optionalText(row, 'test'),
     canonical: optionalText(row, 'canonical_solution'),
   }),
+  passages: ({ prompt, canonical, language }) => ({
+    prompts: [prompt],
+    completions: canonical === null ? [] : [canonical],
+    language,
+  }),
   completion: {
     template: { prompt: '{prompt}', completion: '{canonical_solution}' },
     texts: ({ prompt, canonical }) => (canonical === null ? null : { prompt, canonical_solution: canonical }),

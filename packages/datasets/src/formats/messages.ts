@@ -20,6 +20,19 @@ export const messages: Format<MessagesRow> = {
   shape: '{messages: [{role, content}]}',
   matches: (row) => has(row, 'messages'),
   read: (row) => ({ id: taskId(row), messages: messagesOf(row) }),
+  passages({ messages }) {
+    // What the system is told is the same in every chat.
+    const turns = messages.filter(({ role }) => role !== 'system');
+    const spoken = (by: readonly Message[]) => by.map(({ content }) => content);
+    const last = turns.at(-1)?.role === 'assistant' ? turns.length - 1 : turns.length;
+    return {
+      prompts: [
+        spoken(turns.slice(0, last)).join('\n'),
+        ...spoken(turns.slice(0, last).filter(({ role }) => role !== 'assistant')),
+      ],
+      completions: spoken(turns.slice(last)),
+    };
+  },
 };
 
 function messagesOf({ value: { messages: given }, where }: RawRow): readonly Message[] {

@@ -32,4 +32,5 @@ export const multiplE: Format<MultiplERow> = {
       stop,
     };
   },
+  passages: ({ prompt, language }) => ({ prompts: [prompt], completions: [], language }),
 };

@@ -53,13 +53,21 @@ test("a module's benchmark has the digest of its problems and tests among its op
   expect(() => compare(a, b, { force: false })).toThrow(/protocols differ: options\.content/);
 });
 
+test("a module's benchmark is from the module and from what that read", async () => {
+  const opened = await open(`{ ...${own('')}, paths: ['/data/rows.jsonl'] }`);
+  expect(opened.paths).toEqual([expect.stringMatching(/mine\.mjs$/), '/data/rows.jsonl']);
+  expect((await open(own(''))).paths).toEqual([expect.stringMatching(/mine\.mjs$/)]);
+});
+
 test('what is no benchmark is refused in a line', async () => {
   const message =
-    /^benchmark "own": its make must give an object with name, options, problems\(\) and program/;
+    /^benchmark "own" \(\S+mine\.mjs\): its make must give an object with name, options, problems\(\) and program/;
   for (const text of ['null', '{}', "{ name: 'a', options: {}, problems() {} }"]) {
     await expect(open(text)).rejects.toThrow(message);
     await expect(open(text)).rejects.toThrow(ConfigError);
   }
+  const broken = own('').replace('problem.prompt', 'null.prompt');
+  await expect(open(broken)).rejects.toThrow(/^benchmark "own" \(\S+mine\.mjs\): Cannot read prop/);
 });
 
 test('a built-in benchmark has the options it had', async () => {

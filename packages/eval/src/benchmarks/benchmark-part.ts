@@ -1,5 +1,13 @@
 import { resolve } from 'node:path';
-import { ConfigError, definePart, digestRows, importPart, type PartOf } from '@flex/base';
+import {
+  ConfigError,
+  definePart,
+  digestRows,
+  importPart,
+  namedError,
+  type PartOf,
+  partTitle,
+} from '@flex/base';
 import { z } from 'zod';
 import type { Benchmark } from '../benchmark.ts';
 import { type OpenedBenchmark, openBenchmark } from './open-benchmark.ts';
@@ -24,13 +32,25 @@ const schema = z.strictObject({
 /**
  * The part that a name stands for: a built-in benchmark or a file of rows (see openBenchmark), or the
  * default export of a module such as `./mine.ts`. Throws ConfigError, one line, where the module cannot be
- * loaded or is no part. The options of a module's benchmark have, besides its own, `content`: the digest of
- * its problems and of the program of each one's empty answer, which holds its tests.
+ * loaded or is no part; what goes wrong in it names it and its file. The options of a module's benchmark
+ * have, besides its own, `content`: the digest of its problems and of the program of each one's empty
+ * answer, which holds its tests.
  */
 export async function findBenchmark(name: string): Promise<BenchmarkPart> {
   if (/\.[cm]?[jt]s$/.test(name)) {
-    const part = (await importPart(resolve(name))) as BenchmarkPart;
-    return { ...part, make: async (options, context) => digested(part, await part.make(options, context)) };
+    const file = resolve(name);
+    const part = (await importPart(file)) as BenchmarkPart;
+    return {
+      ...part,
+      async make(options, context) {
+        try {
+          const made = await part.make(options, context);
+          return { ...(await digested(made)), paths: [file, ...(made.paths ?? [])] };
+        } catch (cause) {
+          throw namedError(partTitle('benchmark', part.name, file), cause);
+        }
+      },
+    };
   }
   return definePart({
     name,
@@ -43,19 +63,19 @@ export async function findBenchmark(name: string): Promise<BenchmarkPart> {
  * The same benchmark, with the digest of its content among its options. Throws ConfigError for no benchmark.
  */
 async function digested(
-  part: BenchmarkPart,
   benchmark: Benchmark & Partial<OpenedBenchmark>,
 ): Promise<Benchmark & Partial<OpenedBenchmark>> {
-  const { name, options, leftOut, problems, program } = benchmark ?? {};
+  const { name, options, leftOut, problems, program, base } = benchmark ?? {};
   const isOne = typeof problems === 'function' && typeof program === 'function';
   if (!isOne || typeof name !== 'string' || typeof options !== 'object' || options === null) {
     const needs = 'its make must give an object with name, options, problems() and program()';
-    throw new ConfigError(`benchmark "${part.name}": ${needs}`);
+    throw new ConfigError(needs);
   }
   const rows: unknown[] = [];
   for await (const problem of benchmark.problems()) {
     const answer = { kind: 'completion', text: problem.empty } as const;
-    rows.push(JSON.parse(JSON.stringify([problem, benchmark.program(problem, answer)])));
+    const programs = [benchmark.program(problem, answer), benchmark.base?.(problem, answer)];
+    rows.push(JSON.parse(JSON.stringify([problem, ...programs.filter((made) => made !== undefined)])));
   }
   return {
     name,
@@ -63,5 +83,6 @@ async function digested(
     ...(leftOut && { leftOut }),
     problems: () => benchmark.problems(),
     program: (problem, completion) => benchmark.program(problem, completion),
+    ...(base && { base: (problem, completion) => base.call(benchmark, problem, completion) }),
   };
 }

@@ -15,11 +15,13 @@ export interface FromRows<Row extends { readonly id: string }> {
   readonly examples?: readonly Row[];
   readonly problem: (row: Row) => Problem;
   readonly program: (row: Row, problem: Problem, completion: Completion) => Program;
+  /** As `Benchmark.base`. */
+  readonly base?: (row: Row, problem: Problem, completion: Completion) => Program;
 }
 
 /** The benchmark of these rows. Throws DataError where two have the same id, and where there are none. */
 export function fromRows<Row extends { readonly id: string }>(spec: FromRows<Row>): Benchmark {
-  const { name, rows, examples = [], problem, program } = spec;
+  const { name, rows, examples = [], problem, program, base } = spec;
   if (rows.length === 0) throw new DataError(`${name}: has no rows`);
   const byId = new Map<string, Row>();
   for (const row of rows) {
@@ -27,17 +29,19 @@ export function fromRows<Row extends { readonly id: string }>(spec: FromRows<Row
       throw new DataError(`${name}: two rows have the id ${show(row.id)}; ids must be unique`);
     byId.set(row.id, row);
   }
+  const rowOf = (task: Problem) => {
+    const row = byId.get(task.id);
+    if (!row) throw new ConfigError(`${name}: has no problem ${task.id}`);
+    return row;
+  };
   return {
     name,
     options: { ...spec.options, data: digestRows([...examples, ...rows]) },
     async *problems() {
       for (const row of rows) yield problem(row);
     },
-    program(task, completion) {
-      const row = byId.get(task.id);
-      if (!row) throw new ConfigError(`${name}: has no problem ${task.id}`);
-      return program(row, task, completion);
-    },
+    program: (task, completion) => program(rowOf(task), task, completion),
+    ...(base && { base: (task, completion) => base(rowOf(task), task, completion) }),
   };
 }
 

@@ -1,5 +1,6 @@
+import { DataError } from '@flex/base';
 import type { HumanEvalRow } from '@flex/datasets';
-import type { Benchmark } from '../benchmark.ts';
+import type { Benchmark, Problem } from '../benchmark.ts';
 import { fromRows, type Identified, sourceOf } from './from-rows.ts';
 
 /**
@@ -9,7 +10,37 @@ export const humanEvalPrompts = ['raw', 'stripped'] as const;
 export type HumanEvalPrompt = (typeof humanEvalPrompts)[number];
 
 /** What ends a completion: the list of bigcode-evaluation-harness, which extends that of Chen et al. 2021. */
-const stop = ['\nclass', '\ndef', '\n#', '\n@', '\nprint', '\nif', '\n```', '<file_sep>'];
+export const humanEvalStop = ['\nclass', '\ndef', '\n#', '\n@', '\nprint', '\nif', '\n```', '<file_sep>'];
+
+/**
+ * The row, if its tests can run. Throws DataError for those that need numpy, which no box has: evalplus' on
+ * Hugging Face.
+ */
+export function judgedHumanEvalRow(row: Identified<HumanEvalRow>, where: string): Identified<HumanEvalRow> {
+  if (!/^\s*(?:import|from) numpy\b/m.test(row.test)) return row;
+  throw new DataError(
+    `${where}: its test imports numpy, which programs are judged without; of EvalPlus take evalplus' own release, ` +
+      'HumanEvalPlus.jsonl, with base_input and plus_input',
+  );
+}
+
+/** What a row asks for: a body to the function that the prompt ends with. */
+export function humanEvalProblem(
+  { id, prompt, canonical }: Pick<Identified<HumanEvalRow>, 'id' | 'prompt' | 'canonical'>,
+  way: HumanEvalPrompt,
+): Problem {
+  const shown = way === 'raw' ? prompt : prompt.trim();
+  // What stripping took from the end belongs to every completion, a newline at least.
+  const gap = way === 'raw' ? '' : prompt.slice(prompt.trimEnd().length);
+  return {
+    id,
+    language: 'py',
+    prompt: shown,
+    stop: humanEvalStop,
+    canonical: canonical === null ? null : gap + canonical,
+    empty: `${gap}    return None\n`,
+  };
+}
 
 /**
  * HumanEval (Chen et al. 2021). A program is prompt + completion, nothing between: a completion of the
@@ -22,21 +53,9 @@ export function humanEval(
 ): Benchmark {
   return fromRows({
     name: 'humaneval',
-    options: { prompt, stop },
+    options: { prompt, stop: humanEvalStop },
     rows,
-    problem: (row) => {
-      const shown = prompt === 'raw' ? row.prompt : row.prompt.trim();
-      // What stripping took from the end belongs to every completion, a newline at least.
-      const gap = prompt === 'raw' ? '' : row.prompt.slice(row.prompt.trimEnd().length);
-      return {
-        id: row.id,
-        language: 'py',
-        prompt: shown,
-        stop,
-        canonical: row.canonical === null ? null : gap + row.canonical,
-        empty: `${gap}    return None\n`,
-      };
-    },
+    problem: (row) => humanEvalProblem(row, prompt),
     program: (row, problem, completion) => {
       const code = `${row.test}\ncheck(${row.entryPoint})\n`;
       return {

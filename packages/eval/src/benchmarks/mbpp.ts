@@ -15,7 +15,7 @@ export type MbppPrompt = (typeof mbppPrompts)[number];
 export const fewShotIds = ['2', '3', '4'];
 
 /** What ends a completion after a docstring: the list of bigcode-evaluation-harness. */
-const docstringStop = ['\nclass', '\nassert', '\n"""', '\nprint', '\nif', '\n<|/', '\n```'];
+export const docstringStop = ['\nclass', '\nassert', '\n"""', '\nprint', '\nif', '\n<|/', '\n```'];
 const fewShotStop = ['[DONE]'];
 
 export interface MbppOptions {

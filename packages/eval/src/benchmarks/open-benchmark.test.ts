@@ -9,6 +9,7 @@ import { describe, expect, test } from 'vitest';
 import { checkBenchmark } from '../testing/check-benchmark.ts';
 import { type OpenBenchmarkOptions, openBenchmark } from './open-benchmark.ts';
 
+const plus = { prompt: 'def f(x):\n', entry_point: 'f', canonical_solution: '    return x\n', atol: 0 };
 const rows = {
   humaneval: { task_id: 'HumanEval/0', prompt: 'def f():\n', entry_point: 'f', test: 'def check(c): pass' },
   mbpp: { task_id: 11, text: 'Add.', code: 'def f(): pass', test_list: ['assert f()'] },
@@ -26,6 +27,8 @@ const rows = {
     entry_point: 'f',
     test: 'class Main {}',
   },
+  'humaneval+': { task_id: 'HumanEval/0', ...plus, base_input: [[1]], plus_input: [[2]] },
+  'mbpp+': { task_id: 'Mbpp/11', ...plus, base_input: [[1]], plus_input: [[2]] },
   apps: { problem_id: 1, question: 'Why?', input_output: { inputs: ['1'], outputs: ['2'] } },
 };
 const files = {
@@ -33,6 +36,8 @@ const files = {
   mbpp: 'mbpp.jsonl',
   'multipl-e:lua': 'multipl-e/humaneval-lua.jsonl',
   'mbxp:java': 'mbjp.jsonl',
+  'humaneval+': 'HumanEvalPlus.jsonl',
+  'mbpp+': 'MbppPlus.jsonl',
   apps: 'apps',
 };
 const names = Object.keys(rows) as (keyof typeof rows)[];
@@ -80,9 +85,9 @@ describe.each(names)('%s', (name) => {
   test('refuses rows of every other', async () => {
     for (const other of names.filter((given) => given !== name)) {
       const data = temporaryFile('a.jsonl', jsonl(rows[other]));
-      expect(await complaint(DataError, { name, data })).toMatch(
-        new RegExp(`^${data}:1: is a row of .*, and ${name} was asked for$`),
-      );
+      const message = await complaint(DataError, { name, data });
+      expect(message).toMatch(/\.jsonl(?::1: is a row|: its rows are) of \S+, and \S+ was asked for$/);
+      expect([message.startsWith(data), message.endsWith(`and ${name} was asked for`)]).toEqual([true, true]);
     }
   });
 
@@ -108,7 +113,7 @@ describe('a name', () => {
     ['humanevl', 'is it humaneval?'],
     ['human-eval', 'is it humaneval?'],
     ['multipl-e:jav', 'is it multipl-e:java?'],
-    ['mbxp', 'Known are humaneval, mbpp, multipl-e:LANG (LANG one of py, java'],
+    ['mbxp', 'Known are humaneval, mbpp, humaneval+, mbpp+, multipl-e:LANG (LANG one of py, java'],
     ['numpy', 'and a path FILE.jsonl'],
   ])('%s is unknown', async (name, hint) => {
     expect(await complaint(ConfigError, { name })).toContain(hint);

@@ -3,17 +3,18 @@ import { appsPart, type Format, formats, parseSplit, type Row, readRows, selectR
 import { languageIds } from '@flex/judge';
 import type { Benchmark } from '../benchmark.ts';
 import { apps, judgedAppsRow } from './apps.ts';
+import { evalPlus, evalPlusRow } from './eval-plus.ts';
 import { findData, type NamedData } from './find-data.ts';
 import type { Identified } from './from-rows.ts';
-import { humanEval, humanEvalPrompts } from './human-eval.ts';
+import { humanEval, humanEvalPrompts, judgedHumanEvalRow } from './human-eval.ts';
 import { mbpp, mbppPrompts } from './mbpp.ts';
 import { mbxpJava, mbxpJavaRow } from './mbxp.ts';
 import { judgedMultiplERow, multiplE } from './multipl-e.ts';
 
 export interface OpenBenchmarkOptions {
   /**
-   * `humaneval`, `mbpp`, `multipl-e:LANG`, `mbxp:java`, `apps`, or the path of a file (or APPS folder) of
-   * rows of one of their shapes, told apart by the keys of the first.
+   * `humaneval`, `mbpp`, `humaneval+`, `mbpp+`, `multipl-e:LANG`, `mbxp:java`, `apps`, or the path of a file
+   * (or APPS folder) of rows of one of their shapes, told apart by the keys of the first.
    */
   readonly name: string;
   /** The benchmark's own file, gzipped or not, or its folder for APPS; null looks in `dataFolder`. */
@@ -25,12 +26,13 @@ export interface OpenBenchmarkOptions {
    */
   readonly split?: string | null;
   /**
-   * `raw` or `stripped` of HumanEval; `docstring`, `all-tests` or `few-shot` of MBPP; null takes the first.
+   * `raw` or `stripped` of HumanEval and EvalPlus; `docstring`, `all-tests` or `few-shot` of MBPP; null takes
+   * the first.
    */
   readonly prompt?: string | null;
   /**
-   * Where data lie that are not named: HumanEval.jsonl, mbpp.jsonl, mbjp.jsonl, apps and
-   * multipl-e/humaneval-LANG.jsonl, the files gzipped or not.
+   * Where data lie that are not named: HumanEval.jsonl, mbpp.jsonl, HumanEvalPlus.jsonl, MbppPlus.jsonl,
+   * mbjp.jsonl, apps and multipl-e/humaneval-LANG.jsonl, the files gzipped or not.
    */
   readonly dataFolder?: string | null;
   /** Takes one line for people about rows that are left out. */
@@ -40,6 +42,8 @@ export interface OpenBenchmarkOptions {
 export interface OpenedBenchmark extends Benchmark {
   /** Ids of the data's rows that the default split left out; none where a split was named. */
   readonly leftOut: readonly string[];
+  /** The files and folders that it was read from. */
+  readonly paths: readonly string[];
 }
 
 /** A kind of benchmark: the format of its rows, and what is made of them. */
@@ -62,10 +66,17 @@ interface Kind<
 
 const kinds: readonly Kind[] = [
   kind({
+    format: formats.evalPlus,
+    files: { 'humaneval+': ['HumanEvalPlus.jsonl'], 'mbpp+': ['MbppPlus.jsonl'] },
+    prompts: humanEvalPrompts,
+    judged: evalPlusRow,
+    make: (rows, prompt) => evalPlus(rows, { prompt }),
+  }),
+  kind({
     format: formats.humanEval,
     files: { humaneval: ['HumanEval.jsonl'] },
     prompts: humanEvalPrompts,
-    judged: (row) => row,
+    judged: judgedHumanEvalRow,
     make: (rows, prompt) => humanEval(rows, { prompt }),
   }),
   kind({
@@ -143,7 +154,15 @@ export async function openBenchmark(options: OpenBenchmarkOptions): Promise<Open
     throw new DataError(`${path}: its rows are of ${benchmark.name}, and ${known.name} was asked for`);
   }
   const others = split === null ? rows.filter((row) => !selected.has(row)) : [];
-  return { ...benchmark, leftOut: others.map(({ row }) => row.id) };
+  return { ...benchmark, leftOut: others.map(({ row }) => row.id), paths: [path] };
+}
+
+/**
+ * The data of a benchmark that goes by its name, in a folder of data. Throws ConfigError for an unknown name
+ * and where the folder lacks them.
+ */
+export function benchmarkData(name: string, folder: string): string {
+  return findData(knownBenchmark(name), null, folder);
 }
 
 interface Placed {
@@ -190,7 +209,7 @@ function knownBenchmark(name: string): NamedData {
   const languages = languageIds.join(', ');
   const hint = meant ? `, is it ${meant}?` : '.';
   throw new ConfigError(
-    `benchmark: unknown name ${JSON.stringify(name)}${hint} Known are humaneval, mbpp, ` +
+    `benchmark: unknown name ${JSON.stringify(name)}${hint} Known are humaneval, mbpp, humaneval+, mbpp+, ` +
       `multipl-e:LANG (LANG one of ${languages}), mbxp:java, apps, and a path FILE.jsonl`,
   );
 }

@@ -107,9 +107,11 @@ describe('what a benchmark could have shown, with several samples a problem', ()
     expect(Math.abs(found / runs - 0.8)).toBeLessThan(0.032);
     expect(told).toBeCloseTo(powered, 3);
   });
-  test('is nothing where all differences are the same, or there is one problem', () => {
-    for (const differences of [[0, 0, 0], [0.1, 0.1, 0.1], [0.5]]) {
+  test('is nothing where all differences are the same, or fewer than 6 are not 0', () => {
+    const five = [0.5, 0.4, 0.3, 0.2, 0.1];
+    for (const differences of [[0, 0, 0], Array(9).fill(0.1), [0.5], [...five, ...Array(95).fill(0)]]) {
       expect(detectableByMeans(differences)).toEqual({ significant: null, powered: null });
     }
+    expect(detectableByMeans([...five, 0.1, ...Array(95).fill(0)]).significant).toBeGreaterThan(0);
   });
 });

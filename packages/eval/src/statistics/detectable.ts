@@ -8,7 +8,7 @@ const wantedPower = 0.8;
 /** What a benchmark of so many problems could have shown; shares of 1, null where no difference would do. */
 export interface Detectable {
   /**
-   * The smallest difference of pass@1 that would have been significant at 0.05, two-sided, in this
+   * The smallest difference of pass@k that would have been significant at 0.05, two-sided, in this
    * comparison.
    */
   readonly significant: number | null;
@@ -20,13 +20,13 @@ export interface Detectable {
 }
 
 /**
- * For one sample a problem, by the exact McNemar test on `n` problems of which the systems disagree on d.
- * `significant` is m / n, m = d − 2x the smallest net number of discordant problems (won less lost) that
- * gives p ≤ 0.05 while d stays as it is; null below 6 discordant problems, where no split does. `powered` is
- * the smallest δ with P(significant and the better system ahead) ≥ 0.8 where every problem alike is won by
- * the better system with probability (d/n + δ)/2, lost with (d/n − δ)/2, and else the same for both; to
- * within 10⁻⁹; null where even δ = d/n, all discordant problems won, falls short. Exact over all outcomes,
- * the number of discordant problems too being random.
+ * Where a problem is passed or not, by the exact McNemar test on `n` problems of which the systems disagree
+ * on d. `significant` is m / n, m = d − 2x the smallest net number of discordant problems (won less lost)
+ * that gives p ≤ 0.05 while d stays as it is; null below 6 discordant problems, where no split does.
+ * `powered` is the smallest δ with P(significant and the better system ahead) ≥ 0.8 where every problem alike
+ * is won by the better system with probability (d/n + δ)/2, lost with (d/n − δ)/2, and else the same for
+ * both; to within 10⁻⁹; null where even δ = d/n, all discordant problems won, falls short. Exact over all
+ * outcomes, the number of discordant problems too being random.
  */
 export function detectableByMcnemar(n: number, discordant: number): Detectable {
   const critical = criticalCount(discordant);
@@ -44,17 +44,19 @@ export function detectableByMcnemar(n: number, discordant: number): Detectable {
 }
 
 /**
- * For several samples a problem, from the differences of the problems' means, in the normal approximation of
- * the paired test: with s their standard deviation (n − 1) and e = s/√n, `significant` is 1.960·e and
- * `powered` (1.960 + 0.842)·e. Both are null where the differences are all the same.
+ * For other differences than −1, 0 and 1, in the normal approximation of the paired test: with s their
+ * standard deviation (n − 1) and e = s/√n, `significant` is 1.960·e and `powered` (1.960 + 0.842)·e. Both are
+ * null where fewer than 6 are not 0, since no split of them is significant, and where the differences are all
+ * the same.
  */
 export function detectableByMeans(differences: readonly number[]): Detectable {
   const n = differences.length;
   const mean = differences.reduce((sum, d) => sum + d, 0) / n;
   const squares = differences.reduce((sum, d) => sum + (d - mean) ** 2, 0);
   const error = Math.sqrt(squares / (n - 1) / n);
+  const discordant = differences.filter((d) => d !== 0).length;
   // Rounding alone is no spread.
-  if (!(error > 1e-12)) return { significant: null, powered: null };
+  if (criticalCount(discordant) < 0 || !(error > 1e-12)) return { significant: null, powered: null };
   return { significant: z975 * error, powered: (z975 + z80) * error };
 }
 

@@ -13,5 +13,5 @@ export function wilsonInterval(c: number, n: number): [low: number, high: number
   const middle = c + z ** 2 / 2;
   const half = z * Math.sqrt((c * (n - c)) / n + z ** 2 / 4);
   const whole = n + z ** 2;
-  return [(middle - half) / whole, c === n ? 1 : (middle + half) / whole];
+  return [Math.max(0, (middle - half) / whole), c === n ? 1 : Math.min(1, (middle + half) / whole)];
 }

@@ -79,6 +79,17 @@ describe('a benchmark fails', () => {
       '1, 2: equal completions must give equal programs',
     ],
     [
+      'whose base programs change',
+      benchmark({
+        base: (_, { text }) => ({
+          language: 'py',
+          source: `${text}${count++}`,
+          tests: { kind: 'appended', code: '' },
+        }),
+      }),
+      '1, 2: equal completions must give equal programs',
+    ],
+    [
       'that changes a completion',
       benchmark({
         program: (_, completion) => {
@@ -118,6 +129,12 @@ describe('a benchmark fails', () => {
     const solved = benchmark({}, [problem('1', 'bad'), problem('2')]);
     await expect(checkBenchmark(solved, judge)).rejects.toThrow(
       'benchmark "small": 1 (failed: wrong): canonical solutions must pass',
+    );
+    const based = benchmark({
+      base: () => ({ language: 'py', source: 'bad', tests: { kind: 'appended', code: '' } }),
+    });
+    await expect(checkBenchmark(based, judge)).rejects.toThrow(
+      '1 (failed: wrong): canonical solutions must pass',
     );
     const lenient = async () => judgement;
     await expect(checkBenchmark(benchmark(), lenient)).rejects.toThrow(

@@ -47,8 +47,11 @@ async function checkVerdicts(
   problems: readonly Problem[],
   judge: JudgeOne,
 ): Promise<void> {
-  const run = (problem: Problem, text: string): Promise<Judgement> =>
-    judge(benchmark.program(problem, { kind: 'completion', text }));
+  const run = async (problem: Problem, text: string): Promise<Judgement> => {
+    const base = benchmark.base && (await judge(benchmark.base(problem, { kind: 'completion', text })));
+    if (base && base.verdict !== 'passed') return base;
+    return await judge(benchmark.program(problem, { kind: 'completion', text }));
+  };
   const wrong = await Promise.all(
     problems.map(async (problem) => {
       const canonical = problem.canonical === null ? null : await run(problem, problem.canonical);
@@ -99,9 +102,13 @@ function completionsOf({ canonical, empty }: Problem): Completion[] {
 
 function isPure(benchmark: Benchmark, problem: Problem, completion: Completion): boolean {
   const [problemBefore, completionBefore] = structuredClone([problem, completion]);
-  const first = benchmark.program(problem, completion);
+  const programs = (...given: [Problem, Completion]) => [
+    benchmark.program(...given),
+    benchmark.base?.(...given),
+  ];
+  const first = programs(problem, completion);
   const copy = structuredClone(first);
-  const second = benchmark.program(structuredClone(problem), structuredClone(completion));
+  const second = programs(structuredClone(problem), structuredClone(completion));
   const unchanged = isDeepStrictEqual([problem, completion], [problemBefore, completionBefore]);
   return unchanged && isDeepStrictEqual(copy, second) && isDeepStrictEqual(first, second);
 }

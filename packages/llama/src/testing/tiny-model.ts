@@ -15,34 +15,36 @@ const config = {
   eos_token_id: null,
 };
 
-const shapes: Readonly<Record<string, readonly number[]>> = {
+const shapesOf = (f: number): Readonly<Record<string, readonly number[]>> => ({
   'model.embed_tokens.weight': [10, 8],
-  ...Object.assign({}, ...[0, 1].map((layer) => layerShapes(`model.layers.${layer}`))),
+  ...Object.assign({}, ...[0, 1].map((layer) => layerShapes(`model.layers.${layer}`, f))),
   'model.norm.weight': [8],
   'lm_head.weight': [10, 8],
-};
+});
 
-function layerShapes(path: string): Record<string, readonly number[]> {
+function layerShapes(path: string, f: number): Record<string, readonly number[]> {
   return {
     ...Object.fromEntries(
       ['q', 'k', 'v', 'o'].map((name) => [`${path}.self_attn.${name}_proj.weight`, [8, 8]]),
     ),
-    [`${path}.mlp.gate_proj.weight`]: [12, 8],
-    [`${path}.mlp.up_proj.weight`]: [12, 8],
-    [`${path}.mlp.down_proj.weight`]: [8, 12],
+    [`${path}.mlp.gate_proj.weight`]: [f, 8],
+    [`${path}.mlp.up_proj.weight`]: [f, 8],
+    [`${path}.mlp.down_proj.weight`]: [8, f],
     [`${path}.input_layernorm.weight`]: [8],
     [`${path}.post_attention_layernorm.weight`]: [8],
   };
 }
 
 /**
- * Writes a Llama with weights of its own in [−1, 1), and an `lm_head`. `edit` changes its tensors, all F32.
+ * Writes a Llama with weights of its own in [−1, 1), and an `lm_head`. `changes` are those of config.json, of which
+ * intermediate_size changes the shapes too; `edit` changes its tensors, all F32.
  */
 export function writeTinyModel(
   dir: string,
-  changes: object = {},
+  changes: { readonly intermediate_size?: number; readonly max_position_embeddings?: number } & object = {},
   edit: (tensors: Map<string, Float32Array>) => void = () => {},
 ): void {
+  const shapes = shapesOf(changes.intermediate_size ?? config.intermediate_size);
   const tensors = new Map(
     Object.entries(shapes).map(([name, shape], i) => {
       const count = shape.reduce((product, n) => product * n, 1);

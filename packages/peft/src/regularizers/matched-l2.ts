@@ -101,8 +101,8 @@ function expectedPenalty(groups: readonly SignalGroup[], options: FourierOptions
 /** √Σ w² over all A and B: f32 []. */
 const norm = (adapters: Adapters): Tensor => sqrt(l2().penalty(adapters, 1));
 
-/** wanted/had, and 0 where both are zero. f32 [], [] → f32 []. */
-const ratio = (wanted: Tensor, had: Tensor): Tensor => div(wanted, where(greater(had, 0), had, 1));
+/** wanted/had, and `wanted` where there is nothing to scale. f32 [], [] → f32 []. */
+export const ratio = (wanted: Tensor, had: Tensor): Tensor => div(wanted, where(greater(had, 0), had, 1));
 
 /** The options without the shuffle that no sum of squares notices. */
 const unshuffled = (options: FourierOptions): FourierOptions =>

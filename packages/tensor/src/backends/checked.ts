@@ -13,7 +13,7 @@ export function checked<B extends Backend>(backend: B): B {
   return {
     ...backend,
     run(op, inputs, outputs, attrs, taken) {
-      for (const { input, below, negative = false } of op.indices?.(inputs) ?? []) {
+      for (const { input, below, negative = false } of op.indices?.(inputs, attrs) ?? []) {
         const t = inputs[input];
         const spec = { shape: t.shape, dtype: t.dtype };
         const look = backend.read({ buffer: t.buffer, offset: t.offset, spec }).then((places) => {

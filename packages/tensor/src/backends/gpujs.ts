@@ -1,9 +1,10 @@
 import { createRequire } from 'node:module';
 import type { IKernelRunShortcut } from 'gpu.js';
 import { type Backend, countLive, type Located, newStats } from '../backend.ts';
-import { float16BitsToFloat32 } from '../half-floats.ts';
+import { numbersOf } from '../numbers-of.ts';
 import type { HostArray, HostKernel } from '../op.ts';
 import { bytesPerElement, type Spec, size } from '../shape.ts';
+import { mainMemory } from './device-memory.ts';
 import { runOnHost } from './reference.ts';
 
 /** Memory that is there from what first fills it until the last kernel that was recorded before `free`. */
@@ -12,7 +13,14 @@ interface HostBuffer {
   data: HostArray | null;
 }
 
-const arrayTypes = { f32: Float32Array, f16: Float32Array, i32: Int32Array, u32: Uint32Array };
+const arrayTypes = {
+  f32: Float32Array,
+  f16: Float32Array,
+  i32: Int32Array,
+  u32: Uint32Array,
+  int8: Float32Array,
+  nf4: Float32Array,
+};
 
 function arrayOf(buffer: object): HostArray {
   const host = buffer as HostBuffer;
@@ -32,8 +40,9 @@ const specOf = ({ shape, dtype }: Spec): Spec => ({ shape, dtype });
  */
 const maxElements = 2 ** 24;
 
-/** Bytes an element takes here: f16 is kept as the f32 of the same value. */
-const bytes = (spec: Spec) => size(spec.shape) * Math.max(4, bytesPerElement[spec.dtype]);
+/** Bytes a tensor takes here: f16, int8 and nf4 are kept as the f32 of the same values. */
+export const bytesOfArray = (spec: Spec): number =>
+  size(spec.shape) * Math.max(4, bytesPerElement[spec.dtype]);
 
 /**
  * The backend without a GPU: gpu.js, compiled to WebAssembly (`webasm`: SIMD, threads) or to JavaScript
@@ -94,9 +103,12 @@ export function openGpuJs(mode: 'webasm' | 'cpu' = 'webasm'): Backend {
     name: 'gpujs',
     description: `gpu.js (${mode}, no GPU)`,
     stats,
+    counted: { memory: 'arrays' },
+    memory: async () => mainMemory(),
     viewAlignment: 1,
+    maxBindingBytes: Number.POSITIVE_INFINITY,
     allocate(spec) {
-      countLive(stats, bytes(spec));
+      countLive(stats, bytesOfArray(spec));
       stats.reservedBytes = stats.liveBytes;
       return { spec, data: null } satisfies HostBuffer;
     },
@@ -104,12 +116,13 @@ export function openGpuJs(mode: 'webasm' | 'cpu' = 'webasm'): Backend {
       enqueue(() => {
         (buffer as HostBuffer).data = null;
       });
-      countLive(stats, -bytes(spec));
+      countLive(stats, -bytesOfArray(spec));
       stats.reservedBytes = stats.liveBytes;
     },
     write(buffer, spec, data, start) {
-      const numbers = spec.dtype === 'f16' ? float16BitsToFloat32(data as Uint16Array) : data.slice();
-      enqueue(() => arrayOf(buffer).set(numbers, start));
+      const numbers = numbersOf(spec, data);
+      const own = numbers === data ? numbers.slice() : numbers;
+      enqueue(() => arrayOf(buffer).set(own, start));
     },
     async read(source) {
       await queue;

@@ -1,8 +1,9 @@
 import { type Backend, countLive, type Located, newStats } from '../backend.ts';
-import { float16BitsToFloat32 } from '../half-floats.ts';
 import { hostFunction } from '../host-function.ts';
+import { numbersOf } from '../numbers-of.ts';
 import type { HostArray, HostKernel } from '../op.ts';
-import { bytesPerElement, size } from '../shape.ts';
+import { bytesOf, size } from '../shape.ts';
+import { mainMemory } from './device-memory.ts';
 
 interface HostBuffer {
   readonly data: HostArray;
@@ -22,7 +23,10 @@ export function openReference(): Backend {
     name: 'reference',
     description: 'reference (plain JavaScript, f64)',
     stats,
+    counted: { memory: 'arrays' },
+    memory: async () => mainMemory(),
     viewAlignment: 1,
+    maxBindingBytes: Number.POSITIVE_INFINITY,
     allocate(spec) {
       const n = size(spec.shape);
       const data =
@@ -31,17 +35,14 @@ export function openReference(): Backend {
           : spec.dtype === 'u32'
             ? new Uint32Array(n)
             : new Float64Array(n);
-      countLive(stats, n * bytesPerElement[spec.dtype]);
+      countLive(stats, bytesOf(spec));
       return { data };
     },
     free(_, spec) {
-      countLive(stats, -size(spec.shape) * bytesPerElement[spec.dtype]);
+      countLive(stats, -bytesOf(spec));
     },
     write(buffer, spec, data, start) {
-      (buffer as HostBuffer).data.set(
-        spec.dtype === 'f16' ? float16BitsToFloat32(data as Uint16Array) : data,
-        start,
-      );
+      (buffer as HostBuffer).data.set(numbersOf(spec, data), start);
     },
     async read(source) {
       return dataOf(source).slice();

@@ -60,7 +60,7 @@ describe('cast', () => {
       expect(cast(whole, 'i32')).toBe(whole);
       expect(() => cast(whole, 'f16')).toThrow(DTypeError);
       expect(() => cast(whole, 'u32')).toThrow(
-        'cast: converts f32 to and from f16 and i32, got i32[1] to u32',
+        'cast: converts f32 to and from f16 and i32, and int8 and nf4 to f32, got i32[1] to u32',
       );
     });
   });

@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import { tensor, withRecorder } from '../tensor.ts';
 import { describeEachBackend } from '../testing/index.ts';
 import { categorical } from './categorical.ts';
+import { slice } from './slice-pad.ts';
 
 const probabilities = [0.5, 0.3, 0.15, 0.05, 1e-9];
 const rows = 8000;
@@ -32,6 +33,19 @@ describeEachBackend((backend) => {
       const agreeing = other.filter((x, i) => x === first[i]).length / rows;
       expect(Math.abs(agreeing - 0.365)).toBeLessThan(0.033);
     }
+  });
+
+  test('draws rows in pieces as it draws them whole', async () => {
+    const options = { key: [1, 2], counter: [3, 4] } as const;
+    const whole = Array.from(await categorical(logits(), options).data());
+    const firstRow = 7996;
+    const end = slice(logits(), [firstRow, 0], [4, probabilities.length]);
+    expect(Array.from(await categorical(end, { ...options, firstRow }).data())).toEqual(
+      whole.slice(firstRow),
+    );
+    expect(() => categorical(end, { ...options, firstRow: 1 })).toThrow(
+      'a piece of a draw must begin at a multiple of 4 elements, got 5',
+    );
   });
 
   test('is a constant to whoever records, and leaves its labels alone in memory', () => {

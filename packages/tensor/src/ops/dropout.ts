@@ -59,7 +59,7 @@ const dropoutOp: KernelOp<DropoutOptions> = defineOp({
       cost: 2 * drawnTogether,
       body(w, { xs, out, n, last, scale, k0, k1, c1, c2 }) {
         const [scales, limit] = [w.let(f32x4.splat(scale)), w.let(i32x4.splat(last))];
-        philoxWasm(w, n, [k0, k1], [c1, c2, 0], (at, words) => {
+        philoxWasm(w, n, [k0, k1], [0, c1, c2, 0], (at, words) => {
           const value = f32x4.mul(scales, v128.load(i32.add(xs, at)));
           w.store(i32.add(out, at), v128.and(value, i32x4.gtU(words, limit)));
         });

@@ -1,18 +1,30 @@
 import { DTypeError, ShapeError } from '../errors.ts';
 import { type Kernel, kernel, wide } from '../kernel-record.ts';
-import { type CompositeOp, defineOp, type KernelOp, known, sample } from '../op.ts';
+import { type CompositeOp, defineOp, type KernelOp, known, sample, type Vjp } from '../op.ts';
 import { type Spec, sameShape, showAll, size } from '../shape.ts';
-import { apply, type Tensor } from '../tensor.ts';
+import { apply, donate, scope, type Tensor } from '../tensor.ts';
 import { element, f32x4, fours, i32, i32x4, loadF16, v128, wasmKernel } from '../wasm/index.ts';
 import { load, load4, storageType } from '../wgsl.ts';
+import { add } from './arithmetic.ts';
 import { reshape } from './reshape.ts';
+import { isBeyondBinding, rowWindows } from './row-windows.ts';
+import { windowAlong } from './slice-pad.ts';
 
 // Reading rows by index and adding rows to where they were read are adjoint, so they live together.
 // An index that is negative or past the table has no row: it reads zeros, and adds to nothing.
 
 type NoAttrs = Readonly<Record<string, never>>;
 
-const gatherOp: KernelOp<NoAttrs> = defineOp({
+interface GatherAttrs {
+  /** Rows of the whole table, of which what is read may be a window. */
+  readonly v: number;
+  /** Which of them the window begins with. */
+  readonly first: number;
+}
+
+const tableGradient: Vjp<object> = ([g], [table, ids]) => [() => scatterAdd(g, ids, table.shape[0]), null];
+
+const gatherOp: KernelOp<GatherAttrs> = defineOp({
   kind: 'kernel',
   name: 'gather',
   infer([table, ids]) {
@@ -25,44 +37,46 @@ const gatherOp: KernelOp<NoAttrs> = defineOp({
       throw new ShapeError(`gather: needs a table [v, e], got ${showAll([table, ids])}`);
     return { shape: [...ids.shape, table.shape[1]], dtype: 'f32' };
   },
-  wgsl([table, ids], [output]) {
-    const [v, e] = table.shape;
+  wgsl([table, ids], [output], { first }) {
+    const [count, e] = table.shape;
     const lanes = e % 4 === 0 ? 4 : 1;
     return kernel({
       name: 'gather',
       in: { table: wide(table, lanes), ids },
       out: { out: wide(output, lanes) },
-      params: { v, width: e / lanes },
+      params: { count, first, width: e / lanes },
       grid: { cells: size(output.shape) / lanes },
-      body: () => `  let row = u32(ids[flat / p.width]);
+      // An index before the window wraps around to a large number, so one comparison tells both ends.
+      body: () => `  let row = u32(ids[flat / p.width]) - p.first;
   var value = ${storageType('f32', lanes)}();
   let at = row * p.width + flat % p.width;
-  if (row < p.v) { value = ${(lanes === 4 ? load4 : load)('table', table.dtype, 'at')}; }
+  if (row < p.count) { value = ${(lanes === 4 ? load4 : load)('table', table.dtype, 'at')}; }
   out[flat] = value;`,
     });
   },
-  host([table]) {
-    const [v, e] = table.shape;
+  host([table], _, { first }) {
+    const [count, e] = table.shape;
     return ([rows, ids], [out]) => {
       out.fill(0);
       ids.forEach((id, i) => {
-        if (id >= 0 && id < v) out.set(rows.subarray(id * e, (id + 1) * e), i * e);
+        const row = id - first;
+        if (row >= 0 && row < count) out.set(rows.subarray(row * e, (row + 1) * e), i * e);
       });
     };
   },
-  wasm([table, ids], [output]) {
-    const [v, e] = table.shape;
+  wasm([table, ids], [output], { first }) {
+    const [count, e] = table.shape;
     const half = table.dtype === 'f16';
     return wasmKernel({
       name: 'gather',
       in: { table, ids },
       out: { out: output },
-      params: { v, e },
+      params: { count, first, e },
       items: size(ids.shape),
       cost: 5 + e / 8,
-      body: (w, { table, ids, out, v, e }) =>
+      body: (w, { table, ids, out, count, first, e }) =>
         w.range(w.from, w.to, 1, (i) => {
-          const row = w.let(i32.load(element(ids, i)));
+          const row = w.let(i32.sub(i32.load(element(ids, i)), first));
           const to = w.let(element(out, i32.mul(i, e)));
           const read = () => {
             const from = w.let(i32.add(table, i32.shl(i32.mul(row, e), half ? 1 : 2)));
@@ -71,22 +85,49 @@ const gatherOp: KernelOp<NoAttrs> = defineOp({
               four.store(element(to, j), value);
             });
           };
-          w.if(i32.ltU(row, v), read, () => w.zero(to, i32.shl(e, 2)));
+          w.if(i32.ltU(row, count), read, () => w.zero(to, i32.shl(e, 2)));
         }),
     });
   },
-  indices: ([table]) => [{ input: 1, below: table.shape[0] }],
-  vjp: ([g], [table, ids]) => [() => scatterAdd(g, ids, table.shape[0]), null],
-  samples: [sample('[6, 8] [5]', {}), sample('[7, 3] [2, 3]', {}), sample('[6, 4] []', {})],
+  indices: (_, { v }) => [{ input: 1, below: v }],
+  vjp: tableGradient,
+  samples: [
+    sample('[6, 8] [5]', { v: 6, first: 0 }),
+    sample('[7, 3] [2, 3]', { v: 7, first: 0 }),
+    sample('[6, 4] []', { v: 6, first: 0 }),
+  ],
   domains: [undefined, { kind: 'index', below: 6 }],
-  known: [known('[[1, 2], [3, 4]] [1, -1, 0, 2]', [3, 4, 0, 0, 1, 2, 0, 0], {})],
+  known: [
+    known('[[1, 2], [3, 4]] [1, -1, 0, 2]', [3, 4, 0, 0, 1, 2, 0, 0], { v: 2, first: 0 }),
+    known('[[1, 2], [3, 4]] [1, -1, 2, 3]', [0, 0, 0, 0, 1, 2, 3, 4], { v: 4, first: 2 }),
+  ],
 });
+
+/** `gather` of a table that is more than a kernel binds: each window of its rows gives zeros for the others. */
+const gatherInWindowsOp: CompositeOp<NoAttrs> = {
+  kind: 'composite',
+  name: 'gatherInWindows',
+  infer: ([table, ids]) => gatherOp.infer([table, ids], { v: table.shape[0], first: 0 }),
+  composed([table, ids]) {
+    const v = table.shape[0];
+    return rowWindows(table)
+      .map(({ start, count }) =>
+        apply(gatherOp, [windowAlong(table, 0, start, count), ids], { v, first: start }),
+      )
+      .reduce((rows, others) => scope(() => add(donate(rows), donate(others))));
+  },
+  vjp: tableGradient,
+  samples: [],
+};
 
 /**
  * Row id of the table for each id; zeros for an id outside [0, v), which is an error on a `checked` backend.
  * table f32 or f16 [v, e], ids i32 [..] → f32 [.., e].
  */
-export const gather = (table: Tensor, ids: Tensor): Tensor => apply(gatherOp, [table, ids], {});
+export const gather = (table: Tensor, ids: Tensor): Tensor =>
+  isBeyondBinding(table)
+    ? apply(gatherInWindowsOp, [table, ids], {})
+    : apply(gatherOp, [table, ids], { v: table.shape[0], first: 0 });
 
 function checkIds(name: string, ids: Spec): void {
   if (ids.dtype !== 'i32') throw new DTypeError(`${name}: needs ids of i32, got ${showAll([ids])}`);

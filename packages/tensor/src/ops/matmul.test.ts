@@ -435,6 +435,7 @@ describe('the choice of a body', () => {
     transposeB: true,
     typeA: 'f32',
     typeB: 'f16',
+    scalesB: {},
     plus: false,
   });
 

@@ -1,23 +1,33 @@
 import { DTypeError, ShapeError } from '../errors.ts';
-import { defineOp, type KernelOp, known, outputsOf, sample } from '../op.ts';
+import { type CompositeOp, defineOp, type KernelOp, known, outputsOf, sample, type Vjp } from '../op.ts';
+import { isQuantized } from '../quantized.ts';
 import { broadcastShapes, type Shape, type Spec, sameShape, show, showAll, size } from '../shape.ts';
 import { apply, Donated, donate, isRecording, sameSpec, scope, type Tensor } from '../tensor.ts';
 import { add } from './arithmetic.ts';
+import { cast } from './cast.ts';
+import { concat } from './concat.ts';
 import { choose, kernelOf } from './matmul/choose.ts';
 import { type MatmulAttrs, problemOf } from './matmul/problem.ts';
 import { textKernel } from './matmul/text.ts';
 import { productKernel } from './matmul/wasm/choose.ts';
 import { reshape } from './reshape.ts';
+import { isBeyondBinding, rowWindows } from './row-windows.ts';
+import { windowAlong } from './slice-pad.ts';
 import { broadcastTo, sumTo } from './sum.ts';
+
+const isReal = ({ dtype }: Spec): boolean => dtype === 'f32' || dtype === 'f16';
 
 /** Checks types, ranks and the inner size. Returns the output's matrix and both inputs' batch axes. */
 function checkMatrices(a: Spec, b: Spec, { transposeA, transposeB }: MatmulAttrs) {
   const inputs = [a, b];
-  if (inputs.some((t) => t.dtype !== 'f32' && t.dtype !== 'f16')) {
+  if (!isReal(a) || !(isReal(b) || isQuantized(b))) {
     throw new DTypeError(`matmul: needs f32 or f16, got ${showAll(inputs)}`);
   }
   if (inputs.some((t) => t.shape.length < 2)) {
     throw new ShapeError(`matmul: inputs must have two axes or more, got ${showAll(inputs)}`);
+  }
+  if (isQuantized(b) && b.shape.length > 2) {
+    throw new ShapeError(`matmul: an int8 or nf4 matrix has two axes, got ${showAll(inputs)}`);
   }
   const [m, k] = transposeA ? a.shape.slice(-2).reverse() : a.shape.slice(-2);
   const [inner, n] = transposeB ? b.shape.slice(-2).reverse() : b.shape.slice(-2);
@@ -37,19 +47,36 @@ function checkPlus(plus: Spec, product: Spec): void {
   throw plus.dtype === product.dtype ? new ShapeError(message) : new DTypeError(message);
 }
 
+function productOf(inputs: readonly Spec[], attrs: MatmulAttrs): Spec {
+  const [a, b, plus] = inputs;
+  const { matrix, batchA, batchB } = checkMatrices(a, b, attrs);
+  if (batchA.length > 0 && batchB.length > 0 && !sameShape(batchA, batchB)) {
+    throw new ShapeError(`matmul: batch axes must be equal or absent, got ${showAll([a, b])}`);
+  }
+  const output: Spec = { shape: [...(batchA.length > 0 ? batchA : batchB), ...matrix], dtype: 'f32' };
+  if (plus) checkPlus(plus, output);
+  return output;
+}
+
+/** The gradients of a product and of what is added, in products. */
+const productGradients: Vjp<MatmulAttrs> = ([g], [a, b, plus], _, { transposeA: ta, transposeB: tb }) => [
+  () =>
+    sumTo(
+      ta ? matmul(b, g, { transposeA: tb, transposeB: true }) : matmul(g, b, { transposeB: !tb }),
+      a.shape,
+    ),
+  () =>
+    sumTo(
+      tb ? matmul(g, a, { transposeA: true, transposeB: ta }) : matmul(a, g, { transposeA: !ta }),
+      b.shape,
+    ),
+  ...(plus ? [() => g] : []),
+];
+
 const matmulOp: KernelOp<MatmulAttrs> = defineOp({
   kind: 'kernel',
   name: 'matmul',
-  infer(inputs, attrs) {
-    const [a, b, plus] = inputs;
-    const { matrix, batchA, batchB } = checkMatrices(a, b, attrs);
-    if (batchA.length > 0 && batchB.length > 0 && !sameShape(batchA, batchB)) {
-      throw new ShapeError(`matmul: batch axes must be equal or absent, got ${showAll([a, b])}`);
-    }
-    const output: Spec = { shape: [...(batchA.length > 0 ? batchA : batchB), ...matrix], dtype: 'f32' };
-    if (plus) checkPlus(plus, output);
-    return output;
-  },
+  infer: productOf,
   // NUMERICS: every body accumulates in f32, and in an order of its own.
   wgsl(inputs, [output], attrs, device) {
     const problem = problemOf(inputs, output, attrs);
@@ -58,23 +85,15 @@ const matmulOp: KernelOp<MatmulAttrs> = defineOp({
   host: (inputs, [output], attrs) => textKernel(problemOf(inputs, output, attrs)),
   wasm: (inputs, [output], attrs) => productKernel(problemOf(inputs, output, attrs), inputs, output),
   donates: () => [[2]],
+  flops(inputs, [output], attrs) {
+    const { m, n, k, batch } = problemOf(inputs, output, attrs);
+    return 2 * m * n * k * batch;
+  },
   composed: ([a, b, plus], attrs) => {
     const product = matmul(a, b, attrs);
     return plus ? add(plus, product) : product;
   },
-  vjp: ([g], [a, b, plus], _, { transposeA: ta, transposeB: tb }) => [
-    () =>
-      sumTo(
-        ta ? matmul(b, g, { transposeA: tb, transposeB: true }) : matmul(g, b, { transposeB: !tb }),
-        a.shape,
-      ),
-    () =>
-      sumTo(
-        tb ? matmul(g, a, { transposeA: true, transposeB: ta }) : matmul(a, g, { transposeA: !ta }),
-        b.shape,
-      ),
-    ...(plus ? [() => g] : []),
-  ],
+  vjp: productGradients,
   samples: [
     ...[false, true].flatMap((transposeA) =>
       [false, true].map((transposeB) => ({
@@ -98,6 +117,46 @@ const matmulOp: KernelOp<MatmulAttrs> = defineOp({
   ],
 });
 
+/**
+ * The product where a matrix is more than a kernel binds: of windows of its rows, which give columns of the
+ * result where it is read as its transpose, and else parts of each sum, added one after the other.
+ */
+const matmulInWindowsOp: CompositeOp<MatmulAttrs> = {
+  kind: 'composite',
+  name: 'matmulInWindows',
+  infer: productOf,
+  composed([a, b, plus], attrs) {
+    const { transposeA, transposeB } = attrs;
+    if (isBeyondBinding(b) && transposeB) {
+      const columns = rowWindows(b).map(({ start, count }) =>
+        matmul(a, windowAlong(b, 0, start, count), attrs),
+      );
+      return plus ? add(plus, concat(columns, -1)) : concat(columns, -1);
+    }
+    // Windows of the large one are views; of the other they may be copies, which f32 alone has.
+    const [left, right] = [a, b].map((x) => (isBeyondBinding(x) ? x : cast(x, 'f32')));
+    const [alongA, alongB] = [a.shape.length - (transposeA ? 2 : 1), transposeB ? 1 : 0];
+    let sum = plus;
+    for (const { start, count } of rowWindows(isBeyondBinding(b) ? b : a)) {
+      const before = sum && sum !== plus ? donate(sum) : plus;
+      sum = scope(() =>
+        matmul(windowAlong(left, alongA, start, count), windowAlong(right, alongB, start, count), {
+          ...attrs,
+          plus: before,
+        }),
+      );
+    }
+    return sum;
+  },
+  vjp: productGradients,
+  samples: [],
+};
+
+/** True where a product is made of windows: of the rows of b, or of those of an a that is transposed. */
+const isInWindows = (a: Tensor, b: Tensor, { transposeA }: MatmulAttrs): boolean =>
+  (b.shape.length === 2 && isBeyondBinding(b)) ||
+  (transposeA && a.shape.length === 2 && b.shape.length === 2 && isBeyondBinding(a));
+
 export interface MatmulOptions extends Partial<MatmulAttrs> {
   /** Added to the product, f32 of its shape. If it is given up (`donate`), the result takes its memory. */
   readonly plus?: Tensor | Donated;
@@ -105,10 +164,10 @@ export interface MatmulOptions extends Partial<MatmulAttrs> {
 
 /**
  * a·b over the last two axes, or plus + a·b, accumulated in f32. a f32|f16 [.., m, k] ([.., k, m] with
- * transposeA), b f32|f16 [.., k, n] ([.., n, k] with transposeB) → f32 [.., m, n]. The axes before broadcast
- * as in NumPy; an input without them serves every matrix of the other without a copy; one that stretches in
- * some of them is copied, and must be f32. Throws ShapeError where inner sizes differ, batch axes do not
- * broadcast or `plus` has another shape, DTypeError for other types.
+ * transposeA), b f32|f16 [.., k, n] ([.., n, k] with transposeB), or int8|nf4 of these two axes alone → f32
+ * [.., m, n]. The axes before broadcast as in NumPy; an input without them serves every matrix of the other
+ * without a copy; one that stretches in some of them is copied, and must be f32. Throws ShapeError where
+ * inner sizes differ, batch axes do not broadcast or `plus` has another shape, DTypeError for other types.
  */
 export function matmul(
   a: Tensor,
@@ -133,7 +192,8 @@ export function matmul(
       : left;
     const inputs: (Tensor | Donated)[] = [rows, right];
     if (plus) inputs.push(reshaped(plus, outputsOf(matmulOp, [rows, right], attrs)[0].shape));
-    return reshape(apply(matmulOp, inputs, attrs), shape);
+    const op = isInWindows(rows, right, attrs) ? matmulInWindowsOp : matmulOp;
+    return reshape(apply(op, inputs, attrs), shape);
   });
 }
 

@@ -1,5 +1,6 @@
 import { ShapeError } from '../errors.ts';
 import { defineOp, known, sample, type ViewOp } from '../op.ts';
+import { isQuantized } from '../quantized.ts';
 import { type Shape, sameShape, show, size } from '../shape.ts';
 import { apply, type Tensor } from '../tensor.ts';
 
@@ -14,6 +15,8 @@ const reshapeOp: ViewOp<ReshapeAttrs> = defineOp({
     if (size(shape) !== size(x.shape)) {
       throw new ShapeError(`reshape: [${shape.join(', ')}] does not hold the elements of ${show(x)}`);
     }
+    if (isQuantized(x) && shape.at(-1) !== x.shape.at(-1))
+      throw new ShapeError(`reshape: the rows of ${show(x)} stay as they are, got [${shape.join(', ')}]`);
     return { shape, dtype: x.dtype };
   },
   offset: () => 0,

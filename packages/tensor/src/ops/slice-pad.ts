@@ -1,7 +1,8 @@
 import { DTypeError, ShapeError } from '../errors.ts';
 import { kernel, wide } from '../kernel-record.ts';
 import { defineOp, type KernelOp, known, sample, type ViewOp } from '../op.ts';
-import { axisIndex, bytesPerElement, type Shape, type Spec, show, showAll, size } from '../shape.ts';
+import { isQuantized } from '../quantized.ts';
+import { axisIndex, bytesPerElement, type Shape, type Spec, show, size } from '../shape.ts';
 import { apply, type Tensor } from '../tensor.ts';
 import { copyRow, element, i32, wasmKernel } from '../wasm/index.ts';
 import { storageType } from '../wgsl.ts';
@@ -13,13 +14,14 @@ interface WindowAttrs {
   readonly width: number;
 }
 
-function checkWords(name: string, x: Spec): void {
-  if (x.dtype === 'f16')
+/** Throws DTypeError for elements that are not four bytes long. */
+export function checkWords(name: string, x: Spec): void {
+  if (x.dtype === 'f16' || isQuantized(x))
     throw new DTypeError(`${name}: needs f32, i32 or u32, got ${show(x)}; cast it first`);
 }
 
 /** Four elements at a time when nothing begins or ends between. */
-const lanesFor = (...counts: readonly number[]): 1 | 4 => (counts.every((n) => n % 4 === 0) ? 4 : 1);
+export const lanesFor = (...counts: readonly number[]): 1 | 4 => (counts.every((n) => n % 4 === 0) ? 4 : 1);
 
 /** [rows, n] → [rows, width]: elements start … start + width − 1 of each row, zeros where there are none. */
 const windowOp: KernelOp<WindowAttrs> = defineOp({
@@ -114,8 +116,11 @@ function suitsView(x: Tensor, start: number): boolean {
   return ((x.offset + start) * bytesPerElement[x.dtype]) % x.backend.viewAlignment === 0;
 }
 
-/** Elements start … start + count − 1 along one axis, zeros where there are none. */
-function windowAlong(x: Tensor, axis: number, start: number, count: number): Tensor {
+/**
+ * Elements start … start + count − 1 along one axis, zeros where there are none: a view where these are whole
+ * rows and begin where the device can bind.
+ */
+export function windowAlong(x: Tensor, axis: number, start: number, count: number): Tensor {
   if (start === 0 && count === x.shape[axis]) return x;
   const inner = size(x.shape.slice(axis + 1));
   const outer = size(x.shape.slice(0, axis));
@@ -153,108 +158,6 @@ export function slice(x: Tensor, starts: readonly number[], sizes: Shape): Tenso
 export function pad(x: Tensor, before: readonly number[], after: readonly number[]): Tensor {
   checkCounts('pad', x, [before, after]);
   return before.reduce((t, n, axis) => windowAlong(t, axis, -n, n + x.shape[axis] + after[axis]), x);
-}
-
-type NoAttrs = Readonly<Record<string, never>>;
-
-/** [rows, n], [rows, m] → [rows, n + m]. */
-const concatOp: KernelOp<NoAttrs> = defineOp({
-  kind: 'kernel',
-  name: 'concat',
-  infer([x, y]) {
-    checkWords('concat', x);
-    if (x.dtype !== y.dtype)
-      throw new DTypeError(`concat: element types must be equal, got ${showAll([x, y])}`);
-    if (x.shape[0] !== y.shape[0]) throw new ShapeError(`concat: rows must be equal, got ${showAll([x, y])}`);
-    return { shape: [x.shape[0], x.shape[1] + y.shape[1]], dtype: x.dtype };
-  },
-  wgsl([x, y], [output]) {
-    const [n, m] = [x.shape[1], y.shape[1]];
-    const lanes = lanesFor(n, m);
-    return kernel({
-      name: 'concat',
-      in: { xs: wide(x, lanes), ys: wide(y, lanes) },
-      out: { out: wide(output, lanes) },
-      params: { n: n / lanes, m: m / lanes },
-      grid: { cells: size(output.shape) / lanes },
-      body: () => `  let row = flat / (p.n + p.m);
-  let at = flat % (p.n + p.m);
-  if (at < p.n) { out[flat] = xs[row * p.n + at]; } else { out[flat] = ys[row * p.m + at - p.n]; }`,
-    });
-  },
-  host([x, y]) {
-    const [rows, n] = x.shape;
-    const m = y.shape[1];
-    return ([xs, ys], [out]) => {
-      for (let row = 0; row < rows; row++) {
-        out.set(xs.subarray(row * n, (row + 1) * n), row * (n + m));
-        out.set(ys.subarray(row * m, (row + 1) * m), row * (n + m) + n);
-      }
-    };
-  },
-  wasm([x, y], [output]) {
-    const [rows, n] = x.shape;
-    const m = y.shape[1];
-    return wasmKernel({
-      name: 'concat',
-      in: { xs: x, ys: y },
-      out: { out: output },
-      params: { n, m },
-      items: rows,
-      cost: 10 + (n + m) / 8,
-      body: (w, { xs, ys, out, n, m }) =>
-        w.range(w.from, w.to, 1, (row) => {
-          const to = w.let(element(out, i32.mul(row, i32.add(n, m))));
-          copyRow(w, to, w.let(element(xs, i32.mul(row, n))), n);
-          copyRow(w, w.let(element(to, n)), w.let(element(ys, i32.mul(row, m))), m);
-        }),
-    });
-  },
-  vjp: ([g], [x, y]) => [
-    () => windowAlong(g, 1, 0, x.shape[1]),
-    () => windowAlong(g, 1, x.shape[1], y.shape[1]),
-  ],
-  samples: [
-    [
-      [3, 2],
-      [3, 5],
-    ],
-    [
-      [2, 4],
-      [2, 8],
-    ],
-    [
-      [1, 3],
-      [1, 1],
-    ],
-  ].map((shapes) => ({ shapes, attrs: {} })),
-  known: [known('[[1], [2]] [[3, 4], [5, 6]]', [1, 3, 4, 2, 5, 6], {})],
-});
-
-/**
- * The tensors one after the other along an axis, negative from the end. f32, i32 or u32 [..] → [..].
- * Throws ShapeError when another axis differs, DTypeError when the element types do.
- */
-export function concat(xs: readonly Tensor[], axis: number): Tensor {
-  if (xs.length === 0) throw new ShapeError('concat: needs at least one tensor');
-  const [x] = xs;
-  const at = axisIndex('concat', x.shape, axis);
-  if (
-    xs.some((t) => t.shape.length !== x.shape.length || t.shape.some((n, i) => i !== at && n !== x.shape[i]))
-  ) {
-    throw new ShapeError(`concat: axes but ${axis} must be equal, got ${showAll(xs)}`);
-  }
-  const inner = size(x.shape.slice(at + 1));
-  const rows = xs.map((t) => reshape(t, [size(t.shape.slice(0, at)), t.shape[at] * inner]));
-  const total = xs.reduce((n, t) => n + t.shape[at], 0);
-  return reshape(joinAll(rows), [...x.shape.slice(0, at), total, ...x.shape.slice(at + 1)]);
-}
-
-/** Joins pairs of neighbours, then pairs of those, so that n tensors are copied only log₂ n times. */
-function joinAll(rows: readonly Tensor[]): Tensor {
-  if (rows.length === 1) return rows[0];
-  const half = Math.ceil(rows.length / 2);
-  return apply(concatOp, [joinAll(rows.slice(0, half)), joinAll(rows.slice(half))], {});
 }
 
 /** The pieces of `sizes` along an axis, as concat joins them. Throws ShapeError where they do not add up. */

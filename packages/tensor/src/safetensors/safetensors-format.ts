@@ -1,4 +1,4 @@
-import { parseJson } from '@flex/base';
+import { duplicateKey, parseJson } from '@flex/base';
 
 /** Element types of a safetensors file that are read and written, each with its bytes an element. */
 export const safetensorsDTypes = {
@@ -87,26 +87,6 @@ function parseObject(json: Uint8Array, fail: Fail): Map<string, unknown> {
   const twice = duplicateKey(text);
   if (twice !== undefined) fail(`the header has the key "${twice}" twice; each may come once`);
   return new Map(Object.entries(content as object));
-}
-
-/** A key that one object of the JSON text has twice, of which JSON.parse keeps the last only. */
-function duplicateKey(validJson: string): string | undefined {
-  const open: Set<string>[] = [];
-  for (let at = 0; at < validJson.length; at++) {
-    if (validJson[at] === '{') open.push(new Set());
-    else if (validJson[at] === '}') open.pop();
-    if (validJson[at] !== '"') continue;
-    const begin = at;
-    for (at++; validJson[at] !== '"'; at++) if (validJson[at] === '\\') at++;
-    let next = at + 1;
-    while (' \t\r\n'.includes(validJson[next] ?? '.')) next++;
-    if (validJson[next] !== ':') continue;
-    const key: string = JSON.parse(validJson.slice(begin, at + 1));
-    const keys = open[open.length - 1];
-    if (keys.has(key)) return key;
-    keys.add(key);
-  }
-  return undefined;
 }
 
 function parseMetadata(entry: unknown, fail: Fail): Record<string, string> {

@@ -1,6 +1,7 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { ConfigError, DataError } from '@flex/base';
 import fc from 'fast-check';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -161,6 +162,72 @@ describe('reading and writing', () => {
     const closed = new DataError(`${path}: cannot read tensor "a": the file was closed`);
     expect(() => file.read('a')).toThrow(closed);
     expect(() => chunks.next()).toThrow(closed);
+  });
+
+  describe('a stream', () => {
+    const stored = (names: readonly string[], elements: number) =>
+      new Map(
+        names.map((name, i): [string, TensorToWrite] => [
+          name,
+          {
+            dtype: 'U8',
+            shape: [elements],
+            data: Uint8Array.from({ length: elements }, (_, j) => 50 * i + j),
+          },
+        ]),
+      );
+
+    it('gives the bytes of tensors in the order asked for, empty ones without a piece', async () => {
+      const sizes = fc.record({ elements: fc.nat(20), chunkBytes: fc.integer({ min: 1, max: 24 }) });
+      await fc.assert(
+        fc.asyncProperty(sizes, async ({ elements, chunkBytes }) => {
+          writeSafetensors(path, stored(['a', 'b', 'c'], elements));
+          const file = openSafetensors(path);
+          const names = ['c', 'a', 'b', 'a'];
+          const got: (string | number[])[][] = [];
+          for await (const { name, bytes } of file.stream(names, chunkBytes)) got.push([name, [...bytes]]);
+          const want = names.flatMap((name) =>
+            [...file.readChunks(name, chunkBytes)].map((bytes) => [name, [...bytes]]),
+          );
+          expect(got).toEqual(want);
+          file.close();
+        }),
+        { numRuns: 20 },
+      );
+    });
+
+    it('reads the next piece, and no other, while one is in use', async () => {
+      writeSafetensors(path, stored(['a'], 6));
+      const file = openSafetensors(path);
+      const bytes = readFileSync(path);
+      const pieces = file.stream(['a'], 2);
+      expect([...(await pieces.next()).value!.bytes]).toEqual([0, 1]);
+      await setTimeout(100);
+      writeFileSync(path, bytes.fill(9, bytes.length - 6));
+      expect([...(await pieces.next()).value!.bytes]).toEqual([2, 3]);
+      expect([...(await pieces.next()).value!.bytes]).toEqual([9, 9]);
+      file.close();
+    });
+
+    it('may be left early, and tells of what is not there, of a closed file and of one cut off', async () => {
+      writeSafetensors(path, stored(['a'], 6));
+      const file = openSafetensors(path);
+      for await (const { bytes } of file.stream(['a'], 2)) {
+        expect([...bytes]).toEqual([0, 1]);
+        break;
+      }
+      const all = async (names: string[], chunkBytes = 2) => {
+        for await (const _ of file.stream(names, chunkBytes));
+      };
+      await expect(all(['b'])).rejects.toThrow(`${path}: there is no tensor "b" among its 1`);
+      await expect(all(['a'], 0)).rejects.toThrow(ConfigError);
+      const pieces = file.stream(['a'], 2);
+      await pieces.next();
+      writeFileSync(path, readFileSync(path).subarray(0, -5));
+      await expect(pieces.next().then(() => pieces.next())).rejects.toThrow(/was cut off while open/);
+      file.close();
+      await expect(all(['a'])).rejects.toThrow(`${path}: cannot read tensor "a": the file was closed`);
+    });
   });
 
   it('says so when the file is cut off while open', () => {

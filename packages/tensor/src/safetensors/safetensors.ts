@@ -1,5 +1,6 @@
-import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
-import { ConfigError, DataError } from '@flex/base';
+import { closeSync, constants, fstatSync, openSync, read, readSync } from 'node:fs';
+import { promisify } from 'node:util';
+import { ConfigError, DataError, printable } from '@flex/base';
 import {
   bfloat16BitsToFloat16Bits,
   bfloat16BitsToFloat32,
@@ -15,6 +16,12 @@ import {
   type TensorInfo,
 } from './safetensors-format.ts';
 
+/** Bytes of a tensor that follow those before. */
+export interface Piece {
+  readonly name: string;
+  readonly bytes: Uint8Array;
+}
+
 /** An open safetensors file: its header is in memory, its tensors are read when asked for. */
 export interface SafetensorsFile {
   readonly path: string;
@@ -28,6 +35,11 @@ export interface SafetensorsFile {
    * Throws ConfigError when that is not a whole number of elements, DataError where there is no such tensor.
    */
   readChunks(name: string, chunkBytes: number): Generator<Uint8Array, void, undefined>;
+  /**
+   * The same bytes of several tensors, one after the other, without waiting for the disk: while a piece is in
+   * use the next one is read. A piece holds until the next is asked for. Throws as `readChunks` does.
+   */
+  stream(names: readonly string[], chunkBytes: number): AsyncGenerator<Piece, void, undefined>;
   /** Releases the file. Reading afterwards throws DataError; closing again does nothing. */
   close(): void;
 }
@@ -43,7 +55,7 @@ const maxReadBytes = 1 << 30;
  */
 export function openSafetensors(path: string): SafetensorsFile {
   const fail = (what: string): never => {
-    throw new DataError(`${path}: ${what}`);
+    throw new DataError(`${path}: ${printable(what)}`);
   };
   let file: number | undefined = open(path);
   try {
@@ -56,6 +68,22 @@ export function openSafetensors(path: string): SafetensorsFile {
       return info ? [file, info] : fail(`there is no tensor "${name}" among its ${header.tensors.size}`);
     }
 
+    /** A tensor's bytes in the file, in pieces. */
+    function rangesOf(name: string, chunkBytes: number): { name: string; offset: number; bytes: number }[] {
+      const { dtype, offset, bytes } = locate(name)[1];
+      const element = safetensorsDTypes[dtype];
+      if (!(chunkBytes > 0) || chunkBytes % element !== 0) {
+        throw new ConfigError(
+          `${path}: chunkBytes must be a multiple of ${element} for ${dtype}, got ${chunkBytes}`,
+        );
+      }
+      return Array.from({ length: Math.ceil(bytes / chunkBytes) }, (_, i) => ({
+        name,
+        offset: offset + i * chunkBytes,
+        bytes: Math.min(chunkBytes, bytes - i * chunkBytes),
+      }));
+    }
+
     return {
       path,
       ...header,
@@ -64,16 +92,31 @@ export function openSafetensors(path: string): SafetensorsFile {
         return readRange(descriptor, offset, bytes, fail);
       },
       *readChunks(name, chunkBytes) {
-        const { dtype, offset, bytes } = locate(name)[1];
-        const element = safetensorsDTypes[dtype];
-        if (!(chunkBytes > 0) || chunkBytes % element !== 0) {
-          throw new ConfigError(
-            `readChunks: chunkBytes must be a multiple of ${element} for ${dtype}, got ${chunkBytes}`,
-          );
-        }
-        for (let done = 0; done < bytes; done += chunkBytes) {
+        for (const { offset, bytes } of rangesOf(name, chunkBytes)) {
           // Located anew, since the file may be closed between two pieces.
-          yield readRange(locate(name)[0], offset + done, Math.min(chunkBytes, bytes - done), fail);
+          yield readRange(locate(name)[0], offset, bytes, fail);
+        }
+      },
+      async *stream(names, chunkBytes) {
+        const ranges = names.flatMap((name) => rangesOf(name, chunkBytes));
+        const longest = ranges.reduce((most, { bytes }) => Math.max(most, bytes), 0);
+        const scratch = [new Uint8Array(longest), new Uint8Array(longest)];
+        const begin = (i: number) => {
+          const { name, offset, bytes } = ranges[i];
+          const reading = fill(locate(name)[0], scratch[i % 2].subarray(0, bytes), offset, fail);
+          reading.catch(() => {}); // told to whoever asks for the piece
+          return reading;
+        };
+        let next = ranges.length > 0 ? begin(0) : undefined;
+        try {
+          for (const [i, { name }] of ranges.entries()) {
+            const bytes = (await next)!;
+            next = i + 1 < ranges.length ? begin(i + 1) : undefined;
+            yield { name, bytes };
+          }
+        } finally {
+          // Whoever leaves early may close the file, which must not be in use then.
+          await Promise.allSettled([next]);
         }
       },
       close() {
@@ -120,11 +163,31 @@ function readRange(
   const out = new Uint8Array(bytes);
   for (let done = 0; done < bytes; ) {
     const got = readSync(file, out, done, Math.min(bytes - done, maxReadBytes), offset + done);
-    if (got === 0) fail(`the file was cut off while open: nothing is left at byte ${offset + done}`);
+    if (got === 0) cutOff(offset + done, fail);
     done += got;
   }
   return out;
 }
+
+const readLater = promisify(read);
+
+/** Fills the target with what is in the file from a byte on. */
+async function fill(
+  file: number,
+  target: Uint8Array,
+  offset: number,
+  fail: (what: string) => never,
+): Promise<Uint8Array> {
+  for (let done = 0; done < target.length; ) {
+    const { bytesRead } = await readLater(file, target, done, target.length - done, offset + done);
+    if (bytesRead === 0) cutOff(offset + done, fail);
+    done += bytesRead;
+  }
+  return target;
+}
+
+const cutOff = (at: number, fail: (what: string) => never): never =>
+  fail(`the file was cut off while open: nothing is left at byte ${at}`);
 
 /** The bytes as elements of a wider type: the same memory where it is aligned, else a copy. */
 function as<T>(
@@ -138,16 +201,19 @@ function as<T>(
 
 /**
  * The values of a tensor's bytes in f32: exact for F32, F16 and BF16, rounded to nearest even for F64.
- * F32 bytes that are aligned are viewed, not copied. Throws DataError for any other dtype.
+ * F32 bytes that are aligned are viewed, not copied; F16 and BF16 are written into `scratch`, where it is given.
+ * Throws DataError for any other dtype.
  */
-export function toFloat32(dtype: SafetensorsDType, bytes: Uint8Array): Float32Array {
+export function toFloat32(dtype: SafetensorsDType, bytes: Uint8Array, scratch?: ArrayBuffer): Float32Array {
+  const count = bytes.length / safetensorsDTypes[dtype];
+  const into = () => (scratch ? new Float32Array(scratch, 0, count) : new Float32Array(count));
   switch (dtype) {
     case 'F32':
       return as(Float32Array, 4, bytes);
     case 'F16':
-      return float16BitsToFloat32(as(Uint16Array, 2, bytes));
+      return float16BitsToFloat32(as(Uint16Array, 2, bytes), into());
     case 'BF16':
-      return bfloat16BitsToFloat32(as(Uint16Array, 2, bytes));
+      return bfloat16BitsToFloat32(as(Uint16Array, 2, bytes), into());
     case 'F64':
       return new Float32Array(as(Float64Array, 8, bytes));
     default:
@@ -156,14 +222,17 @@ export function toFloat32(dtype: SafetensorsDType, bytes: Uint8Array): Float32Ar
 }
 
 /**
- * The f16 bits of a tensor's bytes, rounded to nearest even. Aligned F16 bytes are viewed, not copied.
- * Throws DataError when the dtype is none of F32, F16, BF16 and F64.
+ * The f16 bits of a tensor's bytes, rounded to nearest even. Aligned F16 bytes are viewed, not copied; others
+ * are written into `scratch`, where it is given. Throws DataError when the dtype is none of F32, F16, BF16 and
+ * F64.
  */
-export function toFloat16(dtype: SafetensorsDType, bytes: Uint8Array): Uint16Array {
+export function toFloat16(dtype: SafetensorsDType, bytes: Uint8Array, scratch?: ArrayBuffer): Uint16Array {
   if (dtype === 'F16') return as(Uint16Array, 2, bytes);
-  if (dtype === 'BF16') return bfloat16BitsToFloat16Bits(as(Uint16Array, 2, bytes));
+  const count = bytes.length / safetensorsDTypes[dtype];
+  const out = scratch ? new Uint16Array(scratch, 0, count) : new Uint16Array(count);
+  if (dtype === 'BF16') return bfloat16BitsToFloat16Bits(as(Uint16Array, 2, bytes), out);
   // NUMERICS: F64 is rounded twice, to f32 and then to f16.
-  return toFloat16Bits(toFloat32(dtype, bytes));
+  return toFloat16Bits(toFloat32(dtype, bytes), out);
 }
 
 /**

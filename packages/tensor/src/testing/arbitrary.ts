@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { float16BitsToFloat32, toFloat16Bits } from '../half-floats.ts';
 import type { AnyOp, Domain, HostArray, Sample } from '../op.ts';
+import { dequantize, isQuantized, quantize } from '../quantized.ts';
 import { type DType, type Shape, type Spec, show, size } from '../shape.ts';
 
 /**
@@ -8,6 +9,8 @@ import { type DType, type Shape, type Spec, show, size } from '../shape.ts';
  */
 export interface DrawnInput extends Spec {
   readonly data: HostArray;
+  /** Of int8 and nf4: the elements as they are stored. */
+  readonly bytes?: Uint8Array;
 }
 
 /** Inputs of one sample, and the attributes they are for. */
@@ -68,6 +71,11 @@ export function drawUniform(shape: Shape, random: () => number): DrawnInput {
 export function asType({ shape, data }: DrawnInput, dtype: DType): DrawnInput {
   if (dtype === 'f32') return { shape, dtype, data: Float32Array.from(data) };
   if (dtype === 'f16') return { shape, dtype, data: float16BitsToFloat32(toFloat16Bits(data)) };
+  const spec = { shape, dtype };
+  if (isQuantized(spec)) {
+    const bytes = quantize(spec, [Float32Array.from(data)]);
+    return { ...spec, data: dequantize(spec, bytes), bytes };
+  }
   const whole = Float32Array.from(data, (x) => Math.ceil(Math.abs(x)));
   return { shape, dtype, data: dtype === 'i32' ? Int32Array.from(whole) : Uint32Array.from(whole) };
 }

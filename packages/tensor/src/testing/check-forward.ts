@@ -18,6 +18,7 @@ import {
 import { describeEachBackend, deviceBackends, referenceBackend, webGpuBackend } from './backends.ts';
 import { checkTexts, dependsOnDevice, otherDevices } from './check-texts.ts';
 import { expectClose } from './compare.ts';
+import { compileTexts, kernelsOnCards } from './compile-texts.ts';
 import { readAll, runOpAll, upload } from './run-op.ts';
 
 export interface CheckOptions {
@@ -26,6 +27,7 @@ export interface CheckOptions {
 }
 
 const dtypes: readonly DType[] = ['f32', 'f16', 'i32', 'u32'];
+const quantized: readonly DType[] = ['int8', 'nf4'];
 /** How far fused and composed may differ in f64. */
 const f64Tolerance = 1e-9;
 /** One or two units in the last place of f32. */
@@ -61,6 +63,17 @@ export function checkForward<A extends object>(definition: Op<A>, { runs = 12 }:
           for (const sample of samples) checkFills(op, sample);
         }));
       test('sizes and scalars are not in the kernel texts, and a key has one text', () => checkTexts(op));
+      test('its texts for graphics cards are shaders', async () => {
+        const samples = op.samples as readonly Sample<object>[];
+        const calls = [
+          ...samples.map((one) => ({ specs: specsOf(op, one), attrs: one.attrs })),
+          ...typeVariants(op).map(({ sample: i, dtypes }) => ({
+            specs: samples[i].shapes.map((shape, k) => ({ shape, dtype: dtypes[k] })),
+            attrs: samples[i].attrs,
+          })),
+        ];
+        await compileTexts(calls.flatMap(({ specs, attrs }) => kernelsOnCards(op, specs, attrs)));
+      });
     }
     if (op.kind === 'kernel' && op.donates) {
       describeEachBackend((backend) => {
@@ -279,13 +292,15 @@ function checkFills(op: AnyOp, { inputs, attrs }: DrawnSample): void {
 const unwrittenWhole = -(2 ** 31);
 
 function checkHostType(data: HostArray, dtype: DType, what: string): void {
-  const wanted = { f32: Float32Array, f16: Float32Array, i32: Int32Array, u32: Uint32Array }[dtype];
+  const wanted = isWhole(dtype) ? (dtype === 'i32' ? Int32Array : Uint32Array) : Float32Array;
   if (!(data instanceof wanted)) throw new Error(`${what}: ${dtype} was read as ${data.constructor.name}`);
 }
 
 /** Every way of giving one input another type; every way of making one axis of one input longer. */
 function wrongTypes(specs: readonly Spec[]): Spec[][] {
-  return specs.flatMap((spec, i) => dtypes.map((dtype) => specs.with(i, { ...spec, dtype })));
+  return specs.flatMap((spec, i) =>
+    [...dtypes, ...quantized].map((dtype) => specs.with(i, { ...spec, dtype })),
+  );
 }
 
 function wrongShapes(specs: readonly Spec[]): Spec[][] {

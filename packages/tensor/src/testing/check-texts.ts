@@ -43,7 +43,7 @@ export function dependsOnDevice(op: AnyOp): boolean {
   });
 }
 
-function kernelOf(op: AnyOp, { specs, attrs }: Call, device: WgslDevice): Kernel {
+export function kernelOf(op: AnyOp, { specs, attrs }: Call, device: WgslDevice): Kernel {
   if (op.kind !== 'kernel') throw new Error(`${op.name} has no kernel`);
   const outputs = outputsOf(op, specs, attrs);
   return op.wgsl(

@@ -8,6 +8,7 @@ import { i32, wasmKernel } from '../wasm/index.ts';
 import { arbitrarySamples, asType } from './arbitrary.ts';
 import { checkTexts } from './check-texts.ts';
 import { expectClose, relativeError } from './compare.ts';
+import { compileTexts, kernelsOnCards } from './compile-texts.ts';
 
 describe('expectClose', () => {
   test('takes what is within tolerance·(1 + |want|) and names what is not, by its place', () => {
@@ -110,6 +111,19 @@ describe('checkTexts', () => {
     expect(() => checkTexts(scaleOp((n) => (n % 4 === 0 ? 'wide' : 'narrow')))).not.toThrow();
     expect(() => checkTexts(scaleOp((n) => (n > 16 ? 'tiled' : 'plain')))).not.toThrow();
   });
+});
+
+test('compileTexts tells what is no shader, in the words of the compiler', async () => {
+  const withBody = (body: string) =>
+    kernelsOnCards(
+      scaleOp(() => body),
+      [{ shape: [3], dtype: 'f32' }],
+      {},
+    );
+  await compileTexts(withBody('out[0] = x[0];'));
+  await expect(compileTexts(withBody('out[0] = y[0];'))).rejects.toThrow(/^scale .*unresolved value 'y'/);
+  const lanesApart = 'if (x[lane] > 0.0) { workgroupBarrier(); }';
+  await expect(compileTexts(withBody(lanesApart))).rejects.toThrow('must only be called from uniform');
 });
 
 describe('arbitrarySamples', () => {

@@ -1,7 +1,7 @@
 import type { Backend } from '../backend.ts';
 import { type AnyOp, type HostArray, outputsOf } from '../op.ts';
 import { type Shape, type Spec, size } from '../shape.ts';
-import { applyAll, scope, type Tensor, tensor } from '../tensor.ts';
+import { applyAll, empty, scope, type Tensor, tensor } from '../tensor.ts';
 import type { DrawnInput } from './arbitrary.ts';
 
 /** The numbers an op gave, and the shape and type it promised. */
@@ -10,8 +10,13 @@ export interface OpResult extends Spec {
 }
 
 /** The input on a backend. Its buffer's padding holds NaN, so that reading beyond the end shows. */
-export function upload(backend: Backend, { shape, dtype, data }: DrawnInput): Tensor {
+export function upload(backend: Backend, { shape, dtype, data, bytes }: DrawnInput): Tensor {
   poison(backend, shape);
+  if (bytes) {
+    const made = empty(backend, { shape, dtype });
+    backend.write(made.buffer, made, bytes, 0);
+    return made;
+  }
   return tensor(backend, data, shape, dtype);
 }
 

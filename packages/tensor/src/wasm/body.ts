@@ -117,8 +117,8 @@ export class Body {
     return inner;
   }
 
-  /** The module of the function, exported as `run`. */
-  module(): Uint8Array<ArrayBuffer> {
-    return moduleBytes(this.#params, this.#locals, this.#code);
+  /** The module of the function, exported as `run`; its memory is one that threads share, or not. */
+  module(isShared = true): Uint8Array<ArrayBuffer> {
+    return moduleBytes(this.#params, this.#locals, this.#code, isShared);
   }
 }

@@ -50,20 +50,21 @@ const section = (id: number, items: readonly Code[]): Code => [id, sized(vector(
 const text = (name: string): Code => vector([...name].map((c) => c.charCodeAt(0)));
 
 /**
- * A module that imports the shared memory `kernel.memory` and exports the function `run` of the parameters, which
- * returns nothing; `locals` are numbered after the parameters.
+ * A module that imports the memory `kernel.memory`, which threads share unless said otherwise, and exports the
+ * function `run` of the parameters, which returns nothing; `locals` are numbered after the parameters.
  */
 export function moduleBytes(
   params: readonly WasmType[],
   locals: readonly WasmType[],
   code: Code,
+  isShared = true,
 ): Uint8Array<ArrayBuffer> {
   const types = (list: readonly WasmType[]) => list.map((type) => typeBytes[type]);
-  const shared = 0x03;
+  const limits = isShared ? 0x03 : 0x01;
   const module: Code = [
     [0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
     section(1, [[0x60, vector(types(params)), 0]]),
-    section(2, [[text('kernel'), text('memory'), 0x02, shared, unsigned(1), unsigned(maxPages)]]),
+    section(2, [[text('kernel'), text('memory'), 0x02, limits, unsigned(1), unsigned(maxPages)]]),
     section(3, [0]),
     section(7, [[text('run'), 0x00, 0]]),
     section(10, [sized([vector(types(locals).map((type) => [1, type])), code, 0x0b])]),

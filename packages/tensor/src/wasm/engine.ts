@@ -1,19 +1,23 @@
 // WebAssembly as Node has it. TypeScript knows it from the DOM's types alone, which have no place here.
 
-export interface WasmMemory {
+export interface WasmMemory<B = SharedArrayBuffer> {
   /** Longer after `grow`, which leaves views of what was there before in place. */
-  readonly buffer: SharedArrayBuffer;
+  readonly buffer: B;
   grow(pages: number): number;
 }
 export interface WasmModule {
   readonly [Symbol.toStringTag]: 'WebAssembly.Module';
 }
 interface WasmEngine {
-  readonly Memory: new (limits: { initial: number; maximum: number; shared: true }) => WasmMemory;
+  readonly Memory: new <S extends boolean>(limits: {
+    initial: number;
+    maximum: number;
+    shared: S;
+  }) => WasmMemory<S extends true ? SharedArrayBuffer : ArrayBuffer>;
   readonly Module: new (bytes: Uint8Array<ArrayBuffer>) => WasmModule;
   readonly Instance: new (
     module: WasmModule,
-    imports: { kernel: { memory: WasmMemory } },
+    imports: { kernel: { memory: WasmMemory<SharedArrayBuffer | ArrayBuffer> } },
   ) => { readonly exports: { readonly run: Run } };
   validate(bytes: Uint8Array<ArrayBuffer>): boolean;
 }

@@ -233,6 +233,7 @@ export const i32x4 = {
   geS: lanes2(63),
   allTrue: op<'i32', [V128]>('i32', simd(163)),
   bitmask: op<'i32', [V128]>('i32', simd(164)),
+  extendLowI16x8S: lanes1(167),
   extendLowI16x8U: lanes1(169),
   extendHighI16x8U: lanes1(170),
   shl: shift(171),
@@ -260,7 +261,13 @@ export const i64x2 = {
   extmulHighI32x4U: lanes2(223),
 };
 
+export const i8x16 = {
+  /** The bytes of x at the places that y's bytes say, 0 for those from 16 on. */
+  swizzle: lanes2(14),
+};
+
 export const i16x8 = {
+  extendLowI8x16S: lanes1(135),
   /** Eight i16 from the lanes of x, then y, as unsigned ones that do not fit become 65,535. */
   narrowI32x4U: lanes2(134),
 };

@@ -157,7 +157,7 @@ describe('a plan', () => {
 
 describe('a batch', () => {
   const example = fc.array(fc.nat({ max: 99 }), { minLength: 1, maxLength: 9 }).map((ids): Example => {
-    return { input_ids: Int32Array.from(ids), labels: Int32Array.from(ids) };
+    return { input_ids: Int32Array.from(ids), labels: Int32Array.from(ids), rows: ['rows:1'] };
   });
 
   test('holds each example, filled up on the right with tokens that are not scored', () => {

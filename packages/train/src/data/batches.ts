@@ -20,6 +20,8 @@ export interface Batch {
   readonly lengths: Int32Array;
   /** Σ lengths: the tokens that are no padding. */
   readonly tokens: number;
+  /** The `rows` of each example. */
+  readonly rows: readonly (readonly string[])[];
 }
 
 export interface PlanOptions {
@@ -111,7 +113,7 @@ export function collate(examples: readonly Example[]): Batch {
     labels.set(example.labels, i * t);
   }
   const tokens = lengths.reduce((sum, length) => sum + length, 0);
-  const batch = { b, t, input_ids, labels, lengths, tokens };
+  const batch = { b, t, input_ids, labels, lengths, tokens, rows: examples.map(({ rows }) => rows) };
   if (!examples.some((example) => example.starts)) return batch;
   const starts = new Int32Array(b * t);
   for (const [i, example] of examples.entries()) {

@@ -5,7 +5,7 @@ import { temporaryFolder } from '@flex/base/testing';
 import { type ChatMessage, openChatTemplate, openTokenizer } from '@flex/llama';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type EncodeOptions, encodeExample, UNSCORED } from './encode.ts';
+import { type EncodeOptions, encodeExample, isScored, UNSCORED } from './encode.ts';
 
 const micro = join(import.meta.dirname, '../../../cli/assets/micro');
 
@@ -72,7 +72,7 @@ describe.each(Object.entries(templates))('a chat by the template %s', (_, templa
           ...(system === null ? [] : [{ role: 'system', content: system }]),
           ...pairs.flatMap(([question, answer]) => [ask(question), say(answer)]),
         ];
-        const { input_ids, labels } = encode(messages)!;
+        const { input_ids, labels } = encode(messages);
         expect(scored(labels).map((text) => text.trimStart().replace(/ (?=<\/s>$)/, ''))).toEqual(
           pairs.map(([, answer]) => `${answer}</s>`),
         );
@@ -87,16 +87,16 @@ describe.each(Object.entries(templates))('a chat by the template %s', (_, templa
   test('scores every token but the first with lossOn: all, and is cut and counted as cut', () => {
     const { encode, scored } = encoder(template);
     const messages = [ask('What?'), say('That.')];
-    const { input_ids, labels, cut } = encode(messages, { lossOn: 'all' })!;
-    expect(cut).toBe(false);
+    const { input_ids, labels, wholeLength } = encode(messages, { lossOn: 'all' });
+    expect(wholeLength).toBe(input_ids.length);
     expect([...labels]).toEqual([UNSCORED, ...input_ids.slice(1)]);
-    const short = encode(messages, { maxLength: input_ids.length - 2 })!;
-    expect([short.input_ids.length, short.cut]).toEqual([input_ids.length - 2, true]);
+    const short = encode(messages, { maxLength: input_ids.length - 2 });
+    expect([short.input_ids.length, short.wholeLength]).toEqual([wholeLength - 2, wholeLength]);
     expect(scored(short.labels)).toHaveLength(1);
   });
 
   test('of nobody but the user is nothing to learn', () => {
-    expect(encoder(template).encode([ask('Hello?')])).toBeNull();
+    expect(isScored(encoder(template).encode([ask('Hello?')]))).toBe(false);
   });
 });
 

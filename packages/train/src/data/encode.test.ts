@@ -4,7 +4,7 @@ import { describeShared, shared } from '@flex/fixtures';
 import { openTokenizer } from '@flex/llama';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type EncodeOptions, encodeExample, type TokenizerLike, UNSCORED } from './encode.ts';
+import { type EncodeOptions, encodeExample, isScored, type TokenizerLike, UNSCORED } from './encode.ts';
 
 /** A token a character: its code; 1 begins and 2 ends a text. Chats have no template. */
 const characters: TokenizerLike = {
@@ -28,7 +28,7 @@ function encode(
 ) {
   const row = { where: 'rows.jsonl:1', prompt, completion };
   const example = encodeExample(row, tokenizer, { ...usual, ...options });
-  return example && { input_ids: [...example.input_ids], labels: [...example.labels] };
+  return isScored(example) ? { input_ids: [...example.input_ids], labels: [...example.labels] } : null;
 }
 
 function ofIds(inputIds: readonly number[], labels: readonly number[] | null = null): TokenIds {
@@ -105,7 +105,7 @@ describe('an example of text', () => {
 describe('an example of token ids', () => {
   const plain = (row: TokenIds, options: Partial<EncodeOptions> = {}) => {
     const example = encodeExample(row, characters, { ...usual, ...options });
-    return example && [[...example.input_ids], [...example.labels]];
+    return isScored(example) ? [[...example.input_ids], [...example.labels]] : null;
   };
 
   test('is used as it is, however long', () => {
@@ -140,7 +140,7 @@ describeShared('data', 'the held-out rows of the micro model', () => {
   const scored = async (file: string) => {
     const { completions } = await readCompletions(shared(`data/${file}`), { split: '511-600' });
     const options = { ...usual, appendEos: false };
-    const examples = completions.flatMap((one) => encodeExample(one, tokenizer(), options) ?? []);
+    const examples = completions.map((one) => encodeExample(one, tokenizer(), options));
     return examples.reduce((sum, { labels }) => sum + labels.filter((label) => label !== UNSCORED).length, 0);
   };
 

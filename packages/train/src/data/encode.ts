@@ -27,13 +27,17 @@ export interface Example {
    * of each token's document.
    */
   readonly starts?: Int32Array;
+  /** Where the row stands that it was made of, as readers name it: `tasks.jsonl:12`; of each document, in order. */
+  readonly rows: readonly string[];
 }
 
 /** An example that was made of a row. */
 export interface EncodedExample extends Example {
-  /** Whether its end was over maxLength, and was cut off. */
-  readonly cut: boolean;
+  /** Tokens of the row's text, of which those over maxLength are cut off. */
+  readonly wholeLength: number;
 }
+
+type Unplaced = Omit<EncodedExample, 'rows'>;
 
 export interface EncodeOptions {
   /** The most tokens of an example made of text; what is over is cut off at the end. */
@@ -51,8 +55,13 @@ export interface EncodeOptions {
   readonly lossOn: 'completion' | 'all' | 'all-and-padding';
 }
 
+/** Whether an example has a token to score. */
+export function isScored({ labels }: Example): boolean {
+  return labels.some((label) => label !== UNSCORED);
+}
+
 /**
- * The example that a row makes; null if it has no token to score in what maxLength leaves of it.
+ * The example that a row makes, which may have no token to score in what maxLength leaves of it.
  *
  * NUMERICS: prompt and completion are tokenized as one text, and as many tokens belong to the prompt as it
  * makes by itself. The text begins with the beginning-of-text token where the vocabulary has one.
@@ -66,7 +75,7 @@ export function encodeExample(
   lesson: Lesson,
   tokenizer: TokenizerLike,
   options: EncodeOptions,
-): EncodedExample | null {
+): EncodedExample {
   const example =
     'inputIds' in lesson
       ? fromIds(lesson, tokenizer.vocabSize)
@@ -76,7 +85,7 @@ export function encodeExample(
           options,
         );
   example.labels[0] = UNSCORED;
-  return example.labels.some((label) => label !== UNSCORED) ? example : null;
+  return { ...example, rows: [lesson.where] };
 }
 
 /** The tokens of a text, and whether each is of what is to be learnt, the completion. */
@@ -101,14 +110,14 @@ function fromTokens(
   { ids, learnt }: MarkedTokens,
   tokenizer: TokenizerLike,
   { maxLength, lossOn }: EncodeOptions,
-): EncodedExample {
+): Unplaced {
   const input_ids = Int32Array.from(ids.slice(0, maxLength));
   const labels = input_ids.map((id, i) => (lossOn === 'completion' && !learnt[i] ? UNSCORED : id));
-  const cut = ids.length > maxLength;
-  if (lossOn !== 'all-and-padding') return { input_ids, labels, cut };
+  const wholeLength = ids.length;
+  if (lossOn !== 'all-and-padding') return { input_ids, labels, wholeLength };
   const filled = new Int32Array(maxLength).fill(endOf(tokenizer, 'loss_on: all-and-padding'));
   filled.set(input_ids);
-  return { input_ids: filled, labels: filled.slice(), cut };
+  return { input_ids: filled, labels: filled.slice(), wholeLength };
 }
 
 function endOf({ eosId }: TokenizerLike, wanted: string): number {
@@ -116,7 +125,7 @@ function endOf({ eosId }: TokenizerLike, wanted: string): number {
   return eosId;
 }
 
-function fromIds({ where, inputIds, labels }: TokenIds, vocabSize: number): EncodedExample {
+function fromIds({ where, inputIds, labels }: TokenIds, vocabSize: number): Unplaced {
   const isToken = (id: number) => id >= 0 && id < vocabSize;
   const wrongId = inputIds.find((id) => !isToken(id));
   if (wrongId !== undefined) {
@@ -131,5 +140,9 @@ function fromIds({ where, inputIds, labels }: TokenIds, vocabSize: number): Enco
   if (wrongLabel !== undefined) {
     throw new DataError(`${where}: labels must be -100 or in 0 to ${vocabSize - 1}, got ${wrongLabel}`);
   }
-  return { input_ids: Int32Array.from(inputIds), labels: Int32Array.from(labels ?? inputIds), cut: false };
+  return {
+    input_ids: Int32Array.from(inputIds),
+    labels: Int32Array.from(labels ?? inputIds),
+    wholeLength: inputIds.length,
+  };
 }

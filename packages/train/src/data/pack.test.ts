@@ -8,15 +8,21 @@ import { packExamples } from './pack.ts';
 const exampleOf = (length: number, i: number): Example => ({
   input_ids: Int32Array.from({ length }, (_, place) => 1000 * i + place),
   labels: Int32Array.from({ length }, (_, place) => (place === 0 ? -100 : 1000 * i + place)),
+  rows: [`rows:${i}`],
 });
 const lengths = fc.array(fc.integer({ min: 1, max: 14 }), { minLength: 1, maxLength: 40 });
 
 /** The documents of a row, as they were before. */
-function documentsOf({ input_ids, labels, starts = new Int32Array(input_ids.length) }: Example): Example[] {
-  return [...new Set(starts)].map((start) => {
+function documentsOf({
+  input_ids,
+  labels,
+  starts = new Int32Array(input_ids.length),
+  rows,
+}: Example): Example[] {
+  return [...new Set(starts)].map((start, i) => {
     const end = starts.lastIndexOf(start) + 1;
     expect(starts.slice(start, end).every((other) => other === start)).toBe(true);
-    return { input_ids: input_ids.slice(start, end), labels: labels.slice(start, end) };
+    return { input_ids: input_ids.slice(start, end), labels: labels.slice(start, end), rows: [rows[i]] };
   });
 }
 

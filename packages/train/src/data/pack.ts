@@ -28,6 +28,7 @@ function joined(examples: readonly Example[]): Example {
     input_ids: new Int32Array(length),
     labels: new Int32Array(length),
     starts: new Int32Array(length),
+    rows: examples.flatMap(({ rows }) => rows),
   };
   let start = 0;
   for (const { input_ids, labels } of examples) {

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { valueAndGrad } from '@flex/autograd';
-import { loadLlama, lossSum, type TokenBatch } from '@flex/llama';
+import { loadModel, lossSum, type TokenBatch } from '@flex/llama';
 import { type Adapters, flattenAdapters, initLora, resolveLora, resolveTargets, withLora } from '@flex/peft';
 import { type Backend, normal, scope, size, type Tensor, tensor } from '@flex/tensor';
 import { describeEachBackend, deviceBackends, referenceBackend, relativeError } from '@flex/tensor/testing';
@@ -17,12 +17,13 @@ function exampleOf(length: number, i: number): Example {
   return {
     input_ids,
     labels: input_ids.map((id, place) => (place < 1 || place < length / 3 ? UNSCORED : id)),
+    rows: [`rows:${i}`],
   };
 }
 
 const lawOn = (tolerance: number) => (backend: () => Backend) => {
   test('loss and gradients of packed examples are those of the examples by themselves', async () => {
-    const model = loadLlama(backend(), micro, { dtype: 'f32' });
+    const model = await loadModel(backend(), micro, { dtype: 'f32' });
     const config = { rank: 2, alpha: 4, dropout: 0, targets: 'attention', scaling: 'alpha/r' } as const;
     const fresh = initLora(backend(), config, resolveTargets(config.targets, model.linears), 1);
     // Of b = 0, half of the gradients would be 0.

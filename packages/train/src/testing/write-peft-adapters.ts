@@ -3,7 +3,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { openPeftCase, peftCases, peftInputs, peftModel } from '@flex/fixtures';
-import { forward, loadLlama, logits } from '@flex/llama';
+import { forward, loadModel, logits } from '@flex/llama';
 import { combineAdapters, openAdapter, resolveLora, withAdapter, writeAdapter } from '@flex/peft';
 import { openWasm, scope, tensor } from '@flex/tensor';
 import { writeSafetensors } from '@flex/tensor/safetensors';
@@ -15,7 +15,7 @@ const { input_ids, labels } = peftInputs();
 
 /** Leaves the logits beside an adapter that was written. */
 async function addLogits(dir: string, base: string): Promise<void> {
-  const model = loadLlama(backend, base, { dtype: 'f32' });
+  const model = await loadModel(backend, base, { dtype: 'f32' });
   const adapter = await openAdapter(model, dir);
   const adapted = withAdapter(model, adapter, resolveLora(adapter.config, adapter.params, model));
   const ids = tensor(
@@ -34,13 +34,13 @@ async function addLogits(dir: string, base: string): Promise<void> {
 
 for (const name of peftCases) {
   const { dir, model: base } = openPeftCase(name);
-  const model = loadLlama(backend, base, { dtype: 'f32' });
+  const model = await loadModel(backend, base, { dtype: 'f32' });
   const { params, whole, config, baseModel } = await openAdapter(model, dir);
   await writeAdapter(join(out, 'again', name), params, config, { whole, baseModel });
   await addLogits(join(out, 'again', name), base);
 }
 
-const base = loadLlama(backend, peftModel('base'), { dtype: 'f32' });
+const base = await loadModel(backend, peftModel('base'), { dtype: 'f32' });
 for (const how of ['cat', 'linear'] as const) {
   const parts = ['two/one', 'two/other'].map((name) => openAdapter(base, openPeftCase(name).dir));
   const weighted = (await Promise.all(parts)).map((adapter, i) => ({ adapter, weight: [0.5, -1.5][i] }));

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { OutOfMemoryError } from '../../errors.ts';
-import { Heap } from './heap.ts';
+import { Heap, sharedMemory } from './heap.ts';
 
 const mib = 2 ** 20;
 const reserved = 1000;
@@ -18,7 +18,7 @@ const steps = fc.array(
 test('pieces never overlap, lie in the memory, and all memory is free again in the end', () =>
   fc.assert(
     fc.property(steps, (all) => {
-      const heap = new Heap(reserved);
+      const heap = new Heap(sharedMemory, reserved);
       const out: { start: number; bytes: number }[] = [];
       for (const step of all) {
         if ('take' in step) {
@@ -47,7 +47,7 @@ test('pieces never overlap, lie in the memory, and all memory is free again in t
   ));
 
 test('the smallest piece that is large enough is taken', () => {
-  const heap = new Heap(reserved);
+  const heap = new Heap(sharedMemory, reserved);
   const places = [448, 64, 192, 64, 320, 64].map((n) => heap.take(n, () => 'a piece'));
   for (const [i, bytes] of [448, 192, 320].entries()) heap.give(places[2 * i], bytes);
   expect(heap.take(250, () => 'a piece')).toBe(places[4]);
@@ -55,7 +55,7 @@ test('the smallest piece that is large enough is taken', () => {
 });
 
 test('what does not fit is refused by its name, and the memory stays usable', () => {
-  const heap = new Heap(reserved, 8 * mib);
+  const heap = new Heap(sharedMemory, reserved, 8 * mib);
   const first = heap.take(6 * mib, () => 'f32[1536, 1024]');
   expect(() => heap.take(3 * mib, () => 'f32[768, 1024]')).toThrow(
     new OutOfMemoryError(
@@ -70,14 +70,14 @@ test('where the process has no addresses left, a new memory is refused in words'
   const heaps: Heap[] = [];
   const fill = () => {
     // Each could need 4 GiB, and a process has 2⁴⁷ bytes of addresses.
-    while (heaps.length < 2 ** 15) heaps.push(new Heap(reserved));
+    while (heaps.length < 2 ** 15) heaps.push(new Heap(sharedMemory, reserved));
   };
   expect(fill).toThrow(OutOfMemoryError);
   expect(fill).toThrow(/no range of addresses/);
 });
 
 test('a limit that ends within a page leaves that page out', () => {
-  const heap = new Heap(reserved, 2 * mib + 40_000);
+  const heap = new Heap(sharedMemory, reserved, 2 * mib + 40_000);
   heap.take(2 * mib - 1024, () => 'all of it');
   expect(heap.memory.buffer.byteLength).toBe(2 * mib);
   expect(heap.bytes).toBe(2 * mib);

@@ -1,44 +1,62 @@
+import { countLive, type Stats } from '../../backend.ts';
 import { OutOfMemoryError } from '../../errors.ts';
+import { bytesOf, type Spec, show } from '../../shape.ts';
 import { maxPages } from '../../wasm/encode.ts';
 import { Memory, type WasmMemory } from '../../wasm/engine.ts';
+import type { WasmKernel } from '../../wasm-kernel.ts';
 
 const pageBytes = 65_536;
+/** All that WebAssembly can address. */
+export const mostBytes = maxPages * pageBytes;
 /** Pieces begin at multiples of this: a cache line. */
 const alignment = 64;
 /** Memory is taken from the system in steps of this. */
 const growthBytes = 4 * 2 ** 20;
+
+/** A kernel may read so many bytes past the end of a tensor. */
+const readable = 16;
 
 interface Free {
   start: number;
   end: number;
 }
 
+/** A tensor's place in a heap. */
+export interface Piece {
+  readonly address: number;
+}
+
+/** Memory of so many pages, which all threads see. Throws OutOfMemoryError where it has no room to grow. */
+export function sharedMemory(pages: number): WasmMemory {
+  try {
+    return new Memory({ initial: pages, maximum: maxPages, shared: true });
+  } catch (error) {
+    throw new OutOfMemoryError(
+      'wasm: the system gives no range of addresses to grow in; `ulimit -v` says how many a process may have',
+      { cause: error },
+    );
+  }
+}
+
 /**
  * The memory that all tensors and threads share, and which pieces of it are free: the smallest free piece
  * that is large enough is taken, and neighbours that are free become one.
  */
-export class Heap {
-  readonly memory: WasmMemory;
+export class Heap<M extends { grow(pages: number): unknown } = WasmMemory> {
+  readonly memory: M;
   /** In the order of their addresses; two never touch. */
   readonly #free: Free[] = [];
   readonly #limit: number;
   #end: number;
 
   /**
-   * The first `reserved` bytes are nobody's. `limit` is the most bytes that there may be, in whole pages.
-   * Throws OutOfMemoryError where the process may not have as many addresses as the memory could need.
+   * A heap in the memory that `newMemory` makes. The first `reserved` bytes are nobody's. `limit` is the most
+   * bytes that there may be, in whole pages.
    */
-  constructor(reserved: number, limit = maxPages * pageBytes) {
+  constructor(newMemory: (pages: number) => M, reserved: number, limit = mostBytes) {
     this.#limit = pageBytes * Math.floor(limit / pageBytes);
     this.#end = pageBytes * Math.ceil(reserved / pageBytes);
-    try {
-      this.memory = new Memory({ initial: this.#end / pageBytes, maximum: maxPages, shared: true });
-    } catch (error) {
-      throw new OutOfMemoryError(
-        'wasm: the system gives no range of addresses to grow in; `ulimit -v` says how many a process may have',
-        { cause: error },
-      );
-    }
+    this.memory = newMemory(this.#end / pageBytes);
     this.give(rounded(reserved), this.#end - rounded(reserved));
   }
 
@@ -118,6 +136,37 @@ export class Heap {
     this.#end += bytes;
     this.give(start, bytes);
   }
+}
+
+/** How tensors lie in a heap. */
+export function tensorsIn(heap: Heap<{ grow(pages: number): unknown }>, stats: Stats) {
+  return {
+    allocate(spec: Spec): Piece {
+      const address = heap.take(bytesOf(spec) + readable, () => show(spec));
+      countLive(stats, bytesOf(spec));
+      stats.reservedBytes = heap.bytes;
+      return { address };
+    },
+    free(piece: Piece, spec: Spec): void {
+      heap.give(piece.address, bytesOf(spec) + readable);
+      countLive(stats, -bytesOf(spec));
+    },
+    /** Calls f with the address of what the kernels of one op have between them; 0: of nothing. */
+    withTemporary(label: string, kernels: readonly WasmKernel[], f: (address: number) => void): void {
+      const bytes = Math.max(...kernels.map(({ temporary }) => temporary));
+      if (bytes === 0) {
+        f(0);
+        return;
+      }
+      const address = heap.take(bytes + readable, () => `${label} between its steps`);
+      stats.reservedBytes = heap.bytes;
+      try {
+        f(address);
+      } finally {
+        heap.give(address, bytes + readable);
+      }
+    },
+  };
 }
 
 /** At least one piece's worth, so that every tensor has an address of its own. */

@@ -12,7 +12,7 @@ import {
   rope,
   type Shape,
   scatterAdd,
-  setRow,
+  setRows,
   size,
   slice,
   type Tensor,
@@ -47,7 +47,10 @@ const calls: Readonly<Record<string, (backend: Backend) => Tensor>> = {
   concat: (b) => concat([real(b, [517, 391]), real(b, [517, 211], 1)], 1),
   gather: (b) => gather(real(b, [301, 130]), whole(b, 2047, 301)),
   scatterAdd: (b) => scatterAdd(real(b, [2047, 130]), whole(b, 2047, 301), 301),
-  setRow: (b) => setRow(real(b, [67, 91, 33]), real(b, [67, 33], 1), whole(b, 67, 91)),
+  setRows: (b) => setRows(real(b, [67, 91, 33]), real(b, [67, 5, 33], 1), whole(b, 67, 91)),
+  'setRows of f16'(b) {
+    return setRows(cast(real(b, [67, 91, 34]), 'f16'), real(b, [67, 5, 34], 1), whole(b, 67, 91));
+  },
   rope(b) {
     return rope(real(b, [3, 301, 5, 66]), { cos: real(b, [309, 33], 1), sin: real(b, [309, 33], 2) }, 7);
   },

@@ -1,16 +1,19 @@
 import { availableParallelism } from 'node:os';
 import { setImmediate } from 'node:timers/promises';
-import { type Backend, countLive, type DeviceBuffer, newStats } from '../../backend.ts';
-import { float16BitsToFloat32, toFloat16Bits } from '../../half-floats.ts';
+import { type Backend, type DeviceBuffer, newStats } from '../../backend.ts';
+import { toFloat16Bits } from '../../half-floats.ts';
+import { numbersOf } from '../../numbers-of.ts';
 import { type HostArray, isList, type KernelOp } from '../../op.ts';
-import { bytesPerElement, type Spec, show, size } from '../../shape.ts';
+import { isQuantized } from '../../quantized.ts';
+import { bytesOf, bytesPerElement, type Spec, size } from '../../shape.ts';
 import type { Tensor } from '../../tensor.ts';
 import { Instance, Module, type Run, type WasmModule } from '../../wasm/engine.ts';
 import { scratchBytes, type WasmKernel } from '../../wasm-kernel.ts';
+import { leastMemory, mainMemory } from '../device-memory.ts';
 import { runOnHost } from '../reference.ts';
 import type { KernelTime } from '../webgpu/adapter-info.ts';
 import { Crew } from './crew.ts';
-import { Heap } from './heap.ts';
+import { Heap, mostBytes, type Piece, sharedMemory, tensorsIn } from './heap.ts';
 
 export interface WasmOptions {
   /** Threads that compute, the calling one among them. Left out: one a core. Results do not depend on it. */
@@ -27,10 +30,6 @@ export interface WasmBackend extends Backend {
   kernelTimes(): Promise<readonly KernelTime[]>;
 }
 
-interface Piece {
-  readonly address: number;
-}
-
 interface Compiled {
   readonly index: number;
   readonly module: WasmModule;
@@ -40,16 +39,15 @@ interface Compiled {
 /** A call's addresses and numbers are written here; the first bytes stay free, so that no address is 0. */
 const argsAt = 64;
 const argsBytes = 256;
+/** Bytes before the first tensor's. */
+export const reservedBytes = (threads: number): number => argsAt + argsBytes + threads * scratchBytes;
 /** Nanoseconds of work for which a second thread is worth waking. */
 const worthSharing = 20_000;
 /** What a thread takes at a time lasts about that long at least. */
 const shareNanoseconds = 4_000;
 /** Shares a thread: so many that none waits long for the last. */
 const sharesPerThread = 4;
-/** Past the end of a tensor a kernel may read so many bytes. */
-const readable = 16;
 
-const bytesOf = (spec: Spec) => size(spec.shape) * bytesPerElement[spec.dtype];
 const addressOf = (t: Tensor) => (t.buffer as Piece).address + t.offset * bytesPerElement[t.dtype];
 
 /**
@@ -65,8 +63,8 @@ export function openWasm({
   if (!Number.isInteger(threads) || threads < 1)
     throw new RangeError(`wasm: needs a whole number of threads, 1 or more, got ${threads}`);
   const stats = newStats();
-  const reserved = argsAt + argsBytes + threads * scratchBytes;
-  const heap = new Heap(reserved, maxBytes);
+  const heap = new Heap(sharedMemory, reservedBytes(threads), maxBytes);
+  const { allocate, free, withTemporary } = tensorsIn(heap, stats);
   const { memory } = heap;
   const scratch = Array.from({ length: threads }, (_, i) => argsAt + argsBytes + i * scratchBytes);
   const crew = new Crew(memory, scratch);
@@ -75,9 +73,11 @@ export function openWasm({
   const compiled = new Map<string, Compiled>();
   const times = new Map<string, KernelTime>();
 
-  /** The elements of a piece of memory as they lie there: the bits of f16. */
-  const viewOf = (address: number, { shape, dtype }: Spec) => {
+  /** The elements of a piece of memory as they lie there: the bits of f16, the bytes of int8 and nf4. */
+  const viewOf = (address: number, spec: Spec) => {
+    const { shape, dtype } = spec;
     const length = size(shape);
+    if (isQuantized(spec)) return new Uint8Array(memory.buffer, address, bytesOf(spec));
     if (dtype === 'f16') return new Uint16Array(memory.buffer, address, length);
     if (dtype === 'i32') return new Int32Array(memory.buffer, address, length);
     if (dtype === 'u32') return new Uint32Array(memory.buffer, address, length);
@@ -125,15 +125,11 @@ export function openWasm({
     inputs: readonly Tensor[],
     buffers: readonly DeviceBuffer[],
   ): void => {
-    const bytes = Math.max(...kernels.map(({ temporary }) => temporary));
-    const temporary = bytes > 0 ? heap.take(bytes + readable, () => `${label} between its steps`) : 0;
     const outputs = buffers.map((buffer) => (buffer as Piece).address);
-    const addresses = [...inputs.map(addressOf), ...outputs, temporary];
-    try {
+    withTemporary(label, kernels, (temporary) => {
+      const addresses = [...inputs.map(addressOf), ...outputs, temporary];
       for (const kernel of kernels) dispatch(label, kernel, addresses);
-    } finally {
-      if (bytes > 0) heap.give(temporary, bytes + readable);
-    }
+    });
   };
 
   const runInJavaScript = (
@@ -143,13 +139,11 @@ export function openWasm({
     attrs: object,
     buffers: readonly DeviceBuffer[],
   ): void => {
-    const widened = (view: ReturnType<typeof viewOf>): HostArray =>
-      view instanceof Uint16Array ? float16BitsToFloat32(view) : view;
     const targets = buffers.map((buffer, k) => viewOf((buffer as Piece).address, outputs[k]));
-    const filled = targets.map(widened);
+    const filled = targets.map((target, k) => numbersOf(outputs[k], target));
     runOnHost(
       op.host(inputs, outputs, attrs),
-      inputs.map((t) => widened(viewOf(addressOf(t), t))),
+      inputs.map((t) => numbersOf(t, viewOf(addressOf(t), t))),
       filled,
     );
     targets.forEach((target, k) => {
@@ -162,23 +156,19 @@ export function openWasm({
     description: `cpu (WebAssembly, ${threads} thread${threads === 1 ? '' : 's'})`,
     stats,
     viewAlignment: 4,
-    allocate(spec) {
-      const address = heap.take(bytesOf(spec) + readable, () => show(spec));
-      countLive(stats, bytesOf(spec));
-      stats.reservedBytes = heap.bytes;
-      return { address } satisfies Piece;
-    },
-    free(buffer, spec) {
-      heap.give((buffer as Piece).address, bytesOf(spec) + readable);
-      countLive(stats, -bytesOf(spec));
-    },
+    maxBindingBytes: Number.POSITIVE_INFINITY,
+    counted: { memory: 'heap', threads },
+    memory: async () => leastMemory(mainMemory(), { bytes: maxBytes ?? mostBytes, of: 'WebAssembly' }),
+    allocate,
+    free: (buffer, spec) => free(buffer as Piece, spec),
     write(buffer, spec, data, start) {
       viewOf((buffer as Piece).address, spec).set(data, start);
     },
     async read({ buffer, offset, spec }) {
       const address = (buffer as Piece).address + offset * bytesPerElement[spec.dtype];
       const view = viewOf(address, spec);
-      const values = view instanceof Uint16Array ? float16BitsToFloat32(view) : copyOf(view);
+      const numbers = numbersOf(spec, view);
+      const values = numbers === view ? copyOf(numbers) : numbers;
       // Nothing else waits here: without this, signals and timers would wait for the whole program.
       await setImmediate();
       return values;
@@ -190,6 +180,7 @@ export function openWasm({
         outputs.forEach((output, k) => {
           buffers.push(inputs[taken[k]]?.buffer ?? this.allocate(output));
         });
+        if (outputs.every(({ shape }) => size(shape) === 0)) return buffers;
         stats.dispatches++;
         const made = op.wasm?.(inputs, outputs, attrs, taken);
         if (made) runKernels(op.name, isList(made) ? made : [made], inputs, buffers);
@@ -223,5 +214,4 @@ export function openWasm({
 }
 
 /** The same elements in memory of their own, which no thread shares. */
-const copyOf = <A extends Float32Array | Int32Array | Uint32Array>(view: A): A =>
-  new (view.constructor as new (source: A) => A)(view);
+const copyOf = <A extends HostArray>(view: A): A => new (view.constructor as new (source: A) => A)(view);

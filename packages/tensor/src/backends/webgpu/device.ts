@@ -1,6 +1,7 @@
 import { DeviceError } from '../../errors.ts';
 import type { WgslDevice } from '../../op.ts';
 import type { AdapterInfo } from './adapter-info.ts';
+import { withoutNoise } from './native-stderr.ts';
 
 /** What Dawn is asked for beyond its defaults. */
 const dawnOptions = [
@@ -36,9 +37,13 @@ async function instance(): Promise<GPU> {
   return dawn;
 }
 
+/** What Dawn prints of each driver that offers more of something than it can name. */
+const isLimitNote = (line: string) => /^Warning: max\w+ artificially reduced from /.test(line);
+
 /** The adapter Dawn would take, or null where there is none. */
 export async function requestAdapter(): Promise<GPUAdapter | null> {
-  return (await instance()).requestAdapter({ powerPreference: 'high-performance' });
+  const gpu = await instance();
+  return withoutNoise(isLimitNote, () => gpu.requestAdapter({ powerPreference: 'high-performance' }));
 }
 
 export function describeAdapter(adapter: GPUAdapter): AdapterInfo {

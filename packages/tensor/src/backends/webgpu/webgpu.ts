@@ -1,13 +1,16 @@
-import { type Backend, countLive, newStats } from '../../backend.ts';
-import { DeviceError } from '../../errors.ts';
-import { float16BitsToFloat32 } from '../../half-floats.ts';
+import { type Backend, type Bits, type DeviceBuffer, newStats } from '../../backend.ts';
 import type { Immediate, Kernel } from '../../kernel-record.ts';
-import type { HostArray } from '../../op.ts';
-import { bytesPerElement, type DType, type Spec, show, size } from '../../shape.ts';
+import { numbersOf } from '../../numbers-of.ts';
+import { flopsOf, type HostArray } from '../../op.ts';
+import { bytesOf, bytesPerElement, type DType, type Spec, show, size } from '../../shape.ts';
+import { adapterMemory } from '../device-memory.ts';
 import type { AdapterInfo, KernelTime } from './adapter-info.ts';
+import { maxTensorBytes, requireBindable } from './bindings.ts';
 import { describeAdapter, openDevice, politely, requestAdapter } from './device.ts';
-import { BufferPool, type PooledBuffer, paddedBytes } from './pool.ts';
+import { Faults } from './faults.ts';
+import { BufferPool, type PooledBuffer as Pooled, paddedBytes } from './pool.ts';
 import { Profiler } from './profiler.ts';
+import { Reads } from './reads.ts';
 
 export type { AdapterInfo, KernelTime } from './adapter-info.ts';
 
@@ -18,6 +21,17 @@ export interface WebGpuBackend extends Backend {
   kernelTimes(): Promise<readonly KernelTime[]>;
 }
 
+export interface WebGpuOptions {
+  /** Whether the time of each op is kept for `kernelTimes`. */
+  readonly profile?: boolean;
+  /** The most bytes of a tensor that a kernel is to read or write; the adapter's own limit holds besides. */
+  readonly maxBindingBytes?: number;
+  /** The most bytes that are taken from the device for tensors. Left out: as many as it gives. */
+  readonly maxBytes?: number;
+}
+
+type PooledBuffer = Pooled<GPUBuffer>;
+
 interface Pipeline {
   readonly pipeline: GPUComputePipeline;
   readonly layout: GPUBindGroupLayout;
@@ -27,13 +41,16 @@ interface Pipeline {
 interface Bound {
   readonly buffer: PooledBuffer;
   readonly start: number;
+  /** Left out: to the end of the buffer. */
+  readonly bytes?: number;
 }
 
 /** Dispatches recorded before the pass is submitted. */
 const dispatchesPerSubmit = 256;
+/** Additions and multiplications before it is: half a second of a slow GPU, whose driver ends longer ones. */
+const flopsPerSubmit = 2 ** 39;
 /** Bind groups kept before all are dropped. */
 const maxBindGroups = 20_000;
-const bytesOf = (spec: Spec) => size(spec.shape) * bytesPerElement[spec.dtype];
 
 /** The adapter that `openWebGpu` would take, or null where there is none. */
 export async function findAdapter(): Promise<AdapterInfo | null> {
@@ -46,36 +63,45 @@ export async function findAdapter(): Promise<AdapterInfo | null> {
  * pass, submitted when the host reads or a few hundred are in it. Throws DeviceError where there is no
  * adapter.
  */
-export async function openWebGpu({ profile = false } = {}): Promise<WebGpuBackend> {
+export async function openWebGpu(options: WebGpuOptions = {}): Promise<WebGpuBackend> {
   const { device, info, wgsl } = await openDevice();
+  const { profile = false, maxBytes = Number.POSITIVE_INFINITY } = options;
+  const adapterBinds = device.limits.maxStorageBufferBindingSize;
+  const maxBindingBytes = Math.min(options.maxBindingBytes ?? adapterBinds, adapterBinds);
   const stats = newStats();
-  const pool = new BufferPool(device, stats);
+  const faults = new Faults(device);
+  const { STORAGE, COPY_SRC, COPY_DST } = GPUBufferUsage;
+  const source = {
+    largest: Math.min(device.limits.maxBufferSize, maxTensorBytes),
+    maxBytes,
+    create: (bytes: number) => faults.create(bytes, STORAGE | COPY_SRC | COPY_DST),
+    destroy({ memory, usedIn }: PooledBuffer) {
+      if (usedIn === submission) flush();
+      memory.destroy();
+    },
+  };
+  const pool = new BufferPool(stats, source);
   const profiler = profile && device.features.has('timestamp-query') ? new Profiler(device) : null;
   const pipelines = new Map<string, Pipeline>();
   const layouts = new Map<string, GPUBindGroupLayout>();
   let bindGroups = new Map<string, GPUBindGroup>();
   const words = new Uint32Array(16);
   const reals = new Float32Array(words.buffer);
-  let failure: DeviceError | null = null;
   let encoder: GPUCommandEncoder | null = null;
   let pass: GPUComputePassEncoder | null = null;
-  let recorded = 0;
+  let [recorded, flops] = [0, 0];
   let submission = 0;
 
-  device.addEventListener('uncapturederror', (event) => {
-    failure ??= new DeviceError(`webgpu: ${(event as GPUUncapturedErrorEvent).error.message.split('\n')[0]}`);
-  });
-  device.lost
-    .then(({ reason, message }) => {
-      if (reason !== 'destroyed') failure ??= new DeviceError(`webgpu: the device was lost: ${message}`);
-    })
-    .catch((error: unknown) => {
-      failure ??= new DeviceError(`webgpu: ${String(error)}`);
+  /**
+   * Throws what went wrong since the last time. After OutOfMemoryError the device goes on with less: what no
+   * tensor uses is given back, and no more is asked for than it had; what was computed is of no use.
+   */
+  const settle = () =>
+    faults.settle((missing) => {
+      for (const { memory } of missing) pool.drop(memory);
+      source.maxBytes = Math.min(source.maxBytes, stats.reservedBytes);
+      pool.trim();
     });
-
-  const throwFailure = (): void => {
-    if (failure) throw failure;
-  };
 
   const layoutFor = (reads: number, writes: number): GPUBindGroupLayout => {
     const key = `${reads} ${writes}`;
@@ -123,17 +149,27 @@ export async function openWebGpu({ profile = false } = {}): Promise<WebGpuBacken
     return found;
   };
 
+  const boundAt = (memory: DeviceBuffer, offset: number, spec: Spec): Bound => {
+    const buffer = memory as PooledBuffer;
+    const start = offset * bytesPerElement[spec.dtype];
+    const isPart = buffer.bytes - start > maxBindingBytes;
+    return { buffer, start, bytes: isPart ? paddedBytes(bytesOf(spec)) : undefined };
+  };
+
   const bindGroupFor = (layout: GPUBindGroupLayout, reads: number, all: readonly Bound[]): GPUBindGroup => {
     let key = `${reads}`;
-    for (const { buffer, start } of all) key += start === 0 ? `,${buffer.id}` : `,${buffer.id}+${start}`;
+    for (const { buffer, start, bytes } of all) {
+      key += start === 0 ? `,${buffer.id}` : `,${buffer.id}+${start}`;
+      if (bytes !== undefined) key += `:${bytes}`;
+    }
     let group = bindGroups.get(key);
     if (!group) {
       if (bindGroups.size >= maxBindGroups) bindGroups = new Map();
       group = device.createBindGroup({
         layout,
-        entries: all.map(({ buffer, start }, binding) => ({
+        entries: all.map(({ buffer, start, bytes }, binding) => ({
           binding,
-          resource: { buffer: buffer.gpu, offset: start },
+          resource: { buffer: buffer.memory, offset: start, size: bytes },
         })),
       });
       bindGroups.set(key, group);
@@ -148,7 +184,7 @@ export async function openWebGpu({ profile = false } = {}): Promise<WebGpuBacken
     device.queue.submit([encoder.finish()]);
     encoder = null;
     pass = null;
-    recorded = 0;
+    [recorded, flops] = [0, 0];
     submission++;
   };
 
@@ -158,6 +194,7 @@ export async function openWebGpu({ profile = false } = {}): Promise<WebGpuBacken
     inputs: readonly Bound[],
     outputs: readonly Bound[],
     donated: ReadonlyMap<number, number>,
+    work: number,
   ): void => {
     const { immediates, workgroups } = kernel;
     const read = inputs.filter((_, i) => !donated.has(i));
@@ -176,22 +213,40 @@ export async function openWebGpu({ profile = false } = {}): Promise<WebGpuBacken
     pass.dispatchWorkgroups(...workgroups);
     for (const { buffer } of all) buffer.usedIn = submission;
     stats.dispatches++;
-    if (++recorded >= dispatchesPerSubmit || profiler?.full) flush();
+    flops += work;
+    if (++recorded >= dispatchesPerSubmit || flops >= flopsPerSubmit || profiler?.full) flush();
   };
 
+  const limits = {
+    viewAlignment: device.limits.minStorageBufferOffsetAlignment,
+    maxBindingBytes,
+  };
+  const reads = new Reads({
+    device,
+    faults,
+    flush,
+    settle,
+    copy(from, start, to, at, bytes) {
+      pass?.end();
+      pass = null;
+      encoder ??= device.createCommandEncoder();
+      encoder.copyBufferToBuffer(from.memory, start, to, at, bytes);
+      from.usedIn = submission;
+    },
+  });
   const backend: WebGpuBackend = {
     name: 'webgpu',
     description: `webgpu (${[info.name, info.driver].filter(Boolean).join(', ')})`,
     adapter: info,
     stats,
-    viewAlignment: device.limits.minStorageBufferOffsetAlignment,
+    counted: { memory: 'pool', ...limits, wgsl },
+    memory: () => adapterMemory(info),
+    ...limits,
     allocate(spec) {
-      const buffer = pool.take(paddedBytes(bytesOf(spec)));
-      countLive(stats, buffer.bytes);
-      return buffer;
+      faults.throwLoss();
+      return pool.take(paddedBytes(bytesOf(spec)), () => show(spec));
     },
     free(buffer) {
-      countLive(stats, -(buffer as PooledBuffer).bytes);
       pool.give(buffer as PooledBuffer);
     },
     write(buffer, spec, data, start) {
@@ -203,52 +258,33 @@ export async function openWebGpu({ profile = false } = {}): Promise<WebGpuBacken
       const even = Math.ceil(bytes.length / 4) * 4;
       const source = even === bytes.length ? bytes : new Uint8Array(even);
       if (source !== bytes) source.set(bytes);
-      device.queue.writeBuffer(target.gpu, start * bytesPerElement[spec.dtype], source);
+      device.queue.writeBuffer(target.memory, start * bytesPerElement[spec.dtype], source);
     },
-    async read({ buffer, offset, spec }) {
-      throwFailure();
-      const bytes = Math.ceil(bytesOf(spec) / 4) * 4;
-      if (bytes === 0) return hostArray(spec, new ArrayBuffer(0));
-      const { MAP_READ, COPY_DST } = GPUBufferUsage;
-      const staging = device.createBuffer({ size: bytes, usage: MAP_READ | COPY_DST });
-      pass?.end();
-      pass = null;
-      encoder ??= device.createCommandEncoder();
-      const start = offset * bytesPerElement[spec.dtype];
-      encoder.copyBufferToBuffer((buffer as PooledBuffer).gpu, start, staging, 0, bytes);
-      flush();
-      await politely(() => staging.mapAsync(GPUMapMode.READ));
-      const copy = staging.getMappedRange().slice(0);
-      staging.unmap();
-      staging.destroy();
-      throwFailure();
-      return hostArray(spec, copy);
-    },
+    read: async (source) => hostArray(source.spec, await reads.bytesOf(source)),
     run(op, inputs, outputs, attrs, taken) {
+      requireBindable(op.name, [...inputs, ...outputs], maxBindingBytes);
       const buffers = outputs.map(
         (output, k) => (inputs[taken[k]]?.buffer ?? this.allocate(output)) as PooledBuffer,
       );
       if (outputs.some(({ shape }) => size(shape) > 0)) {
         const kernel = op.wgsl(inputs, outputs, attrs, wgsl, taken);
-        const bound = inputs.map((t) => ({
-          buffer: t.buffer as PooledBuffer,
-          start: t.offset * bytesPerElement[t.dtype],
-        }));
         const donated = new Map(taken.flatMap((input, k) => (input < 0 ? [] : [[input, k]])));
         dispatch(
           op.name,
           kernel,
-          bound,
-          buffers.map((buffer) => ({ buffer, start: 0 })),
+          inputs.map((t) => boundAt(t.buffer, t.offset, t)),
+          buffers.map((buffer, k) => boundAt(buffer, 0, outputs[k])),
           donated,
+          flopsOf(op, inputs, outputs, attrs),
         );
       }
       return buffers;
     },
     async sync() {
+      faults.throwLoss();
       flush();
       await politely(() => device.queue.onSubmittedWorkDone());
-      throwFailure();
+      await settle();
     },
     resetPeak() {
       stats.peakBytes = stats.liveBytes;
@@ -258,7 +294,7 @@ export async function openWebGpu({ profile = false } = {}): Promise<WebGpuBacken
       return (await profiler?.times()) ?? [];
     },
     async close() {
-      await this.sync();
+      if (!faults.isLost) await this.sync();
       pool.trim();
       device.destroy();
     },
@@ -275,22 +311,22 @@ function packImmediates(immediates: readonly Immediate[], words: Uint32Array, re
   });
 }
 
-function deviceBits(dtype: DType, data: HostArray | Uint16Array): ArrayBufferView {
+function deviceBits(dtype: DType, data: HostArray | Bits): ArrayBufferView {
   return dtype === 'f32' && !(data instanceof Float32Array) ? Float32Array.from(data) : data;
 }
 
 function hostArray(spec: Spec, buffer: ArrayBuffer): HostArray {
-  const n = size(spec.shape);
   switch (spec.dtype) {
-    case 'f16':
-      return float16BitsToFloat32(new Uint16Array(buffer, 0, n));
     case 'i32':
       return new Int32Array(buffer);
     case 'u32':
       return new Uint32Array(buffer);
     case 'f32':
       return new Float32Array(buffer);
-    default:
-      throw new Error(`webgpu: ${show(spec)} cannot be read`);
+    case 'f16':
+      return numbersOf(spec, new Uint16Array(buffer, 0, size(spec.shape)));
+    case 'int8':
+    case 'nf4':
+      return numbersOf(spec, new Uint8Array(buffer));
   }
 }

@@ -1,4 +1,5 @@
 import type { Backend } from '../../backend.ts';
+import { keepByKey } from '../../keep-by-key.ts';
 import { apply, keep, type Tensor, tensor } from '../../tensor.ts';
 import { largestOdd, largestPower, rootOfUnity } from './butterfly.ts';
 import { complexMultiplyOp } from './multiply.ts';
@@ -18,22 +19,14 @@ export function chain(x: Tensor, steps: readonly Step[]): Tensor {
   return result;
 }
 
-const tables = new WeakMap<Backend, Map<string, Tensor>>();
+const tables = keepByKey<Backend, string, Tensor>();
 
 /** A table [n, 2] of f64 (re, im) pairs, uploaded at its first use on a backend and kept while that lives. */
 export function cachedTable(backend: Backend, key: string, make: () => Float64Array): Tensor {
-  let ofBackend = tables.get(backend);
-  if (!ofBackend) {
-    ofBackend = new Map();
-    tables.set(backend, ofBackend);
-  }
-  let table = ofBackend.get(key);
-  if (!table) {
+  return tables(backend, key, () => {
     const numbers = make();
-    table = keep(tensor(backend, numbers, [numbers.length / 2, 2]));
-    ofBackend.set(key, table);
-  }
-  return table;
+    return keep(tensor(backend, numbers, [numbers.length / 2, 2]));
+  });
 }
 
 /**

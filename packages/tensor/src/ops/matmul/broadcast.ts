@@ -1,4 +1,5 @@
 import { type Kernel, kernel } from '../../kernel-record.ts';
+import { scaleWgsl } from '../../quantized-wgsl.ts';
 import type { DType } from '../../shape.ts';
 import { load, load4, storageType } from '../../wgsl.ts';
 import { type Problem, plusAt, plusBinding } from './problem.ts';
@@ -71,10 +72,11 @@ export function broadcastKernel(p: Problem, lanes: number): Kernel {
       ...plusBinding(p),
     },
     out: { out: { type: 'f32' } },
-    params: { m, n, k, tiles, across, down, strideA, strideB },
+    params: { m, n, k, tiles, across, down, strideA, strideB, ...p.scalesB },
     grid: { groups: tiles, workgroup: lanes },
     variant: Object.values(variant),
     subgroups: true,
+    declarations: () => scaleWgsl('b', variant.typeB),
     body: () => broadcastBody(variant),
   });
 }
@@ -163,6 +165,27 @@ function operandB({ columns, transposeB, typeB, wideB }: Variant): Operand {
         start: starts(8),
         read: each.map((j) => `let b${j} = b[firstB${j} + k / 8u]; ${halves(j)}`).join('\n    '),
         value: (u, j) => `h${j}_${u >> 1}.${component(u % 2)}`,
+        ...alone,
+      };
+    }
+    if (typeB === 'int8' || typeB === 'nf4') {
+      // A row has one scale, or one for each 64 elements of the whole matrix.
+      const at = (j: number) => `startB + column${j} * p.k`;
+      const begins = (j: number) => `k == 0u || ((firstB${j} + k) & 63u) == 0u`;
+      return {
+        start: each
+          .map(
+            (j) =>
+              `let firstB${j} = ${at(j)}; var scale${j} = ${typeB === 'int8' ? `bScale(firstB${j})` : '0.0'};`,
+          )
+          .join(' '),
+        read: each
+          .map((j) => {
+            const scale = typeB === 'nf4' ? `if (${begins(j)}) { scale${j} = bScale(firstB${j} + k); } ` : '';
+            return `${scale}let b${j} = bEight(firstB${j} + k) * scale${j};`;
+          })
+          .join('\n    '),
+        value: (u, j) => `b${j}[${u >> 2}].${component(u)}`,
         ...alone,
       };
     }

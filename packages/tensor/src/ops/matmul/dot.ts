@@ -1,5 +1,6 @@
 import { type Kernel, kernel } from '../../kernel-record.ts';
 import type { WgslDevice } from '../../op.ts';
+import { scaleWgsl } from '../../quantized-wgsl.ts';
 import type { DType } from '../../shape.ts';
 import { load, load4, storageType } from '../../wgsl.ts';
 import { type Problem, plusAt, plusBinding } from './problem.ts';
@@ -30,9 +31,10 @@ export function dotKernel(p: Problem, device: WgslDevice): Kernel {
     name: 'matmul dot',
     in: { a: { type: storageType(typeA, unit) }, b: { type: typeOfB }, ...plusBinding(p) },
     out: { out: { type: 'f32' } },
-    params: { m, n, k, across, strideA, strideB },
+    params: { m, n, k, across, strideA, strideB, ...p.scalesB },
     grid: { rows: across * m * p.batch, device },
     variant: Object.values(variant),
+    declarations: () => scaleWgsl('b', typeB),
     body: () => dotBody(variant),
   });
 }
@@ -42,6 +44,10 @@ function dotBody(variant: Variant): string {
   const halves = wide && typeB === 'f16';
   const terms = (j: number): string => {
     if (!wide) return `s${j} += x * ${load('b', typeB, `b${j} + k`)};`;
+    if (typeB === 'int8' || typeB === 'nf4') {
+      const at = `(b${j} + k) * 4u`;
+      return `let w${j} = bEight(${at}) * bScale(${at}); s${j} += dot(x, w${j}[0]) + dot(y, w${j}[1]);`;
+    }
     if (!halves)
       return `s${j} += dot(x, ${load4('b', typeB, `b${j} + k`)}) + dot(y, ${load4('b', typeB, `b${j} + k + 1u`)});`;
     return `let w${j} = b[b${j} + k / 2u];

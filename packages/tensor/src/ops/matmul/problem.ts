@@ -1,4 +1,5 @@
 import type { Binding } from '../../kernel-record.ts';
+import { scaleParams } from '../../quantized-wgsl.ts';
 import { type DType, type Spec, size } from '../../shape.ts';
 
 export interface MatmulAttrs {
@@ -20,6 +21,8 @@ export interface Problem extends MatmulAttrs {
   readonly strideB: number;
   readonly typeA: DType;
   readonly typeB: DType;
+  /** Where a kernel finds the scales of b, where it is quantized. */
+  readonly scalesB: Readonly<Record<string, number>>;
   /** Whether a third input, f32 of the output's shape, is added. */
   readonly plus: boolean;
 }
@@ -43,6 +46,7 @@ export function problemOf(inputs: readonly Spec[], output: Spec, attrs: MatmulAt
     strideB: b.shape.length > 2 ? k * n : 0,
     typeA: a.dtype,
     typeB: b.dtype,
+    scalesB: scaleParams('b', b),
     plus: inputs.length > 2,
   };
 }

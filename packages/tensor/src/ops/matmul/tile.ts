@@ -1,4 +1,5 @@
 import { type Kernel, kernel } from '../../kernel-record.ts';
+import { scaleWgsl } from '../../quantized-wgsl.ts';
 import type { DType } from '../../shape.ts';
 import { load, storageType } from '../../wgsl.ts';
 import { type Problem, plusAt, plusBinding } from './problem.ts';
@@ -36,13 +37,14 @@ export function tileKernel(p: Problem): Kernel {
     name: 'matmul tile',
     in: { a: { type: storageType(typeA, 1) }, b: { type: storageType(typeB, 1) }, ...plusBinding(p) },
     out: { out: { type: 'f32' } },
-    params: { m, n, k, tiles, across, down, strideA, strideB },
+    params: { m, n, k, tiles, across, down, strideA, strideB, ...p.scalesB },
     grid: { groups: tiles, workgroup: side * side },
     variant: Object.values(variant),
     declarations: () =>
-      ['A', 'B']
-        .map((name) => `var<workgroup> panel${name}: array<f32, ${side * pitchOf(each)}>;`)
-        .join('\n'),
+      [
+        ...['A', 'B'].map((name) => `var<workgroup> panel${name}: array<f32, ${side * pitchOf(each)}>;`),
+        scaleWgsl('b', typeB),
+      ].join('\n'),
     body: () => tileBody(variant),
   });
 }
@@ -69,6 +71,29 @@ function tileBody(variant: Variant): string {
       panel${panel}[inner * ${pitch}u + offset] = value;
     }`;
   };
+  /** The same of a quantized b: eight neighbours at once, which share a scale and are in the panel or not. */
+  const fillQuantized = (stepsAreRows: boolean) => {
+    const [step, line] = stepsAreRows
+      ? [`e / ${width / 8}u`, `(e % ${width / 8}u) * 8u`]
+      : ['(e % 2u) * 8u', 'e / 2u'];
+    const index = stepsAreRows ? 'step * p.n + line' : 'line * p.k + step';
+    const store = (u: number) => {
+      const place = stepsAreRows
+        ? `inner * ${pitch}u + offset + ${u}u`
+        : `(inner + ${u}u) * ${pitch}u + offset`;
+      return `panelB[${place}] = eight[${u >> 2}].${'xyzw'[u % 4]};`;
+    };
+    return `    for (var e = lane; e < ${(side * width) / 8}u; e += ${side * side}u) {
+      let inner = ${step}; let step = k + inner; let offset = ${line}; let line = firstColumn + offset;
+      var eight = mat2x4f();
+      if (step < p.k && line < p.n) { eight = bEight(${index}) * bScale(${index}); }
+      ${range(8).map(store).join(' ')}
+    }`;
+  };
+  const fillB =
+    typeB === 'int8' || typeB === 'nf4'
+      ? fillQuantized(!transposeB)
+      : fill('b', typeB, 'firstColumn', 'p.n', !transposeB);
   return `  let tile = min(group.x + group.y * groups.x, p.tiles - 1u);
   let firstColumn = (tile % p.across) * ${width}u;
   let rest = tile / p.across;
@@ -81,7 +106,7 @@ function tileBody(variant: Variant): string {
   ${cells.map((i) => cells.map((j) => `var s${i}_${j} = 0.0;`).join(' ')).join('\n  ')}
   for (var k = 0u; k < p.k; k += ${side}u) {
 ${fill('a', typeA, 'firstRow', 'p.m', transposeA)}
-${fill('b', typeB, 'firstColumn', 'p.n', !transposeB)}
+${fillB}
     workgroupBarrier();
     for (var inner = 0u; inner < ${side}u; inner++) {
       ${cells.map((i) => `let a${i} = panelA[inner * ${pitch}u + y + ${i * side}u];`).join(' ')}

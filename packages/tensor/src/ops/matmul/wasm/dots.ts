@@ -1,4 +1,4 @@
-import type { Spec } from '../../../shape.ts';
+import { bytesPerElement, type Spec } from '../../../shape.ts';
 import {
   type Body,
   f32x4,
@@ -13,7 +13,7 @@ import {
   wasmKernel,
 } from '../../../wasm/index.ts';
 import type { Problem } from '../problem.ts';
-import { elementsOf, indices, inputsOf, rowPointers } from './elements.ts';
+import { bytesFor, elementsOf, elementsOfB, indices, inputsOf, rowPointers } from './elements.ts';
 
 /** Rows of b at a time: so many sums under way hide how long an addition takes. */
 const columns = 4;
@@ -21,7 +21,7 @@ const columns = 4;
 /** The product of one or two rows with bᵀ, b [n, k]: dot products along k with rows of b, each read once. */
 export function dotsKernel(p: Problem, [a, b, plus]: readonly Spec[], c: Spec): WasmKernel {
   const rows = p.m;
-  const [elementsA, elementsB] = [elementsOf(a), elementsOf(b)];
+  const elementsA = elementsOf(a);
   const strips = Math.ceil(p.n / columns);
   return wasmKernel({
     name: 'dots',
@@ -31,15 +31,17 @@ export function dotsKernel(p: Problem, [a, b, plus]: readonly Spec[], c: Spec): 
       n: p.n,
       k: p.k,
       matrixA: elementsA.bytes * p.strideA,
-      matrixB: elementsB.bytes * p.strideB,
+      matrixB: bytesPerElement[b.dtype] * p.strideB,
       strips,
+      ...p.scalesB,
     },
     items: p.batch * strips,
     cost: 10 + (rows * columns * p.k) / 10,
     variant: [rows],
     body(w, v) {
+      const elementsB = elementsOfB(w, b, v);
       const stepA = w.let(i32.mul(v.k, elementsA.bytes));
-      const stepB = w.let(i32.mul(v.k, elementsB.bytes));
+      const stepB = w.let(bytesFor(elementsB, v.k));
       const stepC = w.let(i32.shl(v.n, 2));
       const [whole, rest] = [w.let(i32.and(v.k, -4)), w.let(i32.and(v.k, 3))];
       const lanesOfRest = w.let(i32x4.ltS(i32x4.const(0, 1, 2, 3), i32x4.splat(rest)));

@@ -1,7 +1,7 @@
-import type { Spec } from '../../../shape.ts';
+import { bytesPerElement, type Spec } from '../../../shape.ts';
 import { type I32, i32, type WasmKernel, wasmKernel } from '../../../wasm/index.ts';
 import type { Problem } from '../problem.ts';
-import { elementsOf, inputsOf } from './elements.ts';
+import { bytesFor, elementsOf, elementsOfB, inputsOf } from './elements.ts';
 import { pack } from './pack.ts';
 import { tile } from './tile.ts';
 
@@ -33,7 +33,7 @@ export function panelsKernel(p: Problem, [a, b, plus]: readonly Spec[], c: Spec)
   const rowBlocks = blocks(p.m, 64, wanted / p.batch / columnBlocks);
   const rowsABlock = tileRows * Math.ceil(p.m / rowBlocks / tileRows);
   const columnsABlock = groupColumns * Math.ceil(p.n / columnBlocks / groupColumns);
-  const [elementsA, elementsB] = [elementsOf(a), elementsOf(b)];
+  const elementsA = elementsOf(a);
   const packsA = p.n >= packFrom || a.dtype === 'f16';
   return wasmKernel({
     name: 'panels',
@@ -44,18 +44,20 @@ export function panelsKernel(p: Problem, [a, b, plus]: readonly Spec[], c: Spec)
       n: p.n,
       k: p.k,
       matrixA: elementsA.bytes * p.strideA,
-      matrixB: elementsB.bytes * p.strideB,
+      matrixB: bytesPerElement[b.dtype] * p.strideB,
       rowBlocks,
       rowsABlock,
       columnBlocks,
       columnsABlock,
+      ...p.scalesB,
     },
     items: p.batch * rowBlocks * columnBlocks,
     cost: (rowsABlock * columnsABlock * p.k) / 20,
     variant: [p.transposeA, p.transposeB, packsA],
     body(w, v) {
+      const elementsB = elementsOfB(w, b, v);
       const stepA = w.let(i32.mul(p.transposeA ? v.m : v.k, elementsA.bytes));
-      const stepB = w.let(i32.mul(p.transposeB ? v.k : v.n, elementsB.bytes));
+      const stepB = w.let(bytesFor(elementsB, p.transposeB ? v.k : v.n));
       const stepC = w.let(i32.shl(v.n, 2));
       const rowOfPanelA = w.let(i32.const(4 * tileRows));
       const rowOfPanelB = 4 * tileColumns;
@@ -101,7 +103,7 @@ export function panelsKernel(p: Problem, [a, b, plus]: readonly Spec[], c: Spec)
             const panelB = (j: I32) => at(panelsB, i32.mul(i32.sub(j, group), depth));
             w.range(group, endOfGroup, tileColumns, (j) => {
               const [rows, columns] = p.transposeB ? [j, q] : [q, j];
-              const address = at(b, i32.mul(rows, stepB), i32.mul(columns, elementsB.bytes));
+              const address = at(b, i32.mul(rows, stepB), bytesFor(elementsB, columns));
               const width = columnsFrom(j);
               const part = { elements: elementsB, along: p.transposeB, address, step: stepB, width, k };
               pack(w, part, tileColumns, panelB(j));

@@ -1,0 +1,2 @@
+export * from './hub-server.ts';
+export * from './model-files.ts';

@@ -1,0 +1,28 @@
+import { join } from 'node:path';
+import { openWasm } from '@flex/tensor';
+import { afterAll, expect, test } from 'vitest';
+import { decodingMemory } from './decoding-memory.ts';
+import { generateAll } from './generate.ts';
+import { loadModel } from './model.ts';
+
+const micro = join(import.meta.dirname, '../../cli/assets/micro');
+const backend = openWasm({ threads: 1 });
+afterAll(() => backend.close());
+
+test.each([
+  { dtype: 'f32', quantize: null },
+  { dtype: 'f16', quantize: 'nf4' },
+] as const)('what decoding takes is known before it is done: $dtype, $quantize', async (storage) => {
+  const texts = { rows: 3, prompt: 120, length: 128 };
+  const { weights, peak } = await decodingMemory(backend.counted, micro, storage, texts);
+  const model = await loadModel(backend, micro, storage);
+  expect(backend.stats.liveBytes).toBe(weights);
+  const prompt = Array.from({ length: texts.prompt }, (_, i) => 5 + i);
+  const request = { prompt, maxNewTokens: texts.length - texts.prompt, temperature: 1, seed: 0 };
+  backend.resetPeak();
+  await generateAll(model, Array(4).fill(request), { batchSize: texts.rows });
+  const { peakBytes } = backend.stats;
+  expect(peakBytes).toBeLessThanOrEqual(peak);
+  expect(peakBytes).toBeGreaterThan(0.95 * peak);
+  model.dispose();
+});

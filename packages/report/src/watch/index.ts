@@ -1,0 +1,1 @@
+export { type ServeOptions, serveWatch, type WatchServer } from './serve-watch.ts';

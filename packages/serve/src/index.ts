@@ -1,0 +1,3 @@
+export { type Limits, type ModelServer, type ServeOptions, serve } from './serve.ts';
+export type { Models } from './served.ts';
+export { newTurns, type Turns } from './turns.ts';

@@ -1,0 +1,2 @@
+export * from './simulated-study.ts';
+export * from './simulated-tables.ts';
