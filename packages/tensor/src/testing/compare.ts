@@ -39,7 +39,8 @@ export function relativeError(got: ArrayLike<number>, want: ArrayLike<number>): 
   return difference === 0 ? 0 : Math.sqrt(difference / total);
 }
 
-function isClose(got: number, want: number, tolerance: number): boolean {
+/** Whether |got − want| ≤ tolerance·(1 + |want|); an infinity or NaN must be met exactly. */
+export function isClose(got: number, want: number, tolerance: number): boolean {
   if (!Number.isFinite(want)) return Object.is(got, want);
   return Math.abs(got - want) <= tolerance * (1 + Math.abs(want));
 }
