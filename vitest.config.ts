@@ -14,7 +14,8 @@ export default defineConfig({
     include: ['packages/*/src/**/*.test.ts', 'scripts/*.test.ts'],
     setupFiles: ['scripts/fast-check-setup.ts'],
     reporters: ['default', './scripts/counting-reporter.mjs'],
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    // Limits for what hangs: a slow or busy machine is no failure.
+    testTimeout: 180_000,
+    hookTimeout: 180_000,
   },
 });
