@@ -59,6 +59,7 @@ describe('a configuration', () => {
       mlp: 'gated',
       activation: 'silu',
       windows: [null, null, null],
+      cachedWindows: [null, null, null],
       ropeTheta: 10000,
       ropeScaling: null,
       maxPositions: 2048,
