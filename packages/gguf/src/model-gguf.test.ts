@@ -212,6 +212,9 @@ test('a sliding window is warned of: llama.cpp has none', () => {
     'llama.cpp has no sliding windows for "mistral": what it computes beyond 12 tokens differs',
   ]);
   expect(exported({ model_type: 'mistral', sliding_window: null }).warnings).toEqual([]);
+  expect(exported({ model_type: 'llama', sliding_window: 12 }).warnings).toEqual([
+    'llama.cpp has no sliding windows for "llama": what it computes beyond 12 tokens differs',
+  ]);
 });
 
 test.each([

@@ -93,8 +93,8 @@ function frequencyFactors(config: ModelConfig): Float32Array | null {
   return Float32Array.from(plain, (frequency, i) => frequency / scaled[i]);
 }
 
-function windowWarnings({ windows, modelType }: ModelConfig): string[] {
-  const sizes = windows.filter((size) => size !== null);
+function windowWarnings({ windows, cachedWindows, modelType }: ModelConfig): string[] {
+  const sizes = [...windows, ...cachedWindows].filter((size) => size !== null);
   if (sizes.length === 0) return [];
   const rule = `llama.cpp has no sliding windows for "${modelType}"`;
   return [`${rule}: what it computes beyond ${Math.min(...sizes)} tokens differs`];

@@ -59,6 +59,7 @@ describe('a configuration', () => {
       mlp: 'gated',
       activation: 'silu',
       windows: [null, null, null],
+      cachedWindows: [null, null, null],
       ropeTheta: 10000,
       ropeScaling: null,
       maxPositions: 2048,
@@ -267,9 +268,9 @@ describe('a configuration', () => {
 
 describe('inverse frequencies', () => {
   it('are θ^(−2i/d), and divided by the factor when linearly scaled', () => {
-    expect([...inverseFrequencies(read({}))].map((f) => +f.toPrecision(12))).toEqual([1, 0.1, 0.01, 0.001]);
+    expect([...inverseFrequencies(read({}))].map((f) => +f.toPrecision(7))).toEqual([1, 0.1, 0.01, 0.001]);
     const linear = inverseFrequencies(read({ rope_scaling: { type: 'linear', factor: 4 } }));
-    expect([...linear].map((f) => +f.toPrecision(12))).toEqual([0.25, 0.025, 0.0025, 0.00025]);
+    expect([...linear].map((f) => +f.toPrecision(7))).toEqual([0.25, 0.025, 0.0025, 0.00025]);
   });
 
   it("are transformers' own for llama3", () => {

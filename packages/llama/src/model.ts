@@ -142,7 +142,7 @@ export function newModel(
     backend,
     weights,
     quantized,
-    warnings,
+    warnings: [...warnings, ...windowWarnings(dir, config)],
     linears: linearSizes(config),
     linear(x, path) {
       const weight = weights.get(`${path}.weight`);
@@ -159,6 +159,14 @@ export function newModel(
       dispose();
     },
   };
+}
+
+/** What is to be known of a model whose decoding is not what one pass makes of the same text. */
+function windowWarnings(dir: string, { windows, cachedWindows, maxPositions }: ModelConfig): string[] {
+  const within = (window: number | null) => Math.min(window ?? maxPositions, maxPositions);
+  if (windows.every((window, layer) => within(window) === within(cachedWindows[layer]))) return [];
+  const rule = 'lets decoded tokens see others than in a pass over the whole text';
+  return [`${dir}: config.json's "sliding_window" ${rule}, as in transformers`];
 }
 
 /**

@@ -18,7 +18,7 @@ writeTinyModel(dir, { ...{ model_type: 'mistral', num_key_value_heads: 2, slidin
 /** Its first layer has a window, its second none. */
 async function open(backend: Backend): Promise<CausalLM> {
   const model = await loadModel(backend, dir, { dtype: 'f32' });
-  return { ...model, config: { ...model.config, windows: [3, null] } };
+  return { ...model, config: { ...model.config, windows: [3, null], cachedWindows: [3, null] } };
 }
 
 const text = [3, 1, 4, 1, 5, 9, 2, 6, 5];

@@ -50,12 +50,13 @@ function attend({ config }: RotaryModel): Past['attend'] {
 
 /**
  * Attention where `range` says of each of the b·t queries which keys it sees, the first and the last: in a
- * layer with a window the last so many of them.
+ * layer with a window, by default one of a whole text, the last so many of them.
  */
 export function attendWithin(
   { backend, config }: RotaryModel,
   [b, t]: readonly [b: number, t: number],
   range: (query: number) => readonly [first: number, last: number],
+  windows: ModelConfig['windows'] = config.windows,
 ): Past['attend'] {
   const scale = 1 / Math.sqrt(config.headDim);
   const seenIn = (window: number | null): Tensor => {
@@ -67,6 +68,6 @@ export function attendWithin(
     }
     return tensor(backend, seen, [b, t, 2], 'i32');
   };
-  const seen = new Map([...new Set(config.windows)].map((window) => [window, seenIn(window)]));
-  return (layer, q, { k, v }) => attention(q, k, v, { scale, seen: seen.get(config.windows[layer]) });
+  const seen = new Map([...new Set(windows)].map((window) => [window, seenIn(window)]));
+  return (layer, q, { k, v }) => attention(q, k, v, { scale, seen: seen.get(windows[layer]) });
 }

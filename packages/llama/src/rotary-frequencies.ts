@@ -1,5 +1,7 @@
 import type { Rope, RopeScaling } from './rope.ts';
 
+const f32 = Math.fround;
+
 /** Whether the frequencies of a text depend on its length. */
 export const dependOnLength = (scaling: RopeScaling | null): boolean =>
   scaling?.type === 'dynamic' || scaling?.type === 'longrope';
@@ -9,7 +11,7 @@ export const attentionFactor = (scaling: RopeScaling | null): number =>
   scaling && 'attentionFactor' in scaling ? scaling.attentionFactor : 1;
 
 /**
- * Rotary frequencies of a text of `length` tokens in radians a token, f64 [headDim / 2]: fᵢ = θ^(−2i / d),
+ * Rotary frequencies of a text of `length` tokens in radians a token, f32 [headDim / 2]: fᵢ = θ^(−2i / d),
  * where d = headDim (Su et al. 2021, RoFormer, arXiv:2104.09864), or with a scaling, c the context of
  * pretraining, as in transformers' modeling_rope_utils:
  *
@@ -22,22 +24,26 @@ export const attentionFactor = (scaling: RopeScaling | null): number =>
  * llama3, by the wavelength 2π/f: f where it is shorter than c / highFreqFactor, f / factor where it is
  * longer than c / lowFreqFactor, and between them (1 − s)·f / factor + s·f with s = (c·f / 2π −
  * lowFreqFactor) / (highFreqFactor − lowFreqFactor) (Llama 3.1).
+ *
+ * NUMERICS: each operation is rounded to f32 where transformers rounds it, in its order, and each power to
+ * the nearest f32 (torch's own are off by a bit now and then).
  */
-export function inverseFrequencies(rope: Rope & { readonly headDim: number }, length = 1): Float64Array {
+export function inverseFrequencies(rope: Rope & { readonly headDim: number }, length = 1): Float32Array {
   const { headDim, ropeTheta, ropeScaling: scaling } = rope;
-  const frequencies = (theta: number) =>
-    Float64Array.from({ length: headDim / 2 }, (_, i) => theta ** ((-2 * i) / headDim));
-  const plain = frequencies(ropeTheta);
+  const powers = (theta: number) =>
+    Float32Array.from({ length: headDim / 2 }, (_, i) => f32(theta) ** f32((2 * i) / headDim));
+  const plain = powers(ropeTheta);
   switch (scaling?.type) {
     case undefined:
-      return plain;
+      return plain.map((p) => 1 / p);
     case 'linear':
-      return plain.map((f) => f / scaling.factor);
+      return plain.map((p) => f32(1 / p) / f32(scaling.factor));
     case 'dynamic': {
-      const { factor, originalMaxPositions } = scaling;
-      if (length <= originalMaxPositions) return plain;
-      const stretch = (factor * length) / originalMaxPositions - (factor - 1);
-      return frequencies(ropeTheta * stretch ** (headDim / (headDim - 2)));
+      const { factor, originalMaxPositions: c } = scaling;
+      if (length <= c) return plain.map((p) => 1 / p);
+      const stretch = f32(f32(f32(f32(factor) * length) / c) - f32(factor - 1));
+      const theta = f32(f32(ropeTheta) * f32(stretch ** (headDim / (headDim - 2))));
+      return powers(theta).map((p) => 1 / p);
     }
     case 'yarn': {
       const { factor, betaFast, betaSlow, truncate, originalMaxPositions } = scaling;
@@ -47,23 +53,26 @@ export function inverseFrequencies(rope: Rope & { readonly headDim: number }, le
       const first = Math.max(0, truncate ? Math.floor(fast) : fast);
       const end = Math.min(headDim - 1, truncate ? Math.ceil(slow) : slow);
       const last = end === first ? end + 0.001 : end;
-      return plain.map((f, i) => {
-        const s = Math.min(1, Math.max(0, (i - first) / (last - first)));
-        return (f / factor) * s + f * (1 - s);
+      return plain.map((p, i) => {
+        const kept = f32(1 - Math.min(1, Math.max(0, f32(f32(i - f32(first)) / f32(last - first)))));
+        const divided = f32(1 / f32(f32(factor) * p));
+        return f32(divided * f32(1 - kept)) + f32(f32(1 / p) * kept);
       });
     }
     case 'longrope': {
       const { shortFactors, longFactors, originalMaxPositions } = scaling;
       const factors = length > originalMaxPositions ? longFactors : shortFactors;
-      return plain.map((f, i) => f / factors[i]);
+      return plain.map((p, i) => 1 / f32(f32(factors[i]) * p));
     }
     case 'llama3': {
-      const { factor, lowFreqFactor, highFreqFactor, originalMaxPositions } = scaling;
-      return plain.map((f) => {
-        const turns = (originalMaxPositions * f) / (2 * Math.PI);
-        // Clamped, the blend is also the two ends: s = 1 keeps f, s = 0 divides it.
-        const s = Math.min(1, Math.max(0, (turns - lowFreqFactor) / (highFreqFactor - lowFreqFactor)));
-        return ((1 - s) * f) / factor + s * f;
+      const { factor, lowFreqFactor: low, highFreqFactor: high, originalMaxPositions: c } = scaling;
+      return plain.map((p) => {
+        const f = f32(1 / p);
+        const wavelength = f32(f32(1 / f) * f32(2 * Math.PI));
+        if (wavelength > f32(c / low)) return f / f32(factor);
+        if (wavelength < f32(c / high)) return f;
+        const s = f32(f32(f32(f32(1 / wavelength) * c) - f32(low)) / f32(high - low));
+        return f32(f32(f32(1 - s) * f) / f32(factor)) + f32(s * f);
       });
     }
   }

@@ -193,6 +193,6 @@ function slotsPast(model: CausalLM, cache: KvCache, positions: readonly number[]
     // The slots stand where rope expects the tokens of one row.
     rotate: (x) => reshape(rope(reshape(x, [1, count, x.shape[2], d]), angles), x.shape),
     extend: (layer, fresh) => cache.append(layer, fresh, columns),
-    attend: attendWithin(model, [count, 1], (slot) => [0, last[slot]]),
+    attend: attendWithin(model, [count, 1], (slot) => [0, last[slot]], config.cachedWindows),
   };
 }

@@ -127,6 +127,24 @@ describe('a weight beyond f16', () => {
   });
 });
 
+test('a window that decoding has and a pass over the whole text has not is told of', async () => {
+  const tiny = join(dir, 'tiny');
+  const warnings = async (changes: object) => {
+    writeTinyModel(tiny, { max_position_embeddings: 16, ...changes });
+    return (await loadModel(openReference(), tiny, { dtype: 'f32' })).warnings;
+  };
+  const told =
+    `${tiny}: config.json's "sliding_window" lets decoded tokens see others than in a pass over the ` +
+    'whole text, as in transformers';
+  expect(await warnings({ sliding_window: 15 })).toEqual([told]);
+  expect(await warnings({ sliding_window: 16 })).toEqual([]);
+  expect(await warnings({ sliding_window: 1 })).toEqual([]);
+  expect(await warnings({ model_type: 'mistral', sliding_window: 15, num_key_value_heads: 2 })).toEqual([]);
+  expect(await warnings({ model_type: 'mistral', sliding_window: 1, num_key_value_heads: 2 })).toEqual([
+    told,
+  ]);
+});
+
 test('biases that config.json does not mean are told of, and those that it means are needed', async () => {
   const fabricated = join(dir, 'fabricated');
   const sizes = { hidden_size: 16, intermediate_size: 24, num_attention_heads: 2, num_key_value_heads: 2 };

@@ -51,6 +51,10 @@ describe('random models are what transformers and PEFT make of them: logits, los
           `${modelType} ${key}`,
         ).toBeGreaterThan(2);
       }
+      expect(
+        configs.filter((config) => /"sliding_window":1[,}]/.test(config)).length,
+        `${modelType} whose cache keeps all`,
+      ).toBeGreaterThan(1);
       for (const type of ['default', 'linear', 'dynamic', 'yarn', 'longrope', 'llama3']) {
         expect(
           configs.some((config) => config.includes(`type":"${type}`)),

@@ -113,6 +113,31 @@ test('windows of Qwen are those of its layer_types, or of its last layers, and n
   }
 });
 
+test("a window is that of transformers' cache too, which keeps all tokens where it is 1", () => {
+  const types = ['sliding_attention', 'full_attention', 'sliding_attention'];
+  for (const modelType of ['llama', 'gemma']) {
+    // Their classes know no window, but the cache reads the key.
+    const windowed = (changes: object) => read(modelType, { sliding_window: 5, ...changes });
+    expect(windowed({}).windows).toEqual([null, null, null]);
+    expect(windowed({}).cachedWindows).toEqual([5, 5, 5]);
+    expect(windowed({ layer_types: types }).cachedWindows).toEqual([5, null, 5]);
+    expect(windowed({ sliding_window: 1 }).cachedWindows).toEqual([null, null, null]);
+    expect(windowed({ sliding_window: null }).cachedWindows).toEqual([null, null, null]);
+    const unused = 'must be full_attention alone where no sliding_window is in use';
+    const asText = JSON.stringify(types);
+    refused(modelType, { layer_types: types }, `"layer_types" is wrong: ${unused}; it is ${asText}`);
+  }
+  for (const modelType of ['mistral', 'starcoder2', 'qwen2', 'qwen3']) {
+    const on = { use_sliding_window: true, max_window_layers: 0 };
+    const one = read(modelType, { ...on, sliding_window: 1 });
+    expect([one.windows, one.cachedWindows]).toEqual([
+      [1, 1, 1],
+      [null, null, null],
+    ]);
+    expect(read(modelType, { ...on, sliding_window: 2 }).cachedWindows).toEqual([2, 2, 2]);
+  }
+});
+
 test('what a family does not have here is refused by its key', () => {
   expect(read('gemma', { use_bidirectional_attention: null }).modelType).toBe('gemma');
   const later = 'must be false: attention to later tokens is not supported';

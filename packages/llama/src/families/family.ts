@@ -21,6 +21,8 @@ export interface Architecture {
   readonly activation: Activation;
   /** How many tokens a token sees, itself among them, by layer; null: all before it. */
   readonly windows: readonly (number | null)[];
+  /** The same of a token that is decoded, behind a cache. */
+  readonly cachedWindows: readonly (number | null)[];
 }
 
 /** Llama's layers, but for what a configuration says of them; a family's file has what it has otherwise. */

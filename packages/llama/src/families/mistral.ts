@@ -20,6 +20,6 @@ export const mistral = newFamily({
     ...llamaLayers,
     normEps: json.rms_norm_eps,
     activation: json.hidden_act,
-    windows: sameWindows(json.num_hidden_layers, json.sliding_window),
+    ...sameWindows(json.num_hidden_layers, json.sliding_window),
   }),
 });

@@ -24,6 +24,6 @@ export const qwen2 = newFamily({
     normEps: json.rms_norm_eps,
     biases: { qkv: true, o: false, mlp: false },
     activation: json.hidden_act,
-    windows: qwenWindows(json),
+    ...qwenWindows(json),
   }),
 });

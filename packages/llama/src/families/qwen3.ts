@@ -27,6 +27,6 @@ export const qwen3 = newFamily({
     biases: { qkv: json.attention_bias, o: json.attention_bias, mlp: false },
     qkNorm: true,
     activation: json.hidden_act,
-    windows: qwenWindows(json),
+    ...qwenWindows(json),
   }),
 });

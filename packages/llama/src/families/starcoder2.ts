@@ -30,6 +30,6 @@ export const starcoder2 = newFamily({
     biases: { qkv: json.use_bias, o: json.use_bias, mlp: json.use_bias },
     mlp: 'plain',
     activation: json.hidden_act,
-    windows: sameWindows(json.num_hidden_layers, json.sliding_window),
+    ...sameWindows(json.num_hidden_layers, json.sliding_window),
   }),
 });

@@ -111,7 +111,7 @@ const ropeOp: KernelOp<RopeAttrs> = defineOp({
   known: [known('[[[[3, 5]]]] [[0]] [[1]]', [-5, 3], { offset: 0, direction: 1 })],
 });
 
-/** cos and sin of position·frequency, computed in f64. Two f32 [positions, d/2] tables. */
+/** cos and sin of position·frequency. Two f32 [positions, d/2] tables. */
 export interface RopeTables {
   readonly cos: Tensor;
   readonly sin: Tensor;

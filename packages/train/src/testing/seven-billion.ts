@@ -30,6 +30,7 @@ export const codeLlama7b: ModelConfig = {
   mlp: 'gated',
   activation: 'silu',
   windows: Array(32).fill(null),
+  cachedWindows: Array(32).fill(null),
   ropeTheta: 1e6,
   ropeScaling: null,
   maxPositions: 16384,
