@@ -1,4 +1,4 @@
-import { add, exp, mul, square, sum, type Tensor, tanh, tensor } from '@flex/tensor';
+import { add, crossEntropy, exp, mul, square, sum, type Tensor, tanh, tensor } from '@flex/tensor';
 import { describeEachBackend } from '@flex/tensor/testing';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
@@ -81,6 +81,15 @@ describeEachBackend((backend) => {
     for (const [i, g] of treeLeaves(grads).entries()) {
       expect(await numbers(g)).toEqual(await numbers(treeLeaves(again)[i]));
     }
+  });
+
+  test('a label that is no class has a cross-entropy of NaN, and so has its gradient', async () => {
+    const logits = tensor(backend(), [1, 2, 3, 4, 5, 6, 7, 8, 9], [3, 3]);
+    const labels = tensor(backend(), [2, 3, -100], [3], 'i32');
+    const loss = (x: Tensor) => crossEntropy(x, labels);
+    expect(Array.from(await loss(logits).data(), Number.isNaN)).toEqual([false, true, false]);
+    const isNone = Array.from(await grad((x) => sum(loss(x)), logits).data(), Number.isNaN);
+    expect(isNone).toEqual([...Array(3).fill(false), ...Array(3).fill(true), ...Array(3).fill(false)]);
   });
 
   test('what f does not use has a gradient of zeros', async () => {

@@ -227,7 +227,9 @@ describe('a merged folder', () => {
     }
   });
 
-  test('rounded to int8 or nf4 has those values in the linear layers, as the dtype, and tells what it lost', async () => {
+  test('rounded to int8 or nf4 has the values of model.quantize in the linear layers, as the dtype, and tells what it lost', async () => {
+    const plain = join(folder, 'plain');
+    await writeMerged({ model, adapter, out: plain, dtype: 'f32' });
     for (const roundTo of ['int8', 'nf4'] as const) {
       const out = join(folder, roundTo);
       const { rounding } = await writeMerged({ model, adapter, out, dtype: 'f32', roundTo });
@@ -236,6 +238,12 @@ describe('a merged folder', () => {
       expect(await logitsOf(await open(out), input_ids)).toEqual(await logitsOf(loaded, input_ids));
       const nf4 = new Set(weightOf(out, 'model.layers.0.self_attn.q_proj.weight').subarray(0, 64));
       expect(nf4.size).toBeLessThanOrEqual(roundTo === 'nf4' ? 16 : 64);
+      const quantized = await loadModel(openReference(), plain, { dtype: 'f32', quantize: roundTo });
+      expect(Object.keys(quantized.quantized!.errors).length).toBeGreaterThan(0);
+      for (const path of Object.keys(quantized.quantized!.errors)) {
+        const weight = quantized.weights.get(`${path}.weight`)!;
+        expect(weightOf(out, `${path}.weight`), path).toEqual(Float32Array.from(await weight.data()));
+      }
       expect(weightOf(out, 'lm_head.weight')).toEqual(weightOf(model, 'lm_head.weight'));
       expect(rounding?.all).toBeGreaterThan(roundTo === 'nf4' ? 0.05 : 0.002);
       expect(rounding?.worst?.error).toBeGreaterThanOrEqual(rounding?.all ?? 1);

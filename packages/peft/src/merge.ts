@@ -1,8 +1,8 @@
 import { DataError } from '@flex/base';
 import { mergedRows } from './merged-rows.ts';
-import { roundToStorage, type StorageType, storedWeights } from './round-to-storage.ts';
+import { type StorageType, storedNumbers, storedWeights } from './round-to-storage.ts';
 import type { WeightChange } from './weight-changes.ts';
-import { columnsOf, rowPieces, type WeightFiles, withValues } from './weight-files.ts';
+import { rowPieces, type WeightFiles, withValues } from './weight-files.ts';
 
 /**
  * The same weights with those that an adapter changes in place of the model's own: W + s·B·A (see
@@ -29,8 +29,8 @@ export function mergedCheckpoint<Files extends WeightFiles>(
 
 /**
  * The same weights with the numbers that a storage type leaves of them, as F32: of f16 and bf16 all weights,
- * of int8 and nf4 those of the modules in `paths`. Throws DataError, which names the tensor, for a finite
- * number that becomes infinite.
+ * of int8 and nf4 those of the modules in `paths`, the same as `model.quantize` has of them. Throws as
+ * `storedNumbers` does.
  */
 export function roundedCheckpoint<Files extends WeightFiles>(
   files: Files,
@@ -43,8 +43,8 @@ export function roundedCheckpoint<Files extends WeightFiles>(
     files,
     (name) => isStored(name, storage),
     function* (name, chunkBytes) {
-      const columns = columnsOf(files.spec(name).shape);
-      for (const w of rowPieces(files, name, chunkBytes)) yield roundToStorage(w, { name, columns, storage });
+      const { shape } = files.spec(name);
+      yield* storedNumbers({ name, shape, storage }, rowPieces(files, name, chunkBytes));
     },
   );
 }

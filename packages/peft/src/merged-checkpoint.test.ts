@@ -50,23 +50,21 @@ const numbers = (n: number) =>
   fc.array(fc.float({ min: -4, max: 4, noNaN: true }), { minLength: n, maxLength: n });
 
 /** W [rows, columns], an adapter of it, and its s. Rows are enough for more than one piece of 64. */
-const anyMerge = fc
-  .record({
-    rows: fc.integer({ min: 1, max: 70 }),
-    columns: fc.integer({ min: 1, max: 3 }),
-    rank: fc.integer({ min: 1, max: 3 }),
-  })
-  .chain(({ rows, columns, rank }) =>
-    fc.record({
-      rows: fc.constant(rows),
-      columns: fc.constant(columns),
-      rank: fc.constant(rank),
-      w: numbers(rows * columns),
-      left: numbers(rows * rank),
-      right: numbers(rank * columns),
-      scale: fc.constantFrom(2, 0.5, 16 / Math.sqrt(3)),
-    }),
-  );
+const mergesOf = (widths: fc.Arbitrary<number>) =>
+  fc
+    .record({ rows: fc.integer({ min: 1, max: 70 }), columns: widths, rank: fc.integer({ min: 1, max: 3 }) })
+    .chain(({ rows, columns, rank }) =>
+      fc.record({
+        rows: fc.constant(rows),
+        columns: fc.constant(columns),
+        rank: fc.constant(rank),
+        w: numbers(rows * columns),
+        left: numbers(rows * rank),
+        right: numbers(rank * columns),
+        scale: fc.constantFrom(2, 0.5, 16 / Math.sqrt(3)),
+      }),
+    );
+const anyMerge = mergesOf(fc.integer({ min: 1, max: 3 }));
 type Merge = typeof anyMerge extends fc.Arbitrary<infer T> ? T : never;
 
 type Pair = WeightChange['pairs'][number];
@@ -223,8 +221,8 @@ describe('unmerging', () => {
 describe('rounding errors', () => {
   it('are the norms of what is added and of what is lost, as a direct computation has them', () => {
     fc.assert(
-      fc.property(anyMerge, (merge) => {
-        const storages = ['f32', 'bf16', 'int8'] as const;
+      fc.property(mergesOf(fc.constant(8)), (merge) => {
+        const storages = ['f32', 'bf16', 'int8', 'nf4'] as const;
         const found = (paths: readonly string[]) =>
           [...roundingErrors(weightOf(merge), adapterOf(merge), storages, paths)][0];
         const [changed, { delta, errors }] = found([module]);
@@ -238,7 +236,8 @@ describe('rounding errors', () => {
         expect(delta).toBeCloseTo(norm(merge.w), 9);
         for (const storage of storages) {
           const lost = norm(read(roundedCheckpoint(merged, storage, [module]), name));
-          expect(errors.get(storage)).toBeCloseTo(lost, 9);
+          const rounding = 1e-9 + 1e-6 * Math.hypot(...exact);
+          expect(Math.abs(errors.get(storage)! - lost)).toBeLessThanOrEqual(rounding + 1e-5 * lost);
         }
       }),
       { numRuns: 50 },

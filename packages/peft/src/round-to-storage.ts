@@ -1,5 +1,6 @@
-import { nf4Values } from '@flex/tensor';
-import { fromFloat32, toFloat32 } from '@flex/tensor/safetensors';
+import { DataError } from '@flex/base';
+import { dequantize, newQuantizer, type QuantizedSpec, type Quantizer, ShapeError, size } from '@flex/tensor';
+import { type FloatDType, fromFloat32, toFloat32 } from '@flex/tensor/safetensors';
 
 /** How a weight may be stored. */
 export const storageTypes = ['f32', 'f16', 'bf16', 'int8', 'nf4'] as const;
@@ -11,64 +12,100 @@ export function storedWeights(paths: Iterable<string>): (name: string, storage: 
   return (name, storage) => (storage !== 'int8' && storage !== 'nf4') || ofModules.has(name);
 }
 
-/** Numbers that share a scale in nf4. */
-const nf4Block = 64;
+/** A weight that is to be stored as a type. */
+export interface StoredWeight {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly storage: StorageType;
+}
 
 /**
- * The numbers that a weight w f32 [n, columns] has once it is stored so, in f32 again:
+ * The numbers that a weight has once it is stored so, in f32 again and in pieces, from its own in pieces of
+ * whole rows, 64 or a multiple:
  *
- * - f32, f16, bf16: w rounded to nearest even.
- * - int8: c·round(w / c) with a scale c = max|row| / 127 for each row, f32 (LLM.int8's weights: Dettmers et
- *   al. 2022, arXiv:2208.07339), ties to even.
- * - nf4: c·(the value of NF4 nearest to w / c), the smaller of two that are as near, with c = max|block| for
- *   each 64 numbers in a row-major run, f32. The scales themselves are not rounded, as those of a weight are
- *   that is kept so (`quantize`): they depend on one another, and here a piece comes at a time.
+ * - f32, f16, bf16: rounded to nearest even, a piece as soon as it comes.
+ * - int8 and nf4: those of `quantize`, which `model.quantize` stores, once all pieces have come.
  *
- * Pieces of a weight may be rounded one by one where they are whole rows and whole blocks. Throws DataError,
- * which names the tensor, for a finite number that f16 or bf16 cannot hold.
+ * Throws DataError, which names the tensor, for a finite number that f16 or bf16 cannot hold, one that int8
+ * or nf4 has no code for, and rows that they cannot have.
  */
-export function roundToStorage(
-  w: Float32Array,
-  { name, columns, storage }: { name: string; columns: number; storage: StorageType },
-): Float32Array {
-  if (storage === 'f32') return w;
-  if (storage === 'int8') return eachRun(w, columns, roundToInt8);
-  if (storage === 'nf4') return eachRun(w, nf4Block, roundToNf4);
-  const dtype = storage === 'f16' ? 'F16' : 'BF16';
-  return toFloat32(dtype, new Uint8Array(fromFloat32(name, dtype, w).buffer));
-}
-
-type Rounding = (run: Float32Array, largest: number) => Float32Array;
-
-/** Rounds runs of `length` numbers, the last perhaps shorter; one that is all zero stays. */
-function eachRun(w: Float32Array, length: number, round: Rounding): Float32Array {
-  const out = new Float32Array(w.length);
-  for (let at = 0; at < w.length; at += length) {
-    const run = w.subarray(at, at + length);
-    const largest = run.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
-    if (largest > 0) out.set(round(run, largest), at);
+export function* storedNumbers(
+  { name, shape, storage }: StoredWeight,
+  pieces: Iterable<Float32Array>,
+): Generator<Float32Array, void, undefined> {
+  const spec = specOf(shape, storage);
+  if (!spec) {
+    for (const w of pieces) yield rounded(name, w, storage);
+    return;
   }
-  return out;
+  const quantizer = quantizerOf(name, spec);
+  let most = 1;
+  for (const w of pieces) {
+    quantizer.add(w);
+    most = Math.max(most, w.length);
+  }
+  const { bytes } = quantizer.end();
+  const count = size(shape);
+  for (let at = 0; at < count; at += most) yield dequantize(spec, bytes, at, Math.min(count, at + most));
 }
 
-function roundToInt8(run: Float32Array, largest: number): Float32Array {
-  const scale = Math.fround(largest / 127);
-  if (scale === 0) return new Float32Array(run.length);
-  return run.map((x) => scale * toNearestEven(x / scale));
+/** What storing a weight loses, of pieces of whole rows that come one after the other. */
+export interface StorageLoss {
+  /** Numbers f32, and what they were before they were rounded to that. */
+  add(w: Float32Array, exact: Float64Array): void;
+  /** ‖stored − exact‖ of all of them. */
+  end(): number;
 }
 
-function toNearestEven(x: number): number {
-  const below = Math.floor(x);
-  const rest = x - below;
-  return rest > 0.5 || (rest === 0.5 && below % 2 !== 0) ? below + 1 : below;
+/** What storing a weight loses. Throws as `storedNumbers` does. */
+export function newStorageLoss({ name, shape, storage }: StoredWeight): StorageLoss {
+  const spec = specOf(shape, storage);
+  let squares = 0;
+  if (!spec) {
+    return {
+      add(w, exact) {
+        squares += squaredDistance(rounded(name, w, storage), exact);
+      },
+      end: () => Math.sqrt(squares),
+    };
+  }
+  const quantizer = quantizerOf(name, spec);
+  return {
+    add(w) {
+      quantizer.add(w);
+      for (const x of w) squares += x * x;
+    },
+    end: () => quantizer.end().error * Math.sqrt(squares),
+  };
 }
 
-function roundToNf4(run: Float32Array, largest: number): Float32Array {
-  return run.map((x) => largest * nearestNf4(x / largest));
+/** Σ (a − b)². */
+export function squaredDistance(a: Float32Array, b: Float64Array): number {
+  let sum = 0;
+  for (let i = 0; i < a.length; i++) sum += (a[i] - b[i]) ** 2;
+  return sum;
 }
 
-function nearestNf4(x: number): number {
-  let i = 0;
-  while (i + 1 < nf4Values.length && x > (nf4Values[i] + nf4Values[i + 1]) / 2) i++;
-  return nf4Values[i];
+const specOf = (shape: readonly number[], storage: StorageType): QuantizedSpec | null =>
+  storage === 'int8' || storage === 'nf4' ? { shape, dtype: storage } : null;
+
+const floats: Partial<Record<StorageType, FloatDType>> = { f16: 'F16', bf16: 'BF16' };
+
+function rounded(name: string, w: Float32Array, storage: StorageType): Float32Array {
+  const dtype = floats[storage];
+  return dtype ? toFloat32(dtype, new Uint8Array(fromFloat32(name, dtype, w).buffer)) : w;
+}
+
+/** `newQuantizer`, whose errors name the tensor. */
+function quantizerOf(name: string, spec: QuantizedSpec): Quantizer {
+  const named = <T>(f: () => T): T => {
+    try {
+      return f();
+    } catch (cause) {
+      if (!(cause instanceof RangeError || cause instanceof ShapeError)) throw cause;
+      throw new DataError(`tensor "${name}": ${cause.message}`, { cause });
+    }
+  };
+  const quantizer = named(() => newQuantizer(spec));
+  return { add: (piece) => named(() => quantizer.add(piece)), end: () => named(quantizer.end) };
 }

@@ -1,7 +1,7 @@
 import { mergedRows } from './merged-rows.ts';
-import { roundToStorage, type StorageType, storedWeights } from './round-to-storage.ts';
+import { newStorageLoss, type StorageType, squaredDistance, storedWeights } from './round-to-storage.ts';
 import type { WeightChange } from './weight-changes.ts';
-import { columnsOf, type WeightFiles } from './weight-files.ts';
+import type { WeightFiles } from './weight-files.ts';
 
 /** What storing a merged weight W' loses, in Frobenius norms. */
 export interface RoundingErrors {
@@ -25,24 +25,18 @@ export function* roundingErrors(
 ): Generator<[name: string, RoundingErrors], void, undefined> {
   const isStored = storedWeights(paths);
   for (const [name, change] of changes) {
-    const columns = columnsOf(files.spec(name).shape);
+    const { shape } = files.spec(name);
+    const losses = storages.map((storage) => {
+      const stored = isStored(name, storage) ? storage : 'f32';
+      return [storage, newStorageLoss({ name, shape, storage: stored })] as const;
+    });
     let delta = 0;
-    const squares = new Map(storages.map((storage) => [storage, 0]));
     for (const { own, merged } of mergedRows(files, name, change, chunkBytes)) {
       delta += squaredDistance(own, merged);
       const sums = new Float32Array(merged);
-      for (const [storage, before] of squares) {
-        const stored = isStored(name, storage) ? roundToStorage(sums, { name, columns, storage }) : sums;
-        squares.set(storage, before + squaredDistance(stored, merged));
-      }
+      for (const [, loss] of losses) loss.add(sums, merged);
     }
-    const errors = new Map([...squares].map(([storage, square]) => [storage, Math.sqrt(square)]));
+    const errors = new Map(losses.map(([storage, loss]) => [storage, loss.end()]));
     yield [name, { delta: Math.sqrt(delta), errors }];
   }
-}
-
-function squaredDistance(a: Float32Array, b: Float64Array): number {
-  let sum = 0;
-  for (let i = 0; i < a.length; i++) sum += (a[i] - b[i]) ** 2;
-  return sum;
 }

@@ -82,6 +82,28 @@ export interface Backend {
   close(): Promise<void>;
 }
 
+/**
+ * The memory of an op's outputs: that of the input which an output takes over, else new. Where there is not
+ * enough for all of them, none is kept. Throws OutOfMemoryError.
+ */
+export function outputBuffers(
+  backend: Pick<Backend, 'allocate' | 'free'>,
+  inputs: readonly Tensor[],
+  outputs: readonly Spec[],
+  taken: readonly number[],
+): DeviceBuffer[] {
+  const buffers: DeviceBuffer[] = [];
+  try {
+    for (const [k, output] of outputs.entries()) {
+      buffers.push(inputs[taken[k]]?.buffer ?? backend.allocate(output));
+    }
+    return buffers;
+  } catch (error) {
+    for (const [k, buffer] of buffers.entries()) if (taken[k] < 0) backend.free(buffer, outputs[k]);
+    throw error;
+  }
+}
+
 export function newStats(): Stats {
   return { liveBytes: 0, peakBytes: 0, reservedBytes: 0, pipelines: 0, dispatches: 0 };
 }

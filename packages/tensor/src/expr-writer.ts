@@ -1,6 +1,6 @@
-import { type Comparison, type Expr, lanesWhere, nodesOf, type Primitive, where } from './expr.ts';
+import { type Comparison, type Expr, lanesWhere, nodesOf, type Primitive, unlessNaN, where } from './expr.ts';
 import { Body } from './wasm/body.ts';
-import { f32x4, type V128 } from './wasm/values.ts';
+import { f32x4, type V128, v128 } from './wasm/values.ts';
 
 /** A language that expressions are written in, and what a value is in it: a text, or instructions. */
 export interface Language<T> {
@@ -11,6 +11,8 @@ export interface Language<T> {
   compare(sign: Comparison, x: T, y: T): T;
   /** The truth of a value that is no comparison. */
   isNotZero(value: T): T;
+  /** The value, and NaN where x, which has a name, is. */
+  unlessNaN(value: T, x: T): T;
   /** States that a value has that name, and gives it. */
   named(name: string, value: T): T;
 }
@@ -23,6 +25,7 @@ export function wgslOf(type: 'f32' | 'vec4f', lines: string[]): Language<string>
     call: (of, args) => of.wgsl(args, splat),
     compare: (sign, x, y) => `${x} ${sign} ${y}`,
     isNotZero: (text) => `${text} != ${splat(0)}`,
+    unlessNaN: (text, x) => unlessNaN(text, x, splat(0)),
     named(name, text) {
       lines.push(`let ${name} = ${text};`);
       return name;
@@ -41,6 +44,7 @@ export const javaScript = (lines: string[]): Language<string> => ({
   call: (of, args) => of.js(...args),
   compare: (sign, x, y) => `${x} ${sign} ${y}`,
   isNotZero: (text) => `${text} != 0`,
+  unlessNaN: (text, x) => `(${x} == ${x} ? ${text} : ${x})`,
   named(name, text) {
     lines.push(`const ${name} = ${text};`);
     return name;
@@ -53,6 +57,7 @@ export const webAssembly = (w: Body): Language<V128> => ({
   call: (of, args) => w.let(of.wasm!(args, w)),
   compare: (sign, x, y) => w.let(lanesWhere[sign](x, y)),
   isNotZero: (value) => w.let(f32x4.ne(value, f32x4.const(0))),
+  unlessNaN: (value, x) => w.let(v128.or(value, f32x4.ne(x, x))),
   named: (_, value) => value,
 });
 
@@ -123,10 +128,13 @@ export class Writer<T> {
     if (node.of === 'constant') return this.#language.constant(node.value);
     if (typeof node.of === 'string') throw new Error(`an expression cannot have ${node.of} here`);
     const { of } = node;
-    const args = node.args.map((arg, k) =>
-      of === where && k === 0 ? this.#condition(arg, uses) : this.#value(arg, uses),
-    );
-    const value = this.#language.call(of, args);
+    const value =
+      of === where
+        ? this.#where(node, uses)
+        : this.#language.call(
+            of,
+            node.args.map((arg) => this.#value(arg, uses)),
+          );
     return uses.get(node)! > 1 ? this.#name(node, value) : value;
   }
 
@@ -135,10 +143,17 @@ export class Writer<T> {
     return typeof node.of === 'string' || this.names.has(node) ? undefined : node.of.condition;
   }
 
-  #condition(node: Expr, uses: ReadonlyMap<Expr, number>): T {
-    const sign = this.#signOf(node);
-    if (!sign) return this.#language.isNotZero(this.#value(node, uses));
-    const [x, y] = node.args.map((arg) => this.#value(arg, uses));
-    return this.#language.compare(sign, x, y);
+  #where({ args: [condition, x, y] }: Expr, uses: ReadonlyMap<Expr, number>): T {
+    const sign = this.#signOf(condition);
+    const results = (truth: T) => [truth, this.#value(x, uses), this.#value(y, uses)];
+    if (sign) {
+      const [a, b] = condition.args.map((arg) => this.#value(arg, uses));
+      return this.#language.call(where, results(this.#language.compare(sign, a, b)));
+    }
+    const given = this.#value(condition, uses);
+    const isLeaf = this.names.has(condition) || condition.of === 'constant';
+    const named = isLeaf ? given : this.#name(condition, given);
+    const chosen = this.#language.call(where, results(this.#language.isNotZero(named)));
+    return this.#language.unlessNaN(chosen, named);
   }
 }

@@ -155,6 +155,10 @@ export const lanesWhere: Readonly<Record<Comparison, (x: V128, y: V128) => V128>
 
 const splat = (value: number) => f32x4.const(value);
 
+/** WGSL: `value`, and NaN where x or y is. Its max, min and clamp may give the other one. */
+export const unlessNaN = (value: string, x: string, y: string) =>
+  `select(${x} + ${y}, ${value}, (${x} < ${y}) | (${x} >= ${y}))`;
+
 const infix = (
   name: 'add' | 'sub' | 'mul' | 'div',
   sign: string,
@@ -224,7 +228,7 @@ export const rsqrt: Primitive = {
 export const tanh: Primitive = {
   name: 'tanh',
   // NUMERICS: the built-in overflows beyond |x| ≈ 44 on some drivers; tanh is 1 in f32 from 10 on.
-  wgsl: ([x], c) => `tanh(clamp(${x}, ${c(-10)}, ${c(10)}))`,
+  wgsl: ([x], c) => unlessNaN(`tanh(clamp(${x}, ${c(-10)}, ${c(10)}))`, x, c(0)),
   js: (x) => `Math.tanh(${x})`,
   wasm: ([x], w) => math.tanh(w, x),
   gradients: (g, _, y) => [times(g, call(sub, constant(1), times(y, y)))],
@@ -232,7 +236,7 @@ export const tanh: Primitive = {
 export const sigmoid: Primitive = {
   name: 'sigmoid',
   // NUMERICS: eˣ overflows f32 above 88, and WGSL may assume that there are no infinities.
-  wgsl: ([x], c) => `(${c(1)} / (${c(1)} + exp(min(-(${x}), ${c(80)}))))`,
+  wgsl: ([x], c) => unlessNaN(`${c(1)} / (${c(1)} + exp(min(-(${x}), ${c(80)})))`, x, c(0)),
   js: (x) => `(1 / (1 + Math.exp(-(${x}))))`,
   wasm: ([x], w) => math.sigmoid(w, x),
   gradients: (g, _, y) => [times(g, call(sub, y, times(y, y)))],
@@ -265,7 +269,7 @@ export const sign: Primitive = {
 };
 export const greater: Primitive = comparison('greater', '>');
 export const equal: Primitive = comparison('equal', '==');
-/** The second where the first is not 0, else the third. */
+/** The second where the first is not 0, else the third; NaN where the first is. */
 export const where: Primitive = {
   name: 'where',
   wgsl: ([condition, x, y]) => `select(${y}, ${x}, ${condition})`,
@@ -288,14 +292,14 @@ const share = (g: Expr, winner: Expr, loser: Expr): Expr =>
   );
 export const maximum: Primitive = {
   name: 'maximum',
-  wgsl: ([x, y]) => `max(${x}, ${y})`,
+  wgsl: ([x, y]) => unlessNaN(`max(${x}, ${y})`, x, y),
   js: (x, y) => `Math.max(${x}, ${y})`,
   wasm: ([x, y]) => f32x4.max(x, y),
   gradients: (g, [x, y]) => [share(g, x, y), share(g, y, x)],
 };
 export const minimum: Primitive = {
   name: 'minimum',
-  wgsl: ([x, y]) => `min(${x}, ${y})`,
+  wgsl: ([x, y]) => unlessNaN(`min(${x}, ${y})`, x, y),
   js: (x, y) => `Math.min(${x}, ${y})`,
   wasm: ([x, y]) => f32x4.min(x, y),
   gradients: (g, [x, y]) => [share(g, y, x), share(g, x, y)],

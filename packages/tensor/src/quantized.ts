@@ -271,29 +271,36 @@ function nf4Scale({ values, mean, blocks, groups }: ReturnType<typeof nf4Parts>,
 }
 
 /**
- * The elements that a quantized tensor's bytes stand for, f32: of int8 code · c; of nf4 value · a with
- * a = dynamic value · g + m. Each product and the sum are rounded to f32.
+ * The elements `from` … `to` − 1 that a quantized tensor's bytes stand for, f32, and all of them unless it is
+ * said which: of int8 code · c; of nf4 value · a with a = dynamic value · g + m. Each product and the sum are
+ * rounded to f32. Both ends are multiples of a row's length in int8 and of 64 in nf4, or the tensor's end.
  */
-export function dequantize(spec: QuantizedSpec, bytes: Uint8Array): Float32Array<ArrayBuffer> {
-  const out = new Float32Array(size(spec.shape));
+export function dequantize(
+  spec: QuantizedSpec,
+  bytes: Uint8Array,
+  from = 0,
+  to = size(spec.shape),
+): Float32Array<ArrayBuffer> {
+  const out = new Float32Array(to - from);
+  const count = size(spec.shape);
   if (spec.dtype === 'int8') {
     const columns = spec.shape.at(-1)!;
-    const codes = new Int8Array(bytes.buffer, bytes.byteOffset, out.length);
-    const rows = columns === 0 ? 0 : out.length / columns;
+    const codes = new Int8Array(bytes.buffer, bytes.byteOffset, count);
+    const rows = columns === 0 ? 0 : count / columns;
     const scales = new Float32Array(bytes.buffer, bytes.byteOffset + 4 * layoutOf(spec).scales, rows);
-    for (const [row, scale] of scales.entries()) {
-      for (let i = row * columns; i < (row + 1) * columns; i++) out[i] = codes[i] * scale;
+    for (let i = from; i < to; i += columns) {
+      const scale = scales[i / columns];
+      for (let j = i; j < i + columns; j++) out[j - from] = codes[j] * scale;
     }
     return out;
   }
   const parts = nf4Parts(spec, bytes);
-  for (const block of parts.blocks.keys()) {
-    const scale = nf4Scale(parts, block);
-    const end = Math.min(out.length, (block + 1) * nf4Block);
-    for (let i = block * nf4Block; i < end; i += 2) {
+  for (let first = from; first < to; first += nf4Block) {
+    const scale = nf4Scale(parts, first / nf4Block);
+    for (let i = first; i < Math.min(to, first + nf4Block); i += 2) {
       const pair = bytes[i / 2];
-      out[i] = nf4Values[pair >> 4] * scale;
-      out[i + 1] = nf4Values[pair & 15] * scale;
+      out[i - from] = nf4Values[pair >> 4] * scale;
+      out[i - from + 1] = nf4Values[pair & 15] * scale;
     }
   }
   return out;

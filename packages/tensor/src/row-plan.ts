@@ -17,6 +17,8 @@ export interface RowProgram {
   readonly values: readonly Expr[];
   /** Row i of a block of `period` rows sees columns 0 … offset + i alone; elsewhere the result is 0. */
   readonly prefix?: boolean;
+  /** The values of rows are the planes of one result, [values, rows]; else each is a result of its own. */
+  readonly joined?: boolean;
 }
 
 /** The rows of a call: [outer, n, inner], of which each row runs along the middle axis. */

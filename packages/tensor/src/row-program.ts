@@ -105,7 +105,7 @@ export function rowKernel(
   outputs: readonly Spec[],
   device: WgslDevice,
 ): Kernel {
-  const { kinds, name, prefix = false } = program;
+  const { kinds, name, prefix = false, joined = false } = program;
   const { n, inner } = rows;
   const alone = inner > 1;
   const cells = rows.outer * inner;
@@ -143,12 +143,12 @@ export function rowKernel(
         ...numbers.map((place) => `let x${place} = p.x${place};`),
         ...cellReads,
       ];
-      return `${head.map((line) => `  ${line}`).join('\n')}\n${bodyOf(program, rowNames(kinds), wgslDialect(alone, outputs))}`;
+      return `${head.map((line) => `  ${line}`).join('\n')}\n${bodyOf(program, rowNames(kinds), wgslDialect(alone, joined, outputs))}`;
     },
   });
 }
 
-function wgslDialect(alone: boolean, outputs: readonly Spec[]): Dialect {
+function wgslDialect(alone: boolean, joined: boolean, outputs: readonly Spec[]): Dialect {
   const [first, step] = alone ? ['0u', '1u'] : ['lane', 'LANES'];
   return {
     language: (lines) => wgslOf('f32', lines),
@@ -160,8 +160,10 @@ function wgslDialect(alone: boolean, outputs: readonly Spec[]): Dialect {
     at: alone ? 'base + i * p.inner' : 'base + i',
     read: (place, index) => `x${place}s[${index}]`,
     columnText: 'f32(i)',
-    store: (k, index, value) =>
-      `out${k}[${index}] = ${outputs[k].dtype === 'i32' ? `i32(${value})` : value};`,
+    store(k, index, value) {
+      if (joined) return `out0[${k}u * ${alone ? 'p.cells' : 'p.rows'} + ${index}] = ${value};`;
+      return `out${k}[${index}] = ${outputs[k].dtype === 'i32' ? `i32(${value})` : value};`;
+    },
     once: (statement) => (alone ? statement : `if (lane == 0u) { ${statement} }`),
     max: (x, y) => `max(${x}, ${y})`,
   };
@@ -169,7 +171,7 @@ function wgslDialect(alone: boolean, outputs: readonly Spec[]): Dialect {
 
 /** The same as a loop over the rows, one after the other. */
 export function rowLoop(program: RowProgram, rows: Rows): HostLoop {
-  const { kinds, prefix = false } = program;
+  const { kinds, prefix = false, joined = false } = program;
   let text = loopTexts.get(program);
   if (text === undefined) {
     const places = kinds.flatMap((kind, place) => (kind === 'number' ? [] : [place]));
@@ -177,7 +179,7 @@ export function rowLoop(program: RowProgram, rows: Rows): HostLoop {
     const cellReads = kinds.flatMap((kind, place) =>
       kind === 'cell' || kind === 'index' ? [`const x${place} = x${place}s[row];`] : [],
     );
-    const outs = program.values.map((_, k) => `out${k}`).join(', ');
+    const outs = joined ? 'out0' : program.values.map((_, k) => `out${k}`).join(', ');
     text = `function ([${places.map((place) => `x${place}s`).join(', ')}], [${outs}], { outer, n, inner, numbers, period, offset }) {
   const [${numbers.join(', ')}] = numbers;
   for (let row = 0; row < outer * inner; row++) {
@@ -185,7 +187,7 @@ export function rowLoop(program: RowProgram, rows: Rows): HostLoop {
   const seen = ${prefix ? 'period === 0 ? n : Math.min(n, (row % period) + offset + 1)' : 'n'};
   const count = seen;
   ${cellReads.join(' ')}
-${bodyOf(program, rowNames(kinds), jsDialect)}
+${bodyOf(program, rowNames(kinds), jsDialect(joined))}
   }
 }`;
     loopTexts.set(program, text);
@@ -196,7 +198,7 @@ ${bodyOf(program, rowNames(kinds), jsDialect)}
 
 const loopTexts = new WeakMap<RowProgram, string>();
 
-const jsDialect: Dialect = {
+const jsDialect = (joined: boolean): Dialect => ({
   language: javaScript,
   zero: '0',
   loop: 'for (let i = 0; i < seen; i++)',
@@ -206,7 +208,8 @@ const jsDialect: Dialect = {
   at: 'base + i * inner',
   read: (place, index) => `x${place}s[${index}]`,
   columnText: 'i',
-  store: (k, index, value) => `out${k}[${index}] = ${value};`,
+  store: (k, index, value) =>
+    joined ? `out0[${k} * outer * inner + ${index}] = ${value};` : `out${k}[${index}] = ${value};`,
   once: (statement) => statement,
   max: (x, y) => `Math.max(${x}, ${y})`,
-};
+});

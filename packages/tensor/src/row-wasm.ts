@@ -42,6 +42,7 @@ export function rowWasm(
   const immediates: Immediate[] = [n];
   if (isAcross) immediates.push(inner);
   if (program.prefix) immediates.push(period, offset);
+  if (program.joined) immediates.push(outer * inner);
   for (const number of numbers) immediates.push(f32(number));
   const items = outer * (isAcross ? Math.ceil(inner / 4) : inner);
   const vectors = isAcross ? n : n / 4;
@@ -63,7 +64,7 @@ function newKernel(
   inputs: readonly Spec[],
   outputs: readonly Spec[],
 ): WasmKernel {
-  const { name, kinds, values, prefix = false } = program;
+  const { name, kinds, values, prefix = false, joined = false } = program;
   if (isAcross && prefix) throw new Error(`${name}: rows of a prefix program lie along the last axis`);
   const places = kinds.flatMap((kind, place) => (kind === 'number' ? [] : [place]));
   const numbers = kinds.flatMap((kind, place) => (kind === 'number' ? [place] : []));
@@ -72,6 +73,7 @@ function newKernel(
   const params: Record<string, Immediate> = { n: 0 };
   if (isAcross) params.inner = 0;
   if (prefix) Object.assign(params, { period: 0, offset: 0 });
+  if (joined) params.rows = 0;
   for (const place of numbers) params[`x${place}`] = f32(0);
   return wasmKernel({
     name,
@@ -224,7 +226,7 @@ function reduce(
 /** The statements of an item: a walk for each stage of reductions, and one that writes the result. */
 function bodyOf(
   w: KernelBody,
-  { kinds, values, prefix = false }: RowProgram,
+  { kinds, values, prefix = false, joined = false }: RowProgram,
   ofAll: ReadonlyMap<Expr, V128>,
   names: Names,
   layout: Layout,
@@ -268,7 +270,10 @@ function bodyOf(
   const asStored = (value: V128, k: number) =>
     outputs[k].dtype === 'i32' ? i32x4.truncSatF32x4S(value) : value;
   if (!byElement) {
-    outer.write(values).forEach((value, k) => void layout.storeRows(names[`out${k}`], asStored(value, k)));
+    outer.write(values).forEach((value, k) => {
+      if (joined) layout.storeRows(w.let(element(names.out0, i32.mul(names.rows, k))), value);
+      else layout.storeRows(names[`out${k}`], asStored(value, k));
+    });
     return;
   }
   const write = (i: I32, four: Four) => {

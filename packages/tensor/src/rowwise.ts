@@ -2,6 +2,7 @@ import { DTypeError, ShapeError } from './errors.ts';
 import { type Expr, operand } from './expr.ts';
 import { type Domain, defineOp, type KernelOp, type KnownValues, type Vjp } from './op.ts';
 import { cast } from './ops/cast.ts';
+import { concat } from './ops/concat.ts';
 import { reshape } from './ops/reshape.ts';
 import { broadcastTo } from './ops/sum.ts';
 import { isElementwise, type OperandKind, type RowProgram, type Rows } from './row-plan.ts';
@@ -20,6 +21,8 @@ export interface RowwiseOptions {
   readonly vjp?: Vjp<RowwiseAttrs> | null;
   /** Rows see only so many columns as `period` and `offset` of a call say; what they do not see is 0. */
   readonly prefix?: boolean;
+  /** Values of rows are one result, f32 [values, ..]. */
+  readonly joined?: boolean;
   /** Element type of a result that is a place in the row. */
   readonly result?: 'i32';
   /** Shapes of x and attributes for the tests, besides [3, 1] and [2, 3, 11]. */
@@ -74,7 +77,9 @@ export function rowwiseAll<const K extends readonly OperandKind[]>(
     kinds,
     values: values(...(kinds.map((_, place) => operand(place)) as unknown as Exprs<K>)),
     prefix: options.prefix,
+    joined: options.joined,
   };
+  if (program.joined && isElementwise(program)) throw new Error(`${name}: joins values of elements`);
   const onTensors = values as unknown as (...operands: (Tensor | number)[]) => readonly Tensor[];
   const op = defineOp(rowOp(program, onTensors, options));
   return (...given) => {
@@ -90,7 +95,7 @@ function rowOp(
   onTensors: (...operands: (Tensor | number)[]) => readonly Tensor[],
   options: RowwiseOptions,
 ): KernelOp<RowwiseAttrs> {
-  const { name, kinds, prefix = false } = program;
+  const { name, kinds, prefix = false, joined = false } = program;
   const tensorKinds = kinds.filter((kind) => kind !== 'number');
   const lead = tensorKinds.indexOf('row');
   const byElement = isElementwise(program);
@@ -127,6 +132,7 @@ function rowOp(
         throw new ShapeError(`${name}: needs ${needs.join(', ')} with n > 0, got ${showAll(inputs)}`);
       }
       const shape = byElement ? x.shape : x.shape.slice(0, -1);
+      if (joined) return [{ shape: [program.values.length, ...shape], dtype: 'f32' }];
       return program.values.map(() => ({ shape, dtype: options.result ?? 'f32' }));
     },
     wgsl: (inputs, outputs, attrs, device) =>
@@ -145,7 +151,13 @@ function rowOp(
           const tensors = [...inputs];
           const rest = [...numbers];
           const operands = kinds.map((kind) => (kind === 'number' ? rest.shift()! : tensors.shift()!));
-          return composedRows(onTensors, kinds, operands, byElement);
+          const results = composedRows(onTensors, kinds, operands, byElement);
+          return joined
+            ? concat(
+                results.map((y) => reshape(y, [1, ...y.shape])),
+                0,
+              )
+            : results;
         }
       : undefined,
     samples: [{ x: [3, 1] }, { x: [2, 3, 11] }, ...(options.samples ?? [])].map(({ x, attrs }) => ({

@@ -322,9 +322,14 @@ export function tensor(
   const spec: Spec = { shape, dtype };
   if (data.length !== size(shape))
     throw new ShapeError(`tensor: ${data.length} numbers do not fill ${show(spec)}`);
-  const buffer = backend.allocate(spec);
-  backend.write(buffer, spec, toHost(data, spec), 0);
-  return new Tensor(spec, backend, { buffer, spec, owners: 0 });
+  const made = empty(backend, spec);
+  try {
+    backend.write(made.buffer, spec, toHost(data, spec), 0);
+    return made;
+  } catch (error) {
+    made.dispose();
+    throw error;
+  }
 }
 
 /** A tensor whose elements may be anything: memory to be written. */

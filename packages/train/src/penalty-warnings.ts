@@ -40,7 +40,10 @@ export async function penaltyWarnings(
           `${digits(times)} times the task's: ${gone} (${digits(lambda / times)} makes them equal)`,
       );
     } else if (enters === 'decoupled') {
-      const moved = (optimizer.lr * pull) / (await readNumber(() => norm(params)));
+      const size = await readNumber(() => norm(params));
+      if (Number.isNaN(size))
+        throw new Error(`update 1: the adapter's norm is NaN, and its numbers are finite`);
+      const moved = (optimizer.lr * pull) / size;
       if (moved * updates < 1) continue;
       say(
         `lr·λ·∇L is ${digits(100 * moved)} % of the adapter's norm, in each of ${updates} updates: ${gone}`,

@@ -1,4 +1,4 @@
-import { type Backend, type Located, newStats } from '../backend.ts';
+import { type Backend, type Located, newStats, outputBuffers } from '../backend.ts';
 import { flopsOf, type HostArray } from '../op.ts';
 import { bytesOf, size } from '../shape.ts';
 import { type CountedAdapter, type CountedDevice, modelOf } from './counted-device.ts';
@@ -68,7 +68,7 @@ export function openCounting(
     write() {},
     read: async ({ spec }: Located): Promise<HostArray> => new Float32Array(size(spec.shape)).fill(1),
     run(op, inputs, outputs, attrs, taken) {
-      const buffers = outputs.map((output, k) => inputs[taken[k]]?.buffer ?? this.allocate(output));
+      const buffers = outputBuffers(this, inputs, outputs, taken);
       if (outputs.every(({ shape }) => size(shape) === 0)) return buffers;
       stats.dispatches++;
       call(op, inputs, outputs, attrs, taken, buffers);

@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module';
 import type { IKernelRunShortcut } from 'gpu.js';
-import { type Backend, countLive, type Located, newStats } from '../backend.ts';
+import { type Backend, countLive, type Located, newStats, outputBuffers } from '../backend.ts';
 import { numbersOf } from '../numbers-of.ts';
 import type { HostArray, HostKernel } from '../op.ts';
 import { bytesPerElement, type Spec, size } from '../shape.ts';
@@ -129,7 +129,7 @@ export function openGpuJs(mode: 'webasm' | 'cpu' = 'webasm'): Backend {
       return elementsOf(source).slice();
     },
     run(op, inputs, outputs, attrs, taken) {
-      const buffers = outputs.map((output, k) => inputs[taken[k]]?.buffer ?? this.allocate(output));
+      const buffers = outputBuffers(this, inputs, outputs, taken);
       if (outputs.every(({ shape }) => size(shape) === 0)) return buffers; // gpu.js takes no empty grid
       const kernel = op.host(inputs, outputs, attrs);
       const sources = inputs.map((t): Located => ({ buffer: t.buffer, offset: t.offset, spec: specOf(t) }));

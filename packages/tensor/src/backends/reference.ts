@@ -1,4 +1,4 @@
-import { type Backend, countLive, type Located, newStats } from '../backend.ts';
+import { type Backend, countLive, type Located, newStats, outputBuffers } from '../backend.ts';
 import { hostFunction } from '../host-function.ts';
 import { numbersOf } from '../numbers-of.ts';
 import type { HostArray, HostKernel } from '../op.ts';
@@ -48,7 +48,7 @@ export function openReference(): Backend {
       return dataOf(source).slice();
     },
     run(op, inputs, outputs, attrs, taken) {
-      const buffers = outputs.map((output, k) => inputs[taken[k]]?.buffer ?? this.allocate(output));
+      const buffers = outputBuffers(this, inputs, outputs, taken);
       stats.dispatches++;
       runOnHost(
         op.host(inputs, outputs, attrs),

@@ -46,8 +46,10 @@ function draw({ b, t, kv, group, d, before, keys }: Case, op: AnyOp, random: () 
   const q = [b, t, kv * group, d];
   const inputs: DrawnInput[] = [real(q), real([b, s, kv, d], type), real([b, s, kv, d], type)];
   if (isGradient) {
-    const lse = real(q.slice(0, 3));
-    inputs.push(real(q), { ...lse, data: lse.data.map((x) => 4 + x) }, real(q.slice(0, 3)));
+    const ofRows = real([2, ...q.slice(0, 3)]);
+    const { length } = ofRows.data;
+    // lse, then delta.
+    inputs.push(real(q), { ...ofRows, data: ofRows.data.map((x, i) => (2 * i < length ? 4 : 0) + x) });
   }
   if (before === 'drawn') {
     const data = Int32Array.from({ length: 2 * b * t }, () => Math.floor(random() * s));

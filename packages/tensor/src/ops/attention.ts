@@ -1,5 +1,5 @@
 import { defineOp, type KernelOp, known, type Sample, sample } from '../op.ts';
-import { rowwise } from '../rowwise.ts';
+import { rowwiseAll } from '../rowwise.ts';
 import type { Spec } from '../shape.ts';
 import { apply, applyAll, type Tensor } from '../tensor.ts';
 import { mul, sub } from './arithmetic.ts';
@@ -52,11 +52,11 @@ const keysSeen = (place: number) => (inputs: readonly Spec[]) =>
 /**
  * Queries, keys, values, what `more` gives for the shapes of queries and of rows, and what each query sees.
  */
-const samples = (more: (q: string, rows: string) => string): readonly Sample<AttentionAttrs>[] => {
+const samples = (more: (q: string, ofRows: string) => string): readonly Sample<AttentionAttrs>[] => {
   const of = (q: readonly number[], s: number, kv: number, end: number | 'seen') => {
     const keys = `[${[q[0], s, kv, q[3]]}]`;
     const seen = end === 'seen' ? `[${[q[0], q[1], 2]}]` : '';
-    const shapes = `[${q}] ${keys} ${keys} ${more(`[${q}]`, `[${q.slice(0, 3)}]`)} ${seen}`;
+    const shapes = `[${q}] ${keys} ${keys} ${more(`[${q}]`, `[2, ${q.slice(0, 3)}]`)} ${seen}`;
     return sample<AttentionAttrs>(shapes.trim().replaceAll(/ +/g, ' '), {
       scale: 0.35,
       offset: end === 'seen' ? 0 : end,
@@ -89,7 +89,7 @@ const attentionOp: KernelOp<AttentionAttrs> = defineOp({
     let given: readonly Tensor[] | undefined;
     let both: readonly Tensor[] | undefined;
     const inputs = () => {
-      given ??= [q, k, v, g, lse, attentionDelta(g, mixed, gLse), ...seen];
+      given ??= [q, k, v, g, ...attentionRows(lse, g, mixed, gLse), ...seen];
       return given;
     };
     const keyAndValue = (place: 0 | 1) => {
@@ -114,22 +114,24 @@ const attentionOp: KernelOp<AttentionAttrs> = defineOp({
   ],
 });
 
-/** ⟨g, mixed⟩ − gLse of each row: what the gradient of a softmax takes from all of the row's. */
-const attentionDelta = rowwise('attentionDelta', ['row', 'row', 'cell'], (g, mixed, gLse) =>
-  sub(rowSum(mul(g, mixed)), gLse),
-);
-
 // The gradients take what the forward pass left, lse, and delta, which together stand for all keys of a row:
 // with s = scale·q·kᵀ the weights are p = e^(s − lse), and ds = p∘(g·vᵀ − delta). Dao et al. 2022, algorithm
-// 4.
+// 4. Both lie in one tensor, as a WebGPU device need not bind more than eight to a kernel.
+
+/** lse, and delta = ⟨g, mixed⟩ − gLse, what the gradient of a softmax takes from all of a row's: [2, ..]. */
+const attentionRows = rowwiseAll(
+  'attentionRows',
+  ['cell', 'row', 'row', 'cell'],
+  (lse, g, mixed, gLse) => [lse, sub(rowSum(mul(g, mixed)), gLse)],
+  { joined: true },
+);
 
 const gradientSamples = {
-  samples: samples((q, rows) => `${q} ${rows} ${rows}`),
+  samples: samples((q, rows) => `${q} ${rows}`),
   // Of lse: so that weights are of the size that they have.
   domains: [
     ...Array.from({ length: 4 }, () => undefined),
     { kind: 'real', min: 2, max: 5 },
-    undefined,
     { kind: 'index', below: 7 },
   ] as const,
 };
@@ -147,9 +149,9 @@ const queryGradientOp: KernelOp<AttentionAttrs> = defineOp({
   wasm: queryGradientWasm,
   flops(inputs, _, { offset }) {
     const sizes = sizesOf(inputs);
-    return 6 * sizes.d * seenPairs(sizes, offset, inputs.length > 6);
+    return 6 * sizes.d * seenPairs(sizes, offset, inputs.length > 5);
   },
-  indices: keysSeen(6),
+  indices: keysSeen(5),
   composed: composedQueryGradient,
   vjp: 'composed',
   ...gradientSamples,
@@ -169,9 +171,9 @@ const keyValueGradientsOp: KernelOp<AttentionAttrs> = defineOp({
   wasm: keyValueGradientsWasm,
   flops(inputs, _, { offset }) {
     const sizes = sizesOf(inputs);
-    return 8 * sizes.d * seenPairs(sizes, offset, inputs.length > 6);
+    return 8 * sizes.d * seenPairs(sizes, offset, inputs.length > 5);
   },
-  indices: keysSeen(6),
+  indices: keysSeen(5),
   composed: composedKeyValueGradients,
   vjp: 'composed',
   ...gradientSamples,

@@ -48,6 +48,12 @@ describeEachBackend((backend) => {
     );
   });
 
+  test('draws no class from a row with a number that is none, and −∞ never', async () => {
+    const { NaN: nan, POSITIVE_INFINITY: infinite } = Number;
+    const x = tensor(backend(), [1, nan, 3, infinite, 0, 0, -infinite, 5, -infinite], [3, 3]);
+    expect(Array.from(await categorical(x, { key: [1, 2] }).data())).toEqual([3, 3, 1]);
+  });
+
   test('is a constant to whoever records, and leaves its labels alone in memory', () => {
     const x = logits();
     const live = backend().stats.liveBytes;

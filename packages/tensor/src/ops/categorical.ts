@@ -1,12 +1,16 @@
 import { DTypeError, ShapeError } from '../errors.ts';
 import { kernel, wide } from '../kernel-record.ts';
-import { defineOp, type KernelOp, sample } from '../op.ts';
+import { defineOp, type KernelOp, known, sample } from '../op.ts';
 import { drawnTogether, philox, philoxWasm, philoxWgsl } from '../philox.ts';
 import { gumbelStream, type RandomOptions } from '../random.ts';
+import { rowwise } from '../rowwise.ts';
 import { show, size } from '../shape.ts';
 import { apply, scope, type Tensor, withoutRecorders } from '../tensor.ts';
 import { f32x4, i32, i32x4, math, v128, wasmKernel } from '../wasm/index.ts';
-import { argmax } from './argmax.ts';
+import { largestPlace, requireCountable } from './argmax.ts';
+import { less, where } from './comparison.ts';
+import { abs } from './functions.ts';
+import { countOf, rowSum } from './rows.ts';
 
 export interface CategoricalOptions extends RandomOptions {
   /** Row of a larger draw that the first row is, for a draw in pieces; left out: 0. */
@@ -84,16 +88,40 @@ const addGumbelOp: KernelOp<NoiseAttrs> = defineOp({
   tolerance: 4e-5,
 });
 
+/** Sums of finite numbers are below this; what is below −it stands for −∞. */
+const largest = 1e38;
+
+/** The place of the largest in a row; n, which is none, where a number is NaN. */
+const drawnClass = rowwise(
+  'drawnClass',
+  ['row'],
+  (x) => {
+    // NUMERICS: by a sum, which is NaN where a number is: the largest may pass over one.
+    const total = rowSum(where(less(x, -largest), 0, x));
+    return where(less(abs(total), largest), largestPlace(x), countOf(x));
+  },
+  {
+    result: 'i32',
+    vjp: null,
+    samples: [{ x: [2, 70] }, { x: [4, 200] }],
+    known: [known('[[1, 3, 3], [-1, -2, -3]]', [1, 0])],
+  },
+);
+
 /**
  * A class drawn from softmax(logits) in each row: argmax(logits + g) with Gumbel noise g from
- * Philox4x32-10. It has no gradient. logits f32 [.., n] → i32 [..]. The same options draw the same noise on
- * every backend, and rows draw the same in pieces as whole; firstRow·n must be a multiple of 4.
- * Source: Gumbel 1954; Maddison et al., A* Sampling, 2014.
+ * Philox4x32-10. It has no gradient. logits f32 [.., n] → i32 [..]; n, no class at all, for a row with a NaN
+ * or +∞, so that the cross-entropy of what was drawn is NaN too. The same options draw the same noise on
+ * every backend, and rows draw the same in pieces as whole; firstRow·n must be a multiple of 4. Throws
+ * ShapeError for n > 2²⁴. Source: Gumbel 1954; Maddison et al., A* Sampling, 2014.
  */
 export function categorical(
   logits: Tensor,
   { key, counter = [0, 0], firstRow = 0 }: CategoricalOptions,
 ): Tensor {
+  requireCountable('categorical', logits);
   const first = firstRow * logits.shape.at(-1)!;
-  return withoutRecorders(() => scope(() => argmax(apply(addGumbelOp, [logits], { key, counter, first }))));
+  return withoutRecorders(() =>
+    scope(() => drawnClass(apply(addGumbelOp, [logits], { key, counter, first }))),
+  );
 }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { clamp, maximum, minimum, tensor, where } from '../index.ts';
+import { add, clamp, erf, maximum, minimum, sigmoid, tanh, tensor, where } from '../index.ts';
 import { describeEachBackend } from '../testing/index.ts';
 import { lastGradients } from '../testing/last-gradients.ts';
 
@@ -17,6 +17,15 @@ describe('comparison', () => {
         [1, 0.5, 0],
         [0, 0.5, 1],
       ]);
+    });
+
+    test('what bounds or chooses numbers hides no NaN', async () => {
+      const [x, one] = [row(Number.NaN, 2, Number.NaN), row(1, 1, 1)];
+      const bounded = [maximum(x, one), maximum(one, x), minimum(x, 3), minimum(one, x), clamp(x, -1, 1)];
+      const chosen = [where(x, one, 2), where(add(x, one), one, x)];
+      for (const y of [...bounded, ...chosen, tanh(x), sigmoid(x), erf(x)]) {
+        expect(Array.from(await y.data(), Number.isNaN)).toEqual([true, false, true]);
+      }
     });
 
     test('clamp hands the gradient on at both of its bounds, and not beyond', async () => {

@@ -15,8 +15,8 @@ export const equal = elementwise('equal', (x, y) => scalar.call(scalar.equal, x,
 });
 
 /**
- * x where the condition is not 0, else y; differentiable in x and y, not in the condition.
- * f32 [..], [..], [..] → f32 [broadcast].
+ * x where the condition is not 0, else y, and NaN where it is NaN; differentiable in x and y, not in the
+ * condition. f32 [..], [..], [..] → f32 [broadcast].
  */
 export const where = elementwise('where', (condition, x, y) => scalar.call(scalar.where, condition, x, y), {
   known: [['[-1, 0, 2] [1, 2, 3] [4, 5, 6]', [1, 5, 3]]],

@@ -27,6 +27,12 @@ export const rowMean = ((x: Tensor | Expr) =>
     ? call(div, reduced('rowSum', x), count)
     : mul(sum(x, along), 1 / x.shape.at(-1)!)) as RowFunction;
 
+/** n, the numbers that a row has: of a tensor the length of its last axis. */
+export const countOf = ((x: Tensor | Expr) => (x instanceof Expr ? count : x.shape.at(-1)!)) as {
+  (x: Expr): Expr;
+  (x: Tensor): number;
+};
+
 /** 0 … n − 1 along the last axis: the place of each element in its row. f32 [.., n] → f32 [n]. */
 export const columnOf = ((x: Tensor | Expr) =>
   x instanceof Expr ? column : arange(x.backend, x.shape.at(-1)!)) as RowFunction;

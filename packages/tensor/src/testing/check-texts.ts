@@ -10,6 +10,9 @@ const wgslDevices: readonly WgslDevice[] = [
   { subgroupSize: 8, software: true },
 ];
 
+/** `maxStorageBuffersPerShaderStage` of every WebGPU device at the least. */
+const mostBound = 8;
+
 /**
  * What a size is replaced by: multiples, which keep divisibility, and others, which keep powers of two or
  * nothing.
@@ -76,7 +79,8 @@ interface Language {
  * Throws when an op writes a size or a scalar into its kernel text. A text may depend on a size, as where a
  * tile is chosen by it; but then some other size gives the same text. So each size of each sample is replaced
  * by others that infer takes, and one of them must leave the text as it is; likewise each number that is not
- * whole in attrs. Where none of these calls makes new WGSL, none makes new WebAssembly.
+ * whole in attrs. Where none of these calls makes new WGSL, none makes new WebAssembly. Throws too where a
+ * kernel binds more buffers than WebGPU has on every device.
  */
 export function checkTexts(op: AnyOp): void {
   if (op.kind !== 'kernel') return;
@@ -126,7 +130,14 @@ function languagesOf(op: KernelOp<object>): Language[] {
       name: `WGSL (${device.subgroupSize} lanes)`,
       write(call) {
         const kernel = kernelOf(op, call, device);
-        return once(kernel.key, kernel.text());
+        const text = kernel.text();
+        const bound = text.match(/var<storage/g)?.length ?? 0;
+        if (bound > mostBound) {
+          throw new Error(
+            `${op.name}: binds ${bound} buffers, and a device need not take more than ${mostBound}`,
+          );
+        }
+        return once(kernel.key, text);
       },
     };
   });

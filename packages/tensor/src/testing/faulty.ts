@@ -1,13 +1,15 @@
 import type { Backend } from '../backend.ts';
 import { DeviceError, OutOfMemoryError } from '../errors.ts';
+import { size } from '../shape.ts';
 import { poisonOf } from './poisoned.ts';
 
 /**
  * What goes wrong at a call. `allocation`: there is no memory, once. `dispatch`, `write`, `read`: the call is
  * refused. `loss`: from a dispatch on nothing is computed, which the next read tells. `hang`: no read after a
  * dispatch is ever answered. `wrong`: a dispatch of which numbers come gives NaN, once; indices have none.
+ * `speck`: one number of what it gives is NaN, another one at each place.
  */
-export const faults = ['allocation', 'dispatch', 'write', 'read', 'loss', 'hang', 'wrong'] as const;
+export const faults = ['allocation', 'dispatch', 'write', 'read', 'loss', 'hang', 'wrong', 'speck'] as const;
 export type Fault = (typeof faults)[number];
 
 /** The same backend, which fails at a call. */
@@ -52,6 +54,13 @@ export function faulty(backend: Backend, fault: Fault, at: number): FaultyBacken
       const numbers = outputs.flatMap(({ dtype }, k) => (dtype === 'f32' || dtype === 'f16' ? k : []));
       if (numbers.length > 0 && isHere(['wrong'])) {
         for (const k of numbers) backend.write(buffers[k], outputs[k], poisonOf(outputs[k]), 0);
+      }
+      if (numbers.length > 0 && isHere(['speck'])) {
+        const k = numbers[at % numbers.length];
+        const { shape, dtype } = outputs[k];
+        // By the golden ratio, so that places next to each other are far apart.
+        const i = Math.floor(size(shape) * ((at * 0.6180339887498949) % 1));
+        if (size(shape) > 0) backend.write(buffers[k], outputs[k], poisonOf({ shape: [1], dtype }), i);
       }
       return buffers;
     },

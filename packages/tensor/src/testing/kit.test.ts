@@ -66,6 +66,24 @@ describe('checkTexts', () => {
     expect(() => checkTexts(scaleOp((_, scale) => `x * ${scale}`))).toThrow('text holds the scalar 0.5');
   });
 
+  test('finds a kernel that binds more than every device takes', () => {
+    const binding = (count: number): Op<Attrs> => ({
+      ...(scaleOp(() => '') as KernelOp<Attrs>),
+      wgsl: ([x], [out]) =>
+        kernel({
+          name: 'scale',
+          in: Object.fromEntries(Array.from({ length: count - 1 }, (_, i) => [`x${i}`, x])),
+          out: { out },
+          grid: { cells: 1 },
+          body: () => '',
+        }),
+    });
+    expect(() => checkTexts(binding(8))).not.toThrow();
+    expect(() => checkTexts(binding(9))).toThrow(
+      'scale: binds 9 buffers, and a device need not take more than 8',
+    );
+  });
+
   test('finds two texts under one key', () => {
     const op = scaleOp((n) => (n > 16 ? 'tiled' : 'plain')) as KernelOp<Attrs>;
     const keyed = (x: Spec, out: Spec) =>

@@ -1,4 +1,4 @@
-import { type Backend, type Bits, type DeviceBuffer, newStats } from '../../backend.ts';
+import { type Backend, type Bits, type DeviceBuffer, newStats, outputBuffers } from '../../backend.ts';
 import type { Immediate, Kernel } from '../../kernel-record.ts';
 import { numbersOf } from '../../numbers-of.ts';
 import { flopsOf, type HostArray } from '../../op.ts';
@@ -263,9 +263,7 @@ export async function openWebGpu(options: WebGpuOptions = {}): Promise<WebGpuBac
     read: async (source) => hostArray(source.spec, await reads.bytesOf(source)),
     run(op, inputs, outputs, attrs, taken) {
       requireBindable(op.name, [...inputs, ...outputs], maxBindingBytes);
-      const buffers = outputs.map(
-        (output, k) => (inputs[taken[k]]?.buffer ?? this.allocate(output)) as PooledBuffer,
-      );
+      const buffers = outputBuffers(this, inputs, outputs, taken);
       if (outputs.some(({ shape }) => size(shape) > 0)) {
         const kernel = op.wgsl(inputs, outputs, attrs, wgsl, taken);
         const donated = new Map(taken.flatMap((input, k) => (input < 0 ? [] : [[input, k]])));

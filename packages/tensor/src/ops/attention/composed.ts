@@ -66,10 +66,12 @@ export function composedAttention(
 
 /** Weights, and the gradient in the scores: both [b·kv, group·t, s]. */
 function weightsAndPull(
-  [q, k, v, g, lse, delta, seen]: readonly Tensor[],
+  [q, k, v, g, rows, seen]: readonly Tensor[],
   attrs: AttentionAttrs,
 ): [weights: Tensor, pull: Tensor] {
   const sizes = sizesOf([q, k]);
+  const { b, t, h } = sizes;
+  const [lse, delta] = [0, 1].map((plane) => reshape(slice(rows, [plane, 0, 0, 0], [1, b, t, h]), [b, t, h]));
   const weights = exp(sub(scoresOf([q, k], seen, attrs), byRow(lse, sizes)));
   const pull = matmul(byHead(g, sizes), byHead(v, sizes), { transposeB: true });
   return [weights, mul(mul(weights, sub(pull, byRow(delta, sizes))), attrs.scale)];

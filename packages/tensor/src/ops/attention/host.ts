@@ -64,15 +64,16 @@ export function attentionLoop(sizes: AttentionSizes, attrs: AttentionAttrs): Hos
 function eachPair(
   sizes: AttentionSizes,
   attrs: AttentionAttrs,
-  [q, k, v, g, lse, delta, seen]: readonly HostArray[],
+  [q, k, v, g, rows, seen]: readonly HostArray[],
   visit: (atQuery: number, atKey: number, weight: number, pull: number) => void,
 ): void {
-  const { d } = sizes;
+  const { b, t, h, d } = sizes;
+  const plane = b * t * h;
   eachQuery(sizes, attrs, seen, ({ row, first, last, keys, step }) => {
     for (let j = first; j <= last; j++) {
       const [atQuery, atKey] = [row * d, keys + j * step];
-      const weight = Math.exp(attrs.scale * dot(q, atQuery, k, atKey, d) - lse[row]);
-      const pull = attrs.scale * weight * (dot(g, atQuery, v, atKey, d) - delta[row]);
+      const weight = Math.exp(attrs.scale * dot(q, atQuery, k, atKey, d) - rows[row]);
+      const pull = attrs.scale * weight * (dot(g, atQuery, v, atKey, d) - rows[plane + row]);
       visit(atQuery, atKey, weight, pull);
     }
   });

@@ -64,15 +64,14 @@ export function seenPairs({ b, t, h, s }: AttentionSizes, offset: number, bounde
   return b * h * (growing * offset + (growing * (growing + 1)) / 2 + (t - growing) * s);
 }
 
-/** Checks the inputs of a gradient: q, k, v, g, lse and delta, and what each query sees. */
+/** Checks the inputs of a gradient: q, k, v, g, lse and delta in one tensor, and what each query sees. */
 export function checkGradientInputs(name: string, inputs: readonly Spec[], attrs: AttentionAttrs): void {
-  const [q, k, v, g, lse, delta, seen] = inputs;
+  const [q, k, v, g, rows, seen] = inputs;
   checkAttention(name, [q, k, v], seen, attrs);
-  if ([k, v, g, lse, delta].some(({ dtype }) => dtype !== 'f32'))
+  if ([k, v, g, rows].some(({ dtype }) => dtype !== 'f32'))
     throw new DTypeError(`${name}: needs f32, got ${showAll(inputs)}`);
-  const rows = q.shape.slice(0, 3);
-  if (!sameShape(g.shape, q.shape) || !sameShape(lse.shape, rows) || !sameShape(delta.shape, rows)) {
-    const needs = `q [b, t, h, d], k, v, a gradient as q, and twice [b, t, h]`;
+  if (!sameShape(g.shape, q.shape) || !sameShape(rows.shape, [2, ...q.shape.slice(0, 3)])) {
+    const needs = `q [b, t, h, d], k, v, a gradient as q, and [2, b, t, h]`;
     throw new ShapeError(`${name}: needs ${needs}, got ${showAll(inputs)}`);
   }
 }

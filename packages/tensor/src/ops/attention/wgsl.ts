@@ -1,6 +1,6 @@
 import { f32, type Kernel, kernel } from '../../kernel-record.ts';
 import type { WgslDevice } from '../../op.ts';
-import type { DType, Spec } from '../../shape.ts';
+import { type DType, type Spec, size } from '../../shape.ts';
 import { load, load4, storageType } from '../../wgsl.ts';
 import { type AttentionAttrs, type AttentionSizes, sizesOf } from './problem.ts';
 
@@ -226,6 +226,11 @@ function queryRows(form: Form): string {
 
 /** The place of a query among all of all heads. */
 const placeOf = (query: string) => `(batch * p.t + ${query}) * p.h + head`;
+/** Read one at a time. */
+const flat = ({ shape, dtype }: Spec): Spec => ({ shape: [size(shape)], dtype });
+/** lse and delta of the query at a place: the first and the second plane of `ofRows`. */
+const lseAt = (place: string) => `ofRows[${place}]`;
+const deltaAt = (place: string) => `ofRows[p.b * p.t * p.h + ${place}]`;
 
 interface Rows {
   readonly name: string;
@@ -245,7 +250,7 @@ function rowsKernel({ sizes, form, attrs, length, heads, body, ...record }: Rows
   const blocks = Math.ceil(length / form.rows);
   const tiles = b * heads * blocks;
   const alone = form.lanes === 1;
-  /** Those of vectors are read in pieces. */
+  /** Vectors are read in pieces. */
   const bindings = (specs: Readonly<Record<string, Spec>>) =>
     Object.fromEntries(
       Object.entries(specs).map(([name, { dtype, shape }]) => [
@@ -257,7 +262,7 @@ function rowsKernel({ sizes, form, attrs, length, heads, body, ...record }: Rows
     name: record.name,
     in: bindings(record.in),
     out: bindings(record.out),
-    params: { t, h, d, s, kv, group, offset: attrs.offset, tiles, blocks, scale: f32(attrs.scale) },
+    params: { b, t, h, d, s, kv, group, offset: attrs.offset, tiles, blocks, scale: f32(attrs.scale) },
     grid: alone
       ? { groups: Math.ceil(tiles / loners), workgroup: loners }
       : { groups: tiles, workgroup: form.lanes },
@@ -336,13 +341,13 @@ export function queryGradientKernel(
   attrs: AttentionAttrs,
   device: WgslDevice,
 ): Kernel {
-  const [q, k, v, g, lse, delta, seen] = inputs;
+  const [q, k, v, g, ofRows, seen] = inputs;
   const sizes = sizesOf(inputs);
   const form = formOf(sizes, seen !== undefined, device, sizes.t, 1);
   const each = range(form.rows);
   return rowsKernel({
     name: 'attentionQueryGradient',
-    in: { q, k, v, g, lse, delta, ...(seen && { seen }) },
+    in: { q, k, v, g, ofRows: flat(ofRows), ...(seen && { seen }) },
     out: { dq },
     attrs,
     sizes,
@@ -350,7 +355,7 @@ export function queryGradientKernel(
     length: sizes.t,
     heads: sizes.h,
     body: () => `${queryRows(form)}
-  ${each.map((i) => `let at${i} = ${placeOf(`min(p.t - 1u, row + ${i}u)`)}; let lse${i} = lse[at${i}]; let delta${i} = delta[at${i}];`).join('\n  ')}
+  ${each.map((i) => `let at${i} = ${placeOf(`min(p.t - 1u, row + ${i}u)`)}; let lse${i} = ${lseAt(`at${i}`)}; let delta${i} = ${deltaAt(`at${i}`)};`).join('\n  ')}
 ${sums(form, 'o')}
   for (var column = begin; column < end; column += ${form.lanes}u) {
 ${products(form, 's', vectors('q', 'h'), vectors('k', 'kv'))}
@@ -376,7 +381,7 @@ export function keyValueGradientsKernel(
   attrs: AttentionAttrs,
   device: WgslDevice,
 ): Kernel {
-  const [q, k, v, g, lse, delta, seen] = inputs;
+  const [q, k, v, g, ofRows, seen] = inputs;
   const sizes = sizesOf(inputs);
   const form = formOf(sizes, seen !== undefined, device, sizes.s, 2);
   const each = range(form.rows);
@@ -384,7 +389,7 @@ export function keyValueGradientsKernel(
   const earliest = form.bounded ? '0u' : 'u32(max(0, i32(row) - i32(p.offset)))';
   return rowsKernel({
     name: 'attentionKeyValueGradients',
-    in: { q, k, v, g, lse, delta, ...(seen && { seen }) },
+    in: { q, k, v, g, ofRows: flat(ofRows), ...(seen && { seen }) },
     out: { dk, dv },
     attrs,
     sizes,
@@ -403,7 +408,7 @@ ${products(form, 's', vectors('k', 'kv'), vectors('q', 'h'))}
 ${products(form, 'u', vectors('v', 'kv'), vectors('g', 'h'))}
     let query = min(p.t - 1u, column + mine); let at = ${placeOf('query')};
     let firstKey = ${first}; let lastKey = select(-1, ${last}, column + mine < p.t);
-    let lseOfQuery = lse[at]; let deltaOfQuery = delta[at];
+    let lseOfQuery = ${lseAt('at')}; let deltaOfQuery = ${deltaAt('at')};
     ${each
       .map((i) => {
         const key = `i32(row + ${i}u)`;

@@ -34,10 +34,10 @@ import {
   zeroVectors,
 } from './blocks.ts';
 
-type Input = 'q' | 'k' | 'v' | 'g' | 'lse' | 'delta' | 'seen';
+type Input = 'q' | 'k' | 'v' | 'g' | 'ofRows' | 'seen';
 
-const namesOf = ([q, k, v, g, lse, delta, seen]: readonly Spec[]) =>
-  ({ q, k, v, g, lse, delta, ...(seen && { seen }) }) as Readonly<Record<Input, Spec>>;
+const namesOf = ([q, k, v, g, ofRows, seen]: readonly Spec[]) =>
+  ({ q, k, v, g, ofRows, ...(seen && { seen }) }) as Readonly<Record<Input, Spec>>;
 
 /** dq for the CPU engine. An item is 64 queries of a head, which pass over 64 keys at a time. */
 export function queryGradientWasm(
@@ -45,7 +45,7 @@ export function queryGradientWasm(
   [dq]: readonly Spec[],
   { scale, offset }: AttentionAttrs,
 ): WasmKernel | undefined {
-  const [q, k, v, g, , , seen] = inputs;
+  const [q, k, v, g, , seen] = inputs;
   const sizes = sizesOf(inputs);
   const { b, t, h, d, s } = sizes;
   if (!fitsScratch(d, 3)) return undefined;
@@ -54,12 +54,18 @@ export function queryGradientWasm(
     name: 'attentionQueryGradient',
     in: namesOf(inputs),
     out: { dq },
-    params: { ...paramsOf(sizes, offset), blocks, panel: panelBytes(d), scale: real(scale) },
+    params: {
+      ...paramsOf(sizes, offset),
+      plane: b * t * h,
+      blocks,
+      panel: panelBytes(d),
+      scale: real(scale),
+    },
     items: b * h * blocks,
     cost: (Math.min(t, blockRows) * s * d) / 5,
     variant: [seen !== undefined],
     body(w, names) {
-      const { t, h, d, s, kv, group, blocks, panel } = names;
+      const { t, h, d, s, kv, group, plane, blocks, panel, ofRows } = names;
       const seenBy = seen ? names.seen : undefined;
       const scale = w.let(f32x4.splat(names.scale));
       const scores = w.let(i32.add(w.scratch, 64));
@@ -90,8 +96,8 @@ export function queryGradientWasm(
           const bounds = boundsOf(w, names, seenBy, batch, i);
           const [first, last] = bounds.map((bound) => w.let(i32x4.splat(bound)));
           const row = w.let(i32.add(i32.mul(i32.add(i32.mul(batch, t), i), h), head));
-          const lse = w.let(v128.load32Splat(element(names.lse, row)));
-          const delta = w.let(v128.load32Splat(element(names.delta, row)));
+          const lse = w.let(v128.load32Splat(element(ofRows, row)));
+          const delta = w.let(v128.load32Splat(element(ofRows, w.let(i32.add(plane, row)))));
           eachFour(w, range, (c) => {
             const key = w.let(numbersFrom(i32.add(from, c)));
             const past = i32x4.gtS(key, last);
@@ -137,21 +143,27 @@ export function keyValueGradientsWasm(
   [dk, dv]: readonly Spec[],
   { scale, offset }: AttentionAttrs,
 ): WasmKernel | undefined {
-  const [q, k, v, g, , , seen] = inputs;
+  const [q, k, v, g, , seen] = inputs;
   const sizes = sizesOf(inputs);
-  const { b, t, d, s, kv, group } = sizes;
+  const { b, t, h, d, s, kv, group } = sizes;
   if (!fitsScratch(d, 4)) return undefined;
   const blocks = Math.ceil(s / blockRows);
   return wasmKernel({
     name: 'attentionKeyValueGradients',
     in: namesOf(inputs),
     out: { dk, dv },
-    params: { ...paramsOf(sizes, offset), blocks, panel: panelBytes(d), scale: real(scale) },
+    params: {
+      ...paramsOf(sizes, offset),
+      plane: b * t * h,
+      blocks,
+      panel: panelBytes(d),
+      scale: real(scale),
+    },
     items: b * kv * blocks,
     cost: (Math.min(s, blockRows) * t * group * d) / 4,
     variant: [seen !== undefined],
     body(w, names) {
-      const { t, h, d, s, kv, group, blocks, panel } = names;
+      const { t, h, d, s, kv, group, plane, blocks, panel, ofRows } = names;
       const seenBy = seen ? names.seen : undefined;
       const scale = w.let(f32x4.splat(names.scale));
       const weights = w.let(i32.add(w.scratch, 64));
@@ -216,8 +228,8 @@ export function keyValueGradientsWasm(
                 const token = w.let(i32.add(query, i32.min(c, i32.sub(n, 1))));
                 const row = w.let(i32.add(i32.mul(i32.add(i32.mul(batch, t), token), h), head));
                 const [first, last] = boundsOf(w, names, seenBy, batch, token);
-                w.store(element(lses, c), i32.load(element(names.lse, row)));
-                w.store(element(deltas, c), i32.load(element(names.delta, row)));
+                w.store(element(lses, c), i32.load(element(ofRows, row)));
+                w.store(element(deltas, c), i32.load(element(ofRows, w.let(i32.add(plane, row)))));
                 w.store(element(firsts, c), i32.select(first, s, i32.ltS(c, n)));
                 w.store(element(lasts, c), last);
               });
