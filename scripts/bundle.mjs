@@ -79,7 +79,7 @@ async function make(folder, { entries, sources, packages }) {
       outdir: beside,
       absWorkingDir: join(packages, 'cli'),
       ...{ bundle: true, splitting: true, format: 'esm', platform: 'node', target: 'node20' },
-      ...{ sourcemap: true, keepNames: true, logLevel: 'silent' },
+      ...{ sourcemap: true, sourcesContent: false, keepNames: true, logLevel: 'silent' },
       plugins: [fromElsewhere(packages), asTheyLie(sources)],
     });
     renameSync(beside, folder);

@@ -2,11 +2,14 @@ import { execFile } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 
 const bin = join(import.meta.dirname, '../bin/flex.mjs');
 const micro = join(import.meta.dirname, '../assets/micro');
 const tasks = join(import.meta.dirname, '../assets/quickstart/tasks.jsonl');
+
+// A bundle may be made first, on a machine that is busy.
+vi.setConfig({ testTimeout: 300_000 });
 
 let folder: string;
 beforeAll(() => {
@@ -33,7 +36,7 @@ interface Ended {
 /** Runs the command line in a process of its own. */
 function flex(args: readonly string[], node: readonly string[] = []): Promise<Ended> {
   return new Promise((resolve) =>
-    execFile(process.execPath, [...node, bin, ...args], { timeout: 50_000 }, (error, stdout, stderr) =>
+    execFile(process.execPath, [...node, bin, ...args], {}, (error, stdout, stderr) =>
       resolve({ code: error?.code ?? 0, stdout, stderr }),
     ),
   );
