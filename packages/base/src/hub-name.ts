@@ -8,7 +8,7 @@ export interface HubName {
   readonly kind: HubKind;
   /** `org/name`. */
   readonly repository: string;
-  /** A branch, a tag, a commit or a commit's beginning; null for `main`. */
+  /** A branch, a tag, a commit or a commit's beginning, or a reference as `refs/pr/1`; null for `main`. */
   readonly revision: string | null;
   /** A file or folder of rows in a data set; empty for all of it. */
   readonly inside: string;
@@ -17,18 +17,34 @@ export interface HubName {
 /** Rows of data, which are files here rather than repositories there. */
 const rowFile = /\.(jsonl?|parquet|gz|zst|csv|txt)$/;
 
-/** The name that a text has the form of; null for another text, such as a path. */
+/** A repository, and behind it `@revision`, with a file perhaps, or a file. */
+const form = /^(\w[\w.-]*\/\w[\w.-]*)(?:@(.+)|\/([^:]+))?$/;
+
+/** References with a slash that stand for themselves where a file may follow, as in Hugging Face's paths. */
+const ownReference = /^refs\/(?:pr\/\d+|convert\/\w+)(?=\/|$)/;
+
+/**
+ * The name that a text has the form of; null for another text, such as a path. A revision may have slashes;
+ * those in a data set's, which a file may follow, are written `%2F` but in `refs/pr/1` and `refs/convert/…`.
+ */
 export function parseHubName(text: string, kind: HubKind): HubName | null {
-  const [, repository, revision, inside = ''] =
-    /^(\w[\w.-]*\/\w[\w.-]*)(?:@([^/@\s]+))?(?:\/([^:]+))?$/.exec(text) ?? [];
+  const [, repository, named, file = ''] = form.exec(text) ?? [];
   if (repository === undefined || repository.includes('--')) return null;
-  if (kind === 'dataset' ? rowFile.test(repository) : inside !== '') return null;
-  return { kind, repository, revision: revision ?? null, inside };
+  const isData = kind === 'dataset';
+  if (isData ? rowFile.test(repository) : file !== '') return null;
+  if (named === undefined) return { kind, repository, revision: null, inside: file };
+  const [revision] = (isData && (ownReference.exec(named) ?? /^[^/]*/.exec(named))) || [named];
+  const inside = named.slice(revision.length + 1);
+  const isRevision = /^[^/@\s]+(\/[^/@\s]+)*$/.test(revision);
+  if (!isRevision || inside.includes(':')) return null;
+  return { kind, repository, revision: revision.replaceAll('%2F', '/'), inside };
 }
 
 /** `org/name@revision/file`, as `parseHubName` reads it. */
-export function hubNameText({ repository, revision, inside }: HubName): string {
-  return `${repository}${revision === null ? '' : `@${revision}`}${inside === '' ? '' : `/${inside}`}`;
+export function hubNameText({ kind, repository, revision, inside }: HubName): string {
+  const isPlain = kind !== 'dataset' || revision?.replace(ownReference, '') === '';
+  const at = revision === null ? '' : `@${isPlain ? revision : revision.replaceAll('/', '%2F')}`;
+  return `${repository}${at}${inside === '' ? '' : `/${inside}`}`;
 }
 
 /** The folder of a repository in the cache, such as `models--org--name`. */

@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { ConfigError } from './errors.ts';
 import { expandHome, homePath } from './home-path.ts';
 import { hubCache, hubName, lastName, notCachedOf } from './hub-cache.ts';
+import { hubNameText, parseHubName } from './hub-name.ts';
 import { locate, type PathKind, pathTo } from './locate.ts';
 import { mapPaths } from './options.ts';
 import { temporaryFolder } from './testing/index.ts';
@@ -122,6 +123,28 @@ describe("a name of the hub stands for a snapshot in Hugging Face's cache:", () 
     expect(refusal('org/rows', 'model')).toContain('flex model fetch org/rows gets it');
     expect(refusal('org/none@x/a.jsonl', 'dataset')).toContain('flex data fetch org/none@x/a.jsonl gets it');
     expect(refusal('org/none/a.jsonl', 'dataset')).toContain('flex data fetch org/none/a.jsonl gets it');
+  });
+
+  test('of a reference with a slash, written %2F in a data set but for those of its own', () => {
+    const { older } = repository('models--org--name');
+    for (const reference of ['refs/pr/1', 'feature/x']) {
+      cached(`models--org--name/refs/${reference}`, other);
+      expect(locate(`org/name@${reference}`, 'model')).toBe(older);
+    }
+    const command = /lacks its revision refs\/pr\/2.*flex model fetch org\/name@refs\/pr\/2 gets/;
+    expect(refusal('org/name@refs/pr/2', 'model')).toMatch(command);
+    for (const odd of ['org/name@/x', 'org/name@x//y', 'org/name@x/', 'org/name@x y/z', 'org/name@a@b'])
+      expect(parseHubName(odd, 'model')).toBeNull();
+    const rows = (text: string) => {
+      const name = parseHubName(text, 'dataset')!;
+      expect(hubNameText(name)).toBe(text);
+      return [name.revision, name.inside];
+    };
+    expect(rows('org/rows@refs/pr/1/a/b.jsonl')).toEqual(['refs/pr/1', 'a/b.jsonl']);
+    expect(rows('org/rows@refs/convert/parquet')).toEqual(['refs/convert/parquet', '']);
+    expect(rows('org/rows@feature%2Fx/a.jsonl')).toEqual(['feature/x', 'a.jsonl']);
+    expect(rows('org/rows@refs/pr/1x')).toEqual(['refs', 'pr/1x']);
+    expect(rows('org/rows@v1/a b@c.jsonl')).toEqual(['v1', 'a b@c.jsonl']);
   });
 
   test('but a folder here comes first', () => {

@@ -1,6 +1,7 @@
+import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { DataError } from './errors.ts';
-import { parseJson } from './parse-json.ts';
+import { duplicateKey, parseJson } from './parse-json.ts';
 
 const lists = (depth: number) => '['.repeat(depth) + ']'.repeat(depth);
 const objects = (depth: number) => `${'{"a":'.repeat(depth)}1${'}'.repeat(depth)}`;
@@ -29,4 +30,20 @@ test('what is closed again, and brackets in texts, do not count', () => {
   ]) {
     expect(parseJson(JSON.stringify([text]), 'x')).toEqual([text]);
   }
+});
+
+test('a key that an object has twice is found, however it is written and whatever else looks like a key', () => {
+  const twice = (text: string) => duplicateKey(text, JSON.parse(text));
+  expect(twice('{"a": 1, "b": {"a": 2}, "a" \t\n: 3}')).toBe('a');
+  expect(twice('[[{"\\u0061": 1, "a": 2}]]')).toBe('a');
+  expect(twice('{"x\\\\": {"__proto__": 1, "__proto__": 2}}')).toBe('__proto__');
+  expect(twice('{"\\"a\\": 1": "b\\": ", "b": ["a", {"\\"a\\": 1": null}]}')).toBeUndefined();
+  fc.assert(
+    fc.property(fc.jsonValue({ maxDepth: 4 }), (value) => {
+      for (const text of [JSON.stringify(value), JSON.stringify(value, null, 1)]) {
+        expect(twice(text)).toBeUndefined();
+        expect(twice(`[${text}, {"k": ${text}, "k": ${text}}]`)).toBe('k');
+      }
+    }),
+  );
 });

@@ -23,8 +23,36 @@ export function parseJson(text: string, where: string): unknown {
   }
 }
 
-/** A key that one object of the JSON text has twice, of which JSON.parse keeps the last only. */
-export function duplicateKey(validJson: string): string | undefined {
+/** A key that an object of a JSON text has twice, of which its value by JSON.parse keeps the last only. */
+export function duplicateKey(validJson: string, value: unknown): string | undefined {
+  // A vocabulary has a quarter of a million keys, hardly ever one twice, and counting is ten times as quick.
+  return keysInText(validJson) === keysIn(value) ? undefined : firstDuplicate(validJson);
+}
+
+/** Keys in all objects of a JSON text: its texts that a colon follows. */
+function keysInText(validJson: string): number {
+  const [quote, backslash, colon] = [34, 92, 58];
+  let keys = 0;
+  for (let at = validJson.indexOf('"'); at !== -1; at = validJson.indexOf('"', at + 1)) {
+    for (at++; validJson.charCodeAt(at) !== quote; at++) if (validJson.charCodeAt(at) === backslash) at++;
+    let next = at + 1;
+    while (validJson.charCodeAt(next) <= 32) next++;
+    if (validJson.charCodeAt(next) === colon) keys++;
+  }
+  return keys;
+}
+
+/** Keys in all objects of a value of JSON. */
+function keysIn(value: unknown): number {
+  if (typeof value !== 'object' || value === null) return 0;
+  const isList = Array.isArray(value);
+  const inner: readonly unknown[] = isList ? value : Object.values(value);
+  let keys = isList ? 0 : inner.length;
+  for (const each of inner) if (typeof each === 'object') keys += keysIn(each);
+  return keys;
+}
+
+function firstDuplicate(validJson: string): string | undefined {
   const open: Set<string>[] = [];
   for (let at = 0; at < validJson.length; at++) {
     if (validJson[at] === '{') open.push(new Set());

@@ -114,9 +114,21 @@ function modulesIn(folder: string): string[] {
   return readdirSync(folder).filter((name) => /^\.[cm]?[jt]s$/.test(extname(name)));
 }
 
+let ready: () => Promise<void> = async () => {};
+
+/** Has `prepare` called once, when the first module of a user's is to be imported, and waited for. */
+export function beforeModules(prepare: () => Promise<void>): void {
+  let done: Promise<void> | undefined;
+  ready = () => {
+    done ??= prepare();
+    return done;
+  };
+}
+
 /** The default export of the module in a file. Throws ConfigError, one line that names the module. */
 export async function importDefault(file: string): Promise<unknown> {
   const { href } = pathToFileURL(existingFile(file));
+  await ready();
   try {
     return (await import(href)).default;
   } catch (cause) {

@@ -1,11 +1,20 @@
 /**
  * Module hook for what recipes and parts need beyond tsx, wherever on the disk they lie: `@flex/…` is this
- * workspace's, `zod` the one that it reads schemas with, and a .ts file is an ES module even where no package.json
- * says so. The packages' own imports name files, which need no search: that makes the start quicker.
+ * command line's own, `zod` the one that it reads schemas with, and a .ts file is an ES module even where no
+ * package.json says so. The packages' own imports name files, which need no search.
  */
 const packages = new URL('../../', import.meta.url).href;
+/** Addresses by what is imported, of what has been bundled; null where nothing is. */
+let entries = null;
+
+export function initialize(given) {
+  entries = given;
+}
 
 export function resolve(specifier, context, next) {
+  if (entries !== null && Object.hasOwn(entries, specifier)) {
+    return { url: entries[specifier], format: 'module', shortCircuit: true };
+  }
   const isOurs = specifier.startsWith('@flex/') || specifier === 'zod';
   const parentURL = isOurs ? import.meta.url : context.parentURL;
   if (/^\.{1,2}\/.*\.ts$/.test(specifier) && parentURL.startsWith(packages)) {

@@ -124,3 +124,49 @@ test('progress is told in bytes, as fast as it is, and how long it takes yet', (
     '0.0/2.0 MB',
   ]);
 });
+
+test('a model that the cache lacks is inspected by its headers, and nothing is kept', async () => {
+  const commit = serve('models/org/micro', micro);
+  const temporary = temporaryFolder();
+  vi.stubEnv('TMPDIR', temporary);
+  const inspect = (name: string, ...more: string[]) => flex('model', 'inspect', name, ...device, ...more);
+  const here = await inspect(micro, '--json');
+  const { dir, download, ...facts } = JSON.parse(here.stdout);
+  expect({ dir, download }).toEqual({ dir: micro, download: null });
+  const there = await inspect('org/micro', '--json');
+  const { dir: noDir, download: whole, ...same } = JSON.parse(there.stdout);
+  expect(there.code, there.stderr).toBe(0);
+  expect(same).toEqual(facts);
+  expect(noDir).toBeNull();
+  expect(whole).toMatchObject({ name: 'org/micro', commit });
+  expect(whole.bytes).toBeGreaterThan(facts.files[0].bytes);
+  const { stdout } = await inspect('org/micro');
+  expect(stdout).toContain(`org/micro@${commit}`);
+  expect(stdout).toMatch(
+    /only headers were read, at the hub; all of it takes .* in \d+ files: .*flex model fetch org\/micro/,
+  );
+  expect(server.asked.every(({ sent }) => sent <= 200_000)).toBe(true);
+  expect(readdirSync(home)).toEqual([]);
+
+  // What is wrong with it is told by its name, and the next command that needs it takes all of it.
+  server.fault = ({ path }) => (path.includes('safetensors') ? { body: Buffer.alloc(200_000, 2) } : null);
+  const wrong = await inspect('org/micro', '--json');
+  expect(wrong.code).toBe(2);
+  expect(JSON.parse(wrong.stdout).error.message).toMatch(
+    /^org\/micro: model\.safetensors: says that its header has/,
+  );
+  server.fault = () => null;
+  const files = new Map(readdirSync(micro).map((name) => [name, readFileSync(join(micro, name))]));
+  const config = JSON.parse(files.get('config.json')!.toString());
+  files.set('config.json', Buffer.from(JSON.stringify({ ...config, hidden_size: 8 })));
+  server.repositories.set('models/org/other', { files });
+  const unfit = await inspect('org/other', '--json');
+  expect(unfit.code).toBe(2);
+  expect(JSON.parse(unfit.stdout).error.message).toMatch(/^org\/other/);
+  expect(readdirSync(temporary)).toEqual([]);
+  vi.stubEnv('HF_HUB_OFFLINE', '1');
+  expect(await inspect('org/micro')).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining('HF_HUB_OFFLINE'),
+  });
+});

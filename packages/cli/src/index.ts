@@ -1,2 +1,3 @@
+export { beforeModules } from '@flex/base';
 export { tellFailure } from './failure.ts';
 export { main } from './main.ts';

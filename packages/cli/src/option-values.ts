@@ -69,12 +69,15 @@ export function kList(text: string): number[] {
   return text.split(',').map(Number);
 }
 
+/** A text that may be a path, as it is. */
+export function pathText(text: string): string {
+  if (text === '') throw new InvalidArgumentError('It is empty, and must be a path.');
+  return text;
+}
+
 /** The path of a thing of a kind, looked up as `locate` does. Throws what that throws. */
 export function placeOf(kind: PathKind): (text: string) => string {
-  return (text) => {
-    if (text === '') throw new InvalidArgumentError('It is empty, and must be a path.');
-    return locate(text, kind);
-  };
+  return (text) => locate(pathText(text), kind);
 }
 
 /** The name of a benchmark, or the path of one. */

@@ -31,7 +31,7 @@ export async function commitAtHub(client: HubClient, name: HubName): Promise<Hub
 
 async function askForCommit(client: HubClient, name: HubName): Promise<HubCommit> {
   const { kind, repository, revision } = name;
-  if (revision !== null && !/^\w[\w.+-]*$/.test(revision))
+  if (revision !== null && !/^\w[\w.+-]*(\/\w[\w.+-]*)*$/.test(revision))
     throw new ConfigError(`${repository}: ${revision} is no branch, tag or commit`);
   const isData = kind === 'dataset';
   const tooLong = () => new DataError(`${client.endpoint}: lists more of ${repository} than there may be`);

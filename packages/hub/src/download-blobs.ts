@@ -51,11 +51,8 @@ export async function downloadBlobs(
     existsSync(blobOf(file)) && sizeOf(blobOf(file)) === blobSize(listed(file));
   const bytesOf = (files: readonly string[]) => files.reduce((sum, file) => sum + blobSize(listed(file)), 0);
   const get = (client: HubClient, file: string, onBytes: (bytes: number) => void) => {
-    const repository = `${name.kind === 'dataset' ? 'datasets/' : ''}${name.repository}`;
-    const path = file.split('/').map(encodeURIComponent).join('/');
-    const url = `${client.endpoint}/${repository}/resolve/${commit}/${path}`;
     return downloadFile(client, {
-      url,
+      url: addressOf(client, { name, commit, file }),
       about: `${about}: ${file}`,
       listed: listed(file),
       blob: blobOf(file),
@@ -67,11 +64,7 @@ export async function downloadBlobs(
   const index = indexOf(needed);
   if (index !== null) {
     if (!isThere(index)) await get(newClient(), index, () => {});
-    const shards = shardsOf(blobOf(index));
-    const missing = shards.find((shard) => !listing.has(shard));
-    if (missing !== undefined)
-      throw new ConfigError(`${about}: ${index} names ${missing}, which the repository has not`);
-    needed.push(...shards);
+    needed.push(...listedShards(blobOf(index), { name, listing, index }));
   }
   // Files of the same content are one blob.
   const missing = [
@@ -98,8 +91,33 @@ export async function downloadBlobs(
   return needed;
 }
 
+/** Where the hub has a file of a commit. */
+export function addressOf(
+  { endpoint }: Pick<HubClient, 'endpoint'>,
+  { name, commit, file }: Pick<BlobsWanted, 'name' | 'commit'> & { readonly file: string },
+): string {
+  const repository = `${name.kind === 'dataset' ? 'datasets/' : ''}${name.repository}`;
+  const path = file.split('/').map(encodeURIComponent).join('/');
+  return `${endpoint}/${repository}/resolve/${commit}/${path}`;
+}
+
+/** The shards that an index names, at `path`. Throws ConfigError for one that the repository has not. */
+export function listedShards(
+  path: string,
+  { name, listing, index }: Pick<BlobsWanted, 'name' | 'listing'> & { readonly index: string },
+): string[] {
+  const shards = shardsOf(path);
+  const missing = shards.find((shard) => !listing.has(shard));
+  if (missing === undefined) return shards;
+  throw new ConfigError(`${hubNameText(name)}: ${index} names ${missing}, which the repository has not`);
+}
+
 /** Throws ConfigError unless the repository has what makes a model, an adapter or rows. */
-function requireUseful({ kind, ...name }: HubName, needed: readonly string[], listing: HubListing): void {
+export function requireUseful(
+  { kind, ...name }: HubName,
+  needed: readonly string[],
+  listing: HubListing,
+): void {
   const about = hubNameText({ kind, ...name });
   if (kind === 'dataset') {
     if (needed.length > 0) return;

@@ -142,10 +142,24 @@ describe('what is asked of the hub', () => {
     expect(hub.server.asked).toEqual([]);
   });
 
+  test('of a reference with a slash asks for it encoded, and keeps it as Hugging Face does', async () => {
+    const files = serveModel({ references: ['refs/pr/1', 'refs/pr/2'] });
+    for (const reference of ['refs/pr/1', 'refs/pr/2']) {
+      const snapshot = await get(`org/name@${reference}`);
+      expectWhole(snapshot, files);
+      expect(askedFor(`/revision/${encodeURIComponent(reference)}`)).toHaveLength(1);
+      const kept = join(hub.cache, 'models--org--name/refs', reference);
+      expect(readFileSync(kept, 'utf8')).toBe(commitOf({ files }));
+      expect(hubPath(`org/name@${reference}`, 'model')).toBe(snapshot);
+    }
+    expect(isCached()).toBe(false);
+  });
+
   test.each([
     ['a repository that is not there', 'org/none', /knows nothing public of that name/],
     ['a revision that is not there', 'org/name@v2', /^org\/name@v2: .* has no such revision/],
     ['a revision that none can be', 'org/name@..', /\.\. is no branch, tag or commit/],
+    ['a reference that leads elsewhere', 'org/name@refs/../x', /refs\/\.\.\/x is no branch, tag or commit/],
     ['a repository without rows', 'org/name', /has no file or folder of rows at its top/, 'dataset'],
     ['a repository without an adapter', 'org/name', /it has no adapter_config.json/, 'adapter'],
   ] as const)('and refused for %s', async (_, text, words, kind: HubKind = 'model') => {

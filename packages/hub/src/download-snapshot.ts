@@ -20,7 +20,7 @@ import {
 } from '@flex/base';
 import { commitAtHub } from './commit-at-hub.ts';
 import { type DownloadProgress, downloadBlobs } from './download-blobs.ts';
-import { newHubClient } from './hub-client.ts';
+import { type HubClient, newHubClient } from './hub-client.ts';
 import { hubSettings } from './hub-settings.ts';
 import { type Patience, patience } from './retry.ts';
 
@@ -51,16 +51,9 @@ const look = 200;
  * hub that does not answer as it should.
  */
 export async function downloadSnapshot(name: HubName, options: DownloadOptions = {}): Promise<string> {
-  const { environment = process.env, signal, note, onProgress = () => {} } = options;
+  const { environment = process.env, onProgress = () => {} } = options;
   const about = hubNameText(name);
-  if (isHubOffline(environment)) throw new ConfigError(`${about}: HF_HUB_OFFLINE forbids downloads`);
-  const settings = hubSettings(environment);
-  const newClient = (other?: AbortSignal) =>
-    newHubClient(about, settings, {
-      patience: options.patience ?? patience,
-      signal: AbortSignal.any([signal, other].filter((each) => each !== undefined)),
-      note,
-    });
+  const newClient = clientsFor(name, options);
   const { commit, listing } = await commitAtHub(newClient(), name);
   const cache = hubCache(environment);
   const folder = join(cache, repositoryFolder(name));
@@ -70,16 +63,38 @@ export async function downloadSnapshot(name: HubName, options: DownloadOptions =
   try {
     for (const part of [blobs, join(folder, 'refs'), join(folder, 'trees')]) makeFolder(part);
     const files = await downloadBlobs(newClient, { name, commit, listing, blobs }, onProgress);
-    for (const part of ['refs', 'trees']) removePartial(join(folder, part));
+    removePartial(join(folder, 'trees'));
     writeAtomic(join(folder, 'trees', `${commit}.json`), listingText(listing));
     for (const file of files) link(join(blobs, blobName(listing.get(file)!)), join(snapshot, file));
     const { revision } = name;
     const isCommit = revision !== null && commit.startsWith(revision);
-    if (!isCommit) writeAtomic(join(folder, 'refs', revision ?? 'main'), commit);
+    if (!isCommit) {
+      const reference = join(folder, 'refs', ...(revision ?? 'main').split('/'));
+      makeFolder(dirname(reference));
+      removePartial(dirname(reference));
+      writeAtomic(reference, commit);
+    }
     return snapshot;
   } finally {
     lock.release();
   }
+}
+
+/**
+ * Makes clients that ask the hub about a name, each with a signal of its own besides that of the options.
+ * Throws ConfigError where HF_HUB_OFFLINE forbids it, and what `hubSettings` throws.
+ */
+export function clientsFor(name: HubName, options: DownloadOptions): (other?: AbortSignal) => HubClient {
+  const { environment = process.env, signal, note } = options;
+  const about = hubNameText(name);
+  if (isHubOffline(environment)) throw new ConfigError(`${about}: HF_HUB_OFFLINE forbids downloads`);
+  const settings = hubSettings(environment);
+  return (other) =>
+    newHubClient(about, settings, {
+      patience: options.patience ?? patience,
+      signal: AbortSignal.any([signal, other].filter((each) => each !== undefined)),
+      note,
+    });
 }
 
 /** The lock of a folder, once no other process has it. Throws what `lockFolder` throws but BusyError. */

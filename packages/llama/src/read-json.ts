@@ -53,7 +53,7 @@ function decoded(bytes: Buffer, path: string): string {
  */
 function parsePythonJson(text: string, path: string): unknown {
   const value = parseJson(/NaN|Infinity/.test(text) ? quoteConstants(text) : text, path);
-  const twice = duplicateKey(text);
+  const twice = duplicateKey(text, value);
   if (twice !== undefined)
     throw new DataError(`${path}: has the key "${printable(twice)}" twice; leave one of them`);
   return value;

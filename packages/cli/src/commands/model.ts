@@ -5,11 +5,13 @@ import { Command } from 'commander';
 import { type CommonOptions, outputOf, withCommonOptions, withDevice } from '../context.ts';
 import { type DeviceOptions, openBackend } from '../device.ts';
 import { exitCode } from '../failure.ts';
+import { flexCommand } from '../flex-command.ts';
+import { type Download, withModelOrHeaders } from '../headers-at-hub.ts';
 import { newLiveLine } from '../live-line.ts';
 import { newLoadProgress } from '../load-progress.ts';
 import { type ModelMemory, modelMemory } from '../model-memory.ts';
 import { modelHelp } from '../open-model.ts';
-import { placeOf, positive } from '../option-values.ts';
+import { pathText, placeOf, positive } from '../option-values.ts';
 import { newTable } from '../table.ts';
 import { chalk } from '../terminal.ts';
 import { fetchCommand } from './fetch.ts';
@@ -32,7 +34,7 @@ export function modelCommand(): Command {
   const inspect = model
     .command('inspect')
     .description('its architecture, files, tokenizer, and the memory that it takes; no weight is read')
-    .argument('<name>', modelHelp, placeOf('model'))
+    .argument('<name>', `${modelHelp}, which is not downloaded`, pathText)
     .option(
       '--tokens <n>',
       `of the text that memory is planned for; else ${usualTokens}, or the model's context`,
@@ -52,28 +54,42 @@ export function modelCommand(): Command {
   return model;
 }
 
-async function runInspect(dir: string, options: InspectOptions): Promise<void> {
+async function runInspect(name: string, options: InspectOptions): Promise<void> {
   const output = outputOf(options);
-  const found = inspectModel(dir);
-  const tokens = options.tokens ?? Math.min(usualTokens, found.config.maxPositions);
-  const backend = await openBackend(options, output.note);
-  try {
-    const memory = await modelMemory(backend, dir, tokens);
-    output.emit({ ...found, memory: { tokens, device: backend.description, ...memory } });
-    output.print(descriptionOf(found));
-    output.print(memoryTable(memory));
-    const odd = unquantizable(found.config);
-    if (odd) output.print(`no int8 and nf4: the rows of ${odd} are no multiple of 8 numbers`);
-    const there = memory.available
-      ? describeAvailable(memory.available)
-      : 'nobody tells how much memory there is';
-    output.print(
-      `a text of ${tokens} tokens, on ${printable(backend.description)}: ${there}; training: at least, one row, ` +
-        'all layers computed again',
-    );
-  } finally {
-    await backend.close();
-  }
+  await withModelOrHeaders(name, output.quiet, async ({ dir, download }) => {
+    const found = inspectModel(dir);
+    const tokens = options.tokens ?? Math.min(usualTokens, found.config.maxPositions);
+    const backend = await openBackend(options, output.note);
+    try {
+      const memory = await modelMemory(backend, dir, tokens);
+      const shown = download === null ? dir : `${download.name}@${download.commit}`;
+      output.emit({
+        ...found,
+        dir: download === null ? dir : null,
+        download,
+        memory: { tokens, device: backend.description, ...memory },
+      });
+      output.print(descriptionOf({ ...found, dir: shown }));
+      output.print(memoryTable(memory));
+      const odd = unquantizable(found.config);
+      if (odd) output.print(`no int8 and nf4: the rows of ${odd} are no multiple of 8 numbers`);
+      const there = memory.available
+        ? describeAvailable(memory.available)
+        : 'nobody tells how much memory there is';
+      output.print(
+        `a text of ${tokens} tokens, on ${printable(backend.description)}: ${there}; training: at least, one row, ` +
+          'all layers computed again',
+      );
+      if (download !== null) output.print(downloadText(download));
+    } finally {
+      await backend.close();
+    }
+  });
+}
+
+function downloadText({ name, files, bytes }: Download): string {
+  const how = flexCommand(`model fetch ${name}`);
+  return `only headers were read, at the hub; all of it takes ${byteText(bytes)} in ${files} files: ${how}`;
 }
 
 function descriptionOf({

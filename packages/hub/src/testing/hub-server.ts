@@ -10,6 +10,8 @@ export interface ServedRepository {
   readonly files: ReadonlyMap<string, Uint8Array>;
   /** Who reads it needs this token. */
   readonly token?: string;
+  /** References besides main, such as `refs/pr/1`, all of the same commit. */
+  readonly references?: readonly string[];
   /** The token must have been let in, which none has. */
   readonly isGated?: boolean;
 }
@@ -95,8 +97,9 @@ export async function startHubServer(): Promise<HubServer> {
     if (!repository) return refused(token === null ? 401 : 404, 'RepoNotFound');
     if (repository.token !== undefined && token !== repository.token) return refused(401, 'RepoNotFound');
     const commit = commitOf(repository);
-    const revision = api?.[4] ?? file?.[3] ?? '';
-    if (revision !== 'main' && !commit.startsWith(revision)) return refused(404, 'RevisionNotFound');
+    const revision = decodeURIComponent(api?.[4] ?? file?.[3] ?? '');
+    const isReference = revision === 'main' || repository.references?.includes(revision);
+    if (!isReference && !commit.startsWith(revision)) return refused(404, 'RevisionNotFound');
     if (api?.[3] === 'revision') return { status: 200, body: JSON.stringify({ id: api[2], sha: commit }) };
     if (api) {
       const from = Number(searchParams.get('cursor'));
@@ -146,11 +149,12 @@ function send(
   { ignoresRange = false, breaksAfter, stallsAfter, pause }: Fault,
   response: ServerResponse,
 ): void {
-  const from = ignoresRange || status !== 200 ? 0 : Number(/^bytes=(\d+)-/.exec(asked.range ?? '')?.[1] ?? 0);
-  const body = all.subarray(from);
-  const range = from > 0 ? { 'content-range': `bytes ${from}-${all.length - 1}/${all.length}` } : {};
+  const asks = ignoresRange || status !== 200 ? null : /^bytes=(\d+)-(\d*)$/.exec(asked.range ?? '');
+  const from = Number(asks?.[1] ?? 0);
+  const body = all.subarray(from, asks?.[2] ? Number(asks[2]) + 1 : undefined);
+  const range = asks ? { 'content-range': `bytes ${from}-${from + body.length - 1}/${all.length}` } : {};
   const length = { 'content-length': String(body.length) };
-  response.writeHead(from > 0 ? 206 : status, { ...headers, ...length, ...range });
+  response.writeHead(asks ? 206 : status, { ...headers, ...length, ...range });
   const end = breaksAfter ?? stallsAfter ?? body.length;
   const part = body.subarray(0, end);
   asked.sent = part.length;

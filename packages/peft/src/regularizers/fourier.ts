@@ -87,7 +87,9 @@ export function weightedFourier(
 
 /** The numbers of the bins for their real and imaginary parts, both of which have their bin's. */
 function ofParts(perBin: Float64Array): Float64Array {
-  return Float64Array.from({ length: 2 * perBin.length }, (_, i) => perBin[i >> 1]);
+  const parts = new Float64Array(2 * perBin.length);
+  for (let i = 0; i < parts.length; i++) parts[i] = perBin[i >> 1];
+  return parts;
 }
 
 /** The regularizer `fourier` of a run. */

@@ -84,7 +84,7 @@ function parseObject(json: Uint8Array, fail: Fail): Map<string, unknown> {
     return fail(`the header is not JSON in UTF-8 (${(cause as Error).message}); is this a safetensors file?`);
   }
   if (!isObject(content) || text[0] !== '{') fail('the header is not a JSON object, which starts with {');
-  const twice = duplicateKey(text);
+  const twice = duplicateKey(text, content);
   if (twice !== undefined) fail(`the header has the key "${twice}" twice; each may come once`);
   return new Map(Object.entries(content as object));
 }

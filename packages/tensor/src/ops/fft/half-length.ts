@@ -21,7 +21,9 @@ const pairsOf = (m: number) => Math.floor(m / 2) + 1;
 
 /** w_k for k ≤ m/2: f64 (re, im) pairs. */
 export function halfLengthTable(m: number): Float64Array {
-  return Float64Array.from({ length: 2 * pairsOf(m) }, (_, i) => rootOfUnity(i >> 1, 2 * m)[i % 2]);
+  const table = new Float64Array(2 * pairsOf(m));
+  for (let i = 0; i < table.length; i += 2) [table[i], table[i + 1]] = rootOfUnity(i >> 1, 2 * m);
+  return table;
 }
 
 function checkTable(op: string, inputs: readonly Spec[], m: number): void {
