@@ -50,6 +50,9 @@ export interface Decoder {
   close(): Promise<void>;
 }
 
+/** Tokens of prompts that are read before running texts have a step: with fewer, steps find slots empty. */
+export const tokensAStep = 2 * pieceTokens;
+
 /** A text that waits for a slot, or has one. */
 interface Job {
   readonly request: GenerateRequest;
@@ -125,9 +128,9 @@ export function newDecoder(
     const { request, model, scores } = job;
     reading = { job, slot, prompt: slots.read(slot, request.prompt, { model, onLogits: scores?.push }) };
   };
-  /** Reads prompts, one after the other, until a piece's tokens are computed or more. */
+  /** Reads prompts, one after the other, until so many tokens are computed or more. */
   const readPrompts = async (): Promise<void> => {
-    for (let left = pieceTokens; left > 0; ) {
+    for (let left = tokensAStep; left > 0; ) {
       if (!reading) beginReading();
       const own = reading;
       if (!own) return;

@@ -4,14 +4,14 @@ import { join } from 'node:path';
 import { type Backend, reshape, scope, slice, type Tensor, tensor } from '@flex/tensor';
 import { describeEachBackend, deviceBackends } from '@flex/tensor/testing';
 import { afterAll, expect, test } from 'vitest';
-import { newDecoder } from './decoder.ts';
+import { newDecoder, tokensAStep } from './decoder.ts';
 import { type CausalLM, forward, loadModel, logits } from './model.ts';
 import { newSlots, pieceTokens } from './slots.ts';
 import { writeTinyModel } from './testing/tiny-model.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'flex-pieces-'));
 afterAll(() => rmSync(folder, { recursive: true }));
-const room = { max_position_embeddings: 1024 };
+const room = { max_position_embeddings: 2048 };
 writeTinyModel(join(folder, 'whole'), room);
 const windows = { model_type: 'mistral', num_key_value_heads: 2, sliding_window: 100 };
 writeTinyModel(join(folder, 'windows'), { ...room, ...windows });
@@ -103,9 +103,9 @@ describeEachBackend(
 
 describeEachBackend(
   (backend: () => Backend) => {
-    const long = idsOf(3 * pieceTokens);
+    const long = idsOf(4 * pieceTokens);
 
-    test('a running text has its next token after each piece of a prompt', async () => {
+    test('a running text has its next token after every two pieces of a prompt', async () => {
       const model = await loadModel(backend(), join(folder, 'whole'), { dtype: 'f32' });
       const rows: number[] = [];
       const decoder = newDecoder(counted(model, rows), 2);
@@ -114,16 +114,16 @@ describeEachBackend(
       await Promise.all([running, read]);
       // A step is of one token.
       const order = rows.map((t) => (t === pieceTokens ? 'piece' : 'step')).join(' ');
-      expect(order).toContain('piece step piece step piece step');
+      expect(order).toContain('piece piece step piece piece step');
       await decoder.close();
       model.dispose();
     });
 
-    test('short prompts are read together, up to a piece', async () => {
+    test('short prompts are read together, up to so many tokens', async () => {
       const model = await loadModel(backend(), join(folder, 'whole'), { dtype: 'f32' });
       const rows: number[] = [];
       const decoder = newDecoder(counted(model, rows), 8);
-      const size = pieceTokens / 4;
+      const size = tokensAStep / 4;
       const texts = Array.from({ length: 8 }, (_, i) =>
         decoder.submit({ prompt: [i, ...idsOf(size - 1)], maxNewTokens: 4 }),
       );
@@ -160,7 +160,7 @@ describeEachBackend(
       while (rows.length < 4) await new Promise(setImmediate);
       await decoder.close();
       await failed;
-      expect(rows.length).toBeLessThan(6);
+      expect(rows.length).toBeLessThan(7);
       model.dispose();
     });
   },
