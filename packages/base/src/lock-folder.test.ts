@@ -18,18 +18,18 @@ import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { expect, onTestFinished, test } from 'vitest';
 import { BusyError, ConfigError } from './errors.ts';
-import { isLocked, isLockFile, lockFolder } from './lock-folder.ts';
+import { isLocked, isLockFile, lockFile, lockFolder } from './lock-folder.ts';
 import { hasEnded, thisProcess } from './process-identity.ts';
 import { temporaryFolder } from './testing/index.ts';
 import type { LockingTask } from './testing/locking-process.ts';
 
-const lockFile = '.lock';
+const lockName = '.lock';
 const long = process.env.FLEX_LONG_TESTS === '1';
 
 /** A folder to lock, and the path of its lock. */
 function newFolder(): { folder: string; file: string } {
   const folder = join(temporaryFolder(), 'run');
-  return { folder, file: join(folder, lockFile) };
+  return { folder, file: join(folder, lockName) };
 }
 
 /** The process id and start of a process that has ended. */
@@ -44,7 +44,7 @@ function plant(folder: string, change: object = {}): string {
   const since = '2026-11-22T06:30:05.000Z';
   const holder = { id: randomUUID(), ...thisProcess(), command: 'flex train', since, ...change };
   const text = `${JSON.stringify(holder)}\n`;
-  writeFileSync(join(folder, lockFile), text);
+  writeFileSync(join(folder, lockName), text);
   return text;
 }
 
@@ -68,8 +68,8 @@ test('a folder that is locked is refused, in one line that names process, host a
     /^.*run: is being written into by process \d+ on .* \(.*, since 20\S+ \S+ UTC\); wait/,
   );
   expect(error.message).toContain(`process ${process.pid} on ${hostname()} `);
-  expect(readdirSync(folder)).toEqual([lockFile]);
-  expect([lockFile, `${lockFile}.id`, '.locked', 'lock'].map(isLockFile)).toEqual([true, true, false, false]);
+  expect(readdirSync(folder)).toEqual([lockName]);
+  expect([lockName, `${lockName}.id`, '.locked', 'lock'].map(isLockFile)).toEqual([true, true, false, false]);
   writeFileSync(join(folder, 'kept'), '');
   lock.release();
   expect(readdirSync(folder)).toEqual(['kept']);
@@ -86,9 +86,32 @@ test('whether a process has a lock is seen without taking it', () => {
   for (const change of [endedProcess(), { host: 'elsewhere' }, { pid: 'none' }]) {
     const text = plant(folder, change);
     expect(isLocked(folder)).toBe(false);
-    expect(readFileSync(join(folder, lockFile), 'utf8')).toBe(text);
-    expect(readdirSync(folder)).toEqual([lockFile]);
+    expect(readFileSync(join(folder, lockName), 'utf8')).toBe(text);
+    expect(readdirSync(folder)).toEqual([lockName]);
   }
+});
+
+test('a file is locked by a folder beside it, which goes with the lock, that of a killed process too', () => {
+  const folder = temporaryFolder();
+  const path = join(folder, 'model.gguf');
+  for (const isLeft of [false, true]) {
+    if (isLeft) plant(join(folder, '.model.gguf.lock'), endedProcess());
+    const lock = lockFile(path);
+    const note = /^.*model\.gguf: its lock was of process \d+ .* it is taken over$/;
+    if (isLeft) expect(lock.note).toMatch(note);
+    else expect(lock.note).toBe(null);
+    expect(() => lockFile(path)).toThrow(BusyError);
+    expect(() => lockFile(path)).toThrow(
+      /model\.gguf: is being written .*; wait until it ends, or name another file$/,
+    );
+    lockFile(join(folder, 'other.gguf')).release();
+    lock.release();
+    expect(readdirSync(folder)).toEqual([]);
+  }
+  const missing = join(folder, 'none', 'model.gguf');
+  expect(() => lockFile(missing)).toThrow(
+    `${missing}: cannot be written: there is no folder ${join(folder, 'none')}`,
+  );
 });
 
 test('a folder that was made for its lock and stayed empty goes with it; one that was there stays', () => {
@@ -119,7 +142,7 @@ test.each([
   expect(lock.note).toMatch(
     /its lock was of process \d+ on .* \(flex train, since 2026-11-22 06:30:05 UTC\)/,
   );
-  expect(readdirSync(folder)).toEqual([lockFile]);
+  expect(readdirSync(folder)).toEqual([lockName]);
   expect(errorOf(folder).message).toContain('is being written into by');
   lock.release();
   expect(readdirSync(folder)).toEqual([]);
@@ -222,7 +245,7 @@ test('what a killed process left of taking a lock goes when the next one takes i
   renameSync(`${file}.keep`, file);
   const lock = lockFolder(folder);
   expect(lock.note).toContain('its lock was of process');
-  expect(readdirSync(folder)).toEqual([lockFile]);
+  expect(readdirSync(folder)).toEqual([lockName]);
   lock.release();
 });
 

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import {
+  existsSync,
   linkSync,
   lstatSync,
   readdirSync,
@@ -9,7 +10,7 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
 import { commandLine } from './command-line.ts';
 import { BusyError, ConfigError, DataError } from './errors.ts';
@@ -29,11 +30,11 @@ export interface FolderLock {
   release(): void;
 }
 
-const lockFile = '.lock';
+const lockName = '.lock';
 
 /** Whether a name in a folder is that of its lock, or of what is there while it is taken. */
 export function isLockFile(name: string): boolean {
-  return name === lockFile || name.startsWith(`${lockFile}.`);
+  return name === lockName || name.startsWith(`${lockName}.`);
 }
 
 /** Bytes of a lock at most. */
@@ -63,15 +64,39 @@ type Holder = z.infer<typeof holderSchema>;
  * must have hard links.
  */
 export function lockFolder(path: string): FolderLock {
+  return lock(path, path);
+}
+
+/**
+ * The right to write one file, as `lockFolder` gives that of a folder: its lock is in a folder beside it that is
+ * there as long as the lock. Throws what `lockFolder` does, and DataError where the file's own folder is not there.
+ */
+export function lockFile(path: string): FolderLock {
+  const folder = dirname(path);
+  if (!existsSync(folder)) throw new DataError(`${path}: cannot be written: there is no folder ${folder}`);
+  const beside = join(folder, `.${basename(path)}.lock`);
+  const { note, release } = lock(beside, path);
+  return {
+    note,
+    release() {
+      release();
+      // Also where a process that was killed had left it.
+      removeEmpty([beside]);
+    },
+  };
+}
+
+/** Locks a folder, of which messages speak as `name`. */
+function lock(path: string, name: string): FolderLock {
   const holder = newHolder();
   const text = `${JSON.stringify(holder)}\n`;
   const made: string[] = [];
   try {
-    const before = acquire(path, { id: holder.id, text, made });
+    const before = acquire(path, { id: holder.id, text, made, name });
     return {
-      note: before && `${path}: its lock was of ${describe(before)}, which has ended; it is taken over`,
+      note: before && `${name}: its lock was of ${describe(before)}, which has ended; it is taken over`,
       release() {
-        const file = join(path, lockFile);
+        const file = join(path, lockName);
         if (textOf(file) === text) rmSync(file, { force: true });
         removeEmpty(made);
       },
@@ -79,13 +104,13 @@ export function lockFolder(path: string): FolderLock {
   } catch (error) {
     removeEmpty(made);
     if (!(error instanceof Error) || !('syscall' in error)) throw error;
-    throw new ConfigError(`${path}: cannot be locked: ${error.message}`, { cause: error });
+    throw new ConfigError(`${name}: cannot be locked: ${error.message}`, { cause: error });
   }
 }
 
 /** Whether a process of this machine that goes on has the lock of a folder. Never takes it. */
 export function isLocked(path: string): boolean {
-  const holder = holderOf(textOf(join(path, lockFile)) ?? '');
+  const holder = holderOf(textOf(join(path, lockName)) ?? '');
   return holder !== null && hasEnded(holder) === false;
 }
 
@@ -95,14 +120,17 @@ function newHolder(): Holder {
 }
 
 /** Takes the lock; puts the folders that it makes among those that are made. Gives who had it before. */
-function acquire(folder: string, { id, text, made }: { id: string; text: string; made: string[] }) {
+function acquire(
+  folder: string,
+  { id, text, made, name }: { id: string; text: string; made: string[]; name: string },
+) {
   made.unshift(...makeFolder(folder));
-  const draft = join(folder, `${lockFile}.${id}.draft`);
+  const draft = join(folder, `${lockName}.${id}.draft`);
   try {
     // Who gives a lock back may have removed the folder meanwhile.
     for (let tries = 1; tries < 100 && !isWritten(draft, text); tries++) made.unshift(...makeFolder(folder));
     removeDrafts(folder);
-    return take(folder, lockFile, draft);
+    return take(folder, lockName, draft, name);
   } finally {
     rmSync(draft, { force: true });
   }
@@ -124,8 +152,8 @@ function removeDrafts(folder: string): void {
  * saw the old one are on nothing. Gives who had the file. Throws what `lockFolder` does where a process has
  * it, or the claim.
  */
-function take(folder: string, name: string, draft: string): Holder | null {
-  const file = join(folder, name);
+function take(folder: string, entry: string, draft: string, name: string): Holder | null {
+  const file = join(folder, entry);
   for (;;) {
     if (isLinked(draft, file)) return null;
     const text = textOf(file);
@@ -133,10 +161,10 @@ function take(folder: string, name: string, draft: string): Holder | null {
     const holder = holderOf(text);
     if (!holder) throw new ConfigError(`${file}: is no lock of flex; remove it, or take another folder`);
     const isOver = hasEnded(holder);
-    if (isOver === null) throw new ConfigError(refusal(folder, holder));
-    if (!isOver) throw new BusyError(refusal(folder, holder));
-    const claim = `${lockFile}.${holder.id}`;
-    take(folder, claim, draft);
+    if (isOver === null) throw new ConfigError(refusal(folder, holder, name));
+    if (!isOver) throw new BusyError(refusal(folder, holder, name));
+    const claim = `${lockName}.${holder.id}`;
+    take(folder, claim, draft, name);
     try {
       if (textOf(file) === text) {
         renameSync(join(folder, claim), file);
@@ -182,7 +210,7 @@ function textOf(file: string): string | null {
 
 function holderOf(text: string): Holder | null {
   try {
-    return holderSchema.safeParse(parseJson(text, lockFile)).data ?? null;
+    return holderSchema.safeParse(parseJson(text, lockName)).data ?? null;
   } catch (error) {
     if (error instanceof DataError) return null;
     throw error;
@@ -201,12 +229,12 @@ function removeEmpty(folders: readonly string[]): void {
   }
 }
 
-function refusal(folder: string, holder: Holder): string {
+function refusal(folder: string, holder: Holder, name: string): string {
   const advice =
     hasEnded(holder) === null
-      ? `whether it has ended cannot be seen from here: if it has, remove ${join(folder, lockFile)}`
-      : 'wait until it ends, or take another folder';
-  return `${folder}: is being written into by ${describe(holder)}; ${advice}`;
+      ? `whether it has ended cannot be seen from here: if it has, remove ${join(folder, lockName)}`
+      : `wait until it ends, or ${folder === name ? 'take another folder' : 'name another file'}`;
+  return `${name}: is being written into by ${describe(holder)}; ${advice}`;
 }
 
 /** `process 12 on HOST (flex train a.yaml, since 2026-11-22 06:30:05 UTC)` */

@@ -1,5 +1,5 @@
 import { lstatSync } from 'node:fs';
-import { ConfigError, lastName } from '@flex/base';
+import { ConfigError, lastName, lockFile } from '@flex/base';
 import {
   adapterGguf,
   type GgufDType,
@@ -36,18 +36,27 @@ export interface ExportReport extends WrittenGguf {
  * Writes a model, with an adapter merged in where one is given, or the adapter alone, as a GGUF file that
  * llama.cpp reads. The file appears whole or not at all; no folder of the model is changed.
  *
- * Throws ConfigError where `out` is there already and for what llama.cpp has not, DataError for what is wrong
- * with the model or the adapter, for a number that the dtype cannot hold, and where the disk refuses.
+ * Throws BusyError where another process writes `out`, ConfigError where it is there already and for what
+ * llama.cpp has not, DataError for what is wrong with the model or the adapter, for a number that the dtype
+ * cannot hold, and where the disk refuses.
  */
 export async function exportGguf(options: ExportGgufOptions): Promise<ExportReport> {
   const { out, adapter, adapterOnly = false } = options;
-  // A link that leads nowhere is there too.
-  if (lstatSync(out, { throwIfNoEntry: false })) {
-    throw new ConfigError(`--out: ${out} is there already; name a file that is not`);
+  const lock = lockFile(out);
+  try {
+    // A link that leads nowhere is there too.
+    if (lstatSync(out, { throwIfNoEntry: false })) {
+      throw new ConfigError(`--out: ${out} is there already; name a file that is not`);
+    }
+    if (adapterOnly && adapter === undefined)
+      throw new ConfigError('--adapter-only: there is no --adapter to export');
+    const report = await (adapterOnly
+      ? exportAdapter({ ...options, adapter: adapter! })
+      : exportModel(options));
+    return { ...report, warnings: [...(lock.note ? [lock.note] : []), ...report.warnings] };
+  } finally {
+    lock.release();
   }
-  if (!adapterOnly) return exportModel(options);
-  if (adapter === undefined) throw new ConfigError('--adapter-only: there is no --adapter to export');
-  return exportAdapter({ ...options, adapter });
 }
 
 async function exportModel({ model, adapter, out, dtype: given }: ExportGgufOptions): Promise<ExportReport> {

@@ -20,11 +20,12 @@ import { type Decoder, type GenerateRequest, newDecoder } from './decoder.ts';
 import { generate } from './generate.ts';
 import { logSoftmax } from './log-probabilities.ts';
 import { type CausalLM, forward, loadModel, logits } from './model.ts';
+import { pieceTokens } from './slots.ts';
 import { letters } from './testing/letters.ts';
 import { writeTinyModel } from './testing/tiny-model.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'flex-decoder-'));
-writeTinyModel(dir, { max_position_embeddings: 64 });
+writeTinyModel(dir, { max_position_embeddings: 512 });
 afterAll(() => rmSync(dir, { recursive: true }));
 
 let backend: Backend;
@@ -52,10 +53,12 @@ function adaptersOf(model: CausalLM): Map<string, CausalLM> {
 }
 
 const id = fc.integer({ min: 0, max: 9 });
+/** Read in two pieces. */
+const long = Array.from({ length: pieceTokens + 70 }, (_, i) => (i * i) % 10);
 /** Few prompts, so that many are the same. */
 const request: fc.Arbitrary<GenerateRequest> = fc.record(
   {
-    prompt: fc.constantFrom([1], [1, 2, 3], [4, 5, 6, 7, 8]),
+    prompt: fc.constantFrom([1], [1, 2, 3], [4, 5, 6, 7, 8], long),
     maxNewTokens: fc.integer({ min: 1, max: 6 }),
     adapter: fc.constantFrom('half', 'double'),
     temperature: fc.constantFrom(0.7, 1.5),

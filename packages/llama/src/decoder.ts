@@ -12,7 +12,7 @@ import {
 } from './continuation.ts';
 import type { CausalLM } from './model.ts';
 import { newPromptScores, type PromptScores } from './prompt-scores.ts';
-import { newSlots } from './slots.ts';
+import { newSlots, type PromptReading, pieceTokens } from './slots.ts';
 
 /** A prompt, and how it is continued. */
 export interface GenerateRequest extends ContinuationOptions {
@@ -50,6 +50,9 @@ export interface Decoder {
   close(): Promise<void>;
 }
 
+/** Tokens of prompts that are read before running texts have a step: with fewer, steps find slots empty. */
+export const tokensAStep = 2 * pieceTokens;
+
 /** A text that waits for a slot, or has one. */
 interface Job {
   readonly request: GenerateRequest;
@@ -80,6 +83,7 @@ export function newDecoder(
   const slots = newSlots(model, count);
   const waiting: Job[] = [];
   const running = new Map<number, { job: Job; token: number }>();
+  let reading: { job: Job; slot: number; prompt: PromptReading } | null = null;
   let closed: Error | null = null;
   let loop: Promise<void> | null = null;
 
@@ -102,8 +106,13 @@ export function newDecoder(
       job.reject(error);
     }
   };
+  const endReading = (): void => {
+    reading?.prompt.dispose();
+    reading = null;
+  };
   const dropAborted = (): void => {
     for (const [slot, { job }] of running) if (isAborted(job)) running.delete(slot);
+    if (reading && isAborted(reading.job)) endReading();
     for (const job of waiting.splice(0)) if (!isAborted(job)) waiting.push(job);
   };
   /** Others have their turns, and may abort what they asked for. */
@@ -111,21 +120,32 @@ export function newDecoder(
     await turns();
     dropAborted();
   };
-  const fillSlots = async (): Promise<void> => {
-    for (let slot = 0; slot < count; slot++) {
-      if (running.has(slot)) continue;
-      const job = waiting[0];
-      if (!job) return;
-      const { request, model, scores } = job;
-      const logits = await slots.fill(slot, request.prompt, { model, onLogits: scores?.push });
-      if (waiting[0] !== job) return; // closed meanwhile
-      waiting.shift();
-      advance(slot, job, logits);
+  /** The first text that waits gets a free slot, if there are both. */
+  const beginReading = (): void => {
+    const slot = Array.from({ length: count }, (_, slot) => slot).find((slot) => !running.has(slot));
+    const job = slot === undefined ? undefined : waiting.shift();
+    if (slot === undefined || !job) return;
+    const { request, model, scores } = job;
+    reading = { job, slot, prompt: slots.read(slot, request.prompt, { model, onLogits: scores?.push }) };
+  };
+  /** Reads prompts, one after the other, until so many tokens are computed or more. */
+  const readPrompts = async (): Promise<void> => {
+    for (let left = tokensAStep; left > 0; ) {
+      if (!reading) beginReading();
+      const own = reading;
+      if (!own) return;
+      const { tokens, logits } = await own.prompt.next();
+      if (reading !== own) return; // closed meanwhile
+      left -= tokens;
+      if (logits) {
+        endReading();
+        advance(own.slot, own.job, logits);
+      }
       await pause();
     }
   };
   const round = async (): Promise<void> => {
-    await fillSlots();
+    await readPrompts();
     if (running.size === 0) return;
     const rows = await slots.step(new Map([...running].map(([slot, { token }]) => [slot, token])));
     for (const [slot, { job }] of [...running]) advance(slot, job, rows.get(slot)!);
@@ -133,6 +153,8 @@ export function newDecoder(
   };
   const rejectAll = (reason: unknown): void => {
     for (const { job } of running.values()) job.reject(reason);
+    reading?.job.reject(reason);
+    endReading();
     for (const job of waiting) job.reject(reason);
     running.clear();
     waiting.length = 0;
@@ -140,7 +162,7 @@ export function newDecoder(
   const run = async (): Promise<void> => {
     try {
       dropAborted();
-      while (!closed && (waiting.length > 0 || running.size > 0)) await round();
+      while (!closed && (waiting.length > 0 || reading || running.size > 0)) await round();
     } catch (error) {
       rejectAll(error);
     } finally {

@@ -10,10 +10,11 @@ const backend = openWasm({ threads: 1 });
 afterAll(() => backend.close());
 
 test.each([
-  { dtype: 'f32', quantize: null },
-  { dtype: 'f16', quantize: 'nf4' },
-] as const)('what decoding takes is known before it is done: $dtype, $quantize', async (storage) => {
-  const texts = { rows: 3, prompt: 120, length: 128 };
+  { dtype: 'f32', quantize: null, prompt: 120 },
+  { dtype: 'f16', quantize: 'nf4', prompt: 120 },
+  { dtype: 'f16', quantize: null, prompt: 440 },
+] as const)('what decoding takes is known before it is done: %j', async ({ prompt: tokens, ...storage }) => {
+  const texts = { rows: 3, prompt: tokens, length: tokens + 8 };
   const { weights, peak } = await decodingMemory(backend.counted, micro, storage, texts);
   const model = await loadModel(backend, micro, storage);
   expect(backend.stats.liveBytes).toBe(weights);

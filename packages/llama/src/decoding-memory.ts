@@ -18,7 +18,7 @@ export interface DecodingMemory {
   readonly weights: number;
   /** Keys and values of all texts at their full length. */
   readonly cache: number;
-  /** What a prompt needs while it runs, or the cache while it grows. */
+  /** What a prompt needs while it is read; or between two pieces, with the cache while it grows. */
   readonly workspace: number;
   /** The sum of these. */
   readonly peak: number;
@@ -51,9 +51,14 @@ export async function decodingMemory(
     const ofPrompt = cacheOf(1, prompt + 1);
     backend.resetPeak();
     const slots = newSlots(model, 1);
-    await slots.fill(0, Array(prompt).fill(0));
+    const reading = slots.read(0, Array(prompt).fill(0));
+    let isRead = (await reading.next()).logits !== null;
+    // Between two pieces, other texts may need a larger cache.
+    const held = isRead ? 0 : stats.liveBytes - weights - ofPrompt.bytes;
+    while (!isRead) isRead = (await reading.next()).logits !== null;
+    reading.dispose();
     slots.dispose();
-    const workspace = Math.max(growth, stats.peakBytes - weights - ofPrompt.bytes);
+    const workspace = Math.max(held + growth, stats.peakBytes - weights - ofPrompt.bytes);
     return { weights, cache, workspace, peak: weights + cache + workspace };
   } finally {
     model.dispose();

@@ -24,11 +24,11 @@ const columnsAtOnce = 64;
 export interface KvCache {
   /** Makes room for texts of this length. Columns that were not written are zeros. */
   reserve(length: number): void;
-  /** Writes the first tokens of a row: f32 [1, t, kv, d]. */
-  fill(layer: number, row: number, fresh: KeysAndValues): void;
+  /** Writes tokens of a row from column `start` on: f32 [1, t, kv, d]. */
+  fill(layer: number, row: number, fresh: KeysAndValues, start: number): void;
   /**
-   * Writes a token of each row, f32 [rows, 1, kv, d], into columns i32 [rows], and none at −1. Gives what all
-   * tokens of the layer have: [rows, columns, kv, d].
+   * Writes tokens of each row, f32 [rows, t, kv, d], from columns i32 [rows] on, and none at −t. Gives what
+   * all tokens of the layer have: [rows, columns, kv, d].
    */
   append(layer: number, fresh: KeysAndValues, columns: Tensor): KeysAndValues;
   /** Row `to` begins as row `from` does, with its first `length` columns. */
@@ -39,13 +39,11 @@ export interface KvCache {
   dispose(): void;
 }
 
-/** An empty cache. */
-export function newKvCache(model: CausalLM, rows: number): KvCache {
+/** An empty cache, of the model's own type if none is given. */
+export function newKvCache(model: CausalLM, rows: number, dtype: 'f32' | 'f16' = cacheType(model)): KvCache {
   const { backend, config } = model;
   const { kvHeads, headDim } = config;
   const width = kvHeads * headDim;
-  const wide = [...model.weights.values()].every(({ shape, dtype }) => shape.length < 2 || dtype === 'f32');
-  const dtype = wide ? 'f32' : 'f16';
   let columns = 0;
   /** [rows, columns, kv·d] each. */
   let layers: readonly KeysAndValues[] = [];
@@ -80,10 +78,10 @@ export function newKvCache(model: CausalLM, rows: number): KvCache {
         }
       });
     },
-    fill(layer, row, fresh) {
+    fill(layer, row, fresh, start) {
       scope(() => {
         // All rows as one, so that one of them can be written alone.
-        const at = integers([row * columns]);
+        const at = integers([row * columns + start]);
         const asOne = [1, rows * columns, width];
         replace(layer, (x, name) => {
           const [, t] = fresh[name].shape;
@@ -93,7 +91,10 @@ export function newKvCache(model: CausalLM, rows: number): KvCache {
       });
     },
     append(layer, fresh, at) {
-      replace(layer, (x, name) => setRows(donate(x), reshape(fresh[name], [rows, 1, width]), at));
+      replace(layer, (x, name) => {
+        const [, t] = fresh[name].shape;
+        return setRows(donate(x), reshape(fresh[name], [rows, t, width]), at);
+      });
       const { k, v } = layers[layer];
       const byHead = (x: Tensor) => reshape(x, [rows, columns, kvHeads, headDim]);
       return { k: byHead(k), v: byHead(v) };
@@ -148,6 +149,12 @@ export function newKvCache(model: CausalLM, rows: number): KvCache {
       columns = 0;
     },
   };
+}
+
+function cacheType({ weights }: CausalLM): 'f32' | 'f16' {
+  return [...weights.values()].every(({ shape, dtype }) => shape.length < 2 || dtype === 'f32')
+    ? 'f32'
+    : 'f16';
 }
 
 /** The tensor in another shape, in place of itself: the memory has one owner as before. */

@@ -30,22 +30,37 @@ export interface RotaryModel extends Rotary {
   readonly config: ModelConfig;
 }
 
-/** The past of b rows of t tokens that see those up to themselves. */
-export function causalPast(model: RotaryModel, [b, t]: readonly [b: number, t: number]): Past {
-  const tables = model.rope(t);
+/** The part of their texts that tokens are. */
+export interface PartOfText {
+  /** The place of the first of them in its text; 0 if left out. */
+  readonly from?: number;
+  /** Tokens of a whole text; those of the part if left out. */
+  readonly length?: number;
+}
+
+/**
+ * The past of b rows of t tokens that see those up to themselves. Where they are not the first of their text,
+ * `extend` is to give the keys and values of those before them too.
+ */
+export function causalPast(
+  model: RotaryModel,
+  [b, t]: readonly [b: number, t: number],
+  { from = 0, length = t }: PartOfText = {},
+): Past {
+  const tables = model.rope(length);
   const { windows } = model.config;
-  const whole = windows.every((window) => window === null || window >= t);
+  const whole = windows.every((window) => window === null || window >= length);
   return {
-    rotate: (x) => rope(x, tables),
+    rotate: (x) => rope(x, tables, from),
     extend: (_, fresh) => fresh,
-    attend: whole ? attend(model) : attendWithin(model, [b, t], (i) => [0, i % t]),
+    attend: whole ? attend(model, from) : attendWithin(model, [b, t], (i) => [0, from + (i % t)]),
   };
 }
 
-/** Attention where query i sees the keys up to i. */
-function attend({ config }: RotaryModel): Past['attend'] {
+/** Attention where query i sees the keys up to offset + i. */
+function attend({ config }: RotaryModel, offset: number): Past['attend'] {
   const scale = 1 / Math.sqrt(config.headDim);
-  return (_, q, { k, v }) => attention(q, k, v, { scale });
+  return (_, q, { k, v }) => attention(q, k, v, { scale, offset });
 }
 
 /**

@@ -81,6 +81,19 @@ test.each(known)(
   },
 );
 
+test('tables that a longer text outgrew are still there, beyond the context too, until all are released', async () => {
+  const backend = openWasm({ threads: 1 });
+  const { liveBytes } = backend.stats;
+  const { rope, dispose } = newRotary(backend, read({}));
+  const lengths = Array.from({ length: 700 }, (_, i) => i + 1);
+  const made = [...new Set(lengths.map((length) => rope(length)))];
+  expect(made.map(({ cos }) => cos.shape[0])).toEqual([16, 512, 1026]);
+  expect((await made[0].cos.data())[0]).toBe(1);
+  dispose();
+  expect(backend.stats.liveBytes).toBe(liveBytes);
+  await backend.close();
+});
+
 describe('a scaling', () => {
   test('without a context of pretraining takes the model’s own', () => {
     const type = 'llama3';

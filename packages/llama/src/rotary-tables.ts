@@ -22,6 +22,8 @@ export function newRotary(backend: Backend, config: ModelConfig): Rotary & { dis
   const { ropeScaling, maxPositions } = config;
   const scale = Math.fround(attentionFactor(ropeScaling));
   let kept: RopeTables | undefined;
+  /** Those that were too short for a later text, which a tape may still read: together less than twice `kept`. */
+  const outgrown: RopeTables[] = [];
 
   /** Rows of angles, of the frequencies of each length. */
   const tables = (positions: ArrayLike<number>, lengthOf: (row: number) => number): RopeTables => {
@@ -46,13 +48,17 @@ export function newRotary(backend: Backend, config: ModelConfig): Rotary & { dis
   };
   const upTo = (count: number) => Int32Array.from({ length: count }, (_, position) => position);
   const dispose = (): void => {
-    kept?.cos.dispose();
-    kept?.sin.dispose();
+    for (const { cos, sin } of kept ? [...outgrown, kept] : []) {
+      cos.dispose();
+      sin.dispose();
+    }
   };
   const rope = (length: number): RopeTables => {
     if (dependOnLength(ropeScaling)) return tables(upTo(length), () => length);
     if (!kept || kept.cos.shape[0] < length) {
-      const rows = Math.max(length, Math.min(maxPositions, Math.max(512, 2 * length)));
+      const most = length <= maxPositions ? maxPositions : Number.POSITIVE_INFINITY;
+      const rows = Math.min(most, Math.max(512, 2 * length));
+      if (kept) outgrown.push(kept);
       kept = keep(tables(upTo(rows), () => rows));
     }
     return kept;

@@ -10,13 +10,31 @@ export interface FillOptions {
   readonly onLogits?: (logits: Float32Array) => void;
 }
 
+/** A prompt on its way into a slot. */
+export interface PromptReading {
+  /** Reads the next piece of it. Between two pieces the other slots may go on. */
+  next(): Promise<PromptPiece>;
+  /** Releases what only the reading needs, whether all is read or not. */
+  dispose(): void;
+}
+
+/** What reading a piece of a prompt gave. */
+export interface PromptPiece {
+  /** Tokens that were computed; none where another slot had them. */
+  readonly tokens: number;
+  /** Those of the token after the prompt, once all of it is read; null: there is more. */
+  readonly logits: Float32Array | null;
+}
+
 /** Texts that are decoded together, each in a slot of its own and at a length of its own. */
 export interface Slots {
   /**
-   * Puts a prompt into a slot, in place of what it held. Gives the logits of its next token. A prompt that a
-   * slot still begins with is copied from it, which gives the same bits, unless `onLogits` is to be told.
-   * Where this or a step fails, all slots are to be filled again.
+   * Begins to put a prompt into a slot, in place of what it held. A prompt that a slot still begins with is
+   * copied from it, which gives the same bits, unless `onLogits` is to be told. Where a piece or a step fails,
+   * all slots are to be filled again.
    */
+  read(slot: number, prompt: readonly number[], options?: FillOptions): PromptReading;
+  /** Reads a prompt into a slot (see read), all its pieces. Gives the logits of its next token. */
   fill(slot: number, prompt: readonly number[], options?: FillOptions): Promise<Float32Array>;
   /** Feeds a token to each of these slots. Gives the logits of the next ones. */
   step(tokens: ReadonlyMap<number, number>): Promise<ReadonlyMap<number, Float32Array>>;
@@ -39,11 +57,24 @@ interface Filled {
 const rowsTogether = 64;
 
 /**
+ * Tokens of a prompt that are computed together: as few as cost no more than all at once do, in time of the
+ * processor (decision 0032). A multiple of the rows that kernels and logits go by, 64.
+ */
+export const pieceTokens = 256;
+
+/** Tokens of the last of several pieces at least: other kernels, with other last bits, compute few rows. */
+const leastTokens = 64;
+
+/** Where the piece of a prompt of t tokens ends that begins at `from`. */
+const pieceEnd = (from: number, t: number): number =>
+  t - from < pieceTokens + leastTokens ? t : from + pieceTokens;
+
+/**
  * Empty slots. Every step computes all of them, empty ones too, and token i of a text is always column i of
  * its cache: so the logits of a text depend on its own tokens and on `count` alone, to the last bit, not on
- * what the other slots hold. A prompt is computed from its own keys and values in f32; later tokens see them
- * as the cache holds them (see KvCache). A text whose model has an adapter takes a slot like any other; a
- * step runs each model that has a text in it.
+ * what the other slots hold. A prompt is computed from its own keys and values in f32, piece by piece; later
+ * tokens see them as the cache holds them (see KvCache). A text whose model has an adapter takes a slot like
+ * any other; a step runs each model that has a text in it.
  */
 export function newSlots(model: CausalLM, count: number): Slots {
   const { backend, config } = model;
@@ -65,31 +96,10 @@ export function newSlots(model: CausalLM, count: number): Slots {
     return logits(own, reshape(slice(hidden, [0, t - 1, 0], [b, 1, hiddenSize]), [b, hiddenSize]));
   };
 
-  /** Computes a prompt. Gives the logits of its next token. */
-  const compute = async (slot: number, prompt: readonly number[], own: CausalLM, onLogits?: OnLogits) => {
-    const t = prompt.length;
-    const hidden = scope(() => {
-      const past: Past = {
-        ...causalPast(own, [1, t]),
-        extend(layer, fresh) {
-          cache.fill(layer, slot, fresh);
-          return fresh;
-        },
-      };
-      return forward(own, integers(prompt, [1, t]), { past });
-    });
-    try {
-      if (onLogits) await tellLogits(own, hidden, onLogits);
-      return await takeLogits(scope(() => lastOf(own, hidden)));
-    } finally {
-      hidden.dispose();
-    }
-  };
-  /** Tells the logits after each token of f32 [1, t, e] but the last. */
-  const tellLogits = async (own: CausalLM, hidden: Tensor, onLogits: OnLogits): Promise<void> => {
-    const t = hidden.shape[1];
-    for (let from = 0; from < t - 1; from += rowsTogether) {
-      const n = Math.min(rowsTogether, t - 1 - from);
+  /** Tells the logits after each of the first `count` tokens of f32 [1, t, e]. */
+  const tellLogits = async (own: CausalLM, hidden: Tensor, count: number, onLogits: OnLogits) => {
+    for (let from = 0; from < count; from += rowsTogether) {
+      const n = Math.min(rowsTogether, count - from);
       const rows = scope(() =>
         logits(own, reshape(slice(hidden, [0, from, 0], [1, n, hiddenSize]), [n, hiddenSize])),
       );
@@ -120,17 +130,77 @@ export function newSlots(model: CausalLM, count: number): Slots {
     }
   };
 
-  const fill: Slots['fill'] = async (slot, prompt, { model: own = model, onLogits } = {}) => {
-    cache.reserve(prompt.length + 1);
-    const isSame = (one?: Filled) => one?.model === own && sameIds(one.prompt, prompt);
-    const from = onLogits ? -1 : filled.findIndex(isSame);
-    const known = filled[from];
-    filled[slot] = undefined;
-    if (known && from !== slot) cache.share(from, slot, prompt.length);
-    const next = known?.logits ?? (await compute(slot, prompt, own, onLogits));
-    filled[slot] = { prompt: [...prompt], model: own, logits: next };
-    texts[slot] = [...prompt];
-    return next;
+  const read: Slots['read'] = (slot, prompt, { model: own = model, onLogits } = {}) => {
+    const t = prompt.length;
+    let from = 0;
+    /** The prompt's keys and values in f32, where it is more than one piece. */
+    let seen: KvCache | null = null;
+
+    /** Copies the prompt from a slot that begins with it, if one does; gives its logits. */
+    const copied = (): Float32Array | null => {
+      const isSame = (one?: Filled) => one?.model === own && sameIds(one.prompt, prompt);
+      const source = onLogits ? -1 : filled.findIndex(isSame);
+      const known = filled[source];
+      filled[slot] = undefined;
+      if (known && source !== slot) cache.share(source, slot, t);
+      return known?.logits ?? null;
+    };
+    /** The last hidden states of tokens from … end − 1: f32 [1, end − from, e]. */
+    const hiddenUpTo = (end: number): Tensor =>
+      scope(() => {
+        const ids = integers(prompt.slice(from, end), [1, end - from]);
+        const column = integers([from]);
+        const past: Past = {
+          ...causalPast(own, [1, end - from], { from, length: t }),
+          extend(layer, fresh) {
+            cache.fill(layer, slot, fresh, from);
+            return seen ? seen.append(layer, fresh, column) : fresh;
+          },
+        };
+        return forward(own, ids, { past });
+      });
+    /** Computes the next piece. Gives the logits of the prompt's next token after the last one. */
+    const compute = async (): Promise<Float32Array | null> => {
+      const end = pieceEnd(from, t);
+      if (from === 0 && end < t) {
+        seen = newKvCache(model, 1, 'f32');
+        seen.reserve(t);
+      }
+      const hidden = hiddenUpTo(end);
+      try {
+        if (onLogits) await tellLogits(own, hidden, Math.min(end, t - 1) - from, onLogits);
+        from = end;
+        if (end === t) return await takeLogits(scope(() => lastOf(own, hidden)));
+        // Whoever gives the prompt up now has not queued the rest of it.
+        await backend.sync();
+        return null;
+      } finally {
+        hidden.dispose();
+      }
+    };
+    const next = async (): Promise<PromptPiece> => {
+      if (from === 0) cache.reserve(t + 1);
+      const known = from === 0 ? copied() : null;
+      const before = from;
+      const last = known ?? (await compute());
+      if (last) {
+        filled[slot] = { prompt: [...prompt], model: own, logits: last };
+        texts[slot] = [...prompt];
+      }
+      return { tokens: from - before, logits: last };
+    };
+    return { next: () => trying(next), dispose: () => seen?.dispose() };
+  };
+  const fill: Slots['fill'] = async (slot, prompt, options) => {
+    const reading = read(slot, prompt, options);
+    try {
+      for (;;) {
+        const { logits } = await reading.next();
+        if (logits) return logits;
+      }
+    } finally {
+      reading.dispose();
+    }
   };
   const step: Slots['step'] = async (tokens) => {
     cache.reserve(Math.max(...[...tokens.keys()].map((slot) => texts[slot].length)) + 1);
@@ -145,7 +215,8 @@ export function newSlots(model: CausalLM, count: number): Slots {
   };
 
   return {
-    fill: (...args) => trying(() => fill(...args)),
+    read,
+    fill,
     step: (tokens) => trying(() => step(tokens)),
     reorder(from) {
       const next = texts.map((_, slot) => texts[from[slot] ?? slot]);

@@ -6,7 +6,7 @@ import type { PartToken, Wanted } from './parts.ts';
 import { parseBody } from './read-body.ts';
 import type { Reply } from './reply.ts';
 import { samplingKeys, samplingOptions } from './sampling-keys.ts';
-import { adapterNamed, roomFor, type Served } from './served.ts';
+import { adapterNamed, requireShortText, roomFor, type Served } from './served.ts';
 
 const textParts = z.array(z.strictObject({ type: z.literal('text'), text: z.string() })).min(1);
 const message = z.strictObject({
@@ -54,7 +54,9 @@ export async function answerChat(
     content,
   }));
   // The template writes the beginning of the text too.
-  const prompt = tokenizer.encode(chatTemplate.render(messages, { ask: true }), { bos: false });
+  const text = chatTemplate.render(messages, { ask: true });
+  requireShortText(served, text);
+  const prompt = tokenizer.encode(text, { bos: false });
   const asked = keys.max_completion_tokens ?? keys.max_tokens;
   const maxNewTokens = roomFor(served, prompt.length, { asked, usual: Number.POSITIVE_INFINITY });
   const logprobs = wantsLogprobs ? (top ?? 0) : undefined;

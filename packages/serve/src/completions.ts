@@ -1,3 +1,4 @@
+import { setImmediate as turn } from 'node:timers/promises';
 import { openInfill } from '@flex/llama';
 import { z } from 'zod';
 import { type AnswerFormat, answerTexts } from './answer-texts.ts';
@@ -7,7 +8,7 @@ import type { Wanted } from './parts.ts';
 import { parseBody } from './read-body.ts';
 import type { Reply } from './reply.ts';
 import { samplingKeys, samplingOptions } from './sampling-keys.ts';
-import { adapterNamed, roomFor, type Served } from './served.ts';
+import { adapterNamed, requireShortText, roomFor, type Served } from './served.ts';
 
 type Prompt = string | readonly string[] | readonly number[] | readonly (readonly number[])[];
 
@@ -37,6 +38,9 @@ const schema = z.strictObject({
 
 const unsupported = { best_of: 'ask for n samples, and choose among them by their logprobs' };
 
+/** Tokens of prompts after which others have a turn, some 20 ms of encoding. */
+const tokensATurn = 2 ** 14;
+
 /** Tokens that follow a prompt where the request does not say. */
 const usualTokens = 16;
 
@@ -57,22 +61,46 @@ export async function answerCompletions(
     throw new ApiError(400, 'echo is not possible with a suffix', { param: 'echo' });
   const infill = keys.suffix === undefined ? null : openInfill(tokenizer);
   const endIds = infill?.endIds;
-  const prompts = promptsOf(keys.prompt).map((prompt) => {
+  const prompts = promptsOf(keys.prompt);
+  served.queue.requireRoom(prompts.length * keys.n);
+  if (keys.suffix !== undefined) requireShortText(served, keys.suffix);
+  const idsOf = (prompt: string | readonly number[]): readonly number[] => {
     if (typeof prompt === 'string') {
-      return { text: prompt, ids: infill?.prompt(prompt, keys.suffix!) ?? tokenizer.encode(prompt) };
+      requireShortText(served, prompt);
+      return infill?.prompt(prompt, keys.suffix!) ?? tokenizer.encode(prompt);
     }
     if (infill) throw new ApiError(400, 'a suffix needs a prompt that is a text', { param: 'suffix' });
-    return { text: tokenizer.decode(prompt), ids: prompt };
-  });
+    return prompt;
+  };
   const options = samplingOptions(keys);
-  const wanted = prompts.flatMap(({ text, ids: prompt }): Wanted[] => {
+  const promptLogprobs = scoresPrompt ? logprobs : undefined;
+  const wanted: Wanted[] = [];
+  let [promptTokens, sinceTurn] = [0, 0];
+  for (const given of prompts) {
+    const prompt = idsOf(given);
     const maxNewTokens = roomFor(served, prompt.length, { asked, usual: usualTokens });
-    const promptLogprobs = scoresPrompt ? logprobs : undefined;
-    return Array.from({ length: keys.n }, (_, i) => ({
-      request: { prompt, adapter, maxNewTokens, logprobs, promptLogprobs, endIds, tokenizer, ...options(i) },
-      echo: echo ? text : null,
-    }));
-  });
+    const text = typeof given === 'string' ? given : echo ? tokenizer.decode(given) : '';
+    for (let i = 0; i < keys.n; i++)
+      wanted.push({
+        request: {
+          prompt,
+          adapter,
+          maxNewTokens,
+          logprobs,
+          promptLogprobs,
+          endIds,
+          tokenizer,
+          ...options(i),
+        },
+        echo: echo ? text : null,
+      });
+    promptTokens += prompt.length;
+    sinceTurn += prompt.length;
+    if (sinceTurn < tokensATurn) continue;
+    sinceTurn = 0;
+    await turn();
+    signal.throwIfAborted();
+  }
   const format: AnswerFormat = {
     idPrefix: 'cmpl',
     object: { whole: 'text_completion', chunk: 'text_completion' },
@@ -84,7 +112,6 @@ export async function answerCompletions(
     chunk: (part) => format.whole(part),
     opening: null,
   };
-  const promptTokens = prompts.reduce((total, { ids }) => total + ids.length, 0);
   const request = { model, wanted, promptTokens, stream, stream_options };
   await answerTexts(served, request, { format, reply, signal });
 }

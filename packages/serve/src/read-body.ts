@@ -2,10 +2,11 @@ import type { IncomingMessage } from 'node:http';
 import { oneLine, tryOptions } from '@flex/base';
 import type { z } from 'zod';
 import { ApiError } from './api-error.ts';
+import { requireFew, requireShallow } from './body-limits.ts';
 
 /**
- * The JSON of a request's body. Throws ApiError for another type of content, for more than `limit` bytes, and
- * for what is not an object in JSON and UTF-8.
+ * The JSON of a request's body. Throws ApiError for another type of content, for more than `limit` bytes, for
+ * what is nested too deeply, and for what is not an object in JSON and UTF-8.
  *
  * A page of another site can send a form or plain text to this machine, but JSON only after a question that
  * is never answered.
@@ -17,6 +18,7 @@ export async function readBody(request: IncomingMessage, limit: number): Promise
   if (encoding !== 'identity')
     throw new ApiError(415, `Content-Encoding must be identity, got "${oneLine(encoding)}"`);
   const bytes = await readBytes(request, limit);
+  requireShallow(bytes);
   let body: unknown;
   try {
     body = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
@@ -43,6 +45,9 @@ async function readBytes(request: IncomingMessage, limit: number): Promise<Buffe
   return Buffer.concat(chunks);
 }
 
+/** Keys whose schemas look at their elements by hand. */
+const quick = new Set(['prompt', 'logit_bias']);
+
 /**
  * A body as its schema has it; keys that are null count as left out. Throws ApiError for the first thing that
  * is wrong: of the keys that OpenAI's interface has and this server has not, in the words of `unsupported`.
@@ -53,11 +58,12 @@ export function parseBody<S extends z.ZodType>(
   unsupported: Readonly<Record<string, string>>,
 ): z.output<S> {
   const given = Object.fromEntries(Object.entries(body).filter(([, value]) => value !== null));
-  const refused = Object.keys(given).find((key) => Object.hasOwn(unsupported, key));
+  const refused = Object.keys(unsupported).find((key) => Object.hasOwn(given, key));
   if (refused !== undefined) {
     const code = 'unsupported_parameter';
     throw new ApiError(400, `${refused} is not supported; ${unsupported[refused]}`, { param: refused, code });
   }
+  requireFew(given, quick);
   const { data, problem } = tryOptions(schema, given);
   if (problem) throw new ApiError(400, problem.message, { param: String(problem.path[0] ?? '') });
   return data;

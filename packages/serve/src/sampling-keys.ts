@@ -2,13 +2,14 @@ import { randomInt } from 'node:crypto';
 import type { ContinuationOptions } from '@flex/llama';
 import { z } from 'zod';
 
-/** Stop texts of a request at most. */
-const mostStops = 32;
+/** Stop texts of a request at most, and biases. */
+const [mostStops, mostBiases] = [32, 16_384];
 
 const isBias = (value: unknown): value is Readonly<Record<string, number>> =>
   typeof value === 'object' &&
   value !== null &&
   !Array.isArray(value) &&
+  Object.keys(value).length <= mostBiases &&
   Object.entries(value).every(
     ([id, x]) => /^\d{1,9}$/.test(id) && typeof x === 'number' && Math.abs(x) <= 100,
   );
@@ -27,7 +28,7 @@ export const samplingKeys = {
   logit_bias: z
     .custom<Readonly<Record<string, number>>>(isBias)
     .optional()
-    .describe('an object of token ids and numbers from -100 to 100'),
+    .describe(`an object of at most ${mostBiases} token ids and numbers from -100 to 100`),
   seed: z.int().optional(),
   stop: z
     .union([z.string().min(1), z.array(z.string().min(1)).max(mostStops)])
@@ -56,13 +57,15 @@ export function samplingOptions(
 ): (index: number) => Omit<ContinuationOptions, 'maxNewTokens'> {
   const samples = keys.temperature > 0;
   const seed = keys.seed ?? randomInt(2 ** 32);
+  const logitBias =
+    keys.logit_bias && new Map(Object.entries(keys.logit_bias).map(([id, x]) => [Number(id), x]));
   return (index) => ({
     temperature: keys.temperature,
     ...(samples && { topK: keys.top_k, topP: keys.top_p, minP: keys.min_p, seed: (seed + index) >>> 0 }),
     repetitionPenalty: keys.repetition_penalty,
     presencePenalty: keys.presence_penalty,
     frequencyPenalty: keys.frequency_penalty,
-    logitBias: keys.logit_bias && new Map(Object.entries(keys.logit_bias).map(([id, x]) => [Number(id), x])),
+    logitBias,
     stop: keys.stop,
   });
 }

@@ -53,9 +53,31 @@ describe('a request that is wrong is told so in one line, by its key:', () => {
     ['stop', { stop: '' }, 400, 'stop', /^stop must be a text, or a list of at most 32 texts/],
     ['stops', { stop: Array(33).fill('a') }, 400, 'stop', /^stop must be/],
     ['logprobs', { logprobs: 21 }, 400, 'logprobs', /^logprobs must be a whole number from 0 to 20, got 21$/],
-    ['bias', { logit_bias: { a: 1 } }, 400, 'logit_bias', /^logit_bias must be an object of token ids and/],
+    [
+      'bias',
+      { logit_bias: { a: 1 } },
+      400,
+      'logit_bias',
+      /^logit_bias must be an object of at most 16384 token/,
+    ],
     ['bias range', { logit_bias: { 1: 101 } }, 400, 'logit_bias', /^logit_bias .* to 100, got \{"1":101\}$/],
     ['bias', { logit_bias: { 5: 101 } }, 400, 'logit_bias', /^logit_bias/],
+    [
+      'biases',
+      { logit_bias: Object.fromEntries(Array.from({ length: 16_385 }, (_, id) => [id, 1])) },
+      400,
+      'logit_bias',
+      /^logit_bias must be an object of at most 16384 token ids/,
+    ],
+    ['list', { user: Array(4097).fill(1) }, 400, 'user', /^user must have at most 4096 elements and keys/],
+    [
+      'lists',
+      { stop: Array(64).fill(Array(64).fill('a')) },
+      400,
+      'stop',
+      /^stop must have at most 4096 elem/,
+    ],
+    ['long model', { model: 'm'.repeat(1e5) }, 404, 'model', /^there is no model "m+…"; there is org\/micro/],
     ['length', { max_tokens: 0 }, 400, 'max_tokens', /only with echo and logprobs/],
     [
       'length',
@@ -70,6 +92,13 @@ describe('a request that is wrong is told so in one line, by its key:', () => {
       400,
       null,
       /are more than the 1000 of a text; shorten the prompt$/,
+    ],
+    [
+      'prompt',
+      { prompt: 'a'.repeat(9e5) },
+      400,
+      null,
+      /^the prompt's 900000 bytes are more than the \d+ of 1000 tokens; shorten the prompt$/,
     ],
     [
       'too many',
@@ -89,6 +118,12 @@ describe('a request that is wrong is told so in one line, by its key:', () => {
 
   test.each<[object, string | null, RegExp]>([
     [{ messages: [] }, 'messages', /^messages/],
+    [{ messages: Array(4097).fill({}) }, 'messages', /^messages must have at most 4096 elements and keys/],
+    [
+      { messages: [{ role: 'user', content: 'a'.repeat(9e5) }] },
+      null,
+      /^the prompt's 90000\d bytes are more than the \d+ of 1000 tokens; shorten the prompt$/,
+    ],
     [{ messages: [{ role: 'user' }] }, 'messages', /^messages\.0\.content is missing; it must be a text, or/],
     [
       { messages: [{ role: 'tool', content: 'x' }] },
@@ -128,13 +163,29 @@ describe('a request that is wrong is told so in one line, by its key:', () => {
     [{ body: Buffer.from([0x22, 0xff, 0x22]) }, 400, /^the body is not JSON: .*encoded/],
     [{ body: '[]' }, 400, /^the body must be a JSON object$/],
     [{ body: 'null' }, 400, /^the body must be a JSON object$/],
-    [{ body: '['.repeat(100_000) }, 400, /^the body is not JSON/],
-    [{ body: `{"model":"tuned","prompt":${nested}}` }, 400, /^prompt must be a text, .* got \[\.\.\.$/],
+    [{ body: '['.repeat(64) }, 400, /^the body is not JSON/],
     [
-      { body: `{"model":"tuned","prompt":"x","n":${nested}}` },
+      { body: `{"model":"tuned","prompt":${nested}}` },
       400,
-      /^n must be a whole number .* got \[\.\.\.$/,
+      /^the body must be nested at most 64 deep, and is more so$/,
     ],
+    [
+      { body: `{"model":"tuned","prompt":"x","n":${'['.repeat(62)}${']'.repeat(62)}}` },
+      400,
+      /^n must be a whole number .* got \[{57}\.\.\.$/,
+    ],
+    [{ body: { ...body, user: ['\\"[{'.repeat(99)] } }, 400, /^user must be a text, got /],
+    [
+      { body: Object.fromEntries(Array.from({ length: 65 }, (_, i) => [`k${i}`, 1])) },
+      400,
+      /^the body must have at most 64 keys, got 65$/,
+    ],
+    [
+      { body: { ...body, ['k'.repeat(65)]: 1 } },
+      400,
+      /^keys must have at most 64 characters; one that begins with "k{20}" has more$/,
+    ],
+    [{ body: { ...body, user: { ['k'.repeat(65)]: 1 } } }, 400, /^keys must have at most 64 characters/],
     [{ body, headers: { 'Content-Type': 'text/plain' } }, 415, /^Content-Type must be application\/json/],
     [
       { body, headers: { 'Content-Encoding': 'gzip' } },
@@ -249,59 +300,6 @@ describe('who may ask', () => {
     await expect(scripted({}, { port })).rejects.toThrow(
       `port ${port}: is taken; give another --port, or none`,
     );
-  });
-});
-
-describe('limits', () => {
-  test('of a body, whether it says its length or not', async () => {
-    const { server } = await scripted({}, { limits: { bodyBytes: 200 } });
-    const long = { ...body, prompt: 'x'.repeat(300) };
-    const chunked = { 'Transfer-Encoding': 'chunked' };
-    for (const headers of [{}, chunked]) {
-      const { status, json } = await ask(server, { body: long, headers });
-      expect([status, json.error.message]).toEqual([413, 'the body is longer than 200 bytes']);
-    }
-    expect((await ask(server, { body, headers: chunked })).status).toBe(200);
-  });
-
-  test('of a connection that is kept: longer than clients keep theirs', async () => {
-    const { server } = await scripted();
-    const { headers } = await ask(server, { body, headers: { Connection: 'keep-alive' } });
-    expect(headers['keep-alive']).toBe('timeout=60');
-  });
-
-  test('of texts that wait: more are told to come again', async () => {
-    const { server, decoder } = await scripted({ interval: 10 }, { limits: { waiting: 2 } });
-    const asked = Array.from({ length: 4 }, () => ask(server, { body }));
-    await until(() => decoder.waiting === 2);
-    const { status, headers, json } = await ask(server, { body });
-    expect([status, headers['retry-after']]).toEqual([429, '1']);
-    expect(json.error).toMatchObject({ code: 'queue_full', type: 'rate_limit_error' });
-    for (const { status } of await Promise.all(asked)) expect(status).toBe(200);
-    expect((await ask(server, { body })).status).toBe(200);
-  });
-
-  test('of time: an answer that takes longer ends', async () => {
-    const { server, decoder } = await scripted({ interval: 5 }, { limits: { seconds: 0.1 } });
-    const long = { ...body, max_tokens: 900 };
-    const { status, json } = await ask(server, { body: long });
-    expect([status, json.error.message]).toEqual([504, 'the answer took longer than 0.1 seconds']);
-    const { content } = await ask(server, { body: { ...long, stream: true } });
-    // On a busy machine the time may be over before the first event.
-    expect(content).toMatch(
-      /(^|\n\ndata: )\{"error":\{"message":"the answer took longer than 0\.1 seconds".*\s*$/,
-    );
-    await until(() => decoder.busy === 0);
-    expect(server.texts).toBe(0);
-  });
-
-  test('of one request: its texts and those of others get their turns alike', async () => {
-    const { server, decoder } = await scripted({ interval: 2 });
-    const many = ask(server, { body: { ...body, prompt: [5], n: 40 } });
-    await until(() => decoder.begun.length >= 4);
-    await ask(server, { body: { ...body, prompt: [9] } });
-    expect(decoder.begun.findIndex(({ prompt: [id] }) => id === 9)).toBeLessThan(30);
-    expect((await many).json.choices).toHaveLength(40);
   });
 });
 

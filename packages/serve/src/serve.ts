@@ -2,9 +2,10 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { ConfigError, type DeviceError, isOwnHost, isSecret, listen, loopback } from '@flex/base';
 import { ApiError, apiErrorOf, isLoss } from './api-error.ts';
+import { newConnections } from './connections.ts';
 import { newReply } from './reply.ts';
 import { handlerOf, pathOf, routesOf } from './routes.ts';
-import type { Models } from './served.ts';
+import { longestToken, type Models } from './served.ts';
 import { newTextQueue } from './text-queue.ts';
 
 export interface ServeOptions {
@@ -29,11 +30,18 @@ export interface Limits {
   readonly unsentBytes: number;
   /** Seconds in which a client sends its body or takes something of its answer. */
   readonly stallSeconds: number;
+  /** Connections at the same time: a new one ends the oldest on which nothing is asked. */
   readonly connections: number;
 }
 
-export const defaultLimits: Limits = {
-  bodyBytes: 8 * 2 ** 20,
+/**
+ * 1 MiB, and 16 bytes for each token that the slots hold at once, 8 MiB at most: ids and texts take some 5
+ * bytes a token, escapes up to 6 a character.
+ */
+const bodyBytesOf = ({ slots, maxLength }: Models): number =>
+  Math.min(8 * 2 ** 20, 2 ** 20 + 16 * slots * maxLength);
+
+const defaultLimits: Omit<Limits, 'bodyBytes'> = {
   waiting: 1024,
   seconds: 3600,
   unsentBytes: 2 ** 20,
@@ -66,12 +74,13 @@ export interface ModelServer {
  */
 export async function serve(models: Models, options: ServeOptions = {}): Promise<ModelServer> {
   const { host = loopback, port, key } = options;
-  const limits = { ...defaultLimits, ...options.limits };
+  const limits = { ...defaultLimits, bodyBytes: bodyBytesOf(models), ...options.limits };
   const isLocal = host === loopback || host === '::1' || host === 'localhost';
   if (!isLocal && !key)
     throw new ConfigError(`host ${host}: other machines reach it, so a key is needed: set FLEX_SERVE_KEY`);
   const queue = newTextQueue({ slots: models.slots, waiting: limits.waiting });
-  const routes = routesOf({ ...models, queue }, limits);
+  const textBytes = models.maxLength * longestToken(models.tokenizer);
+  const routes = routesOf({ ...models, queue, textBytes }, limits);
   const requireAccess = ({ headers }: IncomingMessage, path: string): void => {
     if (isLocal && !isOwnHost(headers.host))
       throw new ApiError(403, 'this server answers to localhost, 127.0.0.1 and [::1]');
@@ -80,6 +89,7 @@ export async function serve(models: Models, options: ServeOptions = {}): Promise
   };
 
   const stall = 1000 * limits.stallSeconds;
+  const connections = newConnections(limits.connections);
   /** Requests whose answers have not left. */
   const open = new Set<AbortController>();
   let closing = false;
@@ -95,7 +105,9 @@ export async function serve(models: Models, options: ServeOptions = {}): Promise
       ended.abort(new ApiError(504, `the answer took longer than ${limits.seconds} seconds`));
     }, 1000 * limits.seconds);
     // Answered or not: no text of the request is wanted any more.
+    const end = connections.begin(request);
     const gone = () => {
+      end();
       socket.off('close', gone);
       ended.abort(new ApiError(499, 'the client is gone'));
       open.delete(ended);
@@ -134,9 +146,9 @@ export async function serve(models: Models, options: ServeOptions = {}): Promise
   const server = createServer(timeouts, answer);
   server.on('connection', (socket) => {
     socket.setMaxListeners(0);
+    connections.add(socket);
     models.turns.onConnection();
   });
-  server.maxConnections = limits.connections;
   await listen(server, port === undefined ? { host, port: 8000, tries: 11 } : { host, port });
   const { port: actual } = server.address() as AddressInfo;
   return {

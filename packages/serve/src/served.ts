@@ -1,4 +1,4 @@
-import { nearestName } from '@flex/base';
+import { nearestName, oneLine } from '@flex/base';
 import type { ChatTemplate, Decoder, Tokenizer } from '@flex/llama';
 import { ApiError } from './api-error.ts';
 import type { TextQueue } from './text-queue.ts';
@@ -25,6 +25,26 @@ export interface Models {
 /** What requests are answered with. */
 export interface Served extends Models {
   readonly queue: TextQueue;
+  /** Bytes of a text at most: those of `maxLength` of the longest tokens. */
+  readonly textBytes: number;
+}
+
+/** Throws ApiError for a text that is too long, before it is made tokens. */
+export function requireShortText({ maxLength, textBytes }: Served, text: string): void {
+  const bytes = Buffer.byteLength(text);
+  if (bytes <= textBytes) return;
+  throw new ApiError(
+    400,
+    `the prompt's ${bytes} bytes are more than the ${textBytes} of ${maxLength} tokens; shorten the prompt`,
+    { code: 'context_length_exceeded' },
+  );
+}
+
+/** Bytes of the longest token, at least 1. */
+export function longestToken({ vocabSize, bytesOf }: Tokenizer): number {
+  let longest = 1;
+  for (let id = 0; id < vocabSize; id++) longest = Math.max(longest, bytesOf(id)?.length ?? 0);
+  return longest;
 }
 
 /** The names of all models, the base's first. */
@@ -36,7 +56,7 @@ export function adapterNamed(models: Models, name: string): string | undefined {
   if (names.includes(name)) return name === models.name ? undefined : name;
   const near = nearestName(name, names);
   const help = near ? `did you mean ${near}?` : `there is ${names.join(', ')}`;
-  throw new ApiError(404, `there is no model "${name}"; ${help}`, {
+  throw new ApiError(404, `there is no model "${oneLine(name)}"; ${help}`, {
     param: 'model',
     code: 'model_not_found',
   });

@@ -4,6 +4,8 @@ import { ApiError } from './api-error.ts';
 export interface TextQueue {
   /** Texts that were taken and have not ended. */
   readonly size: number;
+  /** Throws ApiError 400 where one request asks for more texts than could ever wait. */
+  requireRoom(texts: number): void;
   /**
    * Does the tasks of one request, each of which continues a text: as many at the same time as there are
    * slots, so that a request of many texts and one of few get their turns alike. Gives the results in order,
@@ -23,16 +25,17 @@ export interface TextQueueOptions {
 export function newTextQueue({ slots, waiting }: TextQueueOptions): TextQueue {
   const most = slots + waiting;
   let size = 0;
+  const requireRoom = (texts: number): void => {
+    if (texts > most)
+      throw new ApiError(400, `a request may ask for ${most} texts at once, and this one asks for ${texts}`);
+  };
   return {
     get size() {
       return size;
     },
+    requireRoom,
     async run(tasks) {
-      if (tasks.length > most)
-        throw new ApiError(
-          400,
-          `a request may ask for ${most} texts at once, and this one asks for ${tasks.length}`,
-        );
+      requireRoom(tasks.length);
       if (size + tasks.length > most) {
         const words = `${size} texts are being continued or wait, and ${tasks.length} more are too many`;
         throw new ApiError(429, words, { code: 'queue_full', headers: { 'Retry-After': '1' } });

@@ -1,5 +1,9 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { lockFile } from '@flex/base';
 import { temporaryFolder } from '@flex/base/testing';
 import { openPeftCase } from '@flex/fixtures';
 import { type GgufContent, readGguf } from '@flex/gguf/testing';
@@ -11,6 +15,7 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import { flex } from '../testing/flex.ts';
 
 const micro = join(import.meta.dirname, '../../assets/micro');
+const bin = join(import.meta.dirname, '../../bin/flex.mjs');
 
 let folder: string;
 beforeEach(() => {
@@ -37,6 +42,34 @@ async function adapterOf(changes: Partial<LoraConfig> = {}): Promise<string> {
   await writeAdapter(dir, initLora(openReference(), lora, resolveTargets(lora.targets, linears), 5), lora);
   return dir;
 }
+
+test('of two processes that write one file at the same time one does, and the other is told', async () => {
+  const args = ['export', 'gguf', '--model', micro, '--out', join(folder, 'o.gguf')];
+  const exported = async () => {
+    const child = spawn(process.execPath, [bin, ...args], { stdio: ['ignore', 'ignore', 'pipe'] });
+    const [stderr, [code]] = await Promise.all([text(child.stderr), once(child, 'exit')]);
+    return { code, stderr };
+  };
+  const both = await Promise.all([exported(), exported()]);
+  const [done, told] = both.sort((a, b) => a.code - b.code);
+  expect(done).toEqual({ code: 0, stderr: '' });
+  expect(told.code).toBe(2);
+  expect(told.stderr).toMatch(/o\.gguf(: is being written into by process \d+ on | is there already; name)/);
+  expect(readdirSync(folder)).toEqual(['o.gguf']);
+});
+
+test('while another process writes a file, none is written beside it, and it is refused at once', async () => {
+  const lock = lockFile(join(folder, 'o.gguf'));
+  const { code, stderr } = await exportGguf('o.gguf');
+  expect(code).toBe(2);
+  expect(stderr).toMatch(
+    /o\.gguf: is being written into by process \d+ on .*; wait until it ends, or name another file\n$/,
+  );
+  expect(await exportGguf('other.gguf')).toMatchObject({ code: 0 });
+  lock.release();
+  expect(await exportGguf('o.gguf')).toMatchObject({ code: 0 });
+  expect(readdirSync(folder)).toEqual(['o.gguf', 'other.gguf']);
+});
 
 /** W + α/r·B·A of a weight, as llama.cpp computes it. */
 function withLora({ tensors, metadata }: GgufContent, name: string, w: Float32Array): Float64Array {
