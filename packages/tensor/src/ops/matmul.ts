@@ -193,11 +193,11 @@ export interface MatmulOptions extends Partial<MatmulAttrs> {
 
 /**
  * alpha·a·b over the last two axes, or plus + a·b, accumulated in f32. a f32|f16 [.., m, k] ([.., k, m]
- * with transposeA), b f32|f16 [.., k, n] ([.., n, k] with transposeB), or int8|nf4 of these two axes alone → f32
- * [.., m, n]. The axes before broadcast as in NumPy; an input without them serves every matrix of the other
- * without a copy; one that stretches in some of them is copied, and must be f32. Throws ShapeError where
- * inner sizes differ, batch axes do not broadcast or `plus` has another shape or comes with an alpha other
- * than 1, DTypeError for other types.
+ * with transposeA), b f32|f16 [.., k, n] ([.., n, k] with transposeB), or int8|nf4 of these two axes alone →
+ * f32 [.., m, n]. The axes before broadcast as in NumPy; an input without them serves every matrix of the
+ * other without a copy; one that stretches in some of them is copied, and must be f32. Throws ShapeError
+ * where inner sizes differ, batch axes do not broadcast or `plus` has another shape or comes with an alpha
+ * other than 1, DTypeError for other types.
  */
 export function matmul(
   a: Tensor,
