@@ -1,4 +1,17 @@
-import { add, mul, type Shape, scope, size, square, sum, type Tensor, tensor } from '@flex/tensor';
+import {
+  add,
+  matmul,
+  mul,
+  openCounting,
+  rmsNorm,
+  type Shape,
+  scope,
+  size,
+  square,
+  sum,
+  type Tensor,
+  tensor,
+} from '@flex/tensor';
 import { type AnyOp, apply, isRecording } from '@flex/tensor/kernel';
 import { describeEachBackend } from '@flex/tensor/testing';
 import { describe, expect, test } from 'vitest';
@@ -14,6 +27,27 @@ describeEachBackend((backend) => {
     const { grads } = pullback(() => sum(square(x)), [x, y]);
     expect(grads[1]).toBeNull();
     expect(await numbers(grads[0]!)).toEqual([2, 4]);
+  });
+
+  test('adds the gradients of what several products and a norm read, donated sums and shared ones', async () => {
+    const [w, norm] = [waves(backend(), [4, 4]), waves(backend(), [4], 3)];
+    const three = (x: Tensor) => {
+      const y = square(x);
+      const all = [1, 2, 3].map((k) => matmul(y, mul(w, k))).reduce((a, b) => add(a, b));
+      return sum(square(add(add(y, all), rmsNorm(y, norm, 1e-2))));
+    };
+    const one = (x: Tensor) => {
+      const y = square(x);
+      return sum(square(add(add(y, matmul(y, mul(w, 6))), rmsNorm(y, norm, 1e-2))));
+    };
+    const gradient = async (f: (x: Tensor) => Tensor) => {
+      const x = waves(backend(), [2, 3, 4], 1);
+      return numbers(pullback(() => f(x), [x]).grads[0]!);
+    };
+    const [got, wanted] = [await gradient(three), await gradient(one)];
+    for (const [i, value] of got.entries()) {
+      expect(Math.abs(value - wanted[i])).toBeLessThan(1e-5 * (1 + Math.abs(wanted[i])));
+    }
   });
 
   test('gives the gradient in a value between, too, past which it does not look', async () => {
@@ -142,4 +176,15 @@ describeEachBackend((backend) => {
       expect(() => square(inner!)).toThrow('f32[2] was used after it was freed; return it from its scope');
     });
   });
+});
+
+test('a gradient that a product makes is added to others by its kernel, whatever shapes it is read under', () => {
+  const backend = openCounting();
+  const [x, w] = [waves(backend, [2, 3, 4]), waves(backend, [4, 4])];
+  pullback(() => {
+    const y = square(x);
+    return sum([1, 2, 3].map(() => matmul(y, w)).reduce((a, b) => mul(a, b)));
+  }, [x]);
+  expect(backend.counts.get('matmul')?.calls).toBe(6);
+  expect(backend.counts.has('add')).toBe(false);
 });

@@ -1,8 +1,11 @@
 import {
   add,
+  type Donated,
+  donate,
   eachTensor,
   mul,
   ones,
+  reshape,
   ShapeError,
   sameShape,
   scope,
@@ -12,7 +15,7 @@ import {
   Tensor,
   zeros,
 } from '@flex/tensor';
-import { isList, isRecording, type Thunks, withRecorder } from '@flex/tensor/kernel';
+import { isList, isRecording, type Thunk, type Thunks, withRecorder } from '@flex/tensor/kernel';
 import { type Step, Tape } from './tape.ts';
 
 /** A tensor, or a list that begins with one and holds further results. */
@@ -56,6 +59,7 @@ function backward(tape: Tape, root: Tensor, xs: readonly Tensor[], v: Tensor, re
     if (!isRecording() && !kept.has(t)) t.dispose();
   };
   const grads = new Map([[root, v]]);
+  const sourceOf = sourcesIn(tape, requested);
   /** Zeros by shape, the gradient of outputs that the value does not depend on. */
   const zerosOf = new Map<string, Tensor>();
   const none = ({ backend, shape }: Tensor): Tensor => {
@@ -68,11 +72,26 @@ function backward(tape: Tape, root: Tensor, xs: readonly Tensor[], v: Tensor, re
     const { inputs, outputs } = step;
     const gs = outputs.map((t) => grads.get(t));
     const done: Tensor[] = [];
-    for (const [i, g] of gradientsOf(step, gs, tape, none).entries()) {
-      if (!g) continue;
-      const before = grads.get(inputs[i]);
-      grads.set(inputs[i], before ? add(before, g) : g);
-      if (before) done.push(before, g);
+    const sources = inputs.map(sourceOf);
+    /** What an input's gradient is to be added to, given up where nobody else has it. */
+    const sumFor = (i: number): Tensor | Donated | undefined => {
+      const sum = grads.get(sources[i]);
+      if (!sum || sources.filter((t) => t === sources[i]).length > 1) return undefined;
+      const others = [...gs, ...kept, ...[...grads].flatMap(([t, g]) => (t === sources[i] ? [] : [g]))];
+      const view = reshape(sum, inputs[i].shape);
+      if (isRecording() || others.includes(sum)) return view;
+      if (view !== sum) sum.dispose();
+      return donate(view);
+    };
+    for (const [i, made] of gradientsOf(step, gs, tape, none, sumFor).entries()) {
+      if (!made) continue;
+      const source = sources[i];
+      const before = grads.get(source);
+      const g = reshape(made.g, source.shape);
+      grads.set(source, before && !made.isSum ? add(before, g) : g);
+      if (before) done.push(before);
+      if (before && !made.isSum) done.push(g);
+      if (g !== made.g) done.push(made.g);
     }
     for (const [k, t] of outputs.entries()) {
       const g = gs[k];
@@ -87,13 +106,39 @@ function backward(tape: Tape, root: Tensor, xs: readonly Tensor[], v: Tensor, re
   return xs.map((x) => grads.get(x) ?? null);
 }
 
-/** The gradients of a step's inputs from those of its outputs; null for an input that none is wanted for. */
+/** What gives the tensor whose elements one has under another shape, if gradients pass from it to that. */
+function sourcesIn(tape: Tape, requested: ReadonlySet<Tensor>): (t: Tensor) => Tensor {
+  const reshaped = new Map<Tensor, Tensor>();
+  for (const { op, inputs, outputs, wanted } of tape.steps) {
+    const isWhole =
+      op.kind === 'view' && inputs.length === 1 && size(inputs[0].shape) === size(outputs[0].shape);
+    if (isWhole && wanted[0] && !requested.has(outputs[0])) reshaped.set(outputs[0], inputs[0]);
+  }
+  return (t) => {
+    let source = t;
+    for (let next = reshaped.get(t); next; next = reshaped.get(next)) source = next;
+    return source;
+  };
+}
+
+/** A gradient in an input of a step. */
+interface Made {
+  readonly g: Tensor;
+  /** Whether the input's sum so far is in it. */
+  readonly isSum: boolean;
+}
+
+/**
+ * The gradients of a step's inputs from those of its outputs; null for an input that none is wanted for.
+ * Those whose kernels add are added to what `sumFor` gives.
+ */
 function gradientsOf(
   step: Step,
   gs: readonly (Tensor | undefined)[],
   tape: Tape,
   none: (output: Tensor) => Tensor,
-): readonly (Tensor | null)[] {
+  sumFor: (input: number) => Tensor | Donated | undefined,
+): readonly (Made | null)[] {
   if (gs.every((g) => !g)) return [];
   const { inputs, outputs, wanted } = step;
   const gone = [...inputs, ...outputs].some((t) => t.disposed);
@@ -101,7 +146,12 @@ function gradientsOf(
   const present = (t: Tensor) => (read.has(t) ? tape.present(t) : t);
   const at = { ...step, inputs: inputs.map(present), outputs: outputs.map(present) };
   const all = gs.map((g, k) => g ?? none(outputs[k]));
-  return scope(() => thunksOf(at, all).map((thunk, i) => (wanted[i] && thunk ? thunk() : null)));
+  const made = (thunk: Thunk, i: number): Made | null => {
+    const sum = thunk.onto && sumFor(i);
+    const g = sum ? thunk.onto(sum) : thunk();
+    return g && { g, isSum: sum !== undefined };
+  };
+  return scope(() => thunksOf(at, all).map((thunk, i) => (wanted[i] && thunk ? made(thunk, i) : null)));
 }
 
 function thunksOf({ op, inputs, outputs, attrs, wanted }: Step, gs: readonly Tensor[]): Thunks {

@@ -1,14 +1,17 @@
 import {
   add,
   addRmsNorm,
+  attention,
   type Backend,
   dropout,
   eachTensor,
   matmul,
   mul,
   ones,
+  openCounting,
   reshape,
   rmsNorm,
+  type Shape,
   scope,
   silu,
   square,
@@ -93,6 +96,32 @@ const replayed = (random: () => number) => {
   };
 };
 
+/** Bytes that are held after `layers` layers, for each beyond the first. */
+function heldByLayer(backend: Backend, layer: (x: Tensor) => Tensor, shape: Shape = [n, n]): number {
+  const after = (layers: number) => {
+    let held = 0;
+    scope(() => {
+      const x = waves(backend, shape);
+      valueAndGrad((x: Tensor) => {
+        let y = x;
+        for (let i = 0; i < layers; i++) y = layer(y);
+        held = backend.stats.liveBytes;
+        return sum(y);
+      }, x);
+    });
+    return held;
+  };
+  return after(3) - after(2);
+}
+/** Bytes of one tensor on the backend. */
+const bytesOn = (backend: Backend, shape: Shape = [n, n]) => {
+  const before = backend.stats.liveBytes;
+  const t = ones(backend, shape);
+  const bytes = backend.stats.liveBytes - before;
+  t.dispose();
+  return bytes;
+};
+
 describeEachBackend((backend) => {
   test('what is freed and computed again gives the same bits, however scopes lie in each other', () =>
     fc.assert(
@@ -128,32 +157,6 @@ describeEachBackend((backend) => {
       { numRuns: (backend().name === 'reference' ? 3 : 1) * times },
     ));
 
-  /** Bytes that are held after `layers` layers, for each beyond the first. */
-  function heldByLayer(layer: (x: Tensor) => Tensor): number {
-    const after = (layers: number) => {
-      let held = 0;
-      scope(() => {
-        const x = waves(backend(), [n, n]);
-        valueAndGrad((x: Tensor) => {
-          let y = x;
-          for (let i = 0; i < layers; i++) y = layer(y);
-          held = backend().stats.liveBytes;
-          return sum(y);
-        }, x);
-      });
-      return held;
-    };
-    return after(3) - after(2);
-  }
-  /** Bytes of one tensor [n, n] on the backend. */
-  const one = () => {
-    const before = backend().stats.liveBytes;
-    const t = ones(backend(), [n, n]);
-    const bytes = backend().stats.liveBytes - before;
-    t.dispose();
-    return bytes;
-  };
-
   test('a scope keeps what products give and gradients read, and of a recomputed one only the result is left', () => {
     const w = waves(backend(), [n, n]);
     const twelve = (x: Tensor) => Array.from({ length: 12 }).reduce((y: Tensor) => silu(add(y, x)), x);
@@ -163,7 +166,23 @@ describeEachBackend((backend) => {
       return add(x, twelve(b));
     };
     // a and b, from which each chain can be computed again, and the result.
-    expect(heldByLayer((x) => scope(() => layer(x)))).toBe(3 * one());
-    expect(heldByLayer((x) => recompute(() => layer(x)))).toBe(one());
+    expect(heldByLayer(backend(), (x) => scope(() => layer(x)))).toBe(3 * bytesOn(backend()));
+    expect(heldByLayer(backend(), (x) => recompute(() => layer(x)))).toBe(bytesOn(backend()));
   });
+});
+
+test('attention is kept where it is as much arithmetic as products, and computed again where it is light', () => {
+  const backend = openCounting();
+  const held = (t: number, d: number) => {
+    const [q, k, v, o] = [1, 2, 3, 4].map((phase) => waves(backend, [d, d], phase));
+    const layer = (x: Tensor) => {
+      const [queries, keys, values] = [q, k, v].map((w) => reshape(matmul(x, w), [1, t, 1, d]));
+      const mixed = attention(queries, keys, values, { scale: 0.2 });
+      return add(x, matmul(reshape(mixed, [t, d]), o));
+    };
+    return heldByLayer(backend, (x) => scope(() => layer(x)), [t, d]) / bytesOn(backend, [t, d]);
+  };
+  // Queries, keys, values and the result; and what attention gave, with a number a row.
+  expect(held(4, 64)).toBe(4);
+  expect(held(16, 16)).toBeGreaterThan(5);
 });

@@ -1,5 +1,5 @@
 import type { Tensor } from '@flex/tensor';
-import { type AnyOp, applyAll, bytesOf, type Recorder } from '@flex/tensor/kernel';
+import { type AnyOp, applyAll, bytesOf, flopsOf, type Recorder } from '@flex/tensor/kernel';
 import { minimumCut } from './minimum-cut.ts';
 import { type Gradients, readByGradient } from './read-by-gradient.ts';
 
@@ -12,14 +12,37 @@ export interface Step {
   /** Of each input, whether it depends on the chosen tensors, so that its gradient is wanted. */
   readonly wanted: readonly boolean[];
   /** Whether its outputs may be freed, to be computed again if need be. */
-  readonly again: boolean;
+  again: boolean;
 }
 
 /** True for what is as quick to compute as to read: views, and kernels that count no arithmetic. */
 const isCheap = (op: AnyOp): boolean => op.kind === 'view' || (op.kind === 'kernel' && !op.flops);
 
+/**
+ * An op that takes less than this part of the arithmetic that products around it take for a byte is cheap,
+ * too: attention among wide layers.
+ */
+const light = 1 / 4;
+
+/** The arithmetic of a kernel, and the bytes of its outputs; null where it counts none. */
+function workOf({ op, inputs, outputs, attrs }: Step) {
+  if (op.kind !== 'kernel' || !op.flops) return null;
+  const bytes = outputs.reduce((sum, t) => sum + bytesOf(t), 0);
+  return { flops: flopsOf(op, inputs, outputs, attrs), bytes };
+}
+
+/** Tells of a step whether it is light among others. */
+function lightAmong(steps: readonly Step[]): (step: Step) => boolean {
+  const all = steps.map(workOf).filter((work) => work !== null);
+  const [flops, bytes] = (['flops', 'bytes'] as const).map((key) => all.reduce((sum, x) => sum + x[key], 0));
+  return (step) => {
+    const work = workOf(step);
+    return work !== null && work.flops * bytes < light * flops * work.bytes;
+  };
+}
+
 /** Steps of a scope below which it leaves all to the scope around it, which sees more. */
-const worthLooking = 24;
+const worthLooking = 5;
 
 let recomputing = false;
 
@@ -75,6 +98,8 @@ export class Tape implements Recorder {
   #spare(steps: readonly Step[], left: ReadonlySet<Tensor>): Iterable<Tensor> {
     const used = steps.flatMap(({ inputs, outputs }) => [...inputs, ...outputs]);
     const nodes = [...new Set([...left, ...used.filter((t) => t.disposed)])];
+    const isLight = lightAmong(steps);
+    for (const step of steps) step.again ||= isLight(step);
     const makers = nodes.map((t) => this.#makers.get(t)).map((step) => (step?.again ? step : undefined));
     const sources = [...nodes.keys()].filter((i) => !makers[i]);
     if (sources.length === 0) return left;

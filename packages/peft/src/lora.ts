@@ -168,6 +168,8 @@ export function withLora(
     const { scale, index, removed, squares } = moduleOf(lora, path);
     const base = (z: Tensor) => (removed ? adapted(linear(z, path), z, removed, -scale) : linear(z, path));
     return scope(() => {
+      // First, so that its gradient comes last, and is added to the others by the kernel that makes it.
+      const y = base(x);
       const input =
         dropoutState && rate > 0
           ? dropout(x, {
@@ -176,7 +178,6 @@ export function withLora(
               counter: [dropoutState.step, index],
             })
           : x;
-      const y = base(x);
       if (pair.magnitude && !squares)
         throw new ConfigError(`lora: DoRA on ${path} was resolved without the model's weights`);
       if (!pair.magnitude || !squares)
@@ -192,8 +193,8 @@ export function withLora(
 
 /** y + s·x·aᵀ·bᵀ. y f32 [.., out], x f32 [.., in] → f32 [.., out]. */
 function adapted(y: Tensor, x: Tensor, { a, b }: AdapterPair, s: number): Tensor {
-  const inner = matmul(x, a, { transposeB: true }); // [.., r]
-  return matmul(mul(inner, s), b, { transposeB: true, plus: y });
+  const inner = matmul(x, a, { transposeB: true, alpha: s }); // [.., r]
+  return matmul(inner, b, { transposeB: true, plus: y });
 }
 
 /** A module's scale and index. Throws ConfigError when it was not resolved. */

@@ -1,6 +1,6 @@
 import type { Kernel } from './kernel-record.ts';
 import { type Shape, type Spec, size } from './shape.ts';
-import type { Tensor } from './tensor.ts';
+import type { Donated, Tensor } from './tensor.ts';
 import type { WasmKernel } from './wasm-kernel.ts';
 
 /** What the WGSL of an op may count on. */
@@ -31,8 +31,19 @@ export interface GpuJsText {
 /** What a kernel means on the host. Run in f64 it is the op's definition. */
 export type HostKernel = HostLoop | GpuJsText;
 
-/** One gradient a differentiable input, made only when asked for; null where there is none. */
-export type Thunks = readonly ((() => Tensor | null) | null)[];
+/** A gradient that is made when it is asked for. */
+export interface Thunk {
+  (): Tensor | null;
+  /** The gradient added to a tensor of its shape, by the kernel that makes it. Left out: none can. */
+  readonly onto?: (sum: Tensor | Donated) => Tensor;
+}
+
+/** One gradient a differentiable input; null where there is none. */
+export type Thunks = readonly (Thunk | null)[];
+
+/** The thunk of a gradient whose kernel adds it to what it is given, if anything. */
+export const adding = (make: (sum?: Tensor | Donated) => Tensor): Thunk =>
+  Object.assign(() => make(), { onto: make });
 
 /**
  * For each input a thunk that gives d(loss)/d(input) from gs = d(loss)/d(outputs). Thunks are made of ops, so

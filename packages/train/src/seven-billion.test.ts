@@ -29,23 +29,32 @@ test('an evaluation holds one layer at a time: 15.5 GB', () => {
   expect(peakOf(run, () => scope(() => void tokenLosses(run.model, batch)))).toBeLessThan(15.5);
 });
 
-test('an update takes 26.5 GB, 24 where 8 layers are computed again, and 16.5 where all are', () => {
-  const [all, some, none] = [32, 8, 0].map((checkpointActivations) =>
+test('an update takes 25.2 GB, 24 where 4 layers are computed again, and 16 where all are', () => {
+  const [all, some, none] = [32, 4, 0].map((checkpointActivations) =>
     peakOfUpdate({ checkpointActivations }),
   );
-  expect(all).toBeLessThan(16.5);
+  expect(all).toBeLessThan(16);
   expect(some).toBeLessThan(24);
-  expect(none).toBeLessThan(26.5);
+  expect(none).toBeLessThan(25.2);
 });
 
-test('batches of one size: 2,500 dispatches an update, few for all of the adapter, whose bind groups are found', () => {
+test('with nothing computed again a layer keeps two matrices of its MLP and five of its width', () => {
+  const run = sevenBillion();
+  const rest = run.backend.stats.liveBytes / 1e9;
+  const kept = (32 * 4 * 2048 * (2 * 11008 + 5 * 4096)) / 1e9;
+  // Alone they are more than 24 GB with weights of f16: less only where a product is computed again.
+  expect(rest + kept).toBeGreaterThan(24);
+  expect(peakOf(run, () => run.update(4, 512))).toBeLessThan(rest + kept + 0.4);
+});
+
+test('batches of one size: 2,100 dispatches an update, few for all of the adapter, whose bind groups are found', () => {
   const { backend, update } = sevenBillion();
   for (let step = 1; step <= 10; step++) update(4, 512);
   const { dispatches } = backend.stats;
   backend.resetCounts();
   update(4, 512);
   const made = backend.stats.dispatches - dispatches;
-  expect(made).toBeLessThan(2500);
+  expect(made).toBeLessThan(2100);
   expect(backend.bindGroupMisses).toBeLessThan(made / 100);
   // Of the adapter's 192 tensors 96 are of one size, and 96 of another.
   const calls = (op: string) => backend.counts.get(op)?.calls ?? 0;
@@ -54,6 +63,14 @@ test('batches of one size: 2,500 dispatches an update, few for all of the adapte
   expect(calls('addProduct')).toBe(4 * 2);
   // 17 for gradients of a size that lie apart; the others are of sums.
   expect(calls('join')).toBeLessThanOrEqual(2 * 17 + 6);
+});
+
+test('with all layers computed again an update makes 2,600 dispatches', () => {
+  const { backend, update } = sevenBillion({ checkpointActivations: 32 });
+  update(4, 512);
+  const { dispatches } = backend.stats;
+  update(4, 512);
+  expect(backend.stats.dispatches - dispatches).toBeLessThan(2600);
 });
 
 test('a prompt holds its cache and one layer at a time: 14.5 GB; a token takes no memory and binds nothing new', async () => {
@@ -73,10 +90,14 @@ test('a prompt holds its cache and one layer at a time: 14.5 GB; a token takes n
   slots.dispose();
 });
 
-test('weights in nf4 take 3.6 GB beside embedding and head, and an update of them 6.6 GB', () => {
-  const run = sevenBillion({ checkpointActivations: 32 }, { quantize: 'nf4' });
-  expect(run.backend.stats.liveBytes / 1e9).toBeLessThan(4.1);
-  expect(peakOf(run, () => run.update(4, 512))).toBeLessThan(6.6);
+test('weights in nf4 take 3.6 GB beside embedding and head, and an update of them 6.6 GB, 10 with 18 layers again', () => {
+  const [all, some] = [32, 18].map((checkpointActivations) => {
+    const run = sevenBillion({ checkpointActivations }, { quantize: 'nf4' });
+    expect(run.backend.stats.liveBytes / 1e9).toBeLessThan(4.1);
+    return peakOf(run, () => run.update(4, 512));
+  });
+  expect(all).toBeLessThan(6.6);
+  expect(some).toBeLessThan(10);
 });
 
 test.each([null, 'int8', 'nf4'] as const)(

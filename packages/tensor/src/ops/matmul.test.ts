@@ -290,6 +290,9 @@ describe('matmul', () => {
       expect(() => matmul(make([2, 3]), make([3, 5]), { plus: make([5]) })).toThrow(
         new ShapeError('matmul: what is added must be f32[2, 5], got f32[5]'),
       );
+      expect(() => matmul(make([2, 3]), make([3, 5]), { plus: make([2, 5]), alpha: 2 })).toThrow(
+        'matmul: alpha is for products alone, and f32[2, 5] is added',
+      );
       expect(() => matmul(make([2, 3]), make([3, 5]), { plus: donate(make([2, 5], 'f16')) })).toThrow(
         new DTypeError('matmul: what is added must be f32[2, 5], got f16[2, 5]'),
       );
@@ -437,6 +440,7 @@ describe('the choice of a body', () => {
     typeB: 'f16',
     scalesB: {},
     plus: false,
+    alpha: 1,
   });
 
   test('software Vulkan takes broadcast wherever its subgroups allow it', () => {

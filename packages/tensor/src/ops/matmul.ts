@@ -1,15 +1,25 @@
 import { DTypeError, ShapeError } from '../errors.ts';
-import { type CompositeOp, defineOp, type KernelOp, known, outputsOf, sample, type Vjp } from '../op.ts';
+import {
+  adding,
+  type CompositeOp,
+  defineOp,
+  type KernelOp,
+  known,
+  outputsOf,
+  sample,
+  type Thunk,
+  type Vjp,
+} from '../op.ts';
 import { isQuantized } from '../quantized.ts';
 import { broadcastShapes, type Shape, type Spec, sameShape, show, showAll, size } from '../shape.ts';
 import { apply, Donated, donate, isRecording, sameSpec, scope, type Tensor } from '../tensor.ts';
-import { add } from './arithmetic.ts';
+import { add, mul } from './arithmetic.ts';
 import { cast } from './cast.ts';
 import { concat } from './concat.ts';
 import { choose, kernelOf } from './matmul/choose.ts';
 import { type MatmulAttrs, problemOf } from './matmul/problem.ts';
 import { textKernel } from './matmul/text.ts';
-import { productKernel } from './matmul/wasm/choose.ts';
+import { productKernels } from './matmul/wasm/choose.ts';
 import { reshape } from './reshape.ts';
 import { isBeyondBinding, rowWindows } from './row-windows.ts';
 import { windowAlong } from './slice-pad.ts';
@@ -41,7 +51,8 @@ function checkMatrices(a: Spec, b: Spec, { transposeA, transposeB }: MatmulAttrs
 }
 
 /** Checks what is added to a product. */
-function checkPlus(plus: Spec, product: Spec): void {
+function checkPlus(plus: Spec, product: Spec, { alpha = 1 }: MatmulAttrs): void {
+  if (alpha !== 1) throw new ShapeError(`matmul: alpha is for products alone, and ${show(plus)} is added`);
   if (sameSpec(plus, product)) return;
   const message = `matmul: what is added must be ${show(product)}, got ${show(plus)}`;
   throw plus.dtype === product.dtype ? new ShapeError(message) : new DTypeError(message);
@@ -54,22 +65,33 @@ function productOf(inputs: readonly Spec[], attrs: MatmulAttrs): Spec {
     throw new ShapeError(`matmul: batch axes must be equal or absent, got ${showAll([a, b])}`);
   }
   const output: Spec = { shape: [...(batchA.length > 0 ? batchA : batchB), ...matrix], dtype: 'f32' };
-  if (plus) checkPlus(plus, output);
+  if (plus) checkPlus(plus, output, attrs);
   return output;
 }
 
+/** A gradient in x that is a product; where it has x's shape and no factor, it can be added to others. */
+function productThunk(
+  g: Tensor,
+  x: Tensor,
+  { alpha }: MatmulAttrs,
+  product: (options: MatmulOptions) => Tensor,
+): Thunk {
+  if (alpha === undefined && g.shape.length === x.shape.length) return adding((plus) => product({ plus }));
+  return () => sumTo(product({ alpha }), x.shape);
+}
+
 /** The gradients of a product and of what is added, in products. */
-const productGradients: Vjp<MatmulAttrs> = ([g], [a, b, plus], _, { transposeA: ta, transposeB: tb }) => [
-  () =>
-    sumTo(
-      ta ? matmul(b, g, { transposeA: tb, transposeB: true }) : matmul(g, b, { transposeB: !tb }),
-      a.shape,
-    ),
-  () =>
-    sumTo(
-      tb ? matmul(g, a, { transposeA: true, transposeB: ta }) : matmul(a, g, { transposeA: !ta }),
-      b.shape,
-    ),
+const productGradients: Vjp<MatmulAttrs> = ([g], [a, b, plus], _, attrs) => [
+  productThunk(g, a, attrs, (options) =>
+    attrs.transposeA
+      ? matmul(b, g, { ...options, transposeA: attrs.transposeB, transposeB: true })
+      : matmul(g, b, { ...options, transposeB: !attrs.transposeB }),
+  ),
+  productThunk(g, b, attrs, (options) =>
+    attrs.transposeB
+      ? matmul(g, a, { ...options, transposeA: true, transposeB: attrs.transposeA })
+      : matmul(a, g, { ...options, transposeA: !attrs.transposeA }),
+  ),
   ...(plus ? [() => g] : []),
 ];
 
@@ -83,15 +105,15 @@ const matmulOp: KernelOp<MatmulAttrs> = defineOp({
     return kernelOf(choose(device, problem), device, problem);
   },
   host: (inputs, [output], attrs) => textKernel(problemOf(inputs, output, attrs)),
-  wasm: (inputs, [output], attrs) => productKernel(problemOf(inputs, output, attrs), inputs, output),
+  wasm: (inputs, [output], attrs) => productKernels(problemOf(inputs, output, attrs), inputs, output),
   donates: () => [[2]],
   flops(inputs, [output], attrs) {
     const { m, n, k, batch } = problemOf(inputs, output, attrs);
     return 2 * m * n * k * batch;
   },
-  composed: ([a, b, plus], attrs) => {
+  composed: ([a, b, plus], { alpha = 1, ...attrs }) => {
     const product = matmul(a, b, attrs);
-    return plus ? add(plus, product) : product;
+    return plus ? add(plus, product) : mul(product, alpha);
   },
   vjp: productGradients,
   samples: [
@@ -109,11 +131,15 @@ const matmulOp: KernelOp<MatmulAttrs> = defineOp({
     sample('[2, 5, 3] [4, 5] [2, 3, 4]', { transposeA: true, transposeB: true }),
     sample('[2, 1, 9] [17, 9] [2, 1, 17]', { transposeA: false, transposeB: true }),
     sample('[9, 16] [16, 17] [9, 17]', { transposeA: false, transposeB: false }),
+    sample('[2, 5, 3] [4, 5]', { transposeA: true, transposeB: true, alpha: 0.75 }),
+    sample('[1, 67] [9, 67]', { transposeA: false, transposeB: true, alpha: -3 }),
+    sample('[19, 16] [16, 17]', { transposeA: false, transposeB: false, alpha: 0.3 }),
   ],
   known: [
     known('[[1, 2], [3, 4]] [[5, 6], [7, 8]]', [19, 22, 43, 50], { transposeA: false, transposeB: false }),
     known('[[1], [2]] [[1, 0], [0, 1], [1, 1]]', [1, 2, 3], { transposeA: true, transposeB: true }),
     known('[[1, 2]] [[3], [4]] [[5]]', [16], { transposeA: false, transposeB: false }),
+    known('[[1, 2]] [[3], [4]]', [5.5], { transposeA: false, transposeB: false, alpha: 0.5 }),
   ],
 });
 
@@ -158,30 +184,34 @@ const isInWindows = (a: Tensor, b: Tensor, { transposeA }: MatmulAttrs): boolean
   (transposeA && a.shape.length === 2 && b.shape.length === 2 && isBeyondBinding(a));
 
 export interface MatmulOptions extends Partial<MatmulAttrs> {
-  /** Added to the product, f32 of its shape. If it is given up (`donate`), the result takes its memory. */
+  /**
+   * Added to the product, f32 of its shape; not where it is multiplied. If it is given up (`donate`), the
+   * result takes its memory.
+   */
   readonly plus?: Tensor | Donated;
 }
 
 /**
- * a·b over the last two axes, or plus + a·b, accumulated in f32. a f32|f16 [.., m, k] ([.., k, m] with
- * transposeA), b f32|f16 [.., k, n] ([.., n, k] with transposeB), or int8|nf4 of these two axes alone → f32
- * [.., m, n]. The axes before broadcast as in NumPy; an input without them serves every matrix of the other
- * without a copy; one that stretches in some of them is copied, and must be f32. Throws ShapeError where
- * inner sizes differ, batch axes do not broadcast or `plus` has another shape, DTypeError for other types.
+ * alpha·a·b over the last two axes, or plus + a·b, accumulated in f32. a f32|f16 [.., m, k] ([.., k, m]
+ * with transposeA), b f32|f16 [.., k, n] ([.., n, k] with transposeB), or int8|nf4 of these two axes alone →
+ * f32 [.., m, n]. The axes before broadcast as in NumPy; an input without them serves every matrix of the
+ * other without a copy; one that stretches in some of them is copied, and must be f32. Throws ShapeError
+ * where inner sizes differ, batch axes do not broadcast or `plus` has another shape or comes with an alpha
+ * other than 1, DTypeError for other types.
  */
 export function matmul(
   a: Tensor,
   b: Tensor,
-  { transposeA = false, transposeB = false, plus }: MatmulOptions = {},
+  { transposeA = false, transposeB = false, alpha = 1, plus }: MatmulOptions = {},
 ): Tensor {
-  const attrs = { transposeA, transposeB };
+  const attrs: MatmulAttrs = { transposeA, transposeB, ...(alpha !== 1 && { alpha }) };
   const { matrix, batchA, batchB } = checkMatrices(a, b, attrs);
   const batch = broadcastShapes(
     'matmul: batch axes',
     [batchA, batchB].map((shape) => ({ shape, dtype: 'f32' })),
   );
   const shape = [...batch, ...matrix];
-  if (plus) checkPlus(plus instanceof Donated ? plus.tensor : plus, { shape, dtype: 'f32' });
+  if (plus) checkPlus(plus instanceof Donated ? plus.tensor : plus, { shape, dtype: 'f32' }, attrs);
   return scope(() => {
     const left = shareOrStretch(a, batch);
     const right = shareOrStretch(b, batch);
@@ -192,8 +222,9 @@ export function matmul(
       : left;
     const inputs: (Tensor | Donated)[] = [rows, right];
     if (plus) inputs.push(reshaped(plus, outputsOf(matmulOp, [rows, right], attrs)[0].shape));
-    const op = isInWindows(rows, right, attrs) ? matmulInWindowsOp : matmulOp;
-    return reshape(apply(op, inputs, attrs), shape);
+    if (!isInWindows(rows, right, attrs)) return reshape(apply(matmulOp, inputs, attrs), shape);
+    const whole = reshape(apply(matmulInWindowsOp, inputs, { transposeA, transposeB }), shape);
+    return alpha === 1 ? whole : mul(whole, alpha);
   });
 }
 

@@ -1,7 +1,7 @@
 import type { Expr } from '../expr.ts';
-import { known } from '../op.ts';
+import { adding, known } from '../op.ts';
 import { rowwise, rowwiseAll } from '../rowwise.ts';
-import type { Tensor } from '../tensor.ts';
+import { Donated, type Tensor } from '../tensor.ts';
 import { add, mul, square, sub } from './arithmetic.ts';
 import { rsqrt } from './functions.ts';
 import { rowMean } from './rows.ts';
@@ -34,7 +34,10 @@ export const rmsNorm = rowwise(
   (x, weight, eps) => mul(mul(x, inverseRms(x, eps)), weight),
   {
     vjp: ([g], [x, weight], _, { numbers: [eps] }) => [
-      () => rmsNormBackward(g, x, weight, eps),
+      adding((sum) => {
+        if (!sum) return rmsNormBackward(g, x, weight, eps);
+        return addRmsNormBackward(sum instanceof Donated ? sum.tensor : sum, g, x, weight, eps);
+      }),
       () => sumTo(mul(g, mul(x, inverseRms(x, eps))), weight.shape),
     ],
     numbers: [1e-5],

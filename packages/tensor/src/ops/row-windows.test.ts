@@ -96,6 +96,7 @@ describe('a matrix beyond the binding', () => {
             { transposeA: true, transposeB: false, inputs: [table, draw(rows, m), ...more(n, m)] },
             { transposeA: true, transposeB: true, inputs: [table, draw(m, rows), ...more(n, m)] },
             { transposeA: false, transposeB: true, inputs: [draw(2, m, n), table, ...more(2, m, rows)] },
+            { transposeA: false, transposeB: true, alpha: 0.75, inputs: [draw(m, n), table] },
           ];
           // Each product is several kernels, which software Vulkan takes long to compile.
           const cases = backend().name === 'webgpu' ? all.slice(0, 3) : all;

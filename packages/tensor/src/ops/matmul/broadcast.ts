@@ -2,10 +2,10 @@ import { type Kernel, kernel } from '../../kernel-record.ts';
 import { scaleWgsl } from '../../quantized-wgsl.ts';
 import type { DType } from '../../shape.ts';
 import { load, load4, storageType } from '../../wgsl.ts';
-import { type Problem, plusAt, plusBinding } from './problem.ts';
+import { alphaParam, type Ending, ended, endingOf, type Problem, plusBinding } from './problem.ts';
 
 /** What the text of the kernel is specialised on. */
-interface Variant {
+interface Variant extends Ending {
   /** Lanes of a subgroup: a multiple of 8. */
   readonly lanes: number;
   /** Rows of an output tile: 1 or a multiple of 8. */
@@ -19,7 +19,6 @@ interface Variant {
   /** Read several neighbours at once; needs sizes that divide. */
   readonly wideA: boolean;
   readonly wideB: boolean;
-  readonly plus: boolean;
 }
 
 /** Steps along k taken at once. 8 × 8 values of a lie spread over 8 lanes. */
@@ -49,7 +48,7 @@ function variantOf(p: Problem, lanes: number): Variant {
     typeB,
     wideA,
     wideB,
-    plus: p.plus,
+    ...endingOf(p),
   };
 }
 
@@ -72,7 +71,7 @@ export function broadcastKernel(p: Problem, lanes: number): Kernel {
       ...plusBinding(p),
     },
     out: { out: { type: 'f32' } },
-    params: { m, n, k, tiles, across, down, strideA, strideB, ...p.scalesB },
+    params: { m, n, k, tiles, across, down, strideA, strideB, ...p.scalesB, ...alphaParam(p) },
     grid: { groups: tiles, workgroup: lanes },
     variant: Object.values(variant),
     subgroups: true,
@@ -263,7 +262,7 @@ function broadcastBody(variant: Variant): string {
       `  if (row + ${i}u < p.m) { ${each
         .map((j) => {
           const place = `at + column${j}`;
-          return `if (column${j} < p.n) { out[${place}] = ${plusAt(variant, place)}s${i}_${j}; }`;
+          return `if (column${j} < p.n) { out[${place}] = ${ended(variant, place, `s${i}_${j}`)}; }`;
         })
         .join(' ')} } at += p.n;`,
   );

@@ -1,16 +1,17 @@
 import { type Kernel, kernel } from '../../kernel-record.ts';
 import { scaleWgsl } from '../../quantized-wgsl.ts';
 import { load, storageType } from '../../wgsl.ts';
-import { type Problem, plusAt, plusBinding } from './problem.ts';
+import { alphaParam, ended, endingOf, type Problem, plusBinding } from './problem.ts';
 
 /** One invocation a cell of the output: for products too small for anything else to pay. */
-export function cellKernel({ m, n, k, batch, strideA, strideB, scalesB, ...variant }: Problem): Kernel {
-  const { transposeA, transposeB, typeA, typeB } = variant;
+export function cellKernel(p: Problem): Kernel {
+  const { m, n, k, batch, strideA, strideB, transposeA, transposeB, typeA, typeB } = p;
+  const ending = endingOf(p);
   return kernel({
     name: 'matmul cell',
-    in: { a: { type: storageType(typeA, 1) }, b: { type: storageType(typeB, 1) }, ...plusBinding(variant) },
+    in: { a: { type: storageType(typeA, 1) }, b: { type: storageType(typeB, 1) }, ...plusBinding(p) },
     out: { out: { type: 'f32' } },
-    params: { m, n, k, strideA, strideB, ...scalesB },
+    params: { m, n, k, strideA, strideB, ...p.scalesB, ...alphaParam(p) },
     grid: { cells: batch * m * n },
     variant: [transposeA, transposeB, typeA, typeB],
     declarations: () => scaleWgsl('b', typeB),
@@ -26,6 +27,6 @@ export function cellKernel({ m, n, k, batch, strideA, strideB, scalesB, ...varia
     atA += ${transposeA ? 'p.m' : '1u'};
     atB += ${transposeB ? '1u' : 'p.n'};
   }
-  out[flat] = ${plusAt(variant, 'flat')}sum;`,
+  out[flat] = ${ended(ending, 'flat', 'sum')};`,
   });
 }

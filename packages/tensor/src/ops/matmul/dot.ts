@@ -3,15 +3,14 @@ import type { WgslDevice } from '../../op.ts';
 import { scaleWgsl } from '../../quantized-wgsl.ts';
 import type { DType } from '../../shape.ts';
 import { load, load4, storageType } from '../../wgsl.ts';
-import { type Problem, plusAt, plusBinding } from './problem.ts';
+import { alphaParam, type Ending, ended, endingOf, type Problem, plusBinding } from './problem.ts';
 
 /** What the text of the kernel is specialised on. */
-interface Variant {
+interface Variant extends Ending {
   readonly typeA: DType;
   readonly typeB: DType;
   /** Eight neighbours along k at once; needs k % 8 = 0. */
   readonly wide: boolean;
-  readonly plus: boolean;
 }
 
 /** Output columns a workgroup: each part of a that is read serves them all. */
@@ -23,7 +22,7 @@ const columns = [0, 1, 2, 3];
  */
 export function dotKernel(p: Problem, device: WgslDevice): Kernel {
   const { typeA, typeB, m, n, k, strideA, strideB } = p;
-  const variant: Variant = { typeA, typeB, wide: k % 8 === 0, plus: p.plus };
+  const variant: Variant = { typeA, typeB, wide: k % 8 === 0, ...endingOf(p) };
   const across = Math.ceil(n / columns.length);
   const unit = variant.wide ? 4 : 1;
   const typeOfB = variant.wide && typeB === 'f16' ? 'vec4u' : storageType(typeB, unit);
@@ -31,7 +30,7 @@ export function dotKernel(p: Problem, device: WgslDevice): Kernel {
     name: 'matmul dot',
     in: { a: { type: storageType(typeA, unit) }, b: { type: typeOfB }, ...plusBinding(p) },
     out: { out: { type: 'f32' } },
-    params: { m, n, k, across, strideA, strideB, ...p.scalesB },
+    params: { m, n, k, across, strideA, strideB, ...p.scalesB, ...alphaParam(p) },
     grid: { rows: across * m * p.batch, device },
     variant: Object.values(variant),
     declarations: () => scaleWgsl('b', typeB),
@@ -75,7 +74,7 @@ ${columns.map((j) => `  let sum${j} = reduceSum(s${j}, lane);`).join('\n')}
   if (lane == 0u) {
 ${columns
   .map((j) => {
-    const sum = `${plusAt(variant, `at + ${j}u`)}sum${j}`;
+    const sum = ended(variant, `at + ${j}u`, `sum${j}`);
     return `    if (column + ${j}u < p.n) { out[at + ${j}u] = ${sum}; }`;
   })
   .join('\n')}

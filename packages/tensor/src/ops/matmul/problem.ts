@@ -1,4 +1,4 @@
-import type { Binding } from '../../kernel-record.ts';
+import { type Binding, f32, type Immediate } from '../../kernel-record.ts';
 import { scaleParams } from '../../quantized-wgsl.ts';
 import { type DType, type Spec, size } from '../../shape.ts';
 
@@ -7,6 +7,8 @@ export interface MatmulAttrs {
   readonly transposeA: boolean;
   /** Read b as its transpose: it is [.., n, k]. */
   readonly transposeB: boolean;
+  /** What the product is multiplied by; left out: 1. Only where nothing is added. */
+  readonly alpha?: number;
 }
 
 /** One batched product: what the choice of a kernel and its immediates follow from. */
@@ -25,6 +27,7 @@ export interface Problem extends MatmulAttrs {
   readonly scalesB: Readonly<Record<string, number>>;
   /** Whether a third input, f32 of the output's shape, is added. */
   readonly plus: boolean;
+  readonly alpha: number;
 }
 
 /**
@@ -48,6 +51,7 @@ export function problemOf(inputs: readonly Spec[], output: Spec, attrs: MatmulAt
     typeB: b.dtype,
     scalesB: scaleParams('b', b),
     plus: inputs.length > 2,
+    alpha: attrs.alpha ?? 1,
   };
 }
 
@@ -55,6 +59,19 @@ export function problemOf(inputs: readonly Spec[], output: Spec, attrs: MatmulAt
 export const plusBinding = ({ plus }: Pick<Problem, 'plus'>): Readonly<Record<string, Binding>> =>
   plus ? { plus: { type: 'f32' } } : {};
 
-/** Text that adds its element at an index to what follows: the same in WGSL and in gpu.js. */
-export const plusAt = ({ plus }: Pick<Problem, 'plus'>, index: string): string =>
-  plus ? `plus[${index}] + ` : '';
+/** What becomes of a sum before it is stored. */
+export interface Ending {
+  readonly plus: boolean;
+  /** Whether it is multiplied by a number. */
+  readonly scaled: boolean;
+}
+
+export const endingOf = ({ plus, alpha }: Problem): Ending => ({ plus, scaled: alpha !== 1 });
+
+/** The number by which a kernel multiplies, where there is one. */
+export const alphaParam = ({ alpha }: Pick<Problem, 'alpha'>): Readonly<Record<string, Immediate>> =>
+  alpha === 1 ? {} : { alpha: f32(alpha) };
+
+/** Text of what is stored at an index: the same in WGSL and, `alpha` being an argument, in gpu.js. */
+export const ended = ({ plus, scaled }: Ending, index: string, sum: string, alpha = 'p.alpha'): string =>
+  plus ? `plus[${index}] + ${sum}` : scaled ? `${alpha} * ${sum}` : sum;

@@ -1,16 +1,17 @@
 import type { GpuJsText } from '../../op.ts';
-import { type Problem, plusAt } from './problem.ts';
+import { ended, endingOf, type Problem } from './problem.ts';
 
 /**
  * The product as gpu.js text: one thread a cell, four steps of k at a time, then what is left of k. In webasm
  * it measured twice as fast as a plain loop over typed arrays from 64 × 64 on; below it they are alike.
  */
 export function textKernel(p: Problem): GpuJsText {
-  const { m, n, k, batch, strideA, strideB, transposeA, transposeB } = p;
+  const { m, n, k, batch, strideA, strideB, transposeA, transposeB, alpha } = p;
+  const ending = endingOf(p);
   const a = (q: string | number) => (transposeA ? `a[atA + ${q} * m]` : `a[atA + ${q}]`);
   const b = (q: string | number) => (transposeB ? `b[atB + ${q}]` : `b[atB + ${q} * n]`);
   return {
-    code: `function (a, b, ${p.plus ? 'plus, ' : ''}m, n, k, whole, strideA, strideB) {
+    code: `function (a, b, ${p.plus ? 'plus, ' : ''}m, n, k, whole, strideA, strideB${ending.scaled ? ', alpha' : ''}) {
   const column = this.thread.x;
   const line = this.thread.y;
   const matrix = Math.floor(line / m);
@@ -26,9 +27,9 @@ export function textKernel(p: Problem): GpuJsText {
   for (let rest = 0; rest < k - whole; rest++) {
     sum += ${a('rest')} * ${b('rest')};
   }
-  return ${plusAt(p, 'line * n + column')}sum;
+  return ${ended(ending, 'line * n + column', 'sum', 'alpha')};
 }`,
     threads: [n, m * batch],
-    args: [m, n, k, k - (k % 4), strideA, strideB],
+    args: [m, n, k, k - (k % 4), strideA, strideB, ...(ending.scaled ? [alpha] : [])],
   };
 }

@@ -2,17 +2,16 @@ import { type Kernel, kernel } from '../../kernel-record.ts';
 import { scaleWgsl } from '../../quantized-wgsl.ts';
 import type { DType } from '../../shape.ts';
 import { load, storageType } from '../../wgsl.ts';
-import { type Problem, plusAt, plusBinding } from './problem.ts';
+import { alphaParam, type Ending, ended, endingOf, type Problem, plusBinding } from './problem.ts';
 
 /** What the text of the kernel is specialised on. */
-interface Variant {
+interface Variant extends Ending {
   /** Rows and columns of the output a thread. */
   readonly each: 4 | 8;
   readonly transposeA: boolean;
   readonly transposeB: boolean;
   readonly typeA: DType;
   readonly typeB: DType;
-  readonly plus: boolean;
 }
 
 /** 16 × 16 threads, and as many steps along k held in workgroup memory. */
@@ -32,12 +31,12 @@ export function tileKernel(p: Problem): Kernel {
   const each = across8 * down8 * p.batch >= manyTiles ? 8 : 4;
   const [across, down] = tilesOf(each);
   const tiles = across * down * p.batch;
-  const variant: Variant = { each, transposeA, transposeB, typeA, typeB, plus: p.plus };
+  const variant: Variant = { each, transposeA, transposeB, typeA, typeB, ...endingOf(p) };
   return kernel({
     name: 'matmul tile',
     in: { a: { type: storageType(typeA, 1) }, b: { type: storageType(typeB, 1) }, ...plusBinding(p) },
     out: { out: { type: 'f32' } },
-    params: { m, n, k, tiles, across, down, strideA, strideB, ...p.scalesB },
+    params: { m, n, k, tiles, across, down, strideA, strideB, ...p.scalesB, ...alphaParam(p) },
     grid: { groups: tiles, workgroup: side * side },
     variant: Object.values(variant),
     declarations: () =>
@@ -119,7 +118,7 @@ ${cells
   .map((i) => {
     const stores = cells.map((j) => {
       const place = `at + ${j * side}u`;
-      return `if (column + ${j * side}u < p.n) { out[${place}] = ${plusAt(variant, place)}s${i}_${j}; }`;
+      return `if (column + ${j * side}u < p.n) { out[${place}] = ${ended(variant, place, `s${i}_${j}`)}; }`;
     });
     return `  { let row = firstRow + y + ${i * side}u; let column = firstColumn + x;
     let at = (matrix * p.m + row) * p.n + column;

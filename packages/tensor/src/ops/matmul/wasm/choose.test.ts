@@ -7,12 +7,12 @@ import { arbitraryRandom, asType, type DrawnInput, drawUniform, runOp } from '..
 import type { WasmKernel } from '../../../wasm/index.ts';
 import '../../matmul.ts';
 import { type MatmulAttrs, type Problem, problemOf } from '../problem.ts';
-import { productKernel } from './choose.ts';
+import { productKernels } from './choose.ts';
 import { dotsKernel } from './dots.ts';
 import { inPlaceKernel } from './in-place.ts';
 import { panelsKernel } from './panels.ts';
 
-type Make = (p: Problem, inputs: readonly Spec[], output: Spec) => WasmKernel;
+type Make = (p: Problem, inputs: readonly Spec[], output: Spec) => WasmKernel | readonly WasmKernel[];
 
 const matmulOp = opTable.get('matmul') as KernelOp<object>;
 const made = (make: Make): KernelOp<object> => ({
@@ -96,7 +96,7 @@ const kernels: [string, Make, readonly number[], (c: Case) => boolean][] = [
     ({ n, transposeB, types }) => n > 1 && !transposeB && types.every((type) => type === 'f32'),
   ],
   ['dots', dotsKernel, [1, 2], ({ m, transposeA, transposeB }) => transposeB && (m === 1 || !transposeA)],
-  ['the one that is chosen', productKernel, any, () => true],
+  ['the one that is chosen', productKernels, any, () => true],
 ];
 
 describe.each(kernels)('%s', (_, make, rows, takes) => {
