@@ -1,10 +1,11 @@
 // Makes of the workspace's sources what `pnpm flex` runs: a file for each entry of the packages' exports, and
 // files that they share. Where Node 20 loads the sources, it asks hooks in another thread for 600 modules.
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import {
+  accessSync,
+  constants,
   existsSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -12,21 +13,24 @@ import {
   statSync,
   utimesSync,
 } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
-/** Days for which a bundle that nobody starts is kept: a process that runs may import the rest of its own. */
-const keptDays = 14;
+const hour = 3600 * 1000;
+/** For which a bundle is kept that no process runs: one that runs may import the rest of its own. */
+const kept = 72 * hour;
 
 /**
  * The files to import, made where they are not there, by what is imported: `@flex/base`, `zod`. The folder that
  * they lie in bears the digest of all they are made from, and their text is that of the digest, so that they
- * are never old. Throws where the folder cannot be written.
+ * are never old; this process keeps it from being removed. Throws where it can neither be read nor written.
  */
 export async function bundle(root = join(import.meta.dirname, '..')) {
   const packages = join(root, 'packages');
   const cache = join(root, 'node_modules/.cache/flex');
-  const names = readdirSync(packages).sort();
+  // What another branch has may leave a folder without its package.json.
+  const isPackage = (name) => existsSync(join(packages, name, 'package.json'));
+  const names = readdirSync(packages).filter(isPackage).sort();
   const manifests = names.map((name) => readText(join(packages, name, 'package.json')));
   const sources = new Map(
     names.flatMap((name) => sourcesIn(join(packages, name, 'src'))).map((path) => [path, readText(path)]),
@@ -38,11 +42,12 @@ export async function bundle(root = join(import.meta.dirname, '..')) {
     ['zod', 'zod'],
     ...names.flatMap((name, i) => entriesOf(join(packages, name), JSON.parse(manifests[i]))),
   ];
-  if (existsSync(folder)) utimesSync(folder, new Date(), new Date());
-  else {
+  if (!touch(folder)) {
     await make(folder, { entries, sources, packages });
     removeOld(cache);
   }
+  accessSync(join(folder, 'zod.js'), constants.R_OK);
+  setInterval(() => touch(folder), hour).unref();
   return Object.fromEntries(
     entries.map(([specifier]) => [specifier, pathToFileURL(join(folder, `${fileOf(specifier)}.js`)).href]),
   );
@@ -52,7 +57,9 @@ const readText = (path) => readFileSync(path, 'utf8');
 
 function sourcesIn(folder) {
   const files = readdirSync(folder, { recursive: true }).sort();
-  return files.filter((file) => /(?<!\.test)\.ts$/.test(file)).map((file) => join(folder, file));
+  // An editor's own files begin with a dot, and may be links to nothing.
+  const isSource = (file) => /(?<!\.test)\.ts$/.test(file) && !basename(file).startsWith('.');
+  return files.filter(isSource).map((file) => join(folder, file));
 }
 
 function digestOf(texts) {
@@ -68,11 +75,23 @@ function entriesOf(folder, { name, exports }) {
 
 const fileOf = (specifier) => specifier.replaceAll('/', '+');
 
+/** Makes a bundle count as used now, where it is this user's; gives whether it is there. */
+function touch(folder) {
+  try {
+    utimesSync(folder, new Date(), new Date());
+    return true;
+  } catch {
+    return existsSync(folder);
+  }
+}
+
 /** Bundles into a folder beside, which then gets the name: another process sees all of it or nothing. */
 async function make(folder, { entries, sources, packages }) {
   const { build } = await import('esbuild');
   mkdirSync(dirname(folder), { recursive: true });
-  const beside = mkdtempSync(`${folder}.`);
+  // Not mkdtemp, whose folders other users cannot read.
+  const beside = `${folder}.${randomUUID()}`;
+  mkdirSync(beside);
   try {
     await build({
       entryPoints: Object.fromEntries(entries.map(([specifier, file]) => [fileOf(specifier), file])),
@@ -80,6 +99,8 @@ async function make(folder, { entries, sources, packages }) {
       absWorkingDir: join(packages, 'cli'),
       ...{ bundle: true, splitting: true, format: 'esm', platform: 'node', target: 'node20' },
       ...{ sourcemap: true, sourcesContent: false, keepNames: true, logLevel: 'silent' },
+      // What the digest knows nothing of has no say.
+      tsconfigRaw: {},
       plugins: [fromElsewhere(packages), asTheyLie(sources)],
     });
     renameSync(beside, folder);
@@ -91,7 +112,7 @@ async function make(folder, { entries, sources, packages }) {
 }
 
 function removeOld(cache) {
-  const oldest = Date.now() - keptDays * 24 * 3600 * 1000;
+  const oldest = Date.now() - kept;
   for (const path of readdirSync(cache).map((name) => join(cache, name))) {
     const stats = statSync(path, { throwIfNoEntry: false });
     if (stats && stats.mtimeMs < oldest) rmSync(path, { recursive: true, force: true });

@@ -1,7 +1,18 @@
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  realpathSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { constants, runInThisContext } from 'node:vm';
+import { afterEach, beforeEach, expect, onTestFinished, test, vi } from 'vitest';
 
 const workspace = join(import.meta.dirname, '..');
 // Plain JavaScript, which has no types.
@@ -16,11 +27,15 @@ const write = (path: string, text: string) => {
 };
 const manifest = (name: string, exports: object) => JSON.stringify({ name, type: 'module', exports });
 const folders = () => readdirSync(join(root, 'node_modules/.cache/flex'));
-const imported = async (entries: Record<string, string>, name: string) => await import(entries[name]);
+// By Node itself: Vite would transform it.
+const nativeImport = runInThisContext('(url) => import(url)', {
+  importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
+});
+const imported = async (entries: Record<string, string>, name: string) => await nativeImport(entries[name]);
 
-/** A workspace of two packages, whose packages from elsewhere are this one's. */
+/** A workspace of two packages at an odd path; packages from elsewhere are this one's. */
 beforeEach(() => {
-  root = mkdtempSync(join(tmpdir(), 'flex-bundle-'));
+  root = realpathSync(mkdtempSync(join(tmpdir(), 'flex bundle#')));
   write('node_modules/.pnpm/lock.yaml', 'lockfileVersion: 9\n');
   write(
     'packages/base/package.json',
@@ -93,14 +108,42 @@ test('it is made anew for any other text of a source, a package.json or the lock
   }
 });
 
-test('two that make it at once, and what nobody started for weeks', async () => {
-  const old = join(root, 'node_modules/.cache/flex/old');
-  mkdirSync(old, { recursive: true });
-  utimesSync(old, 1, 1);
+test('two that make it at once are of one mind, and other users can read it', async () => {
   const [one, other] = await Promise.all([bundle(root), bundle(root)]);
   expect(one).toEqual(other);
-  expect(folders()).toHaveLength(1);
+  const [name, ...more] = folders();
+  expect(more).toEqual([]);
   expect((await imported(one, '@flex/cli')).twice).toBe(2);
+  const { mode } = statSync(join(root, 'node_modules/.cache/flex', name));
+  expect(mode & 0o777).toBe(0o777 & ~process.umask());
+});
+
+test('what no process has run for days goes when another is made, and what one runs stays', async () => {
+  vi.useFakeTimers({ toFake: ['setInterval'] });
+  onTestFinished(() => void vi.useRealTimers());
+  await bundle(root);
+  const [name] = folders();
+  const old = () => utimesSync(join(root, 'node_modules/.cache/flex', name), 1, 1);
+  old();
+  vi.advanceTimersByTime(3600_000);
+  write('packages/base/src/new.ts', '');
+  await bundle(root);
+  expect(folders()).toHaveLength(2);
+  old();
+  write('packages/base/src/new.ts', '\n');
+  await bundle(root);
+  expect(folders()).toHaveLength(2);
+  expect(folders()).not.toContain(name);
+});
+
+test('folders that are no packages, files of an editor and options of TypeScript have no say', async () => {
+  const first = await bundle(root);
+  mkdirSync(join(root, 'packages/gone/node_modules'), { recursive: true });
+  symlinkSync('nobody@nowhere', join(root, 'packages/base/src/.#value.ts'));
+  expect(await bundle(root)).toEqual(first);
+  write('tsconfig.json', '{"compilerOptions": {"target": "nonsense"');
+  write('packages/base/src/new.ts', '');
+  expect((await imported(await bundle(root), '@flex/cli')).twice).toBe(2);
 });
 
 test('a source that is no TypeScript, and one that asks for more of where it lies, leave nothing', async () => {

@@ -13,18 +13,19 @@ nodeModule.enableCompileCache?.();
 const args = process.argv.slice(2);
 const isRepository = existsSync(new URL('../src/index.ts', import.meta.url));
 const entries = isRepository ? await bundled() : null;
-if (isRepository && entries === null) await withTypeScript();
+const runsSources = isRepository && entries === null;
+if (runsSources) await withTypeScript();
 else if (args.includes('--verbose')) process.setSourceMapsEnabled(true);
 
 const { main, tellFailure, beforeModules } = await import(entries?.['@flex/cli'] ?? '@flex/cli');
-beforeModules(withTypeScript);
+if (!runsSources) beforeModules(withTypeScript);
 // What is thrown in a callback is told as what a command throws.
 process.on('uncaughtException', (error) => process.exit(tellFailure(error, args)));
 const code = await main(args);
 // Output to a pipe may still be on its way, and that it could not be written is told after it is.
 process.stdout.write('', () => setImmediate(() => process.exit(code)));
 
-/** The bundle's files by what is imported; null where none can be written, and tsx is to load the sources. */
+/** The bundle's files by what is imported; null where none can be read or written: tsx loads the sources. */
 async function bundled() {
   const { bundle } = await import('../../../scripts/bundle.mjs');
   try {

@@ -25,6 +25,8 @@ export function resolve(specifier, context, next) {
 }
 
 function asModule(found) {
-  const isTypeScript = new URL(found.url).pathname.endsWith('.ts');
-  return isTypeScript && found.format?.startsWith('commonjs') ? { ...found, format: 'module' } : found;
+  // tsx marks by a query what it takes for CommonJS.
+  const url = found.url.replace(/(?<=\.ts)%3Ftsx-commonjs-.*$/, '');
+  const isTypeScript = new URL(url).pathname.endsWith('.ts');
+  return isTypeScript && found.format?.startsWith('commonjs') ? { ...found, url, format: 'module' } : found;
 }

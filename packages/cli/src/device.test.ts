@@ -69,9 +69,7 @@ test.each<[string[], RegExp]>([
   expect(stderr.trim()).toMatch(line);
 });
 
-test('without WebAssembly auto takes gpu.js and says why, and cpu is refused', {
-  timeout: 60_000,
-}, async () => {
+test('without WebAssembly auto takes gpu.js and says why, and cpu is refused', async () => {
   const bin = join(import.meta.dirname, '../bin/flex.mjs');
   const withDevice = (device: string) =>
     promisify(execFile)(process.execPath, ['--jitless', bin, ...short, '--device', device]).catch(

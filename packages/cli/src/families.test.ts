@@ -36,7 +36,6 @@ const different = ['qwen3', 'starcoder2', 'gemma'];
 
 test.each(process.env.FLEX_LONG_TESTS === '1' ? modelTypes : different)(
   '%s is trained, and its adapter evaluated as it is and merged',
-  { timeout: 180_000 },
   async (modelType) => {
     const folder = temporaryFolder();
     const path = (name: string) => join(folder, name);

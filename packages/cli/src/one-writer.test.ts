@@ -110,9 +110,7 @@ test.each(long ? starts : starts.slice(0, 1))(
   },
 );
 
-test('a run that is being written is refused to all others; one that was killed is taken over with a note', {
-  timeout: 60_000,
-}, async () => {
+test('a run that is being written is refused to all others; one that was killed is taken over with a note', async () => {
   const out = join(temporaryFolder(), 'out');
   const { child, ended } = start(trainArgs(out, 20));
   const metrics = join(out, 'metrics.jsonl');
@@ -197,9 +195,6 @@ sandboxTest.each(long ? starts : starts.slice(0, 1))(
 
 sandboxTest(
   'an evaluation that was killed is taken over with a note, and refused to other inputs',
-  {
-    timeout: 60_000,
-  },
   async () => {
     const folder = temporaryFolder();
     const [own, out] = [benchmark(folder, 6), join(folder, 'out')];

@@ -72,10 +72,13 @@ test('a recipe in TypeScript anywhere has what the command line has, and an erro
 import { fourierPart } from '@flex/peft';
 import { defineRecipe } from '@flex/train';
 import { z } from 'zod';
+import { part } from './beside.ts';
 enum Kind { Own }
 definePart({ name: 'own', schema: z.strictObject({}), make: () => Kind.Own });
 if (!(fourierPart.schema instanceof z.ZodObject)) throw new Error('another zod');
+if (part !== fourierPart) throw new Error('another @flex/peft');
 `;
+  writeFileSync(join(folder, 'beside.ts'), "export { fourierPart as part } from '@flex/peft';\n");
   writeFileSync(
     recipe,
     `${text}export default defineRecipe(${JSON.stringify({ model: micro, data: { source: tasks, split: '1-4' } })});\n`,
@@ -86,7 +89,7 @@ if (!(fourierPart.schema instanceof z.ZodObject)) throw new Error('another zod')
   writeFileSync(recipe, `${text}throw new Error('wrong here');\n`);
   expect(await flex(args)).toMatchObject({
     code: 2,
-    stderr: `flex: ${recipe} cannot be loaded: wrong here (line 8)\n`,
+    stderr: `flex: ${recipe} cannot be loaded: wrong here (line 10)\n`,
   });
 });
 

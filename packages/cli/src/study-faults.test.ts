@@ -94,9 +94,7 @@ test(`a study of ${atOnce} runs at once, killed ${cases.flat().length} times, ha
   if (isLong) console.log(tally.join('\n'));
 });
 
-test('a run that is killed has failed, in a line with its log; it is done again with --retry, and then never', {
-  timeout: 120_000,
-}, async () => {
+test('a run that is killed has failed, in a line with its log; it is done again with --retry, and then never', async () => {
   const { args, outOf, recordsOf } = slowStudies('seeds=2');
   const out = outOf('s');
   const first = flex(...args('s', '--jobs', '3'));
@@ -139,7 +137,7 @@ test('a run that is killed has failed, in a line with its log; it is done again 
 test.each([
   ['SIGTERM', 143, (child: ChildProcess) => child.kill('SIGTERM')],
   ['a closed pipe', 141, (child: ChildProcess) => child.stderr?.destroy()],
-] as const)('%s ends a study with all saved', { timeout: 120_000 }, async (_, code, end) => {
+] as const)('%s ends a study with all saved', async (_, code, end) => {
   const { args, outOf } = slowStudies('seeds=1');
   const out = outOf('s');
   const { child, ended } = start(args('s', '--jobs', '3'));

@@ -33,7 +33,7 @@ describeShared(published, "MultiPL-E's Java problems", () => {
     return answers.map(({ problem }, i) => ({ problem, ...judgements[i] }));
   }
 
-  sandboxTest('are passed by our own solutions, at least forty of them', { timeout: 120_000 }, async () => {
+  sandboxTest('are passed by our own solutions, at least forty of them', async () => {
     expect(problems.size).toBe(158);
     expect(solutions.length).toBeGreaterThanOrEqual(40);
     const judged = await verdictsOf(solutions);

@@ -242,4 +242,4 @@ test('whatever fails in whatever order, a snapshot counts as whole only with eve
     }),
     { numRuns: long ? 300 : 12 },
   );
-}, 120_000);
+});

@@ -161,38 +161,33 @@ sandboxTest('a second run judges nothing anew, and writes the same but for when'
 sandboxTest.each([
   ['SIGINT', 130],
   ['SIGTERM', 143],
-] as const)(
-  '%s keeps what is done, and the same command goes on',
-  { timeout: 60_000 },
-  async (signal, expected) => {
-    const samples = write(
-      'samples.jsonl',
-      Array.from({ length: 12 }, (_, n) => slow(n)),
-    );
-    const args = [
-      '--benchmark',
-      problems(12),
-      '--samples',
-      samples,
-      '--jobs',
-      '2',
-      '--out',
-      join(folder, 'out'),
-    ];
-    const { code, stderr } = await interrupt(args, join(folder, 'out'), signal);
-    expect(code).toBe(expected);
-    expect(stderr).toContain('the same command goes on');
-    expect(existsSync(join(folder, 'out/results.json'))).toBe(false);
-    const kept = readFileSync(join(folder, 'out/judgements.jsonl'), 'utf8');
-    expect((await run(...args)).code).toBe(0);
-    expect(results(join(folder, 'out'))).toMatchObject({ 'pass@1': 1, n: 12 });
-    expect(readFileSync(join(folder, 'out/judgements.jsonl'), 'utf8').startsWith(kept)).toBe(true);
-  },
-);
+] as const)('%s keeps what is done, and the same command goes on', async (signal, expected) => {
+  const samples = write(
+    'samples.jsonl',
+    Array.from({ length: 12 }, (_, n) => slow(n)),
+  );
+  const args = [
+    '--benchmark',
+    problems(12),
+    '--samples',
+    samples,
+    '--jobs',
+    '2',
+    '--out',
+    join(folder, 'out'),
+  ];
+  const { code, stderr } = await interrupt(args, join(folder, 'out'), signal);
+  expect(code).toBe(expected);
+  expect(stderr).toContain('the same command goes on');
+  expect(existsSync(join(folder, 'out/results.json'))).toBe(false);
+  const kept = readFileSync(join(folder, 'out/judgements.jsonl'), 'utf8');
+  expect((await run(...args)).code).toBe(0);
+  expect(results(join(folder, 'out'))).toMatchObject({ 'pass@1': 1, n: 12 });
+  expect(readFileSync(join(folder, 'out/judgements.jsonl'), 'utf8').startsWith(kept)).toBe(true);
+});
 
 sandboxTest(
   'kill -9 leaves nothing of its boxes alive, and a second run gives the results of one never killed',
-  { timeout: 60_000 },
   async () => {
     const marker = `flex-eval-marker-${process.pid}-${Date.now()}`;
     const sleeper = (n: number) => ({
@@ -234,50 +229,46 @@ function processesWith(word: string): string[] {
     .filter((line) => line.includes(word));
 }
 
-sandboxTest(
-  'a model generates, its completions are kept, and merging is part of the protocol',
-  { timeout: 120_000 },
-  async () => {
-    const out = join(folder, 'out');
-    const args = [
-      '--benchmark',
-      problems(2),
-      '--model',
-      micro,
-      '--device',
-      'cpu',
-      '--max-new-tokens',
-      '4',
-      '--out',
-      out,
-    ];
-    const first = await run(...args);
-    expect({ code: first.code, stderr: first.stderr }).toMatchObject({ code: 0 });
-    expect(rows(out)).toHaveLength(2);
-    for (const { completion } of rows(out)) expect(typeof completion).toBe('string');
-    const kept = readFileSync(join(out, 'completions.jsonl'), 'utf8');
-    expect(kept.trim().split('\n')).toHaveLength(2);
-    expect(results(out).protocol_parts.decoding).toMatchObject({
-      temperature: 0,
-      maxNewTokens: 4,
-      merged: false,
-    });
-    const before = results(out);
-    await run(...args);
-    expect(readFileSync(join(out, 'completions.jsonl'), 'utf8')).toBe(kept);
-    expect(results(out)).toEqual(before);
-    // What it wrote is a file of samples like any other.
-    await run(
-      '--benchmark',
-      problems(2),
-      '--samples',
-      join(out, 'samples.jsonl'),
-      '--out',
-      join(folder, 'again'),
-    );
-    expect(results(join(folder, 'again')).counts).toEqual(results(out).counts);
-  },
-);
+sandboxTest('a model generates, its completions are kept, and merging is part of the protocol', async () => {
+  const out = join(folder, 'out');
+  const args = [
+    '--benchmark',
+    problems(2),
+    '--model',
+    micro,
+    '--device',
+    'cpu',
+    '--max-new-tokens',
+    '4',
+    '--out',
+    out,
+  ];
+  const first = await run(...args);
+  expect({ code: first.code, stderr: first.stderr }).toMatchObject({ code: 0 });
+  expect(rows(out)).toHaveLength(2);
+  for (const { completion } of rows(out)) expect(typeof completion).toBe('string');
+  const kept = readFileSync(join(out, 'completions.jsonl'), 'utf8');
+  expect(kept.trim().split('\n')).toHaveLength(2);
+  expect(results(out).protocol_parts.decoding).toMatchObject({
+    temperature: 0,
+    maxNewTokens: 4,
+    merged: false,
+  });
+  const before = results(out);
+  await run(...args);
+  expect(readFileSync(join(out, 'completions.jsonl'), 'utf8')).toBe(kept);
+  expect(results(out)).toEqual(before);
+  // What it wrote is a file of samples like any other.
+  await run(
+    '--benchmark',
+    problems(2),
+    '--samples',
+    join(out, 'samples.jsonl'),
+    '--out',
+    join(folder, 'again'),
+  );
+  expect(results(join(folder, 'again')).counts).toEqual(results(out).counts);
+});
 
 sandboxTest('results do not go through links in the folder of results, which may be one itself', async () => {
   const [real, out] = ['real', 'out'].map((name) => join(folder, name));

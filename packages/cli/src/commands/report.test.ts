@@ -108,7 +108,7 @@ beforeAll(async () => {
       text(at('study', name)).replace(/"host": "[^"]*"/g, `"host": "${host}"`),
     );
   }
-}, 60_000);
+});
 
 describe('a study', () => {
   const out = at('report.html');
@@ -116,7 +116,7 @@ describe('a study', () => {
   beforeAll(async () => {
     const { code, stderr } = await report(study, '--out', out, '--png');
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-  }, 60_000);
+  });
 
   test('has its sections, and the figures of its analysis in its tables', () => {
     const html = text(out);

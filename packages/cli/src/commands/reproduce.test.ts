@@ -140,7 +140,7 @@ describe('a round', () => {
   });
 });
 
-test('round 0 changes no weight: what it measures is the base model', { timeout: 60_000 }, async () => {
+test('round 0 changes no weight: what it measures is the base model', async () => {
   const out = at('round-0');
   const { code, stdout, stderr } = await flex('reproduce', '0', `out=${out}`, '--device', 'cpu', '--json');
   expect(code, stderr).toBe(0);

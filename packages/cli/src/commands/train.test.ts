@@ -31,9 +31,7 @@ function living(group: number): string[] {
   return lines.filter((line) => line.startsWith(`${group} `) && !/^\d+ +Z/.test(line));
 }
 
-test('a run that is killed leaves no process, and goes on to the bytes of one that was not', {
-  timeout: 60_000,
-}, async () => {
+test('a run that is killed leaves no process, and goes on to the bytes of one that was not', async () => {
   const folder = temporaryFolder();
   const [killed, whole] = [join(folder, 'killed'), join(folder, 'whole')];
   const child = spawn(process.execPath, [bin, ...train(killed, '--threads', '3')], {

@@ -8,7 +8,7 @@ import { flexOn, isFoldable } from '../testing/screen.ts';
 
 const cpu = ['--device', 'cpu'];
 
-describe('the queue', { timeout: 120_000 }, () => {
+describe('the queue', () => {
   const secret = 'redis://me:hunter2@127.0.0.1:1';
   const file = () => {
     const path = join(temporaryFolder(), 'queue');

@@ -50,27 +50,23 @@ describe.skipIf(machine === null)('tests whose checks fail', () => {
   }));
   const helper = '}\nstatic boolean g(int x) { return f(x); }\nstatic {';
 
-  test(
-    'ask the same of whoever is right or wrong, and fail where plain Java would',
-    { timeout: 120_000 },
-    () =>
-      fc.assert(
-        fc.asyncProperty(
-          fc.array(check, { minLength: 1, maxLength: 4 }),
-          fc.array(fc.boolean(), { minLength: 1, maxLength: 12 }),
-          async (checks, answers) => {
-            const tests = checks.map(({ text }) => text).join('\n') + helper;
-            let next = 0;
-            const holds = checks.map(({ value }) => value(() => answers[next++ % answers.length]));
-            const { calls, failure } = await run(tests, answers);
-            expect(calls).toBe(next);
-            expect(failure === '').toBe(holds.every(Boolean));
-            expect((await run(tests, [true])).calls).toBe(next);
-          },
-        ),
-        { numRuns: 60 },
+  test('ask the same of whoever is right or wrong, and fail where plain Java would', () =>
+    fc.assert(
+      fc.asyncProperty(
+        fc.array(check, { minLength: 1, maxLength: 4 }),
+        fc.array(fc.boolean(), { minLength: 1, maxLength: 12 }),
+        async (checks, answers) => {
+          const tests = checks.map(({ text }) => text).join('\n') + helper;
+          let next = 0;
+          const holds = checks.map(({ value }) => value(() => answers[next++ % answers.length]));
+          const { calls, failure } = await run(tests, answers);
+          expect(calls).toBe(next);
+          expect(failure === '').toBe(holds.every(Boolean));
+          expect((await run(tests, [true])).calls).toBe(next);
+        },
       ),
-  );
+      { numRuns: 60 },
+    ));
 
   test('report the first failure, by its line or message', async () => {
     const tests = ['int y = 1;', 'assert f(1)', '  && f(2);', 'assert f(3) : "three";'].join('\n');

@@ -53,7 +53,7 @@ print(json.dumps([
     input: JSON.stringify(cases),
     encoding: 'utf8',
     maxBuffer: 2 ** 26,
-    timeout: 60_000,
+    timeout: 180_000,
   } as const;
   return JSON.parse(execFileSync(python, ['-I', '-S', '-B', '-W', 'ignore', '-c', text], options));
 }

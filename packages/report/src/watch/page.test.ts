@@ -32,7 +32,7 @@ describe.skipIf(withoutBrowser)('the page', () => {
   };
   /** Waits until the words of an element are as wanted. */
   const until = (page: Page, selector: string, words: string | RegExp) =>
-    page.locator(selector).filter({ hasText: words }).first().waitFor({ timeout: 30_000 });
+    page.locator(selector).filter({ hasText: words }).first().waitFor({ timeout: 120_000 });
   /** Waits until so many charts have lines. */
   const untilDrawn = (page: Page, charts: number) =>
     page.waitForFunction(
@@ -51,7 +51,7 @@ describe.skipIf(withoutBrowser)('the page', () => {
         return drawn.length >= wanted;
       },
       charts,
-      { timeout: 30_000 },
+      { timeout: 120_000 },
     );
 
   beforeAll(async () => {
