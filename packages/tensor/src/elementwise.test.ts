@@ -5,23 +5,28 @@ import {
   addScaled,
   broadcastTo,
   type HostArray,
+  maximum,
   mul,
+  openCounting,
   type Shape,
   scope,
+  sigmoid,
   size,
   sub,
   swiglu,
   type Tensor,
+  tanh,
   tensor,
   where,
 } from './index.ts';
-import { broadcastShapes, strides } from './kernel.ts';
+import { broadcastShapes, type Expr, elementwise, strides } from './kernel.ts';
 import {
   arbitraryRandom,
   describeEachBackend,
   deviceBackends,
   drawUniform,
   expectClose,
+  kernelsOf,
   readOnce,
 } from './testing/index.ts';
 
@@ -130,6 +135,19 @@ describeEachBackend((backend) => {
       expect(got.data).toHaveLength(0);
     }
   });
+});
+
+test('a text grows by as much with each function that it goes through', () => {
+  const lengthOf = (depth: number) => {
+    const { backend, kernels } = kernelsOf(openCounting());
+    const f = elementwise(`through ${depth}`, (x) =>
+      Array.from({ length: depth }).reduce<Expr>((y) => maximum(tanh(sigmoid(y)), where(y, 0.5, y)), x),
+    );
+    f(tensor(backend, [1, 2, 3, 4], [4]));
+    return kernels[0].text().length;
+  };
+  const [seven, eight, nine] = [7, 8, 9].map(lengthOf);
+  expect(nine - eight).toBe(eight - seven);
 });
 
 /** Compares millions of elements faster than `expectClose` names them. */
