@@ -50,6 +50,31 @@ describeEachBackend((backend) => {
     }
   });
 
+  test('a sum of gradients is added to in place only where nobody else has it', async () => {
+    const [x, y, w] = [1, 2, 3].map((phase) => waves(backend(), [3, 3], phase));
+    const apart = (t: Tensor) => mul(t, 1);
+    // x and y share a gradient when the product's comes.
+    const shared = () => {
+      const product = matmul(x, w);
+      return sum(add(square(add(x, y)), product));
+    };
+    const [slope] = pullback(() => sum(square(add(apart(x), y))), [y]).grads;
+    expect(await numbers(pullback(shared, [x, y]).grads[1]!)).toEqual(await numbers(slope!));
+    // The gradient in x is at first the caller's v.
+    const v = waves(backend(), [3, 3], 4);
+    const before = await numbers(v);
+    pullback(() => add(mul(matmul(x, w), 2), x), [x], v);
+    expect(await numbers(v)).toEqual(before);
+    // Both of a product's inputs are y, which has a gradient by then.
+    const twice = (copy: (t: Tensor) => Tensor) => () => {
+      const product = matmul(y, copy(y));
+      return sum(add(square(y), product));
+    };
+    const [got, wanted] = [twice((t) => t), twice(apart)].map((f) => pullback(f, [y]).grads[0]!);
+    const exact = await numbers(wanted);
+    for (const [i, value] of (await numbers(got)).entries()) expect(value).toBeCloseTo(exact[i], 4);
+  });
+
   test('gives the gradient in a value between, too, past which it does not look', async () => {
     const x = of(1, 2);
     const y = square(x);

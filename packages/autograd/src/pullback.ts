@@ -15,7 +15,7 @@ import {
   Tensor,
   zeros,
 } from '@flex/tensor';
-import { isList, isRecording, type Thunk, type Thunks, withRecorder } from '@flex/tensor/kernel';
+import { isList, isRecording, opTable, type Thunk, type Thunks, withRecorder } from '@flex/tensor/kernel';
 import { type Step, Tape } from './tape.ts';
 
 /** A tensor, or a list that begins with one and holds further results. */
@@ -109,10 +109,10 @@ function backward(tape: Tape, root: Tensor, xs: readonly Tensor[], v: Tensor, re
 /** What gives the tensor whose elements one has under another shape, if gradients pass from it to that. */
 function sourcesIn(tape: Tape, requested: ReadonlySet<Tensor>): (t: Tensor) => Tensor {
   const reshaped = new Map<Tensor, Tensor>();
+  const reshapeOp = opTable.get('reshape');
   for (const { op, inputs, outputs, wanted } of tape.steps) {
-    const isWhole =
-      op.kind === 'view' && inputs.length === 1 && size(inputs[0].shape) === size(outputs[0].shape);
-    if (isWhole && wanted[0] && !requested.has(outputs[0])) reshaped.set(outputs[0], inputs[0]);
+    // Of this view alone the gradient is known without its vjp.
+    if (op === reshapeOp && wanted[0] && !requested.has(outputs[0])) reshaped.set(outputs[0], inputs[0]);
   }
   return (t) => {
     let source = t;

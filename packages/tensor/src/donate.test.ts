@@ -1,5 +1,16 @@
 import { describe, expect, test } from 'vitest';
-import { add, donate, mul, reshape, scope, setRows, tensor } from './index.ts';
+import {
+  add,
+  addRmsNorm,
+  donate,
+  mul,
+  OutOfMemoryError,
+  openReference,
+  reshape,
+  scope,
+  setRows,
+  tensor,
+} from './index.ts';
 import { elementwiseAll, withRecorder } from './kernel.ts';
 import { describeEachBackend } from './testing/index.ts';
 
@@ -86,4 +97,18 @@ describe('donate', () => {
       },
     );
   });
+});
+
+test('an op for whose second output there is no memory gives the first one back', () => {
+  const backend = openReference();
+  const [x, weight] = [tensor(backend, [1, 2, 3, 4], [2, 2]), tensor(backend, [1, 2], [2])];
+  const { liveBytes } = backend.stats;
+  const { allocate } = backend;
+  let left = 1;
+  backend.allocate = (spec) => {
+    if (left-- === 0) throw new OutOfMemoryError('no more');
+    return allocate.call(backend, spec);
+  };
+  expect(() => addRmsNorm(x, x, weight, 1e-5)).toThrow('no more');
+  expect(backend.stats.liveBytes).toBe(liveBytes);
 });

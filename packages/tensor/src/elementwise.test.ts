@@ -5,23 +5,29 @@ import {
   addScaled,
   broadcastTo,
   type HostArray,
+  maximum,
   mul,
+  neg,
+  openCounting,
   type Shape,
   scope,
+  sigmoid,
   size,
   sub,
   swiglu,
   type Tensor,
+  tanh,
   tensor,
   where,
 } from './index.ts';
-import { broadcastShapes, strides } from './kernel.ts';
+import { broadcastShapes, type Expr, elementwise, strides } from './kernel.ts';
 import {
   arbitraryRandom,
   describeEachBackend,
   deviceBackends,
   drawUniform,
   expectClose,
+  kernelsOf,
   readOnce,
 } from './testing/index.ts';
 
@@ -130,6 +136,19 @@ describeEachBackend((backend) => {
       expect(got.data).toHaveLength(0);
     }
   });
+});
+
+test('a text grows by as much with each function that it goes through', () => {
+  const lengthOf = (depth: number) => {
+    const { backend, kernels } = kernelsOf(openCounting());
+    const f = elementwise(`through ${depth}`, (x) =>
+      Array.from({ length: depth }).reduce<Expr>((y) => neg(maximum(tanh(sigmoid(y)), 0.25)), x),
+    );
+    f(tensor(backend, [1, 2, 3, 4], [4]));
+    return kernels[0].text().length;
+  };
+  const [one, two, three] = [1, 2, 3].map(lengthOf);
+  expect(three - two).toBe(two - one);
 });
 
 /** Compares millions of elements faster than `expectClose` names them. */

@@ -133,7 +133,7 @@ export class Writer<T> {
         ? this.#where(node, uses)
         : this.#language.call(
             of,
-            node.args.map((arg) => this.#value(arg, uses)),
+            node.args.map((arg) => (of.repeats ? this.#repeatable(arg, uses) : this.#value(arg, uses))),
           );
     return uses.get(node)! > 1 ? this.#name(node, value) : value;
   }
@@ -143,6 +143,12 @@ export class Writer<T> {
     return typeof node.of === 'string' || this.names.has(node) ? undefined : node.of.condition;
   }
 
+  /** The name of a value, or a constant: what a text may have several times. */
+  #repeatable(node: Expr, uses: ReadonlyMap<Expr, number>): T {
+    const value = this.#value(node, uses);
+    return this.names.has(node) || node.of === 'constant' ? value : this.#name(node, value);
+  }
+
   #where({ args: [condition, x, y] }: Expr, uses: ReadonlyMap<Expr, number>): T {
     const sign = this.#signOf(condition);
     const results = (truth: T) => [truth, this.#value(x, uses), this.#value(y, uses)];
@@ -150,9 +156,7 @@ export class Writer<T> {
       const [a, b] = condition.args.map((arg) => this.#value(arg, uses));
       return this.#language.call(where, results(this.#language.compare(sign, a, b)));
     }
-    const given = this.#value(condition, uses);
-    const isLeaf = this.names.has(condition) || condition.of === 'constant';
-    const named = isLeaf ? given : this.#name(condition, given);
+    const named = this.#repeatable(condition, uses);
     const chosen = this.#language.call(where, results(this.#language.isNotZero(named)));
     return this.#language.unlessNaN(chosen, named);
   }

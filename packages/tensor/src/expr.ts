@@ -27,6 +27,8 @@ export interface Primitive {
   readonly wasm?: (args: readonly V128[], w: Body) => V128;
   /** d/d(args) from g = d/d(result), null where it is 0; `y` is the result. */
   readonly gradients: (g: Expr, args: readonly Expr[], y: Expr) => readonly (Expr | null)[];
+  /** Whether a text has an argument more than once, which then has a name. */
+  readonly repeats?: true;
   /** Of a comparison: the condition itself, which every language has as a truth value. */
   readonly condition?: Comparison;
 }
@@ -227,6 +229,7 @@ export const rsqrt: Primitive = {
 };
 export const tanh: Primitive = {
   name: 'tanh',
+  repeats: true,
   // NUMERICS: the built-in overflows beyond |x| ≈ 44 on some drivers; tanh is 1 in f32 from 10 on.
   wgsl: ([x], c) => unlessNaN(`tanh(clamp(${x}, ${c(-10)}, ${c(10)}))`, x, c(0)),
   js: (x) => `Math.tanh(${x})`,
@@ -235,6 +238,7 @@ export const tanh: Primitive = {
 };
 export const sigmoid: Primitive = {
   name: 'sigmoid',
+  repeats: true,
   // NUMERICS: eˣ overflows f32 above 88, and WGSL may assume that there are no infinities.
   wgsl: ([x], c) => unlessNaN(`${c(1)} / (${c(1)} + exp(min(-(${x}), ${c(80)})))`, x, c(0)),
   js: (x) => `(1 / (1 + Math.exp(-(${x}))))`,
@@ -259,6 +263,7 @@ export const abs: Primitive = unary(
 );
 export const sign: Primitive = {
   name: 'sign',
+  repeats: true,
   wgsl: ([x]) => `sign(${x})`,
   js: (x) => `(${x} > 0 ? 1 : ${x} < 0 ? -1 : 0)`,
   wasm([x]) {
@@ -292,6 +297,7 @@ const share = (g: Expr, winner: Expr, loser: Expr): Expr =>
   );
 export const maximum: Primitive = {
   name: 'maximum',
+  repeats: true,
   wgsl: ([x, y]) => unlessNaN(`max(${x}, ${y})`, x, y),
   js: (x, y) => `Math.max(${x}, ${y})`,
   wasm: ([x, y]) => f32x4.max(x, y),
@@ -299,6 +305,7 @@ export const maximum: Primitive = {
 };
 export const minimum: Primitive = {
   name: 'minimum',
+  repeats: true,
   wgsl: ([x, y]) => unlessNaN(`min(${x}, ${y})`, x, y),
   js: (x, y) => `Math.min(${x}, ${y})`,
   wasm: ([x, y]) => f32x4.min(x, y),

@@ -73,13 +73,13 @@ test('with all layers computed again an update makes 2,600 dispatches', () => {
   expect(backend.stats.dispatches - dispatches).toBeLessThan(2600);
 });
 
-test('a prompt holds its cache and one layer at a time: 14.5 GB; a token takes no memory and binds nothing new', async () => {
+test('a prompt holds its cache, in f32 too, and one layer at a time: 14.7 GB; a token takes no memory and binds nothing new', async () => {
   const { backend, model } = sevenBillion();
   const { stats } = backend;
   const slots = newSlots(model, 1);
   backend.resetPeak();
   await slots.fill(0, Array(512).fill(5));
-  expect(stats.peakBytes / 1e9).toBeLessThan(14.5);
+  expect(stats.peakBytes / 1e9).toBeLessThan(14.7);
   for (let i = 0; i < 2; i++) await slots.step(new Map([[0, 5]]));
   const { liveBytes, dispatches } = stats;
   backend.resetCounts();

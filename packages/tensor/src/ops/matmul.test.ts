@@ -80,9 +80,9 @@ const cases: fc.Arbitrary<Case> = fc
     transposeB: fc.boolean(),
     typeA: fc.constantFrom<DType>('f32', 'f32', 'f32', 'f32', 'f32', 'f16'),
     typeB: fc.constantFrom<DType>('f32', 'f16'),
-    plus: fc.boolean(),
+    end: fc.constantFrom({ plus: false }, { plus: true }, { plus: false, alpha: -0.75 }),
   })
-  .map(({ batch: [batchA, batchB], ...rest }) => ({ ...rest, batchA, batchB }));
+  .map(({ batch: [batchA, batchB], end, ...rest }) => ({ ...rest, ...end, batchA, batchB }));
 
 const shapeA = ({ batchA, m, k, transposeA }: Case): Shape => [...batchA, ...(transposeA ? [k, m] : [m, k])];
 const shapeB = ({ batchB, n, k, transposeB }: Case): Shape => [...batchB, ...(transposeB ? [n, k] : [k, n])];
@@ -95,8 +95,11 @@ function draw(c: Case, random: () => number): DrawnInput[] {
   return [asType(a, c.typeA), asType(b, c.typeB), ...plus];
 }
 
-/** The definition, in f64: plus + Σ over the inner axis, each batch axis stretched as NumPy does. */
-function product(inputs: readonly DrawnInput[], { transposeA, transposeB }: MatmulAttrs): Float64Array {
+/** The definition, in f64: plus + alpha·Σ over the inner axis, each batch axis stretched as NumPy does. */
+function product(
+  inputs: readonly DrawnInput[],
+  { transposeA, transposeB, alpha = 1 }: MatmulAttrs,
+): Float64Array {
   const [a, b, plus] = inputs;
   const [batchA, batchB] = [a, b].map((t) => t.shape.slice(0, -2));
   const batch = broadcastShapes(
@@ -118,7 +121,7 @@ function product(inputs: readonly DrawnInput[], { transposeA, transposeB }: Matm
     const startB = matrixOf(batchB, index) * k * n;
     for (let q = 0; q < k; q++) {
       const x = a.data[startA + (transposeA ? q * m + i : i * k + q)];
-      out[cell] += x * b.data[startB + (transposeB ? j * k + q : q * n + j)];
+      out[cell] += alpha * x * b.data[startB + (transposeB ? j * k + q : q * n + j)];
     }
   }
   return out;
