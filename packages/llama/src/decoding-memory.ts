@@ -1,5 +1,5 @@
 import { type CountedDevice, openCounting } from '@flex/tensor';
-import { newKvCache } from './kv-cache.ts';
+import { columnsAtOnce, newKvCache } from './kv-cache.ts';
 import { emptyModel } from './model.ts';
 import { newSlots } from './slots.ts';
 import type { WeightStorage } from './weights.ts';
@@ -41,7 +41,8 @@ export async function decodingMemory(
   const cacheOf = (texts: number, columns: number) => {
     backend.resetPeak();
     const cache = newKvCache(model, texts);
-    cache.reserve(columns);
+    // Growing takes most at the last of its steps, when the keys or values of a layer stand twice.
+    for (const end of [columns - columnsAtOnce, columns]) cache.reserve(end);
     const bytes = stats.liveBytes - weights;
     cache.dispose();
     return { bytes, growth: stats.peakBytes - weights - bytes };

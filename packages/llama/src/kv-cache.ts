@@ -15,7 +15,7 @@ import type { CausalLM } from './model.ts';
 import type { KeysAndValues } from './past.ts';
 
 /** Columns by which a cache grows. */
-const columnsAtOnce = 64;
+export const columnsAtOnce = 64;
 
 /**
  * Keys and values of several texts, a row each: those of token i of a text are column i of its row, in every

@@ -34,7 +34,7 @@ export interface RotaryModel extends Rotary {
 export interface PartOfText {
   /** The place of the first of them in its text; 0 if left out. */
   readonly from?: number;
-  /** Tokens of a whole text; those of the part if left out. */
+  /** Tokens of the whole text; those up to the end of the part if left out. */
   readonly length?: number;
 }
 
@@ -45,13 +45,14 @@ export interface PartOfText {
 export function causalPast(
   model: RotaryModel,
   [b, t]: readonly [b: number, t: number],
-  { from = 0, length = t }: PartOfText = {},
+  { from = 0, length = from + t }: PartOfText = {},
 ): Past {
-  const tables = model.rope(length);
+  const places = Int32Array.from({ length: t }, (_, i) => from + i);
+  const tables = length === t ? model.rope(t) : model.ropeAt(places, new Int32Array(t).fill(length));
   const { windows } = model.config;
   const whole = windows.every((window) => window === null || window >= length);
   return {
-    rotate: (x) => rope(x, tables, from),
+    rotate: (x) => rope(x, tables),
     extend: (_, fresh) => fresh,
     attend: whole ? attend(model, from) : attendWithin(model, [b, t], (i) => [0, from + (i % t)]),
   };

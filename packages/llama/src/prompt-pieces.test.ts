@@ -13,6 +13,8 @@ const folder = mkdtempSync(join(tmpdir(), 'flex-pieces-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 const room = { max_position_embeddings: 2048 };
 writeTinyModel(join(folder, 'whole'), room);
+// Rows that can be quantized.
+writeTinyModel(join(folder, 'wide'), { ...room, intermediate_size: 16 });
 const windows = { model_type: 'mistral', num_key_value_heads: 2, sliding_window: 100 };
 writeTinyModel(join(folder, 'windows'), { ...room, ...windows });
 const dynamic = { max_position_embeddings: 100, rope_scaling: { rope_type: 'dynamic', factor: 2 } };
@@ -52,15 +54,17 @@ async function logitsAtOnce(model: CausalLM, ids: readonly number[]): Promise<Fl
 describeEachBackend(
   (backend: () => Backend) => {
     test.each([
-      ['whole', 'f32'],
-      ['whole', 'f16'],
-      ['windows', 'f32'],
-      ['dynamic', 'f32'],
+      ['whole', 'f32', null],
+      ['whole', 'f16', null],
+      ['wide', 'f16', 'int8'],
+      ['wide', 'f16', 'nf4'],
+      ['windows', 'f32', null],
+      ['dynamic', 'f32', null],
     ] as const)(
-      'a prompt in pieces has the logits of one at once, to the last bit: %s, %s',
+      'a prompt in pieces has the logits of one at once, to the last bit: %s, %s, %s',
       async (...of) => {
-        const [name, dtype] = of;
-        const model = await loadModel(backend(), join(folder, name), { dtype });
+        const [name, dtype, quantize] = of;
+        const model = await loadModel(backend(), join(folder, name), { dtype, quantize });
         const slots = newSlots(model, 2);
         for (const [t, pieces] of [
           [pieceTokens + 63, [pieceTokens + 63]],
@@ -133,7 +137,29 @@ describeEachBackend(
       model.dispose();
     });
 
+    test('what a slot held is not copied from it once another prompt is begun there', async () => {
+      const model = await loadModel(backend(), join(folder, 'whole'), { dtype: 'f32' });
+      const held = [3, 1, 4, 1, 5];
+      const slots = newSlots(model, 2);
+      const expected = await slots.fill(1, held);
+      const next = (await slots.step(new Map([[1, 2]]))).get(1);
+      await slots.fill(1, [2, 7]);
+      await slots.fill(0, held);
+      const read = slots.read(0, long);
+      await read.next();
+      for (const slot of [1, 0]) {
+        expect(await slots.fill(slot, held)).toEqual(expected);
+        expect((await slots.step(new Map([[slot, 2]]))).get(slot)).toEqual(next);
+        // It is given up, and nobody has the text any more.
+        read.dispose();
+        await slots.fill(1, [2, 7]);
+      }
+      slots.dispose();
+      model.dispose();
+    });
+
     test('a prompt that is given up between two pieces leaves its slot and nothing else', async () => {
+      const before = backend().stats.liveBytes;
       const model = await loadModel(backend(), join(folder, 'whole'), { dtype: 'f32' });
       const rows: number[] = [];
       const controller = new AbortController();
@@ -162,6 +188,7 @@ describeEachBackend(
       await failed;
       expect(rows.length).toBeLessThan(7);
       model.dispose();
+      expect(backend().stats.liveBytes).toBe(before);
     });
   },
   deviceBackends.filter(({ label }) => label.startsWith('wasm')),

@@ -6,15 +6,17 @@ const mostDepth = 64;
 const mostValues = 4096;
 /** Keys of a request, and characters of a key, at most. */
 const [mostKeys, longestKey] = [64, 64];
+/** Keys of all objects of a request together, at most: twice as many as there may be biases. */
+const mostKeysInAll = 32_768;
 
-const [quote, backslash, openers, closers] = [0x22, 0x5c, [0x5b, 0x7b], [0x5d, 0x7d]];
+const [quote, backslash, colon, openers, closers] = [0x22, 0x5c, 0x3a, [0x5b, 0x7b], [0x5d, 0x7d]];
 
 /**
- * Throws ApiError where JSON is nested more deeply than any request is: reading it as a value, and telling
- * what is wrong with it, would take a hundred times as long as of other JSON.
+ * Throws ApiError where JSON is nested more deeply or has more keys than any request has: reading it as a
+ * value, and telling what is wrong with it, would take up to a hundred times as long as of other JSON.
  */
-export function requireShallow(json: Uint8Array): void {
-  let depth = 0;
+export function requireSimple(json: Uint8Array): void {
+  let [depth, keys] = [0, 0];
   let isText = false;
   for (let i = 0; i < json.length; i++) {
     const byte = json[i];
@@ -28,6 +30,8 @@ export function requireShallow(json: Uint8Array): void {
         throw new ApiError(400, `the body must be nested at most ${mostDepth} deep, and is more so`);
     } else if (closers.includes(byte)) {
       depth--;
+    } else if (byte === colon && ++keys > mostKeysInAll) {
+      throw new ApiError(400, `the body must have at most ${mostKeysInAll} keys in all its objects`);
     }
   }
 }

@@ -55,13 +55,15 @@ describe('limits', () => {
     await once(half, 'connect');
     for (const name of ['idle', 'later']) await once(named(name, connectTo(server)).resume(), 'connect');
     // Each of these is one too many, and stays.
-    for (const ended of ['half', 'idle', 'later']) {
+    const order = ['half', 'idle', 'later', 'answered half'];
+    for (const ended of order) {
       const socket = connectTo(server);
+      named(`answered ${ended}`, socket);
       socket.write('GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n');
       expect(String((await once(socket, 'data'))[0])).toMatch(/^HTTP\/1\.1 200 /);
       await until(() => closed.includes(ended));
     }
-    expect(closed).toEqual(['half', 'idle', 'later']);
+    expect(closed).toEqual(order);
   });
 
   test('of connections: those that wait for answers stay, and a new one is ended', async () => {

@@ -2,11 +2,11 @@ import type { IncomingMessage } from 'node:http';
 import { oneLine, tryOptions } from '@flex/base';
 import type { z } from 'zod';
 import { ApiError } from './api-error.ts';
-import { requireFew, requireShallow } from './body-limits.ts';
+import { requireFew, requireSimple } from './body-limits.ts';
 
 /**
  * The JSON of a request's body. Throws ApiError for another type of content, for more than `limit` bytes, for
- * what is nested too deeply, and for what is not an object in JSON and UTF-8.
+ * what is nested too deeply or has too many keys, and for what is not an object in JSON and UTF-8.
  *
  * A page of another site can send a form or plain text to this machine, but JSON only after a question that
  * is never answered.
@@ -18,7 +18,7 @@ export async function readBody(request: IncomingMessage, limit: number): Promise
   if (encoding !== 'identity')
     throw new ApiError(415, `Content-Encoding must be identity, got "${oneLine(encoding)}"`);
   const bytes = await readBytes(request, limit);
-  requireShallow(bytes);
+  requireSimple(bytes);
   let body: unknown;
   try {
     body = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));

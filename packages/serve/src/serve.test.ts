@@ -180,6 +180,13 @@ describe('a request that is wrong is told so in one line, by its key:', () => {
       400,
       /^the body must have at most 64 keys, got 65$/,
     ],
+    // Never read as a value, so it need not be JSON.
+    [
+      { body: `{"user":{${'"k":1,'.repeat(32_768)}` },
+      400,
+      /^the body must have at most 32768 keys in all its objects$/,
+    ],
+    [{ body: { ...body, user: [':'.repeat(32_769)] } }, 400, /^user must be a text, got /],
     [
       { body: { ...body, ['k'.repeat(65)]: 1 } },
       400,
