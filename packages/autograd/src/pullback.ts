@@ -59,7 +59,7 @@ function backward(tape: Tape, root: Tensor, xs: readonly Tensor[], v: Tensor, re
     if (!isRecording() && !kept.has(t)) t.dispose();
   };
   const grads = new Map([[root, v]]);
-  const sourceOf = sourcesIn(tape, requested);
+  const sourceOf = sourcesIn(tape);
   /** Zeros by shape, the gradient of outputs that the value does not depend on. */
   const zerosOf = new Map<string, Tensor>();
   const none = ({ backend, shape }: Tensor): Tensor => {
@@ -107,12 +107,12 @@ function backward(tape: Tape, root: Tensor, xs: readonly Tensor[], v: Tensor, re
 }
 
 /** What gives the tensor whose elements one has under another shape, if gradients pass from it to that. */
-function sourcesIn(tape: Tape, requested: ReadonlySet<Tensor>): (t: Tensor) => Tensor {
+function sourcesIn(tape: Tape): (t: Tensor) => Tensor {
   const reshaped = new Map<Tensor, Tensor>();
   const reshapeOp = opTable.get('reshape');
   for (const { op, inputs, outputs, wanted } of tape.steps) {
     // Of this view alone the gradient is known without its vjp.
-    if (op === reshapeOp && wanted[0] && !requested.has(outputs[0])) reshaped.set(outputs[0], inputs[0]);
+    if (op === reshapeOp && wanted[0]) reshaped.set(outputs[0], inputs[0]);
   }
   return (t) => {
     let source = t;
