@@ -131,7 +131,7 @@ test.each(['train.checkpoint_activations=true', 'train.checkpoint_activations=6'
   'where the first update does not fit no update is made, and recomputing is not advised to who does it: %s',
   async (recomputing) => {
     const out = join(temporaryFolder(), 'run');
-    const backend = silent(16 * mib);
+    const backend = silent(12 * mib);
     const config = await configure(out, [512], [recomputing]);
     await expect(train(config, { backend })).rejects.toThrow(
       /; no update was made\. Less is needed with a smaller train\.batch_size /,
