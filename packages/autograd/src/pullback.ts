@@ -52,7 +52,6 @@ function backward(tape: Tape, root: Tensor, xs: readonly Tensor[], v: Tensor, re
   if (!sameShape(root.shape, v.shape)) {
     throw new ShapeError(`vjp: v must have the value's shape, ${show(root)}, got ${show(v)}`);
   }
-  const requested = new Set(xs);
   const kept = new Set<Tensor>([...xs, v]);
   eachTensor(returned, (t) => kept.add(t));
   const free = (t: Tensor) => {
@@ -95,7 +94,7 @@ function backward(tape: Tape, root: Tensor, xs: readonly Tensor[], v: Tensor, re
     }
     for (const [k, t] of outputs.entries()) {
       const g = gs[k];
-      if (g && !requested.has(t) && grads.delete(t)) done.push(g);
+      if (g && grads.delete(t)) done.push(g);
       if (step.wanted.includes(true)) free(t);
       tape.forget(t);
     }

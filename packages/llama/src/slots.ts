@@ -57,8 +57,8 @@ interface Filled {
 const rowsTogether = 64;
 
 /**
- * Tokens of a prompt that are computed together: as few as cost no more than all at once do, in time of the
- * processor (decision 0032). A multiple of the rows that kernels and logits go by, 64.
+ * Tokens of a prompt that are computed together: as few as cost a wide model no more than all at once do, in
+ * time of the processor (decision 0032). A multiple of the rows that kernels and logits go by, 64.
  */
 export const pieceTokens = 256;
 

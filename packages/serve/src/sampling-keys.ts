@@ -57,15 +57,13 @@ export function samplingOptions(
 ): (index: number) => Omit<ContinuationOptions, 'maxNewTokens'> {
   const samples = keys.temperature > 0;
   const seed = keys.seed ?? randomInt(2 ** 32);
-  const logitBias =
-    keys.logit_bias && new Map(Object.entries(keys.logit_bias).map(([id, x]) => [Number(id), x]));
   return (index) => ({
     temperature: keys.temperature,
     ...(samples && { topK: keys.top_k, topP: keys.top_p, minP: keys.min_p, seed: (seed + index) >>> 0 }),
     repetitionPenalty: keys.repetition_penalty,
     presencePenalty: keys.presence_penalty,
     frequencyPenalty: keys.frequency_penalty,
-    logitBias,
+    logitBias: keys.logit_bias && new Map(Object.entries(keys.logit_bias).map(([id, x]) => [Number(id), x])),
     stop: keys.stop,
   });
 }
